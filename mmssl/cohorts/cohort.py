@@ -1,0 +1,369 @@
+"""The cohort: a folder of paired images, its people, its pairs and its splits.
+
+Layout of a cohort folder::
+
+    cohort.json        format, name, kind, dims, size, channels, intensity, affine, tasks, hashes, …
+    <modality>.npy     (pairs, X, Y, Z) or (pairs, H, W), float16 or float32;
+                       (pairs, C, …) where a modality has more than one channel
+    mask.npy           (X, Y, Z) bool, the brain in the cohort's space (brain cohorts only)
+    participants.tsv   one row per person: participant_id, group, age, sex, site, population, …
+    pairs.tsv          one row per pair of images: pair, participant_id, session, day, downstream
+    splits.json        {"seed", "holdout", "shift", "folds": [{"train", "valid"}, …]}, by person
+
+Volumes are RAS+ and stay memory-mapped. A person may have several pairs; ``downstream`` marks the
+one pair per person that an evaluation reads (Fedorov et al. 2021, "Tasting the cake", section II-C).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from mmssl import atomic, ledger
+
+FORMAT = 1
+ROLES = ("train", "valid", "holdout", "shift")
+INTENSITIES = ("brain", "unit")
+PAIR_COLUMNS = ("pair", "participant_id", "session", "day", "downstream")
+_KEYS = ("format", "name", "kind", "dims", "size", "channels", "intensity", "affine", "tasks",
+         "hashes", "parameters", "seed", "versions")
+_BLOCK_BYTES = 1 << 26  # what a scan over a memory-mapped array holds at once
+
+
+@dataclass(frozen=True, eq=False)
+class Cohort:
+    """Paired images of people, memory-mapped.
+
+    Attributes
+    ----------
+    path, name, kind : where it lies, what it is called, what made it.
+    modalities : names, in the order they were written.
+    volumes : {modality: (pairs, X, Y, Z)}, or (pairs, C, …) with more than one channel.
+    participants, pairs : tables; ``pairs`` row i describes volume i of every modality.
+    splits : {"seed", "holdout", "shift", "folds"}, lists of participant_id.
+    affine : (4, 4) voxel to RAS+ world in mm, or None for images without a world.
+    mask : (X, Y, Z) bool in the same space, or None.
+    dims, size : 2 or 3, and the side in voxels.
+    channels : {modality: number of channels}.
+    intensity : "brain" (to be standardised and z-scored) or "unit" (already in [0, 1]).
+    tasks : {task: {"column", "classes"}}; a label is the index in ``classes``.
+    hashes : {file: sha256} as recorded when the folder was written.
+    """
+
+    path: Path
+    name: str
+    kind: str
+    modalities: tuple[str, ...]
+    volumes: Mapping[str, np.ndarray]
+    participants: pd.DataFrame
+    pairs: pd.DataFrame
+    splits: dict
+    affine: np.ndarray | None
+    mask: np.ndarray | None
+    dims: int
+    size: int
+    channels: Mapping[str, int]
+    intensity: str
+    tasks: Mapping[str, Mapping]
+    hashes: Mapping[str, str]
+    parameters: Mapping = field(default_factory=dict)
+    seed: int | None = None
+
+    def __len__(self) -> int:
+        return len(self.pairs)
+
+    @property
+    def subjects(self) -> np.ndarray:
+        """(pairs,) participant_id of every pair."""
+        return self.pairs["participant_id"].to_numpy(dtype=str)
+
+    def rows(self, role: str, fold: int = 0) -> np.ndarray:
+        """Rows (int64) of all pairs of the people in a role; ``fold`` counts for train and valid.
+
+        Raises
+        ------
+        ValueError
+            For an unknown role or a fold that ``splits.json`` does not have.
+        """
+        if role not in ROLES:
+            raise ValueError(f"role {role!r} is unknown; expected one of {', '.join(ROLES)}")
+        people = self.splits[role] if role in ("holdout", "shift") else self._fold(fold)[role]
+        return np.flatnonzero(np.isin(self.subjects, np.asarray(people, dtype=str)))
+
+    def _fold(self, fold: int) -> dict:
+        folds = self.splits["folds"]
+        if not 0 <= fold < len(folds):
+            raise ValueError(f"{self.path / 'splits.json'}: fold {fold} asked for, "
+                             f"{len(folds)} folds found")
+        return folds[fold]
+
+    def labels(self, task: str | None = None) -> np.ndarray:
+        """(pairs,) int64 class index for a task (the first one by default), -1 where it has none."""
+        spec = self.tasks[self._task(task)]
+        of_person = dict(zip(self.participants["participant_id"],
+                             self.participants[spec["column"]].astype(str), strict=True))
+        index = {str(name): i for i, name in enumerate(spec["classes"])}
+        return np.array([index.get(of_person[s], -1) for s in self.subjects], dtype=np.int64)
+
+    def _task(self, task: str | None) -> str:
+        if not self.tasks:
+            raise ValueError(f"{self.path / 'cohort.json'}: the cohort has no task, so no labels")
+        name = next(iter(self.tasks)) if task is None else task
+        if name not in self.tasks:
+            raise ValueError(f"task {name!r} is unknown in {self.path}; "
+                             f"found {', '.join(self.tasks)}")
+        return name
+
+    def downstream(self, rows: Sequence[int], task: str | None = None) -> np.ndarray:
+        """Those of ``rows`` that an evaluation reads: the person's downstream pair, with a label."""
+        rows = np.asarray(rows, dtype=np.int64)
+        chosen = self.pairs["downstream"].to_numpy()[rows] == 1
+        return rows[chosen & (self.labels(task)[rows] >= 0)]
+
+    def image_hashes(self, rows: Sequence[int]) -> dict[str, str]:
+        """{"<modality>[<row>]": content hash}: equal hashes are one image, whatever its names."""
+        return {f"{m}[{row}]": ledger.hash_array(np.asarray(self.volumes[m][row]))
+                for m in self.modalities for row in np.asarray(rows, dtype=np.int64).tolist()}
+
+
+def load(path: str | Path) -> Cohort:
+    """Read a cohort folder; volumes stay on disk, memory-mapped.
+
+    Raises
+    ------
+    ValueError
+        Naming the file and the field when the folder is not a cohort, a table lacks a column or
+        names an unknown person, an array has another shape than the tables and ``cohort.json``
+        say, a volume holds NaN or Inf, or a person stands in two roles of one fold.
+    """
+    path = Path(path)
+    about = _read_json(path / "cohort.json")
+    _require(path / "cohort.json", "fields", [k for k in _KEYS if k not in about])
+    if about["format"] != FORMAT:
+        raise ValueError(f"{path / 'cohort.json'}: format is {about['format']!r}, "
+                         f"expected {FORMAT}")
+    participants = _read_table(path / "participants.tsv", ("participant_id",))
+    pairs = _read_table(path / "pairs.tsv", PAIR_COLUMNS)
+    splits = _read_json(path / "splits.json")
+    volumes = {m: _open(path / f"{m}.npy") for m in about["channels"]}
+    mask = np.load(path / "mask.npy") if (path / "mask.npy").exists() else None
+    affine = None if about["affine"] is None else np.asarray(about["affine"], dtype=np.float64)
+    cohort = Cohort(
+        path=path, name=about["name"], kind=about["kind"], modalities=tuple(about["channels"]),
+        volumes=volumes, participants=participants, pairs=pairs, splits=splits, affine=affine,
+        mask=mask, dims=about["dims"], size=about["size"], channels=about["channels"],
+        intensity=about["intensity"], tasks=about["tasks"], hashes=about["hashes"],
+        parameters=about["parameters"], seed=about["seed"])
+    _check(cohort)
+    return cohort
+
+
+def write(
+    path: str | Path,
+    *,
+    name: str,
+    kind: str,
+    volumes: Mapping[str, np.ndarray],
+    participants: pd.DataFrame,
+    pairs: pd.DataFrame,
+    splits: Mapping | None = None,
+    affine: np.ndarray | None = None,
+    mask: np.ndarray | None = None,
+    channels: Mapping[str, int] | None = None,
+    intensity: str = "brain",
+    tasks: Mapping[str, Mapping] | None = None,
+    parameters: Mapping | None = None,
+    seed: int | None = None,
+    extra: Callable[[Path], None] | None = None,
+) -> Cohort:
+    """Write a cohort folder at once or not at all, and load it.
+
+    Parameters
+    ----------
+    path : folder to make; an existing one is an error.
+    volumes : {modality: (pairs, X, Y, Z) or (pairs, C, …)}, kept in float16 or float32.
+    participants, pairs : tables with the columns named in the module's docstring.
+    splits : as :func:`mmssl.cohorts.splits.make` returns; None leaves every role empty.
+    affine, mask : the cohort's space, for brains.
+    channels : {modality: channels}; 1 each by default.
+    intensity : "brain" or "unit".
+    tasks : {task: {"column": column of participants, "classes": [names]}}.
+    extra : called with the unfinished folder to add files of its own (truth/, raw/).
+
+    Raises
+    ------
+    ValueError
+        As :func:`load`; nothing is left behind.
+    """
+    path = Path(path)
+    with atomic.directory(path) as folder:
+        for modality, values in volumes.items():
+            values = np.asarray(values)
+            dtype = values.dtype if values.dtype == np.float16 else np.float32
+            np.save(folder / f"{modality}.npy", values.astype(dtype, copy=False))
+        if extra is not None:
+            extra(folder)
+        describe(folder, name=name, kind=kind, modalities=tuple(volumes),
+                 participants=participants, pairs=pairs, splits=splits, affine=affine, mask=mask,
+                 channels=channels, intensity=intensity, tasks=tasks, parameters=parameters,
+                 seed=seed)
+    return load(path)
+
+
+def describe(
+    folder: Path,
+    *,
+    name: str,
+    kind: str,
+    modalities: Sequence[str],
+    participants: pd.DataFrame,
+    pairs: pd.DataFrame,
+    splits: Mapping | None = None,
+    affine: np.ndarray | None = None,
+    mask: np.ndarray | None = None,
+    channels: Mapping[str, int] | None = None,
+    intensity: str = "brain",
+    tasks: Mapping[str, Mapping] | None = None,
+    parameters: Mapping | None = None,
+    seed: int | None = None,
+) -> None:
+    """Complete a folder that already holds its ``<modality>.npy``: tables, splits, cohort.json.
+
+    For makers that fill arrays larger than memory row by row; arguments as :func:`write`. Runs
+    :func:`load` on the folder, so what is wrong raises here, before it gets its final name.
+    """
+    participants.to_csv(folder / "participants.tsv", sep="\t", index=False)
+    pairs.to_csv(folder / "pairs.tsv", sep="\t", index=False)
+    splits = splits or {"seed": None, "holdout": [], "shift": [], "folds": []}
+    (folder / "splits.json").write_text(json.dumps(splits, indent=1) + "\n")
+    if mask is not None:
+        np.save(folder / "mask.npy", np.asarray(mask, dtype=bool))
+    channels = dict(channels or dict.fromkeys(modalities, 1))
+    first = np.load(folder / f"{modalities[0]}.npy", mmap_mode="r")
+    about = {
+        "format": FORMAT, "name": name, "kind": kind,
+        "dims": first.ndim - 1 - (channels[modalities[0]] > 1), "size": first.shape[-1],
+        "channels": channels, "intensity": intensity,
+        "affine": None if affine is None else np.asarray(affine, dtype=float).tolist(),
+        "tasks": dict(tasks or {}),
+        "hashes": {str(f.relative_to(folder)): ledger.hash_file(f)
+                   for f in sorted(folder.rglob("*")) if f.is_file()},
+        "parameters": dict(parameters or {}), "seed": seed, "versions": ledger.versions(),
+    }
+    (folder / "cohort.json").write_text(json.dumps(about, indent=1) + "\n")
+    load(folder)
+
+
+def _check(cohort: Cohort) -> None:
+    """Everything :func:`load` promises about agreement between files."""
+    about = cohort.path / "cohort.json"
+    if cohort.intensity not in INTENSITIES:
+        raise ValueError(f"{about}: intensity is {cohort.intensity!r}, "
+                         f"expected one of {', '.join(INTENSITIES)}")
+    if cohort.dims not in (2, 3):
+        raise ValueError(f"{about}: dims is {cohort.dims!r}, expected 2 or 3")
+    if cohort.affine is not None and cohort.affine.shape != (4, 4):
+        raise ValueError(f"{about}: affine has shape {cohort.affine.shape}, expected (4, 4)")
+    for task, spec in cohort.tasks.items():
+        _require(cohort.path / "participants.tsv", f"columns for task {task!r}",
+                 [spec["column"]] if spec["column"] not in cohort.participants else [])
+    _check_tables(cohort)
+    _check_splits(cohort)
+    for modality in cohort.modalities:
+        _check_volumes(cohort, modality)
+    side = (cohort.size,) * cohort.dims
+    if cohort.mask is not None and cohort.mask.shape != side:
+        raise ValueError(f"{cohort.path / 'mask.npy'}: shape {cohort.mask.shape}, expected {side}")
+
+
+def _check_tables(cohort: Cohort) -> None:
+    known = cohort.participants["participant_id"]
+    if known.duplicated().any():
+        raise ValueError(f"{cohort.path / 'participants.tsv'}: participant_id "
+                         f"{known[known.duplicated()].iloc[0]!r} stands twice")
+    unknown = sorted(set(cohort.subjects) - set(known))
+    if unknown:
+        raise ValueError(f"{cohort.path / 'pairs.tsv'}: participant_id {unknown[0]!r} is not in "
+                         "participants.tsv")
+    numbers = cohort.pairs["pair"].to_numpy()
+    if not np.array_equal(numbers, np.arange(len(numbers))):
+        raise ValueError(f"{cohort.path / 'pairs.tsv'}: column pair must count the rows 0, 1, …, "
+                         f"found {numbers[:5].tolist()}")
+    twice = cohort.pairs.groupby("participant_id")["downstream"].sum()
+    if (twice > 1).any():
+        raise ValueError(f"{cohort.path / 'pairs.tsv'}: {twice.idxmax()!r} has {twice.max()} "
+                         "downstream pairs, expected at most 1")
+
+
+def _check_splits(cohort: Cohort) -> None:
+    file = cohort.path / "splits.json"
+    _require(file, "fields", [k for k in ("holdout", "shift", "folds") if k not in cohort.splits])
+    known = set(cohort.participants["participant_id"])
+    for k, fold in enumerate(cohort.splits["folds"] or [{"train": [], "valid": []}]):
+        roles = {"train": fold["train"], "valid": fold["valid"],
+                 "holdout": cohort.splits["holdout"], "shift": cohort.splits["shift"]}
+        seen: dict[str, str] = {}
+        for role, people in roles.items():
+            for person in people:
+                if person not in known:
+                    raise ValueError(f"{file}: {role} names {person!r}, not in participants.tsv")
+                if person in seen:
+                    raise ValueError(f"{file}: fold {k}: {person!r} is in {seen[person]} and "
+                                     f"in {role}")
+                seen[person] = role
+
+
+def _check_volumes(cohort: Cohort, modality: str) -> None:
+    file, values = cohort.path / f"{modality}.npy", cohort.volumes[modality]
+    channels = cohort.channels[modality]
+    expected = (len(cohort.pairs), *((channels,) if channels > 1 else ()),
+                *(cohort.size,) * cohort.dims)
+    if values.shape != expected:
+        raise ValueError(f"{file}: shape {values.shape}, expected {expected} "
+                         "(pairs.tsv and cohort.json)")
+    if values.dtype not in (np.float16, np.float32):
+        raise ValueError(f"{file}: dtype {values.dtype}, expected float16 or float32")
+    step = max(1, _BLOCK_BYTES // max(1, values[:1].nbytes))
+    for start in range(0, len(values), step):
+        bad = ~np.isfinite(values[start:start + step]).reshape(len(values[start:start + step]), -1)
+        if bad.any():
+            row = start + int(bad.any(axis=1).argmax())
+            raise ValueError(f"{file}: row {row} ({cohort.subjects[row]}) has "
+                             f"{int(bad[row - start].sum())} NaN or Inf values, expected none")
+
+
+def _require(file: Path, what: str, missing: Sequence[str]) -> None:
+    if missing:
+        raise ValueError(f"{file}: missing {what}: {', '.join(missing)}")
+
+
+def _read_json(file: Path) -> dict:
+    if not file.is_file():
+        raise ValueError(f"{file}: not found; expected a cohort folder with cohort.json, "
+                         "participants.tsv, pairs.tsv and splits.json")
+    try:
+        return json.loads(file.read_text())
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{file}: not valid JSON ({error})") from error
+
+
+def _read_table(file: Path, columns: Sequence[str]) -> pd.DataFrame:
+    if not file.is_file():
+        raise ValueError(f"{file}: not found")
+    table = pd.read_csv(file, sep="\t", dtype={"participant_id": str})
+    _require(file, "columns", [c for c in columns if c not in table])
+    return table
+
+
+def _open(file: Path) -> np.ndarray:
+    if not file.is_file():
+        raise ValueError(f"{file}: not found, but cohort.json names the modality {file.stem!r}")
+    try:
+        return np.load(file, mmap_mode="r")
+    except (ValueError, EOFError, OSError) as error:
+        raise ValueError(f"{file}: not a readable array ({error})") from error
