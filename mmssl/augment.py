@@ -1,0 +1,143 @@
+"""Views of a batch, made on the device it lives on.
+
+A *recipe* turns the clean volumes of all modalities into one view; its random choices come from a
+keyed stream, so crops and flips are shared by the modalities and do not depend on the batch. Terms
+say as data which views they need (`ViewSpec`); they never augment.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from mmssl.keyed import Stream
+
+Volumes = dict[str, Tensor]
+
+
+@dataclass
+class View:
+    """One version of a batch.
+
+    Attributes
+    ----------
+    volumes : dict of Tensor, each (B, C, *sides)
+    kind : str
+        The view's name in its specification.
+    targets : dict
+        name -> ({modality: clean or transformed target}, transform vector) for terms that
+        reconstruct something else than the view itself.
+    """
+
+    volumes: Volumes
+    kind: str
+    targets: dict[str, tuple[Volumes, Tensor]] = field(default_factory=dict)
+
+
+def _reflected_index(side: int, offset: Tensor, flip: Tensor) -> Tensor:
+    """Source index of each output voxel along one axis, shape (B, side)."""
+    at = torch.arange(side, device=offset.device).expand(len(offset), side)
+    at = torch.where(flip[:, None], side - 1 - at, at) + offset[:, None]
+    at = at.abs()
+    return torch.where(at >= side, 2 * (side - 1) - at, at)
+
+
+def shift_and_flip(volumes: Tensor, offset: Tensor, flip: Tensor) -> Tensor:
+    """Shift with reflection at the border, then flip: pad, crop and flip in one gather.
+
+    Parameters
+    ----------
+    volumes : Tensor, shape (B, C, *sides)
+    offset : Tensor of int64, shape (B, axes)
+        Crop position minus the padding, in voxels, below each side.
+    flip : Tensor of bool, shape (B, axes)
+
+    Returns
+    -------
+    Tensor, shape of ``volumes``
+    """
+    batch, channels, *sides = volumes.shape
+    index = [
+        _reflected_index(side, offset[:, axis], flip[:, axis]) for axis, side in enumerate(sides)
+    ]
+    # the outer axes select whole contiguous lines; only the last axis is gathered element-wise
+    line = torch.arange(batch * channels, device=volumes.device).view(batch, channels)
+    for axis, side in enumerate(sides[:-1]):
+        at = index[axis].view(batch, *(1,) * line[0].dim(), side)
+        line = line[..., None] * side + at
+    lines = volumes.reshape(-1, sides[-1]).index_select(0, line.flatten())
+    lines = lines.view(batch, -1, sides[-1])
+    return lines.gather(2, index[-1][:, None].expand_as(lines)).view(volumes.shape)
+
+
+@dataclass(frozen=True)
+class Clean:
+    """The volumes as they are."""
+
+    def __call__(self, volumes: Volumes, stream: Stream) -> Volumes:
+        """Return ``volumes``."""
+        return volumes
+
+
+@dataclass(frozen=True)
+class PadCropFlip:
+    """Pad by reflection, crop to the old size, flip each axis with p = .5 (004, section III-A).
+
+    Parameters
+    ----------
+    pad : int, optional
+        Padding on each side in voxels; an eighth of the side by default (8 at 64).
+    flips : bool
+        Whether to flip.
+    """
+
+    pad: int | None = None
+    flips: bool = True
+
+    def __call__(self, volumes: Volumes, stream: Stream) -> Volumes:
+        """Apply one crop and one set of flips a row to every modality."""
+        sides = next(iter(volumes.values())).shape[2:]
+        pad = sides[0] // 8 if self.pad is None else self.pad
+        offset = stream.integers("crop", 2 * pad + 1, len(sides)) - pad
+        flip = stream.uniform("flip", len(sides)) < 0.5
+        return {m: shift_and_flip(x, offset, flip & self.flips) for m, x in volumes.items()}
+
+
+Recipe = Callable[[Volumes, Stream], Volumes]
+ViewSpec = Mapping[str, Recipe | None]  # None: the run's own augmentation
+
+
+def merge(specs: list[ViewSpec]) -> dict[str, Recipe | None]:
+    """The views that several terms need together.
+
+    Raises
+    ------
+    ValueError
+        Where two terms want different things under one name.
+    """
+    merged: dict[str, Recipe | None] = {}
+    for spec in specs:
+        for name, recipe in spec.items():
+            if merged.setdefault(name, recipe) != recipe:
+                raise ValueError(f"view {name!r}: one term wants {merged[name]}, another {recipe}")
+    return merged
+
+
+def make_views(volumes: Volumes, spec: ViewSpec, own: Recipe, stream: Stream) -> dict[str, View]:
+    """Make every view of a specification.
+
+    Parameters
+    ----------
+    volumes : dict of Tensor, each (B, C, *sides)
+        Clean volumes of the batch.
+    spec : mapping of str to Recipe or None
+    own : Recipe
+        The run's own augmentation, used where the specification says None.
+    stream : Stream
+        Keyed random numbers, one row a sample.
+    """
+    return {
+        name: View((recipe or own)(volumes, stream.child(f"view/{name}")), name)
+        for name, recipe in spec.items()
+    }

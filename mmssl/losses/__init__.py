@@ -1,0 +1,5 @@
+"""Losses of the five papers, one equation a module."""
+
+from mmssl.losses.infonce import info_nce, info_nce_all_locations
+
+__all__ = ["info_nce", "info_nce_all_locations"]

@@ -1,0 +1,64 @@
+"""Augmentation against NumPy's pad, slice and flip; shared by modalities, independent of the batch."""
+
+import numpy as np
+import pytest
+import torch
+
+from mmssl.augment import Clean, PadCropFlip, make_views, merge, shift_and_flip
+from mmssl.keyed import Stream
+
+
+@pytest.mark.parametrize("sides", [(7, 8, 9), (6, 5)])
+def test_equals_pad_crop_flip_of_numpy(sides, rng):
+    pad, batch, axes = 3, 5, len(sides)
+    volumes = torch.from_numpy(rng.normal(size=(batch, 2, *sides)))
+    start = torch.from_numpy(rng.integers(0, 2 * pad + 1, (batch, axes)))
+    flip = torch.from_numpy(rng.random((batch, axes)) < 0.5)
+    found = shift_and_flip(volumes, start - pad, flip)
+    for b in range(batch):
+        widths = [(0, 0)] + [(pad, pad)] * axes
+        padded = np.pad(volumes[b].numpy(), widths, mode="reflect")
+        window = tuple(slice(s, s + n) for s, n in zip(start[b].tolist(), sides, strict=True))
+        expected = padded[(slice(None), *window)]
+        expected = np.flip(expected, [k + 1 for k in range(axes) if flip[b, k]])
+        assert np.array_equal(found[b].numpy(), expected)
+
+
+def test_modalities_share_the_crop_and_rows_stand_alone(rng):
+    first = torch.from_numpy(rng.normal(size=(4, 1, 16, 16, 16)))
+    volumes = {"T1": first, "fALFF": 2 * first}
+    recipe = PadCropFlip(pad=2)
+    out = recipe(volumes, Stream(torch.arange(4), 0, 0))
+    assert torch.equal(out["fALFF"], 2 * out["T1"])
+    assert not torch.equal(out["T1"], first)
+    alone = recipe({"T1": first[2:3]}, Stream(torch.tensor([2]), 0, 0))
+    assert torch.equal(alone["T1"][0], out["T1"][2])
+
+
+def test_crops_reach_every_offset_and_flips_half_of_the_rows():
+    ramp = torch.arange(16.0).expand(600, 1, 16, 16, 16)
+    out = PadCropFlip(pad=2)({"T1": ramp}, Stream(torch.arange(600), 3, 4))["T1"][:, 0, 8, 8]
+    flipped = out[:, 8] < out[:, 7]
+    assert 0.4 < flipped.float().mean() < 0.6
+    middle = out[~flipped][:, 8]
+    assert sorted(middle.unique().tolist()) == [6, 7, 8, 9, 10]
+    kept = PadCropFlip(pad=0, flips=False)({"T1": ramp}, Stream(torch.arange(600), 3, 4))
+    assert torch.equal(kept["T1"], ramp)
+
+
+def test_views_merge_or_clash():
+    assert merge([{"main": None}, {"main": None, "clean": Clean()}]) == {
+        "main": None,
+        "clean": Clean(),
+    }
+    with pytest.raises(ValueError, match="'main'.*PadCropFlip"):
+        merge([{"main": Clean()}, {"main": PadCropFlip()}])
+
+
+def test_views_of_two_names_differ_and_none_is_the_runs_own(rng):
+    volumes = {"T1": torch.from_numpy(rng.normal(size=(3, 1, 8, 8, 8)))}
+    spec = {"main": None, "other": PadCropFlip(pad=2), "clean": Clean()}
+    views = make_views(volumes, spec, PadCropFlip(pad=2), Stream(torch.arange(3), 0, 0))
+    assert torch.equal(views["clean"].volumes["T1"], volumes["T1"])
+    assert not torch.equal(views["main"].volumes["T1"], views["other"].volumes["T1"])
+    assert views["main"].kind == "main"

@@ -1,0 +1,106 @@
+"""DCGAN and heads against the layer table of the reference: counts, shapes, initial values."""
+
+import pytest
+import torch
+from torch import nn
+
+from mmssl.keyed import Stream
+from mmssl.models import ConvolutionalHead, Decoder, Encoder
+
+
+def count(module):
+    return sum(p.numel() for p in module.parameters())
+
+
+@pytest.mark.parametrize(
+    ("module", "parameters"),
+    [
+        (Encoder(), 3_804_032),
+        (Encoder(1, size=32, dims=2), 295_808),
+        (Encoder(3, size=32, dims=2), 296_832),
+        (Decoder(), 3_804_096),
+        (ConvolutionalHead(128), 20_736),
+    ],
+)
+def test_parameter_counts_of_the_reference(module, parameters):
+    assert count(module) == parameters
+
+
+@pytest.mark.parametrize(
+    ("size", "dims", "channels"), [(64, 3, 128), (32, 3, 64), (32, 2, 64), (16, 3, 32)]
+)
+def test_local_feature_has_side_8_and_heads_flatten_it(size, dims, channels):
+    encoder = Encoder(2, size=size, dims=dims).eval()
+    x = torch.randn(2, 2, *(size,) * dims)
+    features = encoder(x)
+    assert features.z.shape == (2, 64)
+    assert features.local.shape == (2, channels) + (8,) * dims
+    assert ConvolutionalHead(channels, 48, dims)(features.local).shape == (2, 48, 8**dims)
+    assert Decoder(2, size=size, dims=dims)(features.z).shape == x.shape
+
+
+def test_forward_equals_the_layers_written_out():
+    """Norm on all hidden layers but the first; local is the raw convolution of side 8."""
+    encoder = Encoder(size=32, width=4, latent=6)
+    for norm in list(encoder.norms)[1:]:
+        nn.init.uniform_(norm.weight, 0.5, 1.5)
+    x = torch.randn(3, 1, 32, 32, 32)
+    hidden = nn.functional.leaky_relu(encoder.convs[0](x), 0.2)
+    local = encoder.convs[1](hidden)
+    hidden = nn.functional.leaky_relu(encoder.norms[1](local), 0.2)
+    hidden = nn.functional.leaky_relu(encoder.norms[2](encoder.convs[2](hidden)), 0.2)
+    features = encoder(x)
+    torch.testing.assert_close(features.local, local)
+    torch.testing.assert_close(features.z, encoder.to_latent(hidden).flatten(1))
+
+
+def test_initial_values():
+    weight = Encoder(width=16).convs[2].weight
+    fan_in, fan_out = 32 * 64, 64 * 64
+    bound = (2 / 1.04) ** 0.5 * (6 / (fan_in + fan_out)) ** 0.5
+    assert weight.abs().max() <= bound
+    assert weight.abs().max() > 0.99 * bound
+    shortcut = ConvolutionalHead(128).shortcut.weight[:, :, 0, 0, 0]
+    torch.testing.assert_close(shortcut.diagonal(), torch.ones(64))
+    off = shortcut - torch.eye(64, 128)
+    assert 0.0099 < off.abs().max() <= 0.01
+
+
+def test_head_is_the_sum_of_path_and_shortcut_normalised():
+    head = ConvolutionalHead(5, 4, dims=2).eval()
+    x = torch.randn(3, 5, 2, 3)
+    flat = x.flatten(2).transpose(1, 2)  # (B, locations, channels)
+    first, second = (head.path[i].weight[:, :, 0, 0] for i in (0, 3))
+    unit = 1 / (1 + 1e-5) ** 0.5  # batch norm in evaluation mode at its initial statistics
+    hidden = torch.relu(flat @ first.T * unit)
+    expected = (hidden @ second.T + flat @ head.shortcut.weight[:, :, 0, 0].T) * unit
+    torch.testing.assert_close(head(x), expected.transpose(1, 2))
+
+
+def test_dropout_is_keyed_by_row_and_spares_z():
+    encoder = Encoder(size=16, width=8, dropout=0.5)
+    x = torch.randn(1, 1, 16, 16, 16).expand(4, -1, -1, -1, -1)
+    for norm in encoder.norms:
+        norm.eval()
+    stream = Stream(torch.tensor([3, 5, 3, 7]), seed=1, step=2)
+    z = encoder(x, stream).z
+    torch.testing.assert_close(z[0], z[2])
+    assert not torch.allclose(z[0], z[1])
+    alone = encoder(x[:1], Stream(torch.tensor([5]), seed=1, step=2)).z
+    torch.testing.assert_close(alone[0], z[1])
+    assert (z != 0).all()
+    encoder.eval()
+    torch.testing.assert_close(encoder(x, stream).z[0], encoder(x).z[3])
+
+
+@pytest.mark.parametrize("arguments", [{"size": 48}, {"size": 8}, {"dims": 1}])
+def test_impossible_shapes_raise(arguments):
+    with pytest.raises(ValueError, match="power of two"):
+        Encoder(**arguments)
+
+
+def test_wrong_input_names_both_shapes():
+    with pytest.raises(ValueError, match=r"\(2, 1, 16, 16, 16\).*32"):
+        Encoder(size=32)(torch.zeros(2, 1, 16, 16, 16))
+    with pytest.raises(ValueError, match="softmax"):
+        Decoder(activation="softmax")
