@@ -23,7 +23,7 @@ class Template(NamedTuple):
     ----------
     t1 : float32 array, brain only (skull-stripped), intensity in [0, 1].
     mask : bool array, the brain.
-    grey, white, csf : float32 arrays, tissue fraction in [0, 1]; they sum to 1 inside the mask at 1 mm.
+    grey, white, csf : float32 arrays, tissue fraction in [0, 1]; at 1 mm they sum to 1 in the mask.
     affine : (4, 4) array, voxel indices to MNI mm.
     """
 
