@@ -1,4 +1,4 @@
-"""Augmentation against NumPy's pad, slice and flip; shared by modalities, independent of the batch."""
+"""Augmentation against NumPy's pad, slice and flip; shared by modalities, row by row."""
 
 import numpy as np
 import pytest

@@ -1,0 +1,253 @@
+"""The training loop: it knows the objective and the optimiser, and no term by name.
+
+Rows, crops and every other random choice are functions of (seed, epoch, step, row), so there is
+no hidden state: a checkpoint at the end of an epoch is enough to continue bit for bit.
+"""
+
+from pathlib import Path
+
+import lightning
+import numpy as np
+import torch
+from torch import Tensor
+from tqdm.auto import tqdm
+
+from mmssl import atomic, collapse
+from mmssl.augment import Clean, Recipe, make_views
+from mmssl.keyed import Stream
+from mmssl.objectives import Batch, Objective
+
+MAX_LR, INITIAL_LR = 0.01, 4e-4  # 004, section III-C; OneCycle starts at MAX_LR / div_factor
+_VALIDATION_STEP = 2**40  # a step no run reaches: validation draws are the same in every epoch
+
+
+class Draw:
+    """Which rows each step of an epoch sees.
+
+    Parameters
+    ----------
+    rows : array of int64, shape (n,)
+        Rows of the training fold.
+    batch_size : int
+        Rows of a step over all processes; the incomplete last batch is dropped.
+    seed : int
+    classes : array of int64, shape (n,), optional
+        Label of each row for class-balanced draws: every class is up-sampled to the largest and
+        rows labelled -1 are left out.
+    """
+
+    def __init__(self, rows, batch_size: int, seed: int, classes=None):
+        self.groups = [np.asarray(rows)]
+        if classes is not None:
+            self.groups = [np.asarray(rows)[classes == c] for c in np.unique(classes[classes >= 0])]
+        self.batch_size, self.seed = batch_size, seed
+        self._latest: tuple[int, np.ndarray] = (-1, np.empty(0, np.int64))
+        self.largest = max(len(group) for group in self.groups)
+
+    def __len__(self) -> int:
+        """Steps of an epoch."""
+        return len(self.groups) * self.largest // self.batch_size
+
+    def epoch(self, epoch: int) -> np.ndarray:
+        """Rows of an epoch in order, shape (steps * batch_size,)."""
+        if self._latest[0] != epoch:
+            rng = np.random.default_rng([self.seed, epoch])
+            drawn = [
+                np.concatenate([group, rng.choice(group, self.largest - len(group))])
+                for group in self.groups
+            ]
+            order = rng.permutation(np.concatenate(drawn))
+            self._latest = (epoch, order[: len(self) * self.batch_size])
+        return self._latest[1]
+
+
+class Pretraining(lightning.LightningModule):
+    """Optimise an objective over a cohort that stays on the device.
+
+    Parameters
+    ----------
+    objective : Objective
+    inputs : dict of Tensor, each (pairs, C, *sides)
+        Standardised volumes of the whole cohort.
+    labels : dict of Tensor of int64, each (pairs,)
+        Task -> class index, -1 where missing.
+    train, valid : Draw
+        ``valid`` may be None.
+    recipe : Recipe
+        The run's own augmentation.
+    epochs, seed : int
+    """
+
+    def __init__(
+        self,
+        objective: Objective,
+        inputs: dict[str, Tensor],
+        labels: dict[str, Tensor],
+        train: Draw,
+        valid: Draw | None,
+        recipe: Recipe,
+        epochs: int,
+        seed: int,
+    ):
+        super().__init__()
+        self.objective, self.recipe, self.seed, self.epochs = objective, recipe, seed, epochs
+        self.draws = {"train": train, "valid": valid}
+        self.inputs, self.labels = inputs, labels
+        self.sums: dict[str, Tensor] = {}
+        self.seen: dict[str, list[Tensor]] = {}
+
+    def on_fit_start(self):
+        """Move the cohort to the device once."""
+        self.inputs = {m: x.to(self.device) for m, x in self.inputs.items()}
+        self.labels = {task: x.to(self.device) for task, x in self.labels.items()}
+
+    def batch(self, role: str, epoch: int, index: int) -> Batch:
+        """Views, keys and labels of one step on this process."""
+        draw = self.draws[role]
+        share = draw.batch_size // self.trainer.world_size
+        start = index * draw.batch_size + self.trainer.global_rank * share
+        rows = torch.as_tensor(draw.epoch(epoch)[start : start + share], device=self.device)
+        keys = torch.arange(start, start + share, device=self.device)
+        step = self.global_step if role == "train" else _VALIDATION_STEP
+        layout = torch.channels_last_3d if self.inputs_are_volumes else torch.channels_last
+        volumes = {m: x[rows].float() for m, x in self.inputs.items()}
+        recipe = self.recipe if role == "train" else Clean()
+        views = make_views(volumes, self.objective.views, recipe, Stream(keys, self.seed, step))
+        for view in views.values():
+            view.volumes = {m: x.to(memory_format=layout) for m, x in view.volumes.items()}
+        labels = {m: {task: y[rows] for task, y in self.labels.items()} for m in volumes}
+        return Batch(views, dict.fromkeys(volumes, keys), labels, step, self.seed)
+
+    @property
+    def inputs_are_volumes(self) -> bool:
+        """Whether the inputs are (pairs, C, X, Y, Z) and not (pairs, C, H, W)."""
+        return next(iter(self.inputs.values())).dim() == 5
+
+    def training_step(self, index: int, _=None) -> Tensor:
+        """One optimiser step on batch ``index`` of the epoch."""
+        for term in self.objective.terms.values():
+            term.before_forward(self.global_step)
+        total, parts, self.ctx = self.objective(self.batch("train", self.current_epoch, index))
+        self._check(total, parts, index)
+        self._record("train", total, parts)
+        for m in self.objective.modalities:
+            self.seen.setdefault(m, []).append(self.ctx.features(m).z.detach())
+        return total
+
+    def validation_step(self, index: int, _=None) -> None:
+        """Objective on clean views of the validation rows, with the same draws in every epoch."""
+        total, parts, _ = self.objective(self.batch("valid", 0, index))
+        self._record("valid", total, parts)
+
+    def on_after_backward(self):
+        """Let the terms change gradients."""
+        for term in self.objective.terms.values():
+            term.after_backward(self.global_step)
+
+    def on_train_batch_end(self, *_):
+        """Let the terms and the momentum copy follow the step."""
+        self.objective.update_momentum()
+        for term in self.objective.terms.values():
+            term.after_step(self.ctx)
+        del self.ctx
+
+    def _check(self, total: Tensor, parts: dict[str, Tensor], index: int) -> None:
+        if not torch.isfinite(total):
+            bad = {k: v.item() for k, v in parts.items() if not v.isfinite()}
+            raise FloatingPointError(
+                f"the loss is not finite: {bad or total.item()} in epoch {self.current_epoch}, "
+                f"batch {index}; the checkpoint of the last complete epoch is kept"
+            )
+
+    def _record(self, role: str, total: Tensor, parts: dict[str, Tensor]) -> None:
+        for name, value in {"loss": total, **parts}.items():
+            key = f"{role}/{name}"
+            self.sums[key] = self.sums.get(key, 0.0) + value.detach().double()
+
+    def summary(self) -> tuple[dict[str, float], dict[str, list[float]]]:
+        """Means of the epoch and the spread of each latent dimension; starts the next epoch."""
+        row = {}
+        for key, value in self.sums.items():
+            row[key] = float(value) / len(self.draws[key.split("/")[0]])
+        spread = {}
+        for m, parts in self.seen.items():
+            z = torch.cat(parts).float().cpu()
+            spread[m] = collapse.spread(z).tolist()
+            row[f"rankme/{m}"] = collapse.rankme(z - z.mean(0))
+            row[f"std_mean/{m}"] = float(np.mean(spread[m]))
+            row[f"std_min/{m}"] = float(np.min(spread[m]))
+        self.sums, self.seen = {}, {}
+        return row, spread
+
+    def configure_optimizers(self):
+        """RAdam with OneCycle, stepped every batch (004, section III-C)."""
+        parameters = [p for p in self.objective.parameters() if p.requires_grad]
+        optimiser = torch.optim.RAdam(parameters, lr=INITIAL_LR)
+        schedule = torch.optim.lr_scheduler.OneCycleLR(
+            optimiser,
+            MAX_LR,
+            total_steps=self.epochs * len(self.draws["train"]),
+            div_factor=MAX_LR / INITIAL_LR,
+        )
+        return {
+            "optimizer": optimiser,
+            "lr_scheduler": {"scheduler": schedule, "interval": "step"},
+        }
+
+
+class Recorder(lightning.Callback):
+    """History, the best encoder by validation loss, and a checkpoint after every epoch.
+
+    Parameters
+    ----------
+    folder : Path
+        Where ``last.ckpt`` and ``best.ckpt`` go; each is replaced atomically.
+    progress : bool
+        Whether to show a progress bar over the epochs.
+    """
+
+    def __init__(self, folder: Path, progress: bool):
+        self.folder, self.progress = folder, progress
+        self.history: list[dict[str, float]] = []
+        self.dimensions: list[dict] = []
+        self.best = float("inf")
+
+    def state_dict(self) -> dict:
+        """What a resumed run must know of the past to write the same files."""
+        return {"history": self.history, "dimensions": self.dimensions, "best": self.best}
+
+    def load_state_dict(self, state: dict) -> None:
+        """Continue a history."""
+        self.history, self.dimensions = state["history"], state["dimensions"]
+        self.best = state["best"]
+
+    def on_train_start(self, trainer, module):
+        """Open the progress bar where the run stands."""
+        start = {"total": module.epochs, "initial": trainer.current_epoch, "unit": "epoch"}
+        self.bar = tqdm(**start, disable=not self.progress)
+
+    def on_train_batch_start(self, trainer, *_):
+        """Note the learning rate of the step, before the schedule moves on."""
+        self.rate = trainer.optimizers[0].param_groups[0]["lr"]
+
+    def on_train_epoch_end(self, trainer, module):
+        """Write down the epoch and make it the point to resume from."""
+        row, spread = module.summary()
+        epoch = trainer.current_epoch
+        self.history.append({"epoch": epoch, "step": trainer.global_step, "lr": self.rate, **row})
+        self.dimensions += [{"epoch": epoch, "modality": m, "std": s} for m, s in spread.items()]
+        loss = row.get("valid/loss", row["train/loss"])
+        if loss < self.best:
+            self.best = loss
+            if trainer.is_global_zero:
+                with atomic.file(self.folder / "best.ckpt") as temporary:
+                    torch.save(module.objective.state_dict(), temporary)
+        with atomic.file(self.folder / "last.ckpt") as temporary:
+            trainer.save_checkpoint(temporary, weights_only=False)  # the optimiser too
+        self.bar.set_postfix(loss=f"{row['train/loss']:.3f}", refresh=False)
+        self.bar.update()
+
+    def teardown(self, trainer, module, stage):
+        """Close the progress bar, also after an error."""
+        if hasattr(self, "bar"):
+            self.bar.close()

@@ -1,0 +1,388 @@
+"""Pretrain the encoders of an objective on a cohort, and embed cohorts with them.
+
+A finished run is a folder: ``params.json`` (what was asked, of which data, by which code),
+``history.csv`` (every named term, learning rate, effective rank and spread, by epoch),
+``dimensions.csv`` (standard deviation of each latent dimension, by epoch), ``checkpoint.ckpt``
+(the best encoder and its intensity landmarks; loads without executing pickles) and
+``embeddings.npz`` (the whole cohort). Until it is complete it lies under ``<run_dir>.partial``,
+from which a killed run continues bit for bit.
+"""
+
+import json
+import logging
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import lightning
+import numpy as np
+import pandas as pd
+import torch
+
+from mmssl import atomic, ledger, objectives
+from mmssl.augment import Clean, PadCropFlip, Recipe
+from mmssl.inputs import fit_landmarks, standardised
+from mmssl.loop import Draw, Pretraining, Recorder
+from mmssl.models import Encoder
+
+PRECISIONS = {"fp32": "32-true", "bf16": "bf16-mixed"}
+_EMBED_BATCH = 64
+
+
+def best_precision() -> str:
+    """Precision this machine gains from: "bf16" on a GPU or a CPU with AMX, else "fp32"."""
+    if torch.cuda.is_available():
+        return "bf16" if torch.cuda.is_bf16_supported() else "fp32"
+    return "bf16" if torch.cpu._is_amx_tile_supported() else "fp32"
+
+
+def fit(
+    cohort,
+    objective: str,
+    run_dir: str | Path,
+    epochs: int = 50,
+    batch_size: int = 64,
+    seed: int = 0,
+    fold: int = 0,
+    *,
+    width: int = 32,
+    latent: int = 64,
+    dropout: float = 0.0,
+    weights: Mapping[str, float] | None = None,
+    augment: Recipe | None = None,
+    precision: str = "auto",
+    progress: bool = True,
+    **options,
+) -> Path:
+    """Pretrain one objective on the training fold of a cohort.
+
+    Parameters
+    ----------
+    cohort : Cohort
+    objective : str
+        Name in the language of :func:`mmssl.objectives.parse`.
+    run_dir : path
+        Folder of the finished run. If it exists with the same parameters nothing is done.
+    epochs : int
+    batch_size : int
+        Pairs a step; never more than there are training pairs.
+    seed, fold : int
+    width, latent, dropout
+        Of the DCGAN encoder.
+    weights : mapping, optional
+        Weight of each term, 1 where absent.
+    augment : Recipe, optional
+        The run's own augmentation: pad-crop and flips for volumes, none for images by default.
+    precision : {"auto", "fp32", "bf16"}
+        Of the network; losses are at least fp32. "auto": :func:`best_precision`.
+    progress : bool
+        Whether to show a progress bar.
+    **options
+        Of the objective's terms, see :func:`mmssl.objectives.build`.
+
+    Returns
+    -------
+    Path
+        ``run_dir``.
+
+    Raises
+    ------
+    ValueError
+        Before any long work: an unknown objective, option, fold or precision; fewer than two
+        training pairs; one class only for a supervised objective; a finished or unfinished run of
+        other parameters in the same place.
+    FloatingPointError
+        If the loss becomes NaN or infinite, naming term, epoch and batch.
+    """
+    run_dir = Path(run_dir)
+    partial = run_dir.with_name(run_dir.name + ".partial")
+    augment = augment or (PadCropFlip() if cohort.dims == 3 else Clean())
+    network = {"width": width, "latent": latent, "dropout": dropout}
+    parameters = {
+        "objective": "-".join(objectives.parse(objective)),
+        "weights": dict(weights or {}),
+        "options": options,
+        "epochs": epochs,
+        "batch_size": batch_size,
+        "seed": seed,
+        "fold": fold,
+        **network,
+        "augment": repr(augment),
+        "precision": _precision(precision),
+        "cohort": {"name": cohort.name, "hashes": dict(cohort.hashes)},
+    }
+    _agree(run_dir, parameters)
+    _agree(partial, parameters)
+    if (run_dir / "params.json").exists():
+        return run_dir
+    if run_dir.exists():
+        raise ValueError(f"{run_dir}: exists but holds no params.json of a finished run")
+
+    built = _build(cohort, objective, seed, weights=weights, **network, **options)
+    train, valid = _draws(cohort, built, fold, batch_size, seed)
+    if epochs < 1:
+        raise ValueError(f"epochs={epochs}, expected at least 1")
+    landmarks = fit_landmarks(cohort, fold)
+    inputs = standardised(cohort, landmarks, np.float16)
+    partial.mkdir(parents=True, exist_ok=True)
+    _write_json(partial / "params.json", parameters)
+    module = Pretraining(
+        built,
+        {m: torch.from_numpy(x) for m, x in inputs.items()},
+        {task: torch.from_numpy(cohort.labels(task)) for task in cohort.tasks},
+        train,
+        valid,
+        augment,
+        epochs,
+        seed,
+    )
+    recorder = _train(module, partial, parameters["precision"], progress)
+    best = torch.load(partial / "best.ckpt", weights_only=True)
+    built.load_state_dict(best)
+    content = {"objective": best, "landmarks": landmarks, "network": _network(cohort, network)}
+    torch.save(content, partial / "checkpoint.ckpt")
+    pd.DataFrame(recorder.history).to_csv(partial / "history.csv", index=False)
+    _dimensions(recorder.dimensions).to_csv(partial / "dimensions.csv", index=False)
+    inputs = {m: x.astype(np.float32) for m, x in inputs.items()}
+    np.savez(partial / "embeddings.npz", **_embed(built.encoders, inputs))
+    _write_json(partial / "params.json", {**parameters, **_provenance(built)})
+    for name in ("last.ckpt", "best.ckpt"):
+        (partial / name).unlink()
+    os.rename(partial, run_dir)
+    return run_dir
+
+
+def _precision(precision: str) -> str:
+    if precision not in ("auto", *PRECISIONS):
+        raise ValueError(f"precision={precision!r}, expected 'auto' or one of {sorted(PRECISIONS)}")
+    return best_precision() if precision == "auto" else precision
+
+
+def _agree(folder: Path, parameters: Mapping) -> None:
+    """Refuse to continue or return a run of other parameters."""
+    path = folder / "params.json"
+    if not path.exists():
+        return
+    found = json.loads(path.read_text())
+    for key, value in json.loads(json.dumps(parameters)).items():
+        if found.get(key) != value:
+            raise ValueError(
+                f"{path}: {key} is {found.get(key)!r}, asked for {value!r}; "
+                f"remove {folder} or choose another run_dir"
+            )
+
+
+def _build(cohort, objective: str, seed: int, **options) -> objectives.Objective:
+    """The objective for a cohort, initialised from the seed alone."""
+    if "CE" in objectives.parse(objective):
+        options.setdefault("task", next(iter(cohort.tasks), None))
+        if options["task"] not in cohort.tasks:
+            known = sorted(cohort.tasks)
+            raise ValueError(f"{cohort.path}: task {options['task']!r}, expected one of {known}")
+        options.setdefault("classes", len(cohort.tasks[options["task"]]["classes"]))
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        return objectives.build(
+            objective,
+            cohort.modalities,
+            in_channels=dict(cohort.channels),
+            size=cohort.size,
+            dims=cohort.dims,
+            output="sigmoid" if cohort.intensity == "unit" else None,
+            **options,
+        )
+
+
+def _draws(cohort, objective, fold: int, batch_size: int, seed: int) -> tuple[Draw, Draw | None]:
+    """Row draws of training and validation, or a clear error before any long work."""
+    rows, valid = cohort.rows("train", fold), cohort.rows("valid", fold)
+    classes = None
+    if objective.sampling == "class":
+        task = objective.terms["CE"].task
+        classes = cohort.labels(task)[rows]
+        found = np.unique(classes[classes >= 0])
+        if len(found) < 2:
+            raise ValueError(
+                f"{cohort.path}: the training rows of fold {fold} hold {len(found)} class(es) of "
+                f"{task!r}, expected at least 2"
+            )
+        rows, classes = rows[classes >= 0], classes[classes >= 0]
+        valid = valid[cohort.labels(task)[valid] >= 0]
+    size = min(batch_size, len(rows))
+    if size < 2:
+        raise ValueError(
+            f"{cohort.path}: batch of {size} (batch_size={batch_size}, {len(rows)} training pairs "
+            f"in fold {fold}), expected at least 2: a contrast needs negatives, batch norm a spread"
+        )
+    train = Draw(rows, size, seed, classes)
+    return train, Draw(valid, min(size, len(valid)), seed) if len(valid) >= 2 else None
+
+
+def _train(module: Pretraining, folder: Path, precision: str, progress: bool) -> Recorder:
+    """Run or continue the loop; the recorder holds the history."""
+    recorder = Recorder(folder, progress)
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    if module.inputs_are_volumes:
+        module.to(memory_format=torch.channels_last_3d)
+    trainer = lightning.Trainer(
+        max_epochs=module.epochs,
+        devices=1,
+        precision=PRECISIONS[precision],
+        callbacks=[recorder],
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        use_distributed_sampler=False,
+        num_sanity_val_steps=0,
+        default_root_dir=folder,
+    )
+    last = folder / "last.ckpt"
+    steps = {role: range(len(draw)) for role, draw in module.draws.items() if draw}
+    trainer.fit(
+        module,
+        steps["train"],
+        steps.get("valid"),
+        ckpt_path=last if last.exists() else None,
+        weights_only=True,
+    )
+    return recorder
+
+
+def _network(cohort, network: Mapping) -> dict:
+    """What it takes to make the encoders again."""
+    channels = {m: cohort.channels[m] for m in cohort.modalities}
+    return {"channels": channels, "size": cohort.size, "dims": cohort.dims, **network}
+
+
+def _encoders(network: Mapping) -> dict[str, Encoder]:
+    sizes = {k: network[k] for k in ("width", "latent", "size", "dims", "dropout")}
+    return {m: Encoder(channels, **sizes) for m, channels in network["channels"].items()}
+
+
+def _dimensions(records: list[dict]) -> pd.DataFrame:
+    return pd.concat(
+        pd.DataFrame({**record, "dimension": range(len(record["std"]))}) for record in records
+    )[["epoch", "modality", "dimension", "std"]]
+
+
+def _provenance(objective: objectives.Objective) -> dict:
+    modules = {type(part).__module__ for part in objective.modules()} | {"mmssl.pretrain"}
+    ours = sorted(name for name in modules if name.startswith("mmssl."))
+    return {
+        "threads": torch.get_num_threads(),
+        "versions": ledger.versions(),
+        "code": ledger.fingerprint(*ours),
+    }
+
+
+def _write_json(path: Path, content: Mapping) -> None:
+    with atomic.file(path) as temporary:
+        temporary.write_text(json.dumps(content, indent=1, sort_keys=True) + "\n")
+
+
+@torch.no_grad()
+def _embed(encoders: Mapping[str, torch.nn.Module], inputs: Mapping[str, np.ndarray]) -> dict:
+    """z of every row in fp32, in evaluation mode: batch-norm buffers are read, never written."""
+    embeddings = {}
+    for m, x in inputs.items():
+        encoder = encoders[m].eval().cpu()
+        parts = [encoder(torch.from_numpy(x[i : i + _EMBED_BATCH])).z
+                 for i in range(0, len(x), _EMBED_BATCH)]
+        embeddings[m] = torch.cat(parts).float().numpy()
+    return embeddings
+
+
+def load_encoders(run_dir: str | Path) -> tuple[dict[str, Encoder], dict]:
+    """Encoders of a finished run, in evaluation mode, and its intensity landmarks.
+
+    Parameters
+    ----------
+    run_dir : path
+
+    Returns
+    -------
+    encoders : dict
+        modality -> Encoder.
+    landmarks : dict
+        modality -> landmarks, or None.
+
+    Raises
+    ------
+    ValueError
+        If the folder is no finished run.
+    """
+    path = Path(run_dir) / "checkpoint.ckpt"
+    if not path.exists():
+        raise ValueError(f"{path}: not found; expected the folder of a finished run")
+    content = torch.load(path, weights_only=True)
+    encoders = _encoders(content["network"])
+    for m, encoder in encoders.items():
+        prefix = f"encoders.{m}."
+        state = {k.removeprefix(prefix): v for k, v in content["objective"].items()
+                 if k.startswith(prefix)}
+        encoder.load_state_dict(state)
+        encoder.eval()
+    return encoders, content["landmarks"]
+
+
+def embed(run_dir: str | Path, cohort) -> dict[str, np.ndarray]:
+    """Embed a cohort with the frozen encoders of a run.
+
+    Volumes pass through the intensity steps fitted on the run's training people. The cohort of the
+    run itself is read from the run's cache.
+
+    Parameters
+    ----------
+    run_dir : path
+    cohort : Cohort
+        Any cohort of the same size; modalities that the run does not know are left out.
+
+    Returns
+    -------
+    dict of array
+        modality -> float32 (pairs, latent), in the cohort's order.
+
+    Raises
+    ------
+    ValueError
+        If the folder is no finished run, or no modality or the size does not fit.
+    """
+    run_dir = Path(run_dir)
+    encoders, landmarks = load_encoders(run_dir)
+    shared = [m for m in cohort.modalities if m in encoders]
+    if not shared:
+        raise ValueError(f"{run_dir}: encodes {sorted(encoders)}, {cohort.path} holds "
+                         f"{sorted(cohort.modalities)}: nothing in common")
+    expected = encoders[shared[0]].input_shape[1:]
+    if expected != (cohort.size,) * cohort.dims:
+        found = (cohort.size,) * cohort.dims
+        raise ValueError(f"{cohort.path}: volumes of {found}, the run expects {expected}")
+    params = json.loads((run_dir / "params.json").read_text())
+    if params["cohort"]["hashes"] == dict(cohort.hashes):
+        with np.load(run_dir / "embeddings.npz") as cached:
+            return {m: cached[m] for m in shared}
+    # through float16, as the training inputs are kept
+    inputs = standardised(cohort, {m: landmarks[m] for m in shared}, np.float16)
+    return _embed(encoders, {m: x.astype(np.float32) for m, x in inputs.items()})
+
+
+def untrained(cohort, seed: int = 0, fold: int = 0, width: int = 32, latent: int = 64) -> dict:
+    """Embed a cohort with encoders that learned nothing: the random floor of every table.
+
+    Parameters
+    ----------
+    cohort : Cohort
+    seed, fold, width, latent : int
+
+    Returns
+    -------
+    dict of array
+        modality -> float32 (pairs, latent).
+    """
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        encoders = _encoders(
+            _network(cohort, {"width": width, "latent": latent, "dropout": 0.0})
+        )
+    return _embed(encoders, standardised(cohort, fit_landmarks(cohort, fold)))
