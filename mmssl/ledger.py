@@ -127,7 +127,7 @@ def fingerprint(*modules: str) -> dict[str, str]:
         name = waiting.pop()
         if name in found:
             continue
-        source = _source(name)
+        source = source_of(name)
         if source is None:
             raise ValueError(f"{name!r} is not a module of mmssl")
         found[name] = hash_file(source)
@@ -156,10 +156,20 @@ def imports(source: str, module: str = "") -> set[str]:
     names: set[str] = set()
     for node in ast.walk(tree):
         names.update(_mentions(node, module))
-    file = _source(module) if module else None
+    file = source_of(module) if module else None
     if file is not None and file.name == "__init__.py" and module != "mmssl" and _is_lazy(tree):
         names.update(f"{module}.{part.stem}" for part in file.parent.glob("[!_]*.py"))
-    return {name for name in names if _source(name) is not None}
+    return {name for name in names if source_of(name) is not None}
+
+
+def source_of(name: str) -> Path | None:
+    """Return the source file of a dotted name; None when mmssl has no such module."""
+    first, *rest = name.split(".")
+    if first != "mmssl":
+        return None
+    path = PACKAGE.joinpath(*rest)
+    package, module = path / "__init__.py", path.with_suffix(".py")
+    return package if package.is_file() else module if rest and module.is_file() else None
 
 
 def versions() -> dict[str, str]:
@@ -318,16 +328,6 @@ def _plain(value: Any) -> Any:
     raise TypeError(f"{type(value).__name__} has no place in a record: {value!r}")
 
 
-def _source(name: str) -> Path | None:
-    """Return the file of a dotted name; None when mmssl has no such module."""
-    first, *rest = name.split(".")
-    if first != "mmssl":
-        return None
-    path = PACKAGE.joinpath(*rest)
-    package, module = path / "__init__.py", path.with_suffix(".py")
-    return package if package.is_file() else module if rest and module.is_file() else None
-
-
 def _parents(name: str) -> Iterator[str]:
     parts = name.split(".")
     return (".".join(parts[:length]) for length in range(1, len(parts)))
@@ -349,7 +349,7 @@ def _mentions(node: ast.AST, module: str) -> Iterator[str]:
 def _absolute(node: ast.ImportFrom, module: str) -> str:
     if not node.level:
         return node.module or ""
-    source = _source(module)
+    source = source_of(module)
     is_package = source is not None and source.name == "__init__.py"
     parts = module.split(".")
     base = parts[: len(parts) - node.level + is_package]
@@ -398,7 +398,7 @@ def _changed_inputs(inputs: Mapping[str, Mapping[str, str]], artefact: Path) -> 
 
 
 def _changed_code(modules: list[str], code: Mapping[str, str]) -> list[str]:
-    gone = [name for name in modules if _source(name) is None]
+    gone = [name for name in modules if source_of(name) is None]
     if gone:
         return [f"module {name} no longer exists" for name in gone]
     now = fingerprint(*modules)

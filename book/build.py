@@ -1,0 +1,134 @@
+"""Build the book of an edition, from pages that can be trusted.
+
+    python book/build.py config/demo.yaml
+
+A page that failed, ran only in part, belongs to another edition, or no longer follows from its
+notebook, parameters, code and inputs is refused with the reason. The build is strict: any
+warning of Sphinx fails it. No page may weigh 2 MB or more.
+"""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from mmssl import ledger
+
+BOOK = Path(__file__).resolve().parent
+ROOT = BOOK.parent
+LIMIT = 2_000_000  # bytes of HTML
+
+
+def check_page(page: Path, edition: str, parameters: dict[str, Any] | None = None) -> list[str]:
+    """Say why an executed notebook must not be published.
+
+    Parameters
+    ----------
+    page : Path
+        Executed notebook, with its sidecar beside it.
+    edition : str
+        The edition that the book shows.
+    parameters : dict, optional
+        Values that the edition's file gives; the page must have been run with them.
+
+    Returns
+    -------
+    list of str
+        One reason for each, empty when the page is fit.
+    """
+    failed = page.with_suffix(".failed.ipynb")
+    if failed.exists():
+        return [f"its last run failed; read {failed.name}"]
+    if not page.is_file():
+        return ["it has not been run"]
+    reasons = _incomplete(json.loads(page.read_text(encoding="utf-8"))["cells"])
+    if not ledger.sidecar_of(page).is_file():
+        return [*reasons, "it has no sidecar, so nobody knows what made it"]
+    record = ledger.read_sidecar(page)
+    if record["facts"].get("edition") != edition:
+        reasons.append(f"it is of the {record['facts'].get('edition')} edition, not {edition}")
+    ran = record["parameters"]
+    for name, value in (parameters or {}).items():
+        if name not in ran or ran[name] != value:
+            reasons.append(f"it ran with {name} = {ran.get(name)!r}, the edition says {value!r}")
+    return reasons + ledger.stale(page)
+
+
+def check_html(folder: Path, limit: int = LIMIT) -> list[str]:
+    """Return one complaint for every HTML page of at least `limit` bytes."""
+    sizes = {page: page.stat().st_size for page in sorted(folder.rglob("*.html"))}
+    return [
+        f"{page.relative_to(folder)}: {size / 1e6:.1f} MB, expected less than {limit / 1e6:.1f} MB"
+        for page, size in sizes.items()
+        if size >= limit
+    ]
+
+
+def build(edition_file: Path) -> list[str]:
+    """Check the pages, build the book into ``book/_build/html`` and check its weight.
+
+    Returns
+    -------
+    list of str
+        What is wrong; empty when the book stands.
+    """
+    edition = yaml.safe_load(edition_file.read_text(encoding="utf-8"))
+    complaints = [
+        f"{name}: {reason}"
+        for name, parameters in edition["notebooks"].items()
+        for reason in check_page(page_of(name, edition["edition"]), edition["edition"], parameters)
+    ]
+    if complaints:
+        return complaints
+    config, toc = _settings(edition)
+    command = [sys.executable, "-m", "jupyter_book", "build", str(BOOK), "-n", "-W", "--keep-going"]
+    done = subprocess.run([*command, "--config", str(config), "--toc", str(toc)], cwd=ROOT)
+    html = BOOK / "_build" / "html"
+    complaints = ["jupyter-book failed, see above"] if done.returncode else check_html(html)
+    if complaints:
+        (html / "index.html").unlink(missing_ok=True)  # a book with complaints is not a book
+    return complaints
+
+
+def main(arguments: list[str]) -> int:
+    """Run the command line; return its exit status."""
+    complaints = build(Path(arguments[0]).resolve())
+    for complaint in complaints:
+        print(f"book refused: {complaint}", file=sys.stderr)
+    return 1 if complaints else 0
+
+
+def _incomplete(cells: list[dict[str, Any]]) -> list[str]:
+    code = [cell for cell in cells if cell["cell_type"] == "code" and "".join(cell["source"])]
+    outputs = [output for cell in code for output in cell["outputs"]]
+    errors = [output for output in outputs if output["output_type"] == "error"]
+    reasons = [f"a cell failed with {error['ename']}: {error['evalue']}" for error in errors]
+    missing = sum(cell["execution_count"] is None for cell in code)
+    if missing:
+        reasons.append(f"{missing} of {len(code)} code cells did not run")
+    return reasons
+
+
+def page_of(notebook: str, edition: str) -> Path:
+    """Return where the executed copy of a notebook lies."""
+    return BOOK / "executed" / edition / f"{notebook}.ipynb"
+
+
+def _settings(edition: dict[str, Any]) -> tuple[Path, Path]:
+    """Write the book's settings with the edition's pages and banner filled in."""
+    folder = BOOK / "_build"
+    folder.mkdir(exist_ok=True)
+    config = yaml.safe_load((BOOK / "_config.yml").read_text(encoding="utf-8"))
+    config["html"]["announcement"] = edition["banner"]
+    toc = (BOOK / "_toc.yml").read_text(encoding="utf-8")
+    written = folder / "_config.yml", folder / "_toc.yml"
+    written[0].write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
+    written[1].write_text(toc.replace("executed/demo/", f"executed/{edition['edition']}/"))
+    return written
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,273 @@
+"""Run one notebook with parameters, as a function that either succeeds or leaves no trace.
+
+    python notebooks/execute.py NOTEBOOK OUTPUT [-p NAME VALUE]... [-r NAME TEXT]... [-f FILE.yaml]
+
+The spelling is papermill's. Unlike papermill, it refuses an unknown name or a value of the wrong
+type (exit 2, nothing written), runs under a temporary name, and renames only what succeeded. A
+notebook that failed is kept for reading as ``OUTPUT.failed.ipynb`` (exit 1). Beside a finished
+one lies its provenance, ``OUTPUT.json`` (see `mmssl.ledger`).
+"""
+
+import argparse
+import ast
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import papermill
+import yaml
+from ipykernel.kernelspec import write_kernel_spec
+from nbclient.exceptions import DeadKernelError
+from papermill.cli import _resolve_type as parse
+from papermill.exceptions import PapermillExecutionError
+
+from mmssl import atomic, ledger, paths
+
+TYPES = {"str": str, "int": int, "float": float, "bool": bool, "list": list}
+
+
+class ParameterError(ValueError):
+    """A notebook's parameters, or the values given for them, are wrong."""
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One line ``name: type = default  # meaning, unit`` of a parameters cell."""
+
+    name: str
+    annotation: str
+    default: Any
+    help: str
+
+    @property
+    def optional(self) -> bool:
+        """Whether None is allowed."""
+        return self.default is None or "None" in self.annotation.replace("|", " ").split()
+
+    def accept(self, value: Any) -> Any:
+        """Return `value` if it has the annotated type; an int for a float becomes a float.
+
+        Raises
+        ------
+        ParameterError
+            Naming the parameter, the value, its type and the expected type.
+        """
+        expected = TYPES[self.annotation.split("|")[0].split("[")[0].strip()]
+        if value is None and self.optional:
+            return None
+        if expected is float and type(value) is int:
+            return float(value)
+        if type(value) is not expected:
+            raise ParameterError(
+                f"{self.name}: found {value!r} ({type(value).__name__}), expected "
+                f"{self.annotation}{' or None' if self.default is None else ''}; {self.help}"
+            )
+        return value
+
+
+def read_parameters(notebook: str | Path) -> dict[str, Parameter]:
+    """Return the parameters of a notebook, in order.
+
+    Read with Python's own parser: papermill's reader is a regular expression that silently drops
+    ``float | None``.
+
+    Parameters
+    ----------
+    notebook : path
+        A notebook with exactly one cell tagged ``parameters``.
+
+    Returns
+    -------
+    dict of str to Parameter
+
+    Raises
+    ------
+    ParameterError
+        When the cell is missing, or holds anything but annotated, explained literals.
+    """
+    notebook = Path(notebook)
+    cells = [
+        cell
+        for cell in nbformat.read(notebook, as_version=4).cells
+        if "parameters" in cell.metadata.get("tags", ())
+    ]
+    if len(cells) != 1:
+        raise ParameterError(f"{notebook.name}: {len(cells)} cells tagged parameters, expected 1")
+    source = cells[0].source
+    lines = source.splitlines()
+    found = [_read_line(s, lines, notebook.name) for s in ast.parse(source).body]
+    return {parameter.name: parameter for parameter in found}
+
+
+def resolve(notebook: str | Path, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return all parameters of a notebook: its defaults, replaced by the checked `values`.
+
+    Raises
+    ------
+    ParameterError
+        When a name is unknown or a value has the wrong type.
+    """
+    known = read_parameters(notebook)
+    unknown = [name for name in values if name not in known]
+    if unknown:
+        raise ParameterError(
+            f"{Path(notebook).name} has no parameter {unknown[0]!r}; it has {', '.join(known)}"
+        )
+    return {n: p.accept(values[n]) if n in values else p.default for n, p in known.items()}
+
+
+def execute(notebook: str | Path, output: str | Path, values: Mapping[str, Any]) -> Path:
+    """Run a notebook and write it, with its sidecar, when it succeeded.
+
+    Parameters
+    ----------
+    notebook, output : path
+        Source and executed copy, both ``.ipynb``.
+    values : mapping
+        Parameters that differ from the notebook's defaults.
+
+    Returns
+    -------
+    Path
+        `output`.
+
+    Raises
+    ------
+    ParameterError
+        Before anything runs.
+    papermill.exceptions.PapermillExecutionError
+        When a cell failed; the notebook is then kept as ``<output>.failed.ipynb``.
+    """
+    notebook, output = Path(notebook), Path(output)
+    parameters = resolve(notebook, values)
+    root = paths.root(notebook.resolve().parent)
+    before = _hashes(parameters, root)
+    start = time.perf_counter()
+    failed = output.with_suffix(".failed.ipynb")
+    with atomic.file(output) as temporary, _own_kernel():
+        try:
+            _run(notebook, temporary, {n: parameters[n] for n in values}, root)
+        except (PapermillExecutionError, DeadKernelError):
+            os.replace(temporary, failed)
+            raise
+    failed.unlink(missing_ok=True)
+    after = _hashes(parameters, root)
+    read = [name for name in before if before[name] == after.get(name)]
+    ledger.write_sidecar(
+        output,
+        # what the notebook changed itself is its result, not its input
+        {"notebook": notebook} | {name: root / parameters[name] for name in read},
+        parameters,
+        parameters.get("seed"),
+        modules_of(notebook),
+        {"edition": parameters.get("edition"), "seconds": round(time.perf_counter() - start, 1)},
+    )
+    return output
+
+
+def modules_of(notebook: str | Path) -> tuple[str, ...]:
+    """Return the modules of mmssl that a notebook's cells import, sorted."""
+    cells = nbformat.read(notebook, as_version=4).cells
+    lines = "\n".join(c.source for c in cells if c.cell_type == "code").splitlines()
+    source = "\n".join(line for line in lines if not line.lstrip().startswith(("%", "!")))
+    return tuple(sorted(ledger.imports(source)))
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line; return its exit status."""
+    options = _options().parse_args(arguments)
+    try:
+        values = _values(options)
+        execute(options.notebook, options.output, values)
+    except (ParameterError, FileNotFoundError) as error:
+        print(f"{options.notebook}: {error}", file=sys.stderr)
+        return 2
+    except (PapermillExecutionError, DeadKernelError) as error:
+        kept = Path(options.output).with_suffix(".failed.ipynb")
+        print(f"{error}\n{options.notebook} failed; read {kept}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _options() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
+    parser.add_argument("notebook")
+    parser.add_argument("output")
+    pair = {"nargs": 2, "action": "append", "default": []}
+    parser.add_argument("-p", "--parameters", metavar=("NAME", "VALUE"), **pair)
+    parser.add_argument("-r", "--parameters_raw", metavar=("NAME", "TEXT"), **pair)
+    parser.add_argument("-f", "--parameters_file", action="append", default=[], metavar="YAML")
+    return parser
+
+
+def _values(options: argparse.Namespace) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    for file in options.parameters_file:
+        read = yaml.safe_load(Path(file).read_text(encoding="utf-8"))
+        if not isinstance(read, dict):
+            raise ParameterError(f"{file}: found {type(read).__name__}, expected a mapping")
+        values |= read
+    values |= {name: parse(value) for name, value in options.parameters}
+    return values | dict(options.parameters_raw)
+
+
+def _read_line(statement: ast.stmt, lines: list[str], notebook: str) -> Parameter:
+    line = lines[statement.end_lineno - 1]
+    if not isinstance(statement, ast.AnnAssign) or statement.value is None:
+        raise ParameterError(f"{notebook}: {line!r} is not `name: type = default  # meaning`")
+    annotation = ast.unparse(statement.annotation)
+    if annotation.split("|")[0].split("[")[0].strip() not in TYPES:
+        raise ParameterError(f"{notebook}: {line!r} has a type that is none of {', '.join(TYPES)}")
+    try:
+        default = ast.literal_eval(statement.value)
+    except ValueError:
+        raise ParameterError(f"{notebook}: the default in {line!r} is not a literal") from None
+    _, _, comment = line[statement.end_col_offset :].partition("#")
+    if not comment.strip():
+        raise ParameterError(f"{notebook}: {line!r} has no comment that says what it is")
+    parameter = Parameter(ast.unparse(statement.target), annotation, default, comment.strip())
+    parameter.accept(default)
+    return parameter
+
+
+def _run(notebook: Path, output: Path, values: Mapping[str, Any], root: Path) -> None:
+    papermill.execute_notebook(
+        str(notebook),
+        str(output),
+        parameters=dict(values),
+        kernel_name="python3",
+        progress_bar=sys.stderr.isatty(),
+        cwd=str(root),
+    )
+
+
+@contextmanager
+def _own_kernel() -> Iterator[None]:
+    """Make ``python3`` mean this interpreter, whatever kernels and start-up files a user has."""
+    with tempfile.TemporaryDirectory() as folder:
+        write_kernel_spec(Path(folder) / "kernels" / "python3")
+        ours = {"JUPYTER_PATH": folder, "IPYTHONDIR": folder, "PYTHONHASHSEED": "0"}
+        theirs = {name: os.environ.get(name) for name in ours}
+        os.environ.update(ours)
+        try:
+            yield
+        finally:
+            for name, value in theirs.items():
+                os.environ.pop(name) if value is None else os.environ.update({name: value})
+
+
+def _hashes(parameters: Mapping[str, Any], root: Path) -> dict[str, str]:
+    """Hash what the parameters name and what is there: what the notebook may read."""
+    texts = {name: value for name, value in parameters.items() if isinstance(value, str) and value}
+    return {n: ledger.hash_path(root / t) for n, t in texts.items() if (root / t).exists()}
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,164 @@
+"""The runner: papermill's spelling, wrong names and types refused, nothing half-done."""
+
+import importlib.util
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from mmssl import ledger
+
+RUNNER = Path(__file__).parents[1] / "notebooks" / "execute.py"
+CELL = """\
+edition: str = "smoke"  # which edition
+epochs: int = 2  # passes over the data
+rate: float = 0.5  # learning rate
+fast: bool = True  # skip the slow part
+tr: float | None = None  # s, repetition time; None: from the header
+source: str = None  # a file, relative to the repository
+folds: list = [0, 1]  # folds to run
+"""
+
+
+def _load():
+    spec = importlib.util.spec_from_file_location("execute", RUNNER)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["execute"] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+execute = _load()
+
+
+def _notebook(path, *cells, parameters=CELL):
+    tagged = nbformat.v4.new_code_cell(parameters, metadata={"tags": ["parameters"]})
+    code = [nbformat.v4.new_code_cell(cell) for cell in cells]
+    kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
+    nbformat.write(nbformat.v4.new_notebook(cells=[tagged, *code], metadata=kernel), path)
+    return path
+
+
+def test_parameters_are_read_with_type_default_and_meaning(tmp_path):
+    read = execute.read_parameters(_notebook(tmp_path / "n.ipynb"))
+    assert list(read) == ["edition", "epochs", "rate", "fast", "tr", "source", "folds"]
+    assert read["tr"] == execute.Parameter(
+        "tr", "float | None", None, "s, repetition time; None: from the header"
+    )
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ({"epochs": 5}, 5),
+        ({"rate": 1}, 1.0),
+        ({"tr": None}, None),
+        ({"tr": 2}, 2.0),
+        ({"source": "a.nii"}, "a.nii"),
+        ({"folds": [3]}, [3]),
+    ],
+)
+def test_values_of_the_right_type_are_taken(tmp_path, values, expected):
+    (name,) = values
+    found = execute.resolve(_notebook(tmp_path / "n.ipynb"), values)[name]
+    assert found == expected and type(found) is type(expected)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        ("epochs", "many", "int"),
+        ("epochs", 1.5, "int"),
+        ("epochs", True, "int"),
+        ("epochs", None, "int"),
+        ("rate", "0,5", "float"),
+        ("fast", 1, "bool"),
+        ("edition", 3, "str"),
+        ("folds", 3, "list"),
+    ],
+)
+def test_a_wrong_type_names_parameter_value_and_type(tmp_path, name, value, expected):
+    with pytest.raises(execute.ParameterError, match=rf"{name}: found .*expected {expected}"):
+        execute.resolve(_notebook(tmp_path / "n.ipynb"), {name: value})
+
+
+@pytest.mark.parametrize(
+    ("line", "why"),
+    [
+        ("seed = 0  # no type", "is not `name"),
+        ("seed: int = 0", "no comment"),
+        ("seed: int = 1 + 1  # derived", "not a literal"),
+        ("seed: int = 0.5  # lies about its type", "expected int"),
+        ("seed: complex = 0  # odd", "none of str"),
+    ],
+)
+def test_a_careless_parameters_cell_is_refused(tmp_path, line, why):
+    with pytest.raises(execute.ParameterError, match=why):
+        execute.read_parameters(_notebook(tmp_path / "n.ipynb", parameters=line))
+
+
+def test_a_notebook_without_parameters_cell_is_refused(tmp_path):
+    path = tmp_path / "n.ipynb"
+    nbformat.write(nbformat.v4.new_notebook(), path)
+    with pytest.raises(execute.ParameterError, match="0 cells tagged parameters"):
+        execute.read_parameters(path)
+
+
+def _call(*arguments):
+    command = [sys.executable, str(RUNNER), *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120)
+
+
+@pytest.mark.parametrize("given", [("-p", "epoch", "3"), ("-p", "epochs", "many")])
+def test_command_refuses_with_status_2_and_writes_nothing(tmp_path, given):
+    notebook = _notebook(tmp_path / "n.ipynb", "1 / 0")
+    done = _call(notebook, tmp_path / "out" / "n.ipynb", *given)
+    assert done.returncode == 2
+    assert "epoch" in done.stderr and "Traceback" not in done.stderr
+    assert [file.name for file in tmp_path.iterdir()] == ["n.ipynb"]
+
+
+def test_a_run_is_complete_and_says_what_made_it(tmp_path):
+    (tmp_path / "pyproject.toml").write_text('[project]\nname = "mmssl"\n')
+    (tmp_path / "data.txt").write_text("a")
+    cells = (
+        "from mmssl import paths\nimport sys\nprint(epochs, repr(rate), source, sys.executable)",
+        "print(paths.project(source).read_text())\npaths.project('made.txt').write_text('b')",
+    )
+    notebook = _notebook(tmp_path / "n.ipynb", *cells)
+    output = tmp_path / "out" / "n.ipynb"
+    (tmp_path / "more.yaml").write_text("rate: 2\n")
+    given = ("-p", "epochs", "3", "-r", "source", "data.txt", "-f", tmp_path / "more.yaml")
+    done = _call(notebook, output, *given)
+    assert done.returncode == 0, done.stderr
+    printed = [
+        o.text for c in nbformat.read(output, 4).cells for o in c.get("outputs", ()) if "text" in o
+    ]
+    assert printed[0].split() == ["3", "2.0", "data.txt", sys.executable]
+    record = ledger.read_sidecar(output)
+    assert record["parameters"]["epochs"] == 3 and record["parameters"]["fast"] is True
+    assert set(record["inputs"]) == {"notebook", "source"}
+    assert record["modules"] == ["mmssl", "mmssl.paths"]
+    assert record["facts"]["edition"] == "smoke" and record["facts"]["seconds"] > 0
+    assert ledger.stale(output) == []
+    assert sorted(file.name for file in output.parent.iterdir()) == ["n.ipynb", "n.ipynb.json"]
+
+    (tmp_path / "data.txt").write_text("c")
+    assert ledger.stale(output) == ["its input source (data.txt) has changed"]
+    (tmp_path / "data.txt").write_text("a")
+    _notebook(notebook, *cells, "1 + 1")
+    assert ledger.stale(output) == ["its input notebook (n.ipynb) has changed"]
+
+
+def test_a_failed_run_is_kept_for_reading_only(tmp_path):
+    notebook = _notebook(tmp_path / "n.ipynb", "print('before')", "raise OSError('no disk')", "1")
+    output = tmp_path / "n.out.ipynb"
+    done = _call(notebook, output)
+    assert done.returncode == 1
+    assert "no disk" in done.stderr and "failed.ipynb" in done.stderr
+    kept = tmp_path / "n.out.failed.ipynb"
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["n.ipynb", kept.name]
+    assert "before" in json.dumps(json.loads(kept.read_text()))
