@@ -1,10 +1,10 @@
 """How sure a ROC-AUC is: bootstrap intervals, paired differences, power.
 
 The person is the unit. All scans of one subject are resampled together, and subjects are resampled
-within their class, so that every resample keeps the cohort's proportions. Intervals are bias-corrected
-and accelerated (BCa, Efron 1987). Two closed forms stand beside the bootstrap: DeLong's covariance
-(DeLong, DeLong & Clarke-Pearson 1988) and Hanley & McNeil's variance (1982), from which power follows
-without any data.
+within their class, so that every resample keeps the cohort's proportions. Intervals are
+bias-corrected and accelerated (BCa, Efron 1987). Two closed forms stand beside the bootstrap:
+DeLong's covariance (DeLong, DeLong & Clarke-Pearson 1988) and Hanley & McNeil's variance (1982),
+from which power follows without any data.
 """
 
 from __future__ import annotations
@@ -90,8 +90,8 @@ def auc_difference(
 ) -> Interval:
     """AUC of `scores_a` minus AUC of `scores_b`, both on the same resamples of the same subjects.
 
-    Parameters and errors as in `auc_interval`; both scores have shape (n,). Identical rankings differ by
-    exactly 0 in every resample, and the interval is then [0, 0].
+    Parameters and errors as in `auc_interval`; both scores have shape (n,). Identical rankings
+    differ by exactly 0 in every resample, and the interval is then [0, 0].
     """
     labels, scores_a = _checked(labels, scores_a)
     labels, scores_b = _checked(labels, scores_b)
@@ -122,7 +122,7 @@ def delong_covariance(labels, scores) -> np.ndarray:
     positive = labels == 1
     n1, n0 = int(positive.sum()), int((~positive).sum())
     if min(n1, n0) < 2:
-        raise ValueError(f"DeLong needs two rows in each class, found {n1} of class 1 and {n0} of class 0")
+        raise ValueError(f"DeLong needs two rows of each class, found {n0} of 0 and {n1} of 1")
     ranks = rankdata(scores, axis=1)
     v10 = (ranks[:, positive] - rankdata(scores[:, positive], axis=1)) / n0  # (k, n1)
     v01 = 1 - (ranks[:, ~positive] - rankdata(scores[:, ~positive], axis=1)) / n1  # (k, n0)
@@ -145,7 +145,7 @@ def auc_variance(auc: float, positives: int, negatives: int) -> float:
 def score_interval(auc: float, positives: int, negatives: int, level: float = 0.95) -> Interval:
     """The values A that a two-sided test of the observed AUC against A would not reject.
 
-    Inverts (AUC - A)^2 = z^2 var(A) with the variance of `auc_variance` taken at A (Newcombe 2006), so it
+    Inverts (AUC - A)^2 = z^2 var(A), the variance of `auc_variance` taken at A (Newcombe 2006): it
     keeps its width at an AUC of exactly 0 or 1, where a bootstrap has none.
     """
     _check_design(auc, positives, negatives)
@@ -158,6 +158,17 @@ def score_interval(auc: float, positives: int, negatives: int, level: float = 0.
     low = brentq(excess, 0.0, auc - 1e-9) if auc > 1e-6 else 0.0
     high = brentq(excess, auc + 1e-9, 1.0) if auc < 1 - 1e-6 else 1.0
     return Interval(float(auc), float(low), float(high), level, "score")
+
+
+def proportion_interval(successes: int, total: int, level: float = 0.95) -> Interval:
+    """A share of independent cases, such as an accuracy, with its score interval (Wilson 1927)."""
+    if total < 1 or not 0 <= successes <= total:
+        raise ValueError(f"{successes} successes of {total} is no proportion")
+    z, share = ndtri(0.5 + _checked_level(level) / 2), successes / total
+    centre = (share + z**2 / (2 * total)) / (1 + z**2 / total)
+    half = z / (1 + z**2 / total) * np.sqrt(share * (1 - share) / total + z**2 / (4 * total**2))
+    low, high = max(0.0, centre - half), min(1.0, centre + half)
+    return Interval(share, float(low), float(high), level, "Wilson")
 
 
 def power_of_difference(
@@ -176,8 +187,9 @@ def power_of_difference(
     Parameters
     ----------
     correlation : float
-        r of the two AUC estimates, in [-1, 1); `delong_covariance` gives it from scores. 22 patients and
-        66 controls, AUC .846 and a difference of .034 have power .14 at r = .72, and .10 at r = .5.
+        r of the two AUC estimates, in [-1, 1); `delong_covariance` gives it from scores. 22
+        patients and 66 controls, AUC .846 and a difference of .034 have power .14 at r = .72, and
+        .10 at r = .5.
     """
     if not -1 <= correlation < 1:
         raise ValueError(f"correlation must be in [-1, 1), found {correlation}")
@@ -206,7 +218,8 @@ def minimum_detectable_difference(
         raise ValueError(f"power must be in (0, 1), found {power}")
 
     def shortfall(difference: float) -> float:
-        return power_of_difference(auc, difference, positives, negatives, correlation, level) - power
+        found = power_of_difference(auc, difference, positives, negatives, correlation, level)
+        return found - power
 
     room = 1.0 - auc
     if room <= 0 or shortfall(room) < 0:
@@ -223,7 +236,7 @@ class _Clusters:
     def __init__(self, labels: np.ndarray, subjects) -> None:
         subjects = np.arange(len(labels)) if subjects is None else np.asarray(subjects)
         if subjects.shape != labels.shape:
-            raise ValueError(f"subjects: shape {subjects.shape}, expected {labels.shape} as the labels")
+            raise ValueError(f"subjects: shape {subjects.shape}, labels {labels.shape}: not equal")
         names, self.rows = np.unique(subjects, return_inverse=True)
         share = np.bincount(self.rows, weights=labels) / np.bincount(self.rows)
         self.stratum = np.where(share == 0, 0, np.where(share == 1, 1, 2))
@@ -283,7 +296,8 @@ def _bca(labels, scores, clusters, resamples, seed, level) -> Interval:
 def _weighted_auc(labels: np.ndarray, scores: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """AUC of every weighting of the rows at once, (B,) from weights (B, n).
 
-    Rows are sorted once; positives count the negatives below them by a running sum, ties by one half.
+    Rows are sorted once; positives count the negatives below them by a running sum, ties by one
+    half.
     """
     order = np.argsort(scores, kind="stable")
     starts = np.flatnonzero(np.r_[True, np.diff(scores[order]) != 0])
@@ -299,14 +313,16 @@ def _checked(labels, scores) -> tuple[np.ndarray, np.ndarray]:
     """Labels as int64 and scores as float64, both (n,), or a ValueError saying what is wrong."""
     labels, scores = np.asarray(labels), np.asarray(scores, dtype=np.float64)
     if labels.ndim != 1 or labels.shape != scores.shape:
-        raise ValueError(f"labels and scores must both be (n,), found {labels.shape} and {scores.shape}")
+        found = f"{labels.shape} and {scores.shape}"
+        raise ValueError(f"labels and scores must both be (n,), found {found}")
     found = np.unique(labels)
     if not np.isin(found, (0, 1)).all():
         raise ValueError(f"labels must be 0 or 1, found {found[:5].tolist()}")
     if len(found) < 2:
         raise ValueError(f"labels hold one class only ({found.tolist()}): AUC needs 0 and 1")
     if not np.isfinite(scores).all():
-        raise ValueError(f"scores hold {int((~np.isfinite(scores)).sum())} values that are not finite")
+        count = int((~np.isfinite(scores)).sum())
+        raise ValueError(f"scores hold {count} values that are not finite")
     return labels.astype(np.int64), scores
 
 
