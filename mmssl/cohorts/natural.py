@@ -64,7 +64,8 @@ def two_view_mnist(
         How many of the first training and test images; by default all 60,000 and 10,000.
     seed : int
     folds : int
-        Over the training images, stratified by digit.
+        Over the training images, stratified by digit; 1: all of them train and nobody validates, as
+        the published train/test split has it.
     second : {"same-image", "same-class"}
         What view2 shows: the digit of view1, as the public code has it, or another image of its
         class, as Wang et al. 2015; partners are drawn inside one fold's part, so no image crosses.
@@ -95,7 +96,11 @@ def two_view_mnist(
     participants = pd.concat(tables, ignore_index=True)
     ids = participants["participant_id"]
     held = tables[1]["participant_id"].tolist()
-    split = splits.make(participants, folds, held, seed, classes=DIGITS)
+    if folds == 1:
+        everybody = [{"train": tables[0]["participant_id"].tolist(), "valid": []}]
+        split = {"seed": seed, "holdout": held, "shift": [], "folds": everybody}
+    else:
+        split = splits.make(participants, folds, held, seed, classes=DIGITS)
     images = np.concatenate([_resized(part) for part in digits])
     shown = np.arange(len(images))
     if second == "same-class":
@@ -239,9 +244,10 @@ def _noisy(images: np.ndarray, noise: np.ndarray, rescale: bool) -> np.ndarray:
 
 
 def _part(ids: pd.Series, split: dict) -> np.ndarray:
-    """Which fold validates an image, -1 for the hold-out: (n,)."""
+    """Which fold validates an image, one more where none does, -1 for the hold-out: (n,)."""
     of_id = {i: k for k, fold in enumerate(split["folds"]) for i in fold["valid"]}
-    return np.array([of_id.get(i, -1) for i in ids])
+    of_id |= dict.fromkeys(split["holdout"], -1)
+    return np.array([of_id.get(i, len(split["folds"])) for i in ids])
 
 
 def _partners(labels: np.ndarray, parts: np.ndarray, seed: int) -> np.ndarray:

@@ -1,0 +1,214 @@
+"""One scan of one simulated person: a T1 and a fALFF volume on the cohort's grid.
+
+A target voxel at x (MNI mm) shows the shared anatomy at
+
+    y = P(h·x) + u(x),        y' = y + s·V(y)
+
+with P the pose that registration left (drawn for every scan, separately for T1 and BOLD), h head
+size, u the person's smooth deformation (the same in both modalities) and V the field that widens the
+ventricles (:mod:`mmssl.cohorts.anatomy`), s growing with severity and age.
+
+T1: intensity at y', medial temporal grey matter replaced by fluid in proportion to severity,
+through the site's contrast, a bias field and noise. BOLD: for every brain voxel a series whose
+spectrum is a²·(f/f0)^(-β) + σ²; the amplitude a follows grey matter and networks, and severity
+lowers it in default-mode nodes. fALFF is what :func:`mmssl.preprocessing.fluctuations.falff` finds
+in those series.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import fft, ndimage
+
+from mmssl.cohorts.anatomy import NETWORKS, Anatomy
+from mmssl.cohorts.factors import DELTA
+from mmssl.preprocessing import template
+from mmssl.preprocessing.fluctuations import falff as fractional_amplitude
+
+FLUID = 0.25  # T1 intensity of cerebrospinal fluid in the template
+CONTROL_POINTS = 7  # per axis, 32 mm apart: the person's smooth deformation
+KNEE = 0.05  # Hz, f0: where the 1/f part has amplitude a
+_DEFORM, _T1, _BOLD, _SITE = 11, 12, 13, 14  # keys of the generators
+
+
+@dataclass(frozen=True)
+class Design:
+    """How strong each effect is. Fixed on development seeds by oracle and floors alone.
+
+    Signal: ``ventricles`` (mm of push per unit of severity), ``thinning`` (share of medial temporal
+    grey lost per unit), ``default_mode`` (relative amplitude lost per unit), ``second`` and
+    ``private`` (the same for the other factors), ``age`` (severity units per 8 years, on the
+    ventricles).
+    Nuisance of a person: ``deformation`` (mm), ``head`` (log scale). Of a scan: ``shift`` (mm),
+    ``turn`` (degrees), ``zoom`` (log scale), ``bias`` (log), ``contrast``, ``noise`` (T1 units),
+    ``amplitude`` (relative, of every network, in BOLD). Of a site: ``site`` (scales bias and
+    contrast). Standard deviations all. ``volumes`` and ``tr`` (s) of the BOLD series, ``slope`` β
+    and ``white_noise`` σ of its spectrum, ``smoothing`` of the fALFF map (mm, full width at half
+    maximum).
+    """
+
+    ventricles: float = 1.6
+    thinning: float = 0.10
+    default_mode: float = 0.12
+    second: float = 0.10
+    private: float = 0.10
+    age: float = 0.5
+    deformation: float = 4.0
+    head: float = 0.03
+    shift: float = 3.0
+    turn: float = 3.0
+    zoom: float = 0.02
+    bias: float = 0.15
+    contrast: float = 0.10
+    noise: float = 0.03
+    amplitude: float = 0.12
+    site: float = 1.0
+    volumes: int = 128
+    tr: float = 2.2
+    slope: float = 2.0
+    white_noise: float = 0.3
+    smoothing: float = 8.0
+
+
+@dataclass(frozen=True)
+class Person:
+    """What the images of one person depend on: factors and the keys of the draws."""
+
+    index: int
+    seed: int
+    factors: Mapping
+
+    def rng(self, purpose: int, session: int = 0) -> np.random.Generator:
+        """Generator of one purpose, independent of every other person, session and purpose."""
+        return np.random.default_rng([self.seed, purpose, self.index, session])
+
+    def severity(self) -> float:
+        """Severity around the middle between HC and AD."""
+        return self.factors["severity"] - DELTA / 2
+
+    def years(self) -> float:
+        """Age in units of 8 years around 71."""
+        return (self.factors["age"] - 71) / 8
+
+
+def t1(anatomy: Anatomy, person: Person, session: int, design: Design) -> np.ndarray:
+    """(X, Y, Z) float32: a brain-masked T1 with the person's anatomy and the scan's nuisance."""
+    rng = person.rng(_T1, session)
+    y = _anatomy_points(anatomy, person, rng, design)
+    names = ["t1", "grey", "mask", "lobe", "visual", "control"]
+    value, grey, mask, lobe, visual, control = anatomy.sample(names, y)
+    lost = (design.thinning * person.severity() * lobe
+            + design.second * person.factors["shared"] * visual
+            + design.private * person.factors["private_t1"] * control)
+    value = value - np.clip(lost, -0.5, 0.9) * np.maximum(value - FLUID * mask, 0)
+    value = value * (1 + design.contrast * _site(person, rng, design) * grey)
+    value = value * np.exp(_bias(anatomy, person, rng, design))
+    value = value + design.noise * rng.standard_normal(len(value), dtype=np.float32)
+    return _fill(anatomy, np.where(mask > 0.5, np.maximum(value, 1e-3), 0))
+
+
+def falff(anatomy: Anatomy, person: Person, session: int, design: Design) -> np.ndarray:
+    """(X, Y, Z) float32 in (0, 1), brain-masked: fALFF of a simulated BOLD scan."""
+    rng = person.rng(_BOLD, session)
+    y = _anatomy_points(anatomy, person, rng, design)
+    grey, white, mask, *networks = anatomy.sample(["grey", "white", "mask", *NETWORKS], y)
+    keep = mask > 0.5
+    networks = np.stack(networks)[:, keep]
+    series = _series(_amplitude(grey[keep], white[keep], networks, person, rng, design), networks,
+                     rng, design)
+    found, brain = np.zeros((2, len(keep)), dtype=np.float32)
+    found[keep] = fractional_amplitude(series[:, None, None, :], design.tr)[:, 0, 0]
+    brain[keep] = 1
+    return _smooth(_fill(anatomy, found), _fill(anatomy, brain),
+                   design.smoothing / anatomy.affine[0, 0])
+
+
+def _amplitude(grey, white, networks, person, rng, design) -> np.ndarray:
+    """(voxels,) amplitude a of the 1/f part: tissue, factors, and the scan's own state."""
+    change = dict.fromkeys(NETWORKS, 0.0)
+    change["default"] = -design.default_mode * person.severity()
+    change["visual"] = -design.second * person.factors["shared"]
+    change["motor"] = design.private * person.factors["private_falff"]
+    effect = np.array([change[n] for n in NETWORKS])
+    effect = effect + design.amplitude * rng.standard_normal(len(effect))
+    level = 1 + design.amplitude * (rng.standard_normal() - 0.3 * person.years())
+    gain = level * np.clip(1 + effect @ networks, 0.1, None)
+    return ((grey + 0.4 * white + 0.1) * gain).astype(np.float32)
+
+
+def _series(amplitude, networks, rng, design) -> np.ndarray:
+    """(voxels, T) float32 series, drawn in the frequency domain.
+
+    Half of the low-frequency variance in a network's core is one time course shared by its voxels.
+    """
+    frequency = fft.rfftfreq(design.volumes, design.tr)
+    shape = np.zeros_like(frequency, dtype=np.float32)
+    shape[1:] = (frequency[1:] / KNEE) ** -design.slope  # power
+    own = 1 - 0.5 * np.clip(networks.sum(axis=0), 0, 1)
+    scale = np.sqrt((own * amplitude**2)[:, None] * shape + design.white_noise**2)
+    spectrum = rng.standard_normal((*scale.shape, 2), dtype=np.float32).view(np.complex64)[..., 0]
+    spectrum *= scale
+    courses = rng.standard_normal((len(networks), len(frequency), 2), dtype=np.float32)
+    courses = courses.view(np.complex64)[..., 0] * np.sqrt(shape)
+    spectrum += (np.sqrt(0.5 * networks) * amplitude).T.astype(np.complex64) @ courses
+    return fft.irfft(spectrum, n=design.volumes, axis=1)
+
+
+def _smooth(volume, brain, width) -> np.ndarray:
+    """Gaussian of ``width`` voxels full width at half maximum, inside the brain only."""
+    sigma = width / np.sqrt(8 * np.log(2))
+    weight = ndimage.gaussian_filter(brain, sigma)
+    return np.where(brain > 0, ndimage.gaussian_filter(volume, sigma) / np.maximum(weight, 1e-6), 0)
+
+
+def _anatomy_points(anatomy, person, rng, design) -> np.ndarray:
+    """(n, 3) MNI mm in the shared anatomy for every target point (module docstring, y')."""
+    pose, offset = _pose(rng, design, np.exp(-design.head * person.factors["head_size"]))
+    centred = anatomy.points - template.CENTRE
+    y = centred @ pose.T + offset + template.CENTRE
+    y += _deformation(anatomy, person, design)
+    push = design.ventricles * (person.severity() + design.age * person.years())
+    return y + push * anatomy.sample(["push_x", "push_y", "push_z"], y).T
+
+
+def _pose(rng, design, scale) -> tuple[np.ndarray, np.ndarray]:
+    """(3, 3) rotation times zoom, and (3,) shift in mm, that registration left in this scan."""
+    a, b, c = np.deg2rad(design.turn) * rng.standard_normal(3)
+    skew = np.array([[0, -c, b], [c, 0, -a], [-b, a, 0]])
+    left, _, right = np.linalg.svd(np.eye(3) + skew)
+    scale = scale * np.exp(design.zoom * rng.standard_normal(3))
+    return (left @ right) * scale, design.shift * rng.standard_normal(3)
+
+
+def _deformation(anatomy, person, design) -> np.ndarray:
+    """(n, 3) mm: cubic interpolation of random control points, the same in every scan."""
+    control = person.rng(_DEFORM).standard_normal((3, *(CONTROL_POINTS,) * 3))
+    at = (anatomy.points - template.CENTRE) / template.FIELD_OF_VIEW + 0.5
+    at = at.T * (CONTROL_POINTS - 1)
+    return design.deformation * np.stack(
+        [ndimage.map_coordinates(c, at, order=3, mode="nearest") for c in control], axis=1)
+
+
+def _site(person, rng, design) -> float:
+    """Contrast of this scan: the site's own, and the day's."""
+    site = np.random.default_rng([_SITE, ord(person.factors["site"])])
+    return design.site * site.standard_normal() + rng.standard_normal()
+
+
+def _bias(anatomy, person, rng, design) -> np.ndarray:
+    """(n,) log bias field: polynomial of order 2 over the field of view, site's and day's."""
+    x = 2 * (anatomy.points - template.CENTRE) / template.FIELD_OF_VIEW
+    terms = np.stack([x[:, 0], x[:, 1], x[:, 2], *(x.T**2), x[:, 0] * x[:, 1],
+                      x[:, 0] * x[:, 2], x[:, 1] * x[:, 2]])
+    site = np.random.default_rng([_SITE, ord(person.factors["site"]), 1])
+    weights = design.site * site.standard_normal(9) + rng.standard_normal(9)
+    return (design.bias * weights) @ terms
+
+
+def _fill(anatomy, values) -> np.ndarray:
+    volume = np.zeros(anatomy.inside.shape, dtype=np.float32)
+    volume[anatomy.inside] = values
+    return volume

@@ -1,0 +1,111 @@
+"""The phantom: a cohort of simulated people over real anatomy, with the truth beside it."""
+
+from __future__ import annotations
+
+import json
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pandas as pd
+
+from mmssl import atomic
+from mmssl.cohorts import cohort, factors, images, splits
+from mmssl.cohorts.anatomy import anatomy, truth_masks
+from mmssl.preprocessing import template
+
+SIZES = (32, 64)
+HOLDOUT = {"HC": 0.2, "AD": 0.4, "other": 0.2}
+TASKS = {"diagnosis": {"column": "group", "classes": ["HC", "AD"]}}
+PUBLIC = ["participant_id", "group", "age", "sex", "site", "population"]
+
+
+def make_phantom(
+    path: str | Path,
+    subjects: int = 400,
+    size: int = 32,
+    seed: int = 0,
+    raw: int = 0,
+    folds: int = 5,
+    design: images.Design | None = None,
+) -> cohort.Cohort:
+    """Make the phantom cohort, or load it if the folder holds it already.
+
+    Parameters
+    ----------
+    path : folder to make.
+    subjects : number of people, of both populations.
+    size : 32 (6 mm) or 64 (3 mm voxels).
+    seed : of every draw; person i is the same whatever ``subjects`` is.
+    raw : number of further people written raw, in native space, under ``raw/``.
+    folds : number of folds.
+    design : strengths of the effects; the project's design by default.
+
+    Raises
+    ------
+    ValueError
+        For a size that is not offered, too few people for the folds, or an existing folder made
+        with other parameters, naming them.
+    """
+    path = Path(path)
+    design = design or images.Design()
+    if size not in SIZES:
+        raise ValueError(f"size is {size!r}, expected one of {SIZES}")
+    parameters = {"subjects": subjects, "size": size, "raw": raw, "folds": folds,
+                  "design": asdict(design), "oracle_auc": factors.oracle_auc()}
+    if path.exists():
+        return _existing(path, parameters, seed)
+    people = factors.draw(subjects, seed)
+    pairs = factors.sessions(people, seed)
+    fixed = splits.make(people, folds, HOLDOUT, seed)
+    with atomic.directory(path) as folder:
+        _images(folder, people, pairs, size, seed, design)
+        _truth(folder, people, size)
+        cohort.describe(
+            folder, name=path.name, kind="phantom", modalities=("T1", "fALFF"),
+            participants=people[PUBLIC], pairs=pairs, splits=fixed, affine=template.grid(size),
+            mask=template.template(size).mask, tasks=TASKS, parameters=parameters, seed=seed)
+    return cohort.load(path)
+
+
+def _existing(path: Path, parameters: dict, seed: int) -> cohort.Cohort:
+    found = cohort.load(path)
+    wanted = json.loads(json.dumps(parameters)) | {"seed": seed, "kind": "phantom"}
+    have = dict(found.parameters) | {"seed": found.seed, "kind": found.kind}
+    other = [f"{k} is {have.get(k)!r}, asked for {v!r}" for k, v in wanted.items()
+             if have.get(k) != v]
+    if other:
+        raise ValueError(f"{path}: exists with other parameters ({'; '.join(other)}); "
+                         "choose another folder or remove this one")
+    return found
+
+
+def _images(folder: Path, people: pd.DataFrame, pairs: pd.DataFrame, size: int, seed: int,
+            design: images.Design) -> None:
+    """Fill T1.npy and fALFF.npy row by row; memory does not grow with the cohort."""
+    shared = anatomy(size)
+    everyone = {row["participant_id"]: images.Person(i, seed, row)
+                for i, row in enumerate(people.to_dict("records"))}
+    files = {m: np.lib.format.open_memmap(folder / f"{m}.npy", mode="w+", dtype=np.float16,
+                                          shape=(len(pairs), size, size, size))
+             for m in ("T1", "fALFF")}
+
+    def scan(row: tuple) -> None:
+        person = everyone[row.participant_id]
+        files["T1"][row.pair] = images.t1(shared, person, row.session, design)
+        files["fALFF"][row.pair] = images.falff(shared, person, row.session, design)
+
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(scan, pairs.itertuples()))
+    for values in files.values():
+        values.flush()
+
+
+def _truth(folder: Path, people: pd.DataFrame, size: int) -> None:
+    (folder / "truth").mkdir()
+    people.to_csv(folder / "truth" / "factors.tsv", sep="\t", index=False)
+    for name, mask in truth_masks(size).items():
+        nib.Nifti1Image(mask.astype(np.uint8), template.grid(size)).to_filename(
+            folder / "truth" / f"{name}.nii.gz")
