@@ -20,7 +20,6 @@ import numpy as np
 import optuna
 import pandas as pd
 import torch
-from sklearn.decomposition import PCA
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedGroupKFold
 from sklearn.pipeline import Pipeline, make_pipeline
@@ -173,9 +172,7 @@ def floors(
     random = pretrain.untrained(cohort, seed=seed, fold=fold, width=width, latent=latent)
     components = {}
     for modality, x in inputs.standardised(cohort, inputs.fit_landmarks(cohort, fold)).items():
-        voxels = x.reshape(len(x), -1)
-        pca = PCA(min(latent, len(train) - 1), random_state=seed).fit(voxels[train])
-        components[modality] = pca.transform(voxels).astype(np.float32)
+        components[modality] = _components(x.reshape(len(x), -1), train, latent)
     return {RANDOM: random, PCA_64: components}
 
 
@@ -307,6 +304,20 @@ def _compared(labels, score, floor, subjects, resamples: int, seed: int) -> dict
         stats.roc_auc(labels, floor), positives, len(labels) - positives, correlation)
     return line | {"difference": gain.estimate, "difference_low": gain.low,
                    "difference_high": gain.high, "minimum_detectable": detectable}
+
+
+def _components(voxels: np.ndarray, train: np.ndarray, count: int) -> np.ndarray:
+    """Scores of all rows on the leading principal components of the training rows.
+
+    (n, voxels) to (n, at most count). Through the eigenvectors of the small Gram matrix, as there
+    are many more voxels than rows; directions without spread are left out.
+    """
+    mean = voxels[train].mean(axis=0)
+    centred = voxels[train] - mean
+    spread, vectors = np.linalg.eigh(centred @ centred.T)
+    kept = np.flatnonzero(spread > 1e-6 * spread[-1])[::-1][: min(count, len(train) - 1)]
+    axes = vectors[:, kept].T @ centred / np.sqrt(spread[kept])[:, None]  # (count, voxels)
+    return (voxels - mean) @ axes.T
 
 
 def _suggest(trial: optuna.Trial) -> dict:

@@ -1,0 +1,316 @@
+"""Probes against other solvers and a hand-written optimiser; tables against planted leaks."""
+
+import dataclasses
+import warnings
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import roc_auc_score
+from sklearn.model_selection import StratifiedGroupKFold, cross_val_score
+from sklearn.preprocessing import StandardScaler
+
+from mmssl import cohorts, evaluate, ledger, pretrain
+from mmssl.cohorts import splits
+
+PEOPLE, SESSIONS = 60, 2
+
+
+@pytest.fixture(scope="module")
+def cohort(tmp_path_factory):
+    """Give 60 people of two classes, two pairs of 32x32 images each, a class signal in both."""
+    rng = np.random.default_rng(7)
+    ids = [f"sub-{i:02d}" for i in range(PEOPLE)]
+    sick = np.arange(PEOPLE) % 3 == 0
+    people = pd.DataFrame({"participant_id": ids, "group": np.where(sick, "AD", "HC")})
+    pairs = pd.DataFrame({
+        "pair": range(PEOPLE * SESSIONS), "participant_id": np.repeat(ids, SESSIONS),
+        "session": np.tile([1, 2], PEOPLE), "day": np.tile([0, 90], PEOPLE),
+        "downstream": np.tile([1, 0], PEOPLE)})  # fmt: skip
+    volumes = {}
+    for modality in ("T1", "fALFF"):
+        x = rng.random((PEOPLE * SESSIONS, 32, 32)).astype(np.float32)
+        x[np.repeat(sick, SESSIONS), 8:20, 8:20] *= 0.8
+        volumes[modality] = x
+    return cohorts.write(
+        tmp_path_factory.mktemp("evaluate") / "toy", name="toy", kind="test", volumes=volumes,
+        participants=people, pairs=pairs, splits=splits.make(people, folds=3, holdout=0.3, seed=0),
+        intensity="unit", tasks={"diagnosis": {"column": "group", "classes": ["HC", "AD"]}},
+        seed=0)
+
+
+@pytest.fixture
+def study(rng):
+    """Give 120 rows of 60 people, 16 correlated dimensions, one of them informative."""
+    labels = np.repeat(np.arange(60) % 3 == 0, 2).astype(int)
+    z = rng.normal(size=(120, 16)) @ (rng.normal(size=(16, 16)) * np.exp(-np.arange(16) / 3))
+    z[:, 3] += 1.2 * z[:, 3].std() * labels
+    return z.astype(np.float32), labels, np.repeat(np.arange(60), 2)
+
+
+def test_the_same_seed_gives_the_same_search_and_fit(study):
+    first = evaluate.logistic_regression(*study, trials=12, seed=3)
+    second = evaluate.logistic_regression(*study, trials=12, seed=3)
+    other = evaluate.logistic_regression(*study, trials=12, seed=4)
+    pd.testing.assert_frame_equal(first.trials, second.trials, check_exact=True)
+    assert np.array_equal(first.pipeline[-1].coef_, second.pipeline[-1].coef_)
+    assert not first.trials["C"].equals(other.trials["C"])
+
+
+def test_the_search_space_is_the_papers(study):
+    trials = evaluate.logistic_regression(*study, trials=40, seed=0).trials
+    assert trials["C"].between(1e-6, 1e3).all() and np.log10(trials["C"]).std() > 1
+    ratio = trials.groupby("penalty")["l1_ratio"]
+    assert set(ratio.groups) == {"l1", "l2", "elasticnet"}
+    assert (ratio.get_group("l1") == 1).all() and (ratio.get_group("l2") == 0).all()
+    assert ratio.get_group("elasticnet").between(0, 1).all()
+
+
+def test_the_winner_has_the_mean_auc_of_subject_wise_folds(study):
+    z, labels, subjects = study
+    fit = evaluate.logistic_regression(z, labels, subjects, trials=15, folds=4, seed=5)
+    folds = StratifiedGroupKFold(4, shuffle=True, random_state=5)
+    expected = cross_val_score(fit.pipeline, z, labels, groups=subjects, cv=folds,
+                               scoring="roc_auc").mean()
+    assert fit.score == fit.trials["score"].max() == pytest.approx(expected, abs=1e-12)
+
+
+@pytest.mark.parametrize("strength", [1e-3, 0.1, 10.0])
+def test_saga_meets_another_solver_without_a_warning(study, strength):
+    z, labels, _ = study
+    point = {"C": strength, "l1_ratio": 0.0}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = evaluate._pipeline(point, 0, "balanced").fit(z, labels)
+    expected = LogisticRegression(C=strength, solver="newton-cholesky", class_weight="balanced")
+    scaled = StandardScaler().fit_transform(z)
+    expected.fit(scaled, labels)
+    scores = found.decision_function(z), expected.decision_function(scaled)
+    assert np.corrcoef(*scores)[0, 1] > 0.999
+    assert roc_auc_score(labels, scores[0]) == pytest.approx(roc_auc_score(labels, scores[1]),
+                                                             abs=0.003)
+
+
+def test_no_trial_stops_short_of_convergence(study):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        evaluate.logistic_regression(*study, trials=30, seed=1)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda z, y, s: (z, np.zeros_like(y), s), "one class only"),
+        (lambda z, y, s: (np.where(z > 2, np.nan, z), y, s), "not finite"),
+        (lambda z, y, s: (z, y[:-1], s), r"labels: shape \(119,\), expected \(120,\)"),
+        (lambda z, y, s: (z, y, s[:-1]), "subjects: shape"),
+        (lambda z, y, s: (z[:, :, None], y, s), r"expected \(n, latent\)"),
+        (lambda z, y, s: (z, y + 1, s), "labels must be 0 and 1"),
+        (lambda z, y, s: (z, y, np.where(y == 1, 0, s)), "need 5 subjects of each class"),
+    ],
+)
+def test_bad_input_stops_before_the_search(study, change, message):
+    with pytest.raises(ValueError, match=message):
+        evaluate.logistic_regression(*change(*study), trials=10**9)
+
+
+def radam_by_hand(z, y, classes, epochs, batch, seed):
+    """Softmax regression under RAdam (Liu et al. 2020) and OneCycle, in NumPy."""
+    generator = torch.Generator().manual_seed(seed)
+    weight = torch.nn.init.xavier_uniform_(torch.empty(classes, z.shape[1]), generator=generator)
+    parameters = [weight.numpy().astype(float), np.full(classes, 1 / classes)]
+    first = [np.zeros_like(p) for p in parameters]
+    second = [np.zeros_like(p) for p in parameters]
+    steps, t = epochs * -(-len(z) // batch), 0
+    beta2, longest = 0.999, 2 / (1 - 0.999) - 1
+
+    def cosine(start, end, share):
+        return end + (start - end) / 2 * (1 + np.cos(np.pi * share))
+
+    for _ in range(epochs):
+        for rows in torch.randperm(len(z), generator=generator).split(batch):
+            x, target = z[rows.numpy()].astype(float), np.eye(classes)[y[rows.numpy()]]
+            logits = x @ parameters[0].T + parameters[1]
+            chance = np.exp(logits - logits.max(1, keepdims=True))
+            error = (chance / chance.sum(1, keepdims=True) - target) / len(x)
+            peak = 0.3 * steps - 1
+            if t <= peak:
+                rate, beta1 = cosine(4e-4, 0.01, t / peak), cosine(0.95, 0.85, t / peak)
+            else:
+                share = (t - peak) / (steps - 1 - peak)
+                rate, beta1 = cosine(0.01, 4e-8, share), cosine(0.85, 0.95, share)
+            t += 1
+            length = longest - 2 * t * beta2**t / (1 - beta2**t)
+            for i, gradient in enumerate((error.T @ x, error.sum(0))):
+                first[i] = beta1 * first[i] + (1 - beta1) * gradient
+                second[i] = beta2 * second[i] + (1 - beta2) * gradient**2
+                move = first[i] / (1 - beta1**t)
+                if length > 5:
+                    rectify = np.sqrt((length - 4) * (length - 2) * longest
+                                      / ((longest - 4) * (longest - 2) * length))
+                    move = move * rectify * np.sqrt(1 - beta2**t) / (np.sqrt(second[i]) + 1e-8)
+                parameters[i] = parameters[i] - rate * move
+    return z.astype(float) @ parameters[0].T + parameters[1]
+
+
+def test_the_linear_probe_equals_the_optimiser_written_by_hand(rng):
+    z = rng.normal(size=(37, 5)).astype(np.float32)
+    y = z[:, :3].argmax(axis=1)
+    found = evaluate.linear_probe(z, y, z, 3, epochs=8, batch_size=8, seed=2)
+    expected = radam_by_hand(z, y, 3, epochs=8, batch=8, seed=2)
+    assert np.allclose(found, expected, atol=1e-4)
+
+
+def test_the_linear_probe_repeats_and_leaves_its_input_alone(rng):
+    z = rng.normal(size=(300, 8)).astype(np.float32)
+    y, kept = z[:, :4].argmax(axis=1), z.copy()
+    state = torch.random.get_rng_state()
+    first = evaluate.linear_probe(z, y, z[:50], 4, epochs=30, seed=1)
+    assert np.array_equal(first, evaluate.linear_probe(z, y, z[:50], 4, epochs=30, seed=1))
+    assert torch.equal(state, torch.random.get_rng_state()) and np.array_equal(z, kept)
+    assert not np.array_equal(first, evaluate.linear_probe(z, y, z[:50], 4, epochs=30, seed=2))
+    longer = evaluate.linear_probe(z, y, z[:50], 4, epochs=300)
+    assert (longer.argmax(axis=1) == y[:50]).mean() > 0.9
+
+
+def test_the_linear_probe_names_bad_input(rng):
+    z, y = rng.normal(size=(20, 4)).astype(np.float32), np.arange(20) % 4
+    for arguments, message in (
+        ((z, y, z, 3), "labels run from 0 to 3, expected 0 to 2"),
+        ((z, y, z[:, :3], 4), r"z_test: shape \(20, 3\)"),
+        ((z, np.zeros(20, int), z, 4), "one class only"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            evaluate.linear_probe(*arguments)
+
+
+@pytest.fixture(scope="module")
+def run(cohort, tmp_path_factory):
+    """Give one finished run of one epoch."""
+    folder = tmp_path_factory.mktemp("runs") / "RR"
+    return pretrain.fit(cohort, "RR", folder, epochs=1, batch_size=16, width=4, latent=8,
+                        precision="fp32", progress=False)
+
+
+@pytest.fixture(scope="module")
+def table(cohort, run):
+    """Give the results table of that run, and of a copy of the floor."""
+    copy = pretrain.untrained(cohort, seed=0, width=4, latent=8)
+    rows = {"RR": pretrain.embed(run, cohort), "copy": copy}
+    return evaluate.results_table(cohort, rows, trials=5, resamples=400, width=4)
+
+
+def test_the_table_has_every_row_and_both_floors(table, cohort):
+    expected = {(row, m) for row in ("random encoder", "PCA-64", "RR", "copy")
+                for m in cohort.modalities}
+    assert set(zip(table["row"], table["modality"], strict=True)) == expected
+    assert set(table.loc[table["floor"], "row"]) == {"random encoder", "PCA-64"}
+    assert ((table["low"] <= table["auc"]) & (table["auc"] <= table["high"])).all()
+    held = cohort.downstream(cohort.rows("holdout"))
+    labels = cohort.labels()[held]
+    assert (table["positives"] == (labels == 1).sum()).all()
+    assert (table["negatives"] == (labels == 0).sum()).all()
+    assert (table["train"] == len(cohort.downstream(cohort.rows("train", 0)))).all()
+
+
+def test_a_copy_of_the_floor_gains_exactly_nothing(table):
+    copy, floor = table[table["row"] == "copy"], table[table["row"] == "random encoder"]
+    assert np.array_equal(copy["auc"], floor["auc"])
+    assert (copy[["difference", "difference_low", "difference_high"]] == 0).all(axis=None)
+    assert floor["difference"].isna().all() and floor["minimum_detectable"].isna().all()
+
+
+def test_the_tables_auc_is_that_of_a_probe_which_saw_the_training_people_alone(table, cohort):
+    z = pretrain.untrained(cohort, seed=0, width=4, latent=8)["T1"]
+    train = cohort.downstream(cohort.rows("train", 0))
+    held, labels = cohort.downstream(cohort.rows("holdout")), cohort.labels()
+    fit = evaluate.logistic_regression(z[train], labels[train], cohort.subjects[train], trials=5)
+    expected = roc_auc_score(labels[held], fit.pipeline.predict_proba(z[held])[:, 1])
+    line = table[(table["row"] == "random encoder") & (table["modality"] == "T1")]
+    assert line["auc"].item() == pytest.approx(expected, abs=1e-12)
+
+
+def test_the_run_is_frozen(cohort, run):
+    before = ledger.hash_path(run)
+    evaluate.accuracy_table(cohort, {"RR": pretrain.embed(run, cohort)}, epochs=3)
+    assert ledger.hash_path(run) == before
+    encoders, _ = pretrain.load_encoders(run)
+    assert not any(encoder.training for encoder in encoders.values())
+
+
+def test_components_are_those_of_the_training_rows(cohort):
+    train = cohort.rows("train", 1)
+    floor = evaluate.floors(cohort, fold=1, width=4, latent=6)["PCA-64"]["T1"]
+    voxels = np.asarray(cohort.volumes["T1"], float).reshape(len(cohort), -1)
+    centred = voxels - voxels[train].mean(axis=0)
+    _, _, axes = np.linalg.svd(centred[train], full_matrices=False)
+    expected = centred @ axes[:6].T
+    signs = np.sign((floor * expected).sum(axis=0))  # a component's sign is free
+    assert np.allclose(floor * signs, expected, atol=1e-3)
+    changed = {m: np.array(v) for m, v in cohort.volumes.items()}
+    changed["T1"][cohort.rows("holdout")] = 0.5
+    other = dataclasses.replace(cohort, volumes=changed)
+    again = evaluate.floors(other, fold=1, width=4, latent=6)["PCA-64"]["T1"]
+    assert np.array_equal(floor[train], again[train])
+
+
+def test_accuracy_table_counts_what_the_probe_gets_right(cohort, run):
+    embeddings = pretrain.embed(run, cohort)
+    line = evaluate.accuracy_table(cohort, {"RR": embeddings}, epochs=5).iloc[0]
+    train = cohort.downstream(cohort.rows("train"))
+    held, labels = cohort.downstream(cohort.rows("holdout")), cohort.labels()
+    z = embeddings[line["modality"]]
+    logits = evaluate.linear_probe(z[train], labels[train], z[held], 2, epochs=5)
+    assert line["accuracy"] == pytest.approx((logits.argmax(axis=1) == labels[held]).mean())
+    assert line["low"] < line["accuracy"] < line["high"]
+
+
+def untouchable(*_, **__):
+    """Stand where long work begins."""
+    raise AssertionError("long work began before the check")
+
+
+def test_a_subject_in_two_roles_is_a_leak(cohort, monkeypatch):
+    monkeypatch.setattr(evaluate, "floors", untouchable)
+    held = [*cohort.splits["holdout"], cohort.splits["folds"][0]["valid"][0]]
+    leaky = dataclasses.replace(cohort, splits={**cohort.splits, "holdout": held})
+    with pytest.raises(ledger.LeakError, match=held[-1]):
+        evaluate.results_table(leaky, {"x": {"T1": np.zeros((120, 8))}})
+
+
+def test_one_image_under_two_names_is_a_leak(cohort, monkeypatch):
+    monkeypatch.setattr(evaluate, "floors", untouchable)
+    volumes = {m: np.array(v) for m, v in cohort.volumes.items()}
+    seen, held = cohort.rows("train")[3], cohort.rows("holdout")[1]
+    volumes["fALFF"][held] = volumes["fALFF"][seen]
+    leaky = dataclasses.replace(cohort, volumes=volumes)
+    for table in (evaluate.results_table, evaluate.accuracy_table):
+        with pytest.raises(ledger.LeakError, match=rf"fALFF\[{seen}\].*fALFF\[{held}\]"):
+            table(leaky, {"x": {"T1": np.zeros((120, 8))}})
+
+
+def test_one_class_only_stops_before_long_work(cohort, monkeypatch):
+    monkeypatch.setattr(evaluate, "floors", untouchable)
+    group = dict(zip(cohort.participants["participant_id"], cohort.participants["group"],
+                     strict=True))
+    healthy = [i for i in cohort.splits["holdout"] if group[i] == "HC"]
+    poor = dataclasses.replace(cohort, splits={**cohort.splits, "holdout": healthy})
+    with pytest.raises(ValueError, match="hold-out rows of fold 0 hold one class only"):
+        evaluate.results_table(poor, {"x": {"T1": np.zeros((120, 8))}})
+
+
+@pytest.mark.parametrize(
+    ("embeddings", "message"),
+    [
+        ({}, "no embeddings"),
+        ({"x": {"T1": np.zeros((119, 8))}}, "x, T1: 119 rows, the cohort has 120"),
+        ({"x": {"T1": np.full((120, 8), np.nan)}}, "x, T1: 960 values are not finite"),
+        ({"PCA-64": {"T1": np.zeros((120, 8))}}, "a floor's name"),
+    ],
+)
+def test_bad_embeddings_are_named(cohort, monkeypatch, embeddings, message):
+    monkeypatch.setattr(evaluate, "floors", untouchable)
+    with pytest.raises(ValueError, match=message):
+        evaluate.results_table(cohort, embeddings)

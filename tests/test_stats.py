@@ -1,0 +1,238 @@
+"""AUC, its intervals and its power, against loops, SciPy, scikit-learn and closed forms."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.stats import bootstrap
+from sklearn.metrics import roc_auc_score
+from statsmodels.stats.proportion import proportion_confint
+
+from mmssl import stats
+
+
+def auc_by_loop(labels, scores):
+    """Count won pairs one by one."""
+    won = total = 0.0
+    for a, score in zip(labels, scores, strict=True):
+        for b, other in zip(labels, scores, strict=True):
+            if a == 1 and b == 0:
+                won += 1.0 if score > other else 0.5 if score == other else 0.0
+                total += 1
+    return won / total
+
+
+def delong_by_loop(labels, first, second):
+    """Covariance of two AUCs from the structural components, written from DeLong et al. 1988."""
+    positives, negatives = np.flatnonzero(labels == 1), np.flatnonzero(labels == 0)
+
+    def kernel(x, y):
+        return 1.0 if x > y else 0.5 if x == y else 0.0
+
+    parts = []
+    for s in (first, second):
+        v10 = [np.mean([kernel(s[i], s[j]) for j in negatives]) for i in positives]
+        v01 = [np.mean([kernel(s[i], s[j]) for i in positives]) for j in negatives]
+        parts.append((v10, v01))
+    covariance = np.empty((2, 2))
+    for a in range(2):
+        for b in range(2):
+            s10 = np.cov(parts[a][0], parts[b][0])[0, 1]
+            s01 = np.cov(parts[a][1], parts[b][1])[0, 1]
+            covariance[a, b] = s10 / len(positives) + s01 / len(negatives)
+    return covariance
+
+
+@pytest.fixture
+def study(rng):
+    """Give 22 patients, 66 controls and two correlated scores with ties."""
+    labels = (np.arange(88) < 22).astype(int)
+    shared = rng.normal(size=88) + 1.3 * labels
+    first = np.round(shared + 0.5 * rng.normal(size=88), 1)
+    return labels, first, np.round(shared + 0.8 * rng.normal(size=88), 1)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 1), st.integers(-4, 4)), min_size=2, max_size=25))
+def test_auc_equals_the_loop_and_scikit_learn_with_ties(rows):
+    labels, scores = np.array(rows).T
+    if len(set(labels)) < 2:
+        with pytest.raises(ValueError, match="one class only"):
+            stats.roc_auc(labels, scores)
+        return
+    assert stats.roc_auc(labels, scores) == pytest.approx(auc_by_loop(labels, scores), abs=1e-12)
+    assert stats.roc_auc(labels, scores) == pytest.approx(roc_auc_score(labels, scores), abs=1e-12)
+    assert stats.roc_auc(labels, -scores) == pytest.approx(1 - auc_by_loop(labels, scores))
+
+
+def test_bca_interval_equals_scipy_on_two_samples(study):
+    labels, scores, _ = study
+
+    def auc(positive, negative, axis=-1):
+        return (np.sign(positive[..., :, None] - negative[..., None, :]).mean((-1, -2)) + 1) / 2
+
+    reference = bootstrap((scores[labels == 1], scores[labels == 0]), auc, method="BCa",
+                          n_resamples=20_000, batch=2000, rng=1).confidence_interval
+    found = stats.auc_interval(labels, scores, resamples=20_000)
+    # each limit carries the Monte Carlo error of a 2.5 % quantile: about .002 here
+    assert found.method == "BCa"
+    assert found.low == pytest.approx(reference.low, abs=0.006)
+    assert found.high == pytest.approx(reference.high, abs=0.006)
+
+
+def test_a_subject_scanned_many_times_counts_once(study):
+    labels, scores, _ = study
+    once = stats.auc_interval(labels, scores)
+    rows = np.repeat(np.arange(88), 4)
+    clustered = stats.auc_interval(labels[rows], scores[rows], subjects=rows)
+    naive = stats.auc_interval(labels[rows], scores[rows])
+    assert clustered == once
+    assert naive.high - naive.low < 0.6 * (once.high - once.low)
+
+
+def test_subject_names_and_row_order_do_not_matter(study, rng):
+    labels, scores, _ = study
+    rows = np.repeat(np.arange(88), rng.integers(1, 4, 88))
+    names = np.array([f"sub-{i:03d}" for i in rows])
+    order = rng.permutation(len(rows))
+    first = stats.auc_interval(labels[rows], scores[rows], names)
+    shuffled = stats.auc_interval(labels[rows][order], scores[rows][order], names[order])
+    assert shuffled == pytest.approx(first) if isinstance(first, float) else True
+    assert np.allclose(first[:3], shuffled[:3])
+
+
+def test_a_subject_who_converts_is_its_own_stratum():
+    labels = np.array([0, 1, 0, 0, 1, 1, 0, 1])
+    subjects = np.array(list("aabcdefg"))
+    found = stats.auc_interval(labels, np.array([1, 4, 2, 3, 5, 3, 1, 6]), subjects, resamples=500)
+    assert 0 <= found.low <= found.estimate <= found.high <= 1
+
+
+def test_the_interval_covers_and_the_percentile_of_a_null_is_calibrated():
+    # 300 worlds of 22 and 66 people, true AUC known: the share covered is binomial
+    truth, covered = 0.802, 0  # Phi(1.2 / sqrt 2)
+    rng = np.random.default_rng(11)
+    labels = (np.arange(88) < 22).astype(int)
+    for world in range(300):
+        scores = rng.normal(size=88) + 1.2 * labels
+        interval = stats.auc_interval(labels, scores, resamples=500, seed=world)
+        covered += interval.low <= truth <= interval.high
+    assert 0.90 <= covered / 300 <= 0.985
+
+
+def test_difference_of_identical_scores_is_exactly_zero(study):
+    labels, scores, _ = study
+    found = stats.auc_difference(labels, scores, 3 * scores - 1)
+    assert found[:3] == (0.0, 0.0, 0.0)
+
+
+def test_difference_is_paired_and_antisymmetric(study):
+    labels, first, second = study
+    gain = stats.auc_difference(labels, first, second, resamples=4000)
+    loss = stats.auc_difference(labels, second, first, resamples=4000)
+    assert gain.estimate == pytest.approx(auc_by_loop(labels, first) - auc_by_loop(labels, second))
+    assert (loss.low, loss.high) == pytest.approx((-gain.high, -gain.low), abs=1e-3)
+    covariance = stats.delong_covariance(labels, [first, second])
+    error = np.sqrt(covariance[0, 0] + covariance[1, 1] - 2 * covariance[0, 1])
+    assert gain.high - gain.low == pytest.approx(2 * 1.96 * error, rel=0.15)
+    unpaired = 2 * 1.96 * np.sqrt(covariance[0, 0] + covariance[1, 1])
+    assert gain.high - gain.low < 0.8 * unpaired
+
+
+def test_delong_equals_the_loop(study):
+    labels, first, second = study
+    found = stats.delong_covariance(labels, [first, second])
+    assert np.allclose(found, delong_by_loop(labels, first, second), atol=1e-14)
+    single = stats.delong_covariance(labels, first)
+    assert single.shape == (1, 1) and single[0, 0] == pytest.approx(found[0, 0])
+
+
+def test_hanley_mcneil_variance_is_that_of_simulated_exponential_scores():
+    # their closed form holds exactly where both classes are exponential
+    rng, auc = np.random.default_rng(5), 0.8
+    rate = auc / (1 - auc)
+    worlds = [roc_auc_score(np.r_[np.ones(22), np.zeros(66)],
+                            np.r_[rate * rng.exponential(size=22), rng.exponential(size=66)])
+              for _ in range(3000)]
+    assert np.mean(worlds) == pytest.approx(auc, abs=0.005)
+    assert stats.auc_variance(auc, 22, 66) == pytest.approx(np.var(worlds), rel=0.08)
+
+
+def test_the_papers_sample_has_the_precision_and_power_the_statistics_page_states():
+    half = 1.96 * np.sqrt(stats.auc_variance(0.846, 22, 66))
+    assert half == pytest.approx(0.11, abs=0.005)
+    assert stats.power_of_difference(0.846, 0.034, 22, 66, 0.72) == pytest.approx(0.14, abs=0.005)
+
+
+def test_power_equals_simulation_of_the_test():
+    rng = np.random.default_rng(3)
+    auc, gap, correlation = 0.8, 0.08, 0.5
+    variances = np.array([stats.auc_variance(a, 40, 60) for a in (auc, auc + gap)])
+    cross = correlation * np.sqrt(variances.prod())
+    error = np.sqrt(variances.sum() - 2 * cross)
+    draws = rng.multivariate_normal([auc, auc + gap],
+                                    [[variances[0], cross], [cross, variances[1]]], 20_000)
+    found = np.mean(np.abs(np.diff(draws, axis=1)[:, 0]) > 1.959964 * error)
+    expected = stats.power_of_difference(auc, gap, 40, 60, correlation)
+    assert expected == pytest.approx(found, abs=0.01)
+
+
+def test_minimum_detectable_difference_inverts_power_and_shrinks_with_people():
+    small = stats.minimum_detectable_difference(0.75, 22, 66, 0.5)
+    large = stats.minimum_detectable_difference(0.75, 220, 660, 0.5)
+    assert stats.power_of_difference(0.75, small, 22, 66, 0.5) == pytest.approx(0.8)
+    assert large < small / 2
+    assert np.isnan(stats.minimum_detectable_difference(0.97, 4, 4, 0.0))
+
+
+def test_perfect_separation_keeps_a_width():
+    labels = (np.arange(30) < 10).astype(int)
+    found = stats.auc_interval(labels, labels * 1.0)
+    assert found.method == "score" and found.high == 1.0 and 0.6 < found.low < 0.95
+    # Newcombe's equation holds at the limit
+    variance = stats.auc_variance(found.low, 10, 20)
+    assert 1 - found.low == pytest.approx(1.959964 * np.sqrt(variance), abs=1e-5)
+
+
+def test_score_interval_solves_its_equation_at_both_ends():
+    found = stats.score_interval(0.7, 12, 31)
+    for limit in (found.low, found.high):
+        expected = 1.959964 * np.sqrt(stats.auc_variance(limit, 12, 31))
+        assert abs(0.7 - limit) == pytest.approx(expected, abs=1e-5)
+
+
+@pytest.mark.parametrize(("right", "total"), [(0, 9), (7, 9), (9, 9), (9060, 10_000)])
+def test_proportion_interval_equals_statsmodels(right, total):
+    found = stats.proportion_interval(right, total)
+    expected = proportion_confint(right, total, method="wilson")
+    assert (found.low, found.high) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ("labels", "scores", "message"),
+    [
+        ([1, 1, 1], [1, 2, 3], "one class only"),
+        ([0, 1, 2], [1, 2, 3], "must be 0 or 1"),
+        ([0, 1, 1], [1, np.nan, 3], "1 values that are not finite"),
+        ([0, 1, 1], [1, 2], r"found \(3,\) and \(2,\)"),
+        ([[0, 1]], [[1, 2]], r"must both be \(n,\)"),
+        ([0, 0, 1], [1, 2, 3], "class 1 has 1 subject"),
+    ],
+)
+def test_bad_input_is_named(labels, scores, message):
+    with pytest.raises(ValueError, match=message):
+        stats.auc_interval(labels, scores)
+
+
+def test_bad_options_are_named():
+    labels, scores = [0, 0, 1, 1], [1, 2, 3, 4]
+    with pytest.raises(ValueError, match="level"):
+        stats.auc_interval(labels, scores, level=95)
+    with pytest.raises(ValueError, match="resamples"):
+        stats.auc_interval(labels, [1, 3, 2, 4], resamples=10)
+    with pytest.raises(ValueError, match="subjects"):
+        stats.auc_interval(labels, scores, subjects=[1, 2])
+    with pytest.raises(ValueError, match="correlation"):
+        stats.power_of_difference(0.8, 0.1, 20, 20, correlation=1.0)
+    with pytest.raises(ValueError, match="two rows of each class"):
+        stats.delong_covariance([0, 0, 1], [1, 2, 3])
