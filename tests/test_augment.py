@@ -24,6 +24,13 @@ def test_equals_pad_crop_flip_of_numpy(sides, rng):
         assert np.array_equal(found[b].numpy(), expected)
 
 
+def test_halves_move_unchanged(rng):
+    volumes = torch.from_numpy(rng.normal(size=(2, 1, 7, 8, 9))).half()
+    offset, flip = torch.tensor([[1, -2, 3], [0, 0, 0]]), torch.tensor([[True, False, True]] * 2)
+    expected = shift_and_flip(volumes.double(), offset, flip)
+    assert torch.equal(shift_and_flip(volumes, offset, flip).double(), expected)
+
+
 def test_modalities_share_the_crop_and_rows_stand_alone(rng):
     first = torch.from_numpy(rng.normal(size=(4, 1, 16, 16, 16)))
     volumes = {"T1": first, "fALFF": 2 * first}

@@ -46,6 +46,21 @@ def _strided_layers(size: int, dims: int) -> int:
     return layers
 
 
+def _convolve_parities(x: Tensor, weight: Tensor) -> Tensor:
+    """First 3D layer (kernel 4, stride 2, padding 1) as kernel 2, stride 1 on the parity sub-grids.
+
+    The same sums in another order. With one input channel the direct form leaves matrix units
+    idle: the eight sub-grids as channels made it 3 times faster in bfloat16, and its input
+    gradient 6 times faster in fp32 (2 cores with AMX).
+    """
+    parities = [(i, j, k) for i in (0, 1) for j in (0, 1) for k in (0, 1)]
+    padded = F.pad(x, (1,) * 6)
+    grids = [padded[:, :, i::2, j::2, k::2] for i, j, k in parities]
+    folded = torch.stack(grids, -1).permute(0, 1, 5, 2, 3, 4).flatten(1, 2)
+    taps = [weight[:, :, i::2, j::2, k::2] for i, j, k in parities]
+    return F.conv3d(folded, torch.stack(taps, 2).flatten(1, 2))
+
+
 class Encoder(nn.Module):
     """DCGAN encoder (004, section III-C; 001, section 3.2).
 
@@ -114,7 +129,7 @@ class Encoder(nn.Module):
             )
         local = None
         for i, (conv, norm) in enumerate(zip(self.convs, self.norms, strict=True)):
-            raw = conv(x)
+            raw = conv(x) if i or x.dim() < 5 else _convolve_parities(x, conv.weight)
             if i == self.local_index:
                 local = raw
             x = F.leaky_relu(self._drop(norm(raw), i, stream), 0.2)
