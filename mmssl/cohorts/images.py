@@ -31,6 +31,8 @@ from mmssl.preprocessing.fluctuations import falff as fractional_amplitude
 FLUID = 0.25  # T1 intensity of cerebrospinal fluid in the template
 CONTROL_POINTS = 7  # per axis, 32 mm apart: the person's smooth deformation
 KNEE = 0.05  # Hz, f0: where the 1/f part has amplitude a
+FLOOR = 0.01  # Hz: below it the series are detrended
+CARDIAC = 0.1  # Hz: above it aliased heart beat and breathing grow
 _DEFORM, _T1, _BOLD, _SITE = 11, 12, 13, 14  # keys of the generators
 
 
@@ -46,30 +48,30 @@ class Design:
     ``turn`` (degrees), ``zoom`` (log scale), ``bias`` (log), ``contrast``, ``noise`` (T1 units),
     ``amplitude`` (relative, of every network, in BOLD). Of a site: ``site`` (scales bias and
     contrast). Standard deviations all. ``volumes`` and ``tr`` (s) of the BOLD series, ``slope`` β
-    and ``white_noise`` σ of its spectrum, ``smoothing`` of the fALFF map (mm, full width at half
+    and ``physiology`` σ of its spectrum, ``smoothing`` of the fALFF map (mm, full width at half
     maximum).
     """
 
-    ventricles: float = 1.6
-    thinning: float = 0.10
-    default_mode: float = 0.12
+    ventricles: float = 2.4
+    thinning: float = 0.14
+    default_mode: float = 0.25
     second: float = 0.10
     private: float = 0.10
     age: float = 0.5
-    deformation: float = 4.0
+    deformation: float = 2.5
     head: float = 0.03
-    shift: float = 3.0
-    turn: float = 3.0
+    shift: float = 2.0
+    turn: float = 2.0
     zoom: float = 0.02
-    bias: float = 0.15
+    bias: float = 0.10
     contrast: float = 0.10
     noise: float = 0.03
-    amplitude: float = 0.12
+    amplitude: float = 0.08
     site: float = 1.0
     volumes: int = 128
     tr: float = 2.2
     slope: float = 2.0
-    white_noise: float = 0.3
+    physiology: float = 0.35
     smoothing: float = 8.0
 
 
@@ -136,24 +138,25 @@ def _amplitude(grey, white, networks, person, rng, design) -> np.ndarray:
     effect = effect + design.amplitude * rng.standard_normal(len(effect))
     level = 1 + design.amplitude * (rng.standard_normal() - 0.3 * person.years())
     gain = level * np.clip(1 + effect @ networks, 0.1, None)
-    return ((grey + 0.4 * white + 0.1) * gain).astype(np.float32)
+    return ((grey + 0.25 * white + 0.05) * gain).astype(np.float32)
 
 
 def _series(amplitude, networks, rng, design) -> np.ndarray:
     """(voxels, T) float32 series, drawn in the frequency domain.
 
-    Half of the low-frequency variance in a network's core is one time course shared by its voxels.
+    Up to 30 % of the low-frequency variance in a network's core is one time course shared by its voxels.
     """
     frequency = fft.rfftfreq(design.volumes, design.tr)
-    shape = np.zeros_like(frequency, dtype=np.float32)
-    shape[1:] = (frequency[1:] / KNEE) ** -design.slope  # power
-    own = 1 - 0.5 * np.clip(networks.sum(axis=0), 0, 1)
-    scale = np.sqrt((own * amplitude**2)[:, None] * shape + design.white_noise**2)
+    shape = (np.maximum(frequency, FLOOR) / KNEE) ** -design.slope  # power
+    shape = (shape * np.minimum(frequency / FLOOR, 1) ** 2).astype(np.float32)
+    own = 1 - 0.3 * np.clip(networks.sum(axis=0), 0, 1)
+    noise = design.physiology**2 * (0.2 + (frequency / CARDIAC) ** 2).astype(np.float32)
+    scale = np.sqrt((own * amplitude**2)[:, None] * shape + noise)
     spectrum = rng.standard_normal((*scale.shape, 2), dtype=np.float32).view(np.complex64)[..., 0]
     spectrum *= scale
     courses = rng.standard_normal((len(networks), len(frequency), 2), dtype=np.float32)
     courses = courses.view(np.complex64)[..., 0] * np.sqrt(shape)
-    spectrum += (np.sqrt(0.5 * networks) * amplitude).T.astype(np.complex64) @ courses
+    spectrum += (np.sqrt(0.3 * networks) * amplitude).T.astype(np.complex64) @ courses
     return fft.irfft(spectrum, n=design.volumes, axis=1)
 
 
