@@ -84,8 +84,9 @@ def build(edition_file: Path) -> list[str]:
     if complaints:
         return complaints
     config, toc = _settings(edition)
-    command = [sys.executable, "-m", "jupyter_book", "build", str(BOOK), "-n", "-W", "--keep-going"]
-    done = subprocess.run([*command, "--config", str(config), "--toc", str(toc)], cwd=ROOT)
+    tool = Path(sys.executable).with_name("jupyter-book")  # this environment's, whatever the PATH
+    command = [tool, "build", BOOK, "-n", "-W", "--keep-going", "--config", config, "--toc", toc]
+    done = subprocess.run(command, cwd=ROOT)
     html = BOOK / "_build" / "html"
     complaints = ["jupyter-book failed, see above"] if done.returncode else check_html(html)
     if complaints:
