@@ -36,8 +36,10 @@ def fit_landmarks(cohort, fold: int) -> Landmarks:
     }
 
 
-def standardised(cohort, landmarks: Mapping[str, list[float] | None], dtype=np.float32) -> dict:
-    """Network input of every pair.
+def standardised(
+    cohort, landmarks: Mapping[str, list[float] | None], dtype=np.float32, rows=None
+) -> dict[str, np.ndarray]:
+    """Network input of pairs.
 
     Parameters
     ----------
@@ -46,6 +48,8 @@ def standardised(cohort, landmarks: Mapping[str, list[float] | None], dtype=np.f
         Of :func:`fit_landmarks`; modalities it does not name are left out.
     dtype : dtype
         Of the result.
+    rows : array of int, optional
+        Rows of the cohort; all by default.
 
     Returns
     -------
@@ -54,9 +58,10 @@ def standardised(cohort, landmarks: Mapping[str, list[float] | None], dtype=np.f
     inputs = {}
     for m in (m for m in cohort.modalities if m in landmarks):
         source = cohort.volumes[m]
-        out = np.empty(source.shape, dtype)
-        for start in range(0, len(source), _BLOCK):
-            block = np.asarray(source[start : start + _BLOCK], np.float32)
+        wanted = np.arange(len(source)) if rows is None else np.asarray(rows)
+        out = np.empty((len(wanted), *source.shape[1:]), dtype)
+        for start in range(0, len(wanted), _BLOCK):
+            block = np.asarray(source[wanted[start : start + _BLOCK]], np.float32)
             if landmarks[m] is not None:
                 block = intensity.standardise(block, np.asarray(landmarks[m]), cohort.mask)
                 block = intensity.z_normalise(block)
