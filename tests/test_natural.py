@@ -131,6 +131,16 @@ def test_same_class_partners_stay_in_their_part():
     assert np.array_equal(labels[partner], labels) and np.array_equal(parts[partner], parts)
 
 
+@pytest.mark.parametrize("folds", [1, 3])
+def test_no_partner_crosses_into_the_hold_out(tmp_path, source, folds):
+    digits = [natural.read_idx(source / name) for name in (NAMES[0], NAMES[2])]
+    for part, value in zip(digits, (0, 255), strict=True):  # training black, test white
+        write_idx(source / (NAMES[0] if value == 0 else NAMES[2]), np.full_like(part, value))
+    cohort = cohorts.two_view_mnist(tmp_path / "c", source, folds=folds, second="same-class")
+    white = np.asarray(cohort.volumes["view2"]).reshape(90, -1).min(axis=1) == 1
+    assert np.array_equal(white, np.arange(90) >= 60)
+
+
 def test_variants_change_view2_alone(tmp_path, source):
     plain = cohorts.two_view_mnist(tmp_path / "a", source)
     other = cohorts.two_view_mnist(tmp_path / "b", source, second="same-class")
