@@ -35,16 +35,18 @@ class View:
     targets: dict[str, tuple[Volumes, Tensor]] = field(default_factory=dict)
 
 
-def _reflected_index(side: int, offset: Tensor, flip: Tensor) -> Tensor:
+def _source_index(side: int, offset: Tensor, flip: Tensor) -> Tensor:
     """Source index of each output voxel along one axis, shape (B, side)."""
     at = torch.arange(side, device=offset.device).expand(len(offset), side)
     at = torch.where(flip[:, None], side - 1 - at, at) + offset[:, None]
-    at = at.abs()
-    return torch.where(at >= side, 2 * (side - 1) - at, at)
+    return at.clamp(0, side - 1)
 
 
 def shift_and_flip(volumes: Tensor, offset: Tensor, flip: Tensor) -> Tensor:
-    """Shift with reflection at the border, then flip: pad, crop and flip in one gather.
+    """Shift, repeating the border, then flip: pad, crop and flip in one gather.
+
+    The border of a masked volume is its background, whatever value normalisation gave it, so
+    repeating it is zero padding of the masked image; reflection would bring brain back in.
 
     Parameters
     ----------
@@ -59,7 +61,7 @@ def shift_and_flip(volumes: Tensor, offset: Tensor, flip: Tensor) -> Tensor:
     """
     batch, channels, *sides = volumes.shape
     index = [
-        _reflected_index(side, offset[:, axis], flip[:, axis]) for axis, side in enumerate(sides)
+        _source_index(side, offset[:, axis], flip[:, axis]) for axis, side in enumerate(sides)
     ]
     # the outer axes select whole contiguous lines; only the last axis is gathered element-wise
     line = torch.arange(batch * channels, device=volumes.device).view(batch, channels)
@@ -85,7 +87,7 @@ class Clean:
 
 @dataclass(frozen=True)
 class PadCropFlip:
-    """Pad by reflection, crop to the old size, flip each axis with p = .5 (004, section III-A).
+    """Pad, crop to the old size, flip each axis with p = .5 (004, section III-A).
 
     Parameters
     ----------
