@@ -172,12 +172,16 @@ def execute(notebook: str | Path, output: str | Path, values: Mapping[str, Any])
     return output
 
 
+def code_of(notebook: str | Path) -> list[str]:
+    """Return the Python of each code cell of a notebook, without IPython's own commands."""
+    cells = nbformat.read(notebook, as_version=4).cells
+    code = [cell.source.splitlines() for cell in cells if cell.cell_type == "code"]
+    return ["\n".join(x for x in lines if not x.lstrip().startswith(("%", "!"))) for lines in code]
+
+
 def modules_of(notebook: str | Path) -> tuple[str, ...]:
     """Return the modules of mmssl that a notebook's cells import, sorted."""
-    cells = nbformat.read(notebook, as_version=4).cells
-    lines = "\n".join(c.source for c in cells if c.cell_type == "code").splitlines()
-    source = "\n".join(line for line in lines if not line.lstrip().startswith(("%", "!")))
-    return tuple(sorted(ledger.imports(source)))
+    return tuple(sorted(ledger.imports("\n".join(code_of(notebook)))))
 
 
 def main(arguments: list[str] | None = None) -> int:
