@@ -1,7 +1,8 @@
 """Cohorts: paired images of people, who they are, and who may be seen by what.
 
-A cohort is a folder (see :mod:`mmssl.cohorts.cohort`); it is made by a maker (:func:`make_phantom`,
-:func:`two_view_mnist`, or the preprocessing notebook through :func:`write`) and read by :func:`load`.
+A cohort is a folder (see :mod:`mmssl.cohorts.cohort`); it is made by a maker
+(:func:`make_phantom`, :func:`two_view_mnist`, or the preprocessing notebook through :func:`write`)
+and read by :func:`load`.
 """
 
 from importlib import import_module
@@ -13,7 +14,7 @@ _HOME = {
     "make_phantom": "phantom",
     "two_view_mnist": "natural",
 }
-_MODULES = ("cohort", "natural", "phantom", "splits")
+_MODULES = ("anatomy", "cohort", "factors", "images", "natural", "phantom", "raw", "splits")
 
 __all__ = ["Cohort", "load", "make_phantom", "two_view_mnist", "write", *_MODULES]
 

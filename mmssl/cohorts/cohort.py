@@ -11,7 +11,7 @@ Layout of a cohort folder::
     splits.json        {"seed", "holdout", "shift", "folds": [{"train", "valid"}, …]}, by person
 
 Volumes are RAS+ and stay memory-mapped. A person may have several pairs; ``downstream`` marks the
-one pair per person that an evaluation reads (Fedorov et al. 2021, "Tasting the cake", section II-C).
+one pair per person that an evaluation reads (Fedorov et al. 2021, "Tasting the cake").
 """
 
 from __future__ import annotations
@@ -103,7 +103,7 @@ class Cohort:
         return folds[fold]
 
     def labels(self, task: str | None = None) -> np.ndarray:
-        """(pairs,) int64 class index for a task (the first one by default), -1 where it has none."""
+        """(pairs,) int64 class index for a task (the first by default), -1 where it has none."""
         spec = self.tasks[self._task(task)]
         of_person = dict(zip(self.participants["participant_id"],
                              self.participants[spec["column"]].astype(str), strict=True))
@@ -120,7 +120,7 @@ class Cohort:
         return name
 
     def downstream(self, rows: Sequence[int], task: str | None = None) -> np.ndarray:
-        """Those of ``rows`` that an evaluation reads: the person's downstream pair, with a label."""
+        """Those of ``rows`` that an evaluation reads: downstream pairs that have a label."""
         rows = np.asarray(rows, dtype=np.int64)
         chosen = self.pairs["downstream"].to_numpy()[rows] == 1
         return rows[chosen & (self.labels(task)[rows] >= 0)]

@@ -56,10 +56,11 @@ def draw(subjects: int, seed: int) -> pd.DataFrame:
         (log of the linear scale that registration left, in units of its standard deviation; the
         second population's is shifted by +1).
     """
-    return pd.DataFrame([_person(i, seed) for i in range(subjects)])
+    return pd.DataFrame([person(i, seed) for i in range(subjects)])
 
 
-def _person(i: int, seed: int) -> dict:
+def person(i: int, seed: int) -> dict:
+    """One row of :func:`draw`."""
     second = i % SHIFT_EVERY == SHIFT_EVERY - 1
     group = _group(i, second, seed)
     rng = np.random.default_rng([seed, _PERSON, i])

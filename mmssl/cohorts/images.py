@@ -5,8 +5,8 @@ A target voxel at x (MNI mm) shows the shared anatomy at
     y = P(h·x) + u(x),        y' = y + s·V(y)
 
 with P the pose that registration left (drawn for every scan, separately for T1 and BOLD), h head
-size, u the person's smooth deformation (the same in both modalities) and V the field that widens the
-ventricles (:mod:`mmssl.cohorts.anatomy`), s growing with severity and age.
+size, u the person's smooth deformation (the same in both modalities) and V the field that widens
+the ventricles (:mod:`mmssl.cohorts.anatomy`), s growing with severity and age.
 
 T1: intensity at y', medial temporal grey matter replaced by fluid in proportion to severity,
 through the site's contrast, a bias field and noise. BOLD: for every brain voxel a series whose
@@ -54,7 +54,7 @@ class Design:
 
     ventricles: float = 2.4
     thinning: float = 0.14
-    default_mode: float = 0.25
+    default_mode: float = 0.30
     second: float = 0.10
     private: float = 0.10
     age: float = 0.5
@@ -119,16 +119,16 @@ def falff(anatomy: Anatomy, person: Person, session: int, design: Design) -> np.
     grey, white, mask, *networks = anatomy.sample(["grey", "white", "mask", *NETWORKS], y)
     keep = mask > 0.5
     networks = np.stack(networks)[:, keep]
-    series = _series(_amplitude(grey[keep], white[keep], networks, person, rng, design), networks,
-                     rng, design)
+    level = amplitude(grey[keep], white[keep], networks, person, rng, design)
+    bold = series(level, networks, rng, design, design.volumes, design.tr)
     found, brain = np.zeros((2, len(keep)), dtype=np.float32)
-    found[keep] = fractional_amplitude(series[:, None, None, :], design.tr)[:, 0, 0]
+    found[keep] = fractional_amplitude(bold[:, None, None, :], design.tr)[:, 0, 0]
     brain[keep] = 1
     return _smooth(_fill(anatomy, found), _fill(anatomy, brain),
                    design.smoothing / anatomy.affine[0, 0])
 
 
-def _amplitude(grey, white, networks, person, rng, design) -> np.ndarray:
+def amplitude(grey, white, networks, person, rng, design) -> np.ndarray:
     """(voxels,) amplitude a of the 1/f part: tissue, factors, and the scan's own state."""
     change = dict.fromkeys(NETWORKS, 0.0)
     change["default"] = -design.default_mode * person.severity()
@@ -141,12 +141,12 @@ def _amplitude(grey, white, networks, person, rng, design) -> np.ndarray:
     return ((grey + 0.25 * white + 0.05) * gain).astype(np.float32)
 
 
-def _series(amplitude, networks, rng, design) -> np.ndarray:
-    """(voxels, T) float32 series, drawn in the frequency domain.
+def series(amplitude, networks, rng, design, volumes: int, tr: float) -> np.ndarray:
+    """(voxels, T) float32 series at repetition time ``tr`` (s), drawn in the frequency domain.
 
-    Up to 30 % of the low-frequency variance in a network's core is one time course shared by its voxels.
+    Up to 30 % of the low-frequency variance in a network's core is one shared time course.
     """
-    frequency = fft.rfftfreq(design.volumes, design.tr)
+    frequency = fft.rfftfreq(volumes, tr)
     shape = (np.maximum(frequency, FLOOR) / KNEE) ** -design.slope  # power
     shape = (shape * np.minimum(frequency / FLOOR, 1) ** 2).astype(np.float32)
     own = 1 - 0.3 * np.clip(networks.sum(axis=0), 0, 1)
@@ -157,7 +157,7 @@ def _series(amplitude, networks, rng, design) -> np.ndarray:
     courses = rng.standard_normal((len(networks), len(frequency), 2), dtype=np.float32)
     courses = courses.view(np.complex64)[..., 0] * np.sqrt(shape)
     spectrum += (np.sqrt(0.3 * networks) * amplitude).T.astype(np.complex64) @ courses
-    return fft.irfft(spectrum, n=design.volumes, axis=1)
+    return fft.irfft(spectrum, n=volumes, axis=1)
 
 
 def _smooth(volume, brain, width) -> np.ndarray:
@@ -172,7 +172,7 @@ def _anatomy_points(anatomy, person, rng, design) -> np.ndarray:
     pose, offset = _pose(rng, design, np.exp(-design.head * person.factors["head_size"]))
     centred = anatomy.points - template.CENTRE
     y = centred @ pose.T + offset + template.CENTRE
-    y += _deformation(anatomy, person, design)
+    y += deformation(anatomy.points, person, design)
     push = design.ventricles * (person.severity() + design.age * person.years())
     return y + push * anatomy.sample(["push_x", "push_y", "push_z"], y).T
 
@@ -186,10 +186,10 @@ def _pose(rng, design, scale) -> tuple[np.ndarray, np.ndarray]:
     return (left @ right) * scale, design.shift * rng.standard_normal(3)
 
 
-def _deformation(anatomy, person, design) -> np.ndarray:
-    """(n, 3) mm: cubic interpolation of random control points, the same in every scan."""
+def deformation(points: np.ndarray, person: Person, design: Design) -> np.ndarray:
+    """(n, 3) mm at ``points`` (n, 3) MNI mm: cubic through random control points."""
     control = person.rng(_DEFORM).standard_normal((3, *(CONTROL_POINTS,) * 3))
-    at = (anatomy.points - template.CENTRE) / template.FIELD_OF_VIEW + 0.5
+    at = (points - template.CENTRE) / template.FIELD_OF_VIEW + 0.5
     at = at.T * (CONTROL_POINTS - 1)
     return design.deformation * np.stack(
         [ndimage.map_coordinates(c, at, order=3, mode="nearest") for c in control], axis=1)

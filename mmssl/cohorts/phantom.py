@@ -13,6 +13,7 @@ import pandas as pd
 
 from mmssl import atomic
 from mmssl.cohorts import cohort, factors, images, splits
+from mmssl.cohorts import raw as raw_people
 from mmssl.cohorts.anatomy import anatomy, truth_masks
 from mmssl.preprocessing import template
 
@@ -63,6 +64,7 @@ def make_phantom(
     with atomic.directory(path) as folder:
         _images(folder, people, pairs, size, seed, design)
         _truth(folder, people, size)
+        raw_people.make(folder / "raw", raw, seed, design)
         cohort.describe(
             folder, name=path.name, kind="phantom", modalities=("T1", "fALFF"),
             participants=people[PUBLIC], pairs=pairs, splits=fixed, affine=template.grid(size),
