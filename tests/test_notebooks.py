@@ -47,7 +47,7 @@ def test_parameters_are_literal_typed_and_explained(path):
 
 
 @every
-def test_it_is_a_text_with_littleexecute.code_of(path):
+def test_it_is_a_text_with_little_code(path):
     source = "\n".join(execute.code_of(path))
     tree = ast.parse(source)
     found = [n for n in ast.walk(tree) if isinstance(n, ast.FunctionDef | ast.ClassDef)]
