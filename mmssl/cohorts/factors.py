@@ -23,7 +23,7 @@ DELTA = 2.2
 SHARE = {"HC": 14, "AD": 3, "other": 3}
 """Of 20 people: the 70/15/15 % of Fedorov et al. 2021 (application to Alzheimer's disease)."""
 
-FIRST = {"HC": 10, "AD": 7, "other": 3}
+FIRST = {"HC": 9, "AD": 8, "other": 3}
 """Of the first 20 people: more AD, so that the smallest cohorts still fill five folds."""
 
 SHIFT_SHARE = {"HC": 3, "AD": 1}

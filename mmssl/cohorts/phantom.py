@@ -54,6 +54,10 @@ def make_phantom(
     design = design or images.Design()
     if size not in SIZES:
         raise ValueError(f"size is {size!r}, expected one of {SIZES}")
+    if subjects < 1:
+        raise ValueError(f"subjects is {subjects!r}, expected at least 1")
+    if raw < 0:
+        raise ValueError(f"raw is {raw!r}, expected 0 or more")
     parameters = {"subjects": subjects, "size": size, "raw": raw, "folds": folds,
                   "design": asdict(design), "oracle_auc": factors.oracle_auc()}
     if path.exists():
