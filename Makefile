@@ -34,7 +34,8 @@ $(INSTALLED): requirements.lock pyproject.toml
 	touch $@
 
 reproduce: $(INSTALLED)
-	$(BIN)/snakemake --cores $(CORES) --configfile config/$(EDITION).yaml --rerun-triggers mtime params --quiet rules
+	$(BIN)/snakemake --cores $(CORES) --configfile config/$(EDITION).yaml \
+	    --rerun-triggers mtime params --rerun-incomplete --nolock --quiet rules
 
 # the small chain that every notebook's defaults read
 smoke: $(SMOKE)
@@ -55,7 +56,7 @@ lab: smoke
 	$(BIN)/jupyter lab notebooks/01_cohort.ipynb
 
 bench: $(INSTALLED)
-	$(RUN) -m pytest tests/benchmarks -m "" --capture=no
+	$(RUN) tests/benchmarks/run.py
 
 figures: $(INSTALLED)
 	$(RUN) figures/readme/refresh.py

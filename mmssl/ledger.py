@@ -78,7 +78,7 @@ def hash_path(path: str | Path) -> str:
     ----------
     path : str or Path
         A folder counts with the names and bytes of all its files, except unfinished ones
-        (``.tmp-*``).
+        (``.tmp-*``, ``*.partial``).
 
     Returns
     -------
@@ -94,7 +94,7 @@ def hash_path(path: str | Path) -> str:
     if path.is_dir():
         files = (file for file in path.rglob("*") if file.is_file())
         names = {file.relative_to(path).as_posix(): file for file in files}
-        return hash_json({n: hash_file(f) for n, f in names.items() if ".tmp-" not in n})
+        return hash_json({n: hash_file(f) for n, f in names.items() if not _unfinished(n)})
     return hash_notebook(path) if path.suffix == ".ipynb" else hash_file(path)
 
 
@@ -326,6 +326,10 @@ def _plain(value: Any) -> Any:
     if isinstance(value, set | frozenset):
         return sorted(value)
     raise TypeError(f"{type(value).__name__} has no place in a record: {value!r}")
+
+
+def _unfinished(name: str) -> bool:
+    return any(p.startswith(".tmp-") or p.endswith(".partial") for p in name.split("/"))
 
 
 def _parents(name: str) -> Iterator[str]:

@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import nbformat
+import pandas as pd
 import pytest
 import yaml
 
@@ -147,3 +148,26 @@ def test_citations_and_labels_resolve():
 def test_the_sidecar_is_json_that_names_no_machine(page):
     record = json.loads(ledger.sidecar_of(page).read_text())
     assert str(page.parents[2]) not in json.dumps(record)
+
+
+def test_the_readme_takes_its_numbers_from_the_table(tmp_path):
+    spec = importlib.util.spec_from_file_location("refresh", ROOT / "figures/readme/refresh.py")
+    refresh = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(refresh)
+    line = {"floor": True, "low": 0.6, "high": 0.8, "positives": 9, "negatives": 30, "train": 50}
+    rows = [
+        line | {"row": "random encoder", "modality": "T1", "auc": 0.712},
+        line | {"row": "random encoder", "modality": "fALFF", "auc": 0.654},
+        line | {"row": "RR", "modality": "T1", "auc": 0.9, "floor": False},
+        line | {"row": "RR", "modality": "fALFF", "auc": 0.8, "floor": False},
+    ]
+    text = refresh.markdown(pd.DataFrame(rows), ceiling=0.94)
+    assert "| *random encoder* (floor) | 0.71 [0.60, 0.80] | 0.65 [0.60, 0.80] |" in text
+    assert "| `RR` | 0.90" in text and "9 AD and 30 HC" in text and "0.94" in text
+    readme = tmp_path / "README.md"
+    readme.write_text((ROOT / "README.md").read_text())
+    for _ in range(2):
+        refresh.write(readme, text)
+        assert readme.read_text().count("`RR` | 0.90") == 1
+    with pytest.raises(ValueError, match="Run make reproduce"):
+        refresh.load_results(tmp_path)

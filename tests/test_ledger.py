@@ -59,6 +59,8 @@ def test_hash_path_of_a_folder_sees_names_and_bytes_not_unfinished_files(tmp_pat
     (tmp_path / "b" / "x").write_text("1")
     first = ledger.hash_path(tmp_path)
     (tmp_path / ".tmp-1234-x").write_text("half")
+    (tmp_path / "run.partial").mkdir()
+    (tmp_path / "run.partial" / "last.ckpt").write_text("half")
     assert ledger.hash_path(tmp_path) == first
     (tmp_path / "b" / "x").rename(tmp_path / "b" / "y")
     assert ledger.hash_path(tmp_path) != first

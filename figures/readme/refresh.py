@@ -1,0 +1,76 @@
+"""Refresh the README's figure and results table from the demo edition: ``make figures``.
+
+No number in the README is typed by hand. A table that is stale is refused.
+"""
+
+import sys
+from pathlib import Path
+
+import pandas as pd
+
+from mmssl import ledger, paths, plotting
+from mmssl.cohorts import factors
+
+EDITION = "demo"
+START, END = "<!-- results: written by make figures -->", "<!-- /results -->"
+
+
+def load_results(folder: Path) -> pd.DataFrame:
+    """Return the table of the linear evaluation of an edition, if it is fresh.
+
+    Raises
+    ------
+    ValueError
+        When there is none, with the command that makes it, or when it is stale, with the reason.
+    """
+    table = folder / "linear_evaluation.tsv"
+    reasons = ledger.stale(table)
+    if reasons:
+        raise ValueError(f"{table.name}: {'; '.join(reasons)}. Run make reproduce first")
+    return pd.read_csv(table, sep="\t")
+
+
+def markdown(table: pd.DataFrame, ceiling: float) -> str:
+    """Return the results as a Markdown table: a line per row, a column per modality."""
+    modalities = list(dict.fromkeys(table["modality"]))
+    lines = [f"| | {' | '.join(modalities)} |", f"|---|{'---|' * len(modalities)}"]
+    for row, group in table.groupby("row", sort=False):
+        cells = group.set_index("modality")
+        found = [cells.loc[m] for m in modalities if m in cells.index]
+        values = [f"{cell.auc:.2f} [{cell.low:.2f}, {cell.high:.2f}]" for cell in found]
+        name = f"*{row}* (floor)" if group["floor"].any() else f"`{row}`"
+        lines.append(f"| {name} | {' | '.join(values)} |")
+    people = table.iloc[0]
+    note = (
+        f"ROC-AUC with 95 % subject-bootstrap interval on {people.positives} AD and "
+        f"{people.negatives} HC held-out *simulated* people; {people.train} people trained the "
+        f"probe. The best any linear score of the true factors could do is {ceiling:.2f}."
+    )
+    return "\n".join([*lines, "", note])
+
+
+def write(readme: Path, text: str) -> None:
+    """Put `text` between the README's two markers."""
+    before, rest = readme.read_text(encoding="utf-8").split(START)
+    _, after = rest.split(END)
+    readme.write_text(f"{before}{START}\n{text}\n{END}{after}", encoding="utf-8")
+
+
+def main() -> int:
+    """Write the figure and the table."""
+    root = paths.root(Path(__file__).parent)
+    try:
+        table = load_results(root / "data" / "results" / EDITION)
+    except ValueError as error:
+        print(error, file=sys.stderr)
+        return 1
+    ceiling = factors.oracle_auc()
+    figure = plotting.linear_evaluation(table, ceiling)
+    # no date or version in the file: the same table gives the same bytes
+    figure.savefig(root / "figures/readme/linear_evaluation.png", metadata={"Software": None})
+    write(root / "README.md", markdown(table, ceiling))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
