@@ -37,10 +37,19 @@ reproduce: $(INSTALLED)
 	$(BIN)/snakemake --cores $(CORES) --configfile config/$(EDITION).yaml \
 	    --rerun-triggers mtime params --rerun-incomplete --nolock --quiet rules
 
-# the small chain that every notebook's defaults read
+# the small chain that every notebook's defaults read; what a notebook makes is made anew with it
 smoke: $(SMOKE)
 
+MADE_01_cohort := data/derived/smoke
+MADE_02_preprocessing := data/derived/person
+MADE_03_pretraining := data/runs/smoke/CR-XX-CC-fold0-seed0
+
+data/executed/smoke/02_preprocessing.ipynb: data/executed/smoke/01_cohort.ipynb
+data/executed/smoke/03_pretraining.ipynb: data/executed/smoke/01_cohort.ipynb
+data/executed/smoke/04_linear_evaluation.ipynb: data/executed/smoke/03_pretraining.ipynb
+
 data/executed/smoke/%.ipynb: notebooks/%.ipynb $(SOURCES) | $(INSTALLED)
+	rm -rf $(MADE_$*)
 	$(RUN) notebooks/execute.py $< $@
 
 lint: $(INSTALLED)
