@@ -37,24 +37,32 @@ def _check(local: Tensor, anchor: Tensor) -> None:
         raise ValueError(f"InfoNCE needs negatives: batch of {len(local)}, expected at least 2")
 
 
-def _contrast(raw: Tensor, clip: float, negatives: str) -> Tensor:
-    """Loss of raw scores (..., B, B, L): anchor's sample, local's sample, location."""
-    score = clip * torch.tanh(raw / clip)
+def _contrast(scaled: Tensor, clip: float, negatives: str) -> Tensor:
+    """Loss of r / c, shape (..., B, B, L): anchor's sample, local's sample, location."""
+    score = clip * torch.tanh(scaled)
     positive = score.diagonal(dim1=-3, dim2=-2).transpose(-1, -2)  # (..., B, L)
     if negatives == "representations":
         return (score.logsumexp(-3) - positive).mean()
     blocks = score.logsumexp(-1)  # (..., B, B): each sample's locations against each anchor
-    own = torch.eye(raw.shape[-2], dtype=torch.bool, device=raw.device)
+    own = torch.eye(score.shape[-2], dtype=torch.bool, device=score.device)
     others = blocks.masked_fill(own, -torch.inf).logsumexp(-1, keepdim=True)
     return F.softplus(others - positive).mean()  # log(e^s + e^others) - s, without overflow
 
 
-def _raw_scores(local: Tensor, anchors: Tensor) -> Tensor:
-    """Scores (M, B, B, L) of anchors (M, B, D) with local embeddings (B, D, L)."""
+def _squares(scaled: Tensor, clip: float) -> Tensor:
+    """Mean of r squared, without a temporary of the size of r."""
+    return torch.linalg.vector_norm(scaled).square() * (clip**2 / scaled.numel())
+
+
+def _scaled_scores(local: Tensor, anchors: Tensor, clip: float) -> Tensor:
+    """Raw scores over the clip, (M, B, B, L), of anchors (M, B, D) and local (B, D, L).
+
+    All scaling happens on the anchors: the scores are L times larger and are touched once.
+    """
     batch, channels, locations = local.shape
     keys = local.transpose(0, 1).reshape(channels, batch * locations)
-    raw = anchors.reshape(-1, channels) @ keys / channels**0.5
-    return raw.view(len(anchors), batch, batch, locations)
+    scaled = (anchors.reshape(-1, channels) / (clip * channels**0.5)) @ keys
+    return scaled.view(len(anchors), batch, batch, locations)
 
 
 def info_nce(
@@ -95,8 +103,8 @@ def info_nce(
     if negatives not in NEGATIVES:
         raise ValueError(f"negatives={negatives!r}: expected one of {NEGATIVES}")
     with torch.autocast(local.device.type, enabled=False):
-        raw = _raw_scores(_promote(local), _promote(anchor)[None])
-        return _contrast(raw, clip, negatives), penalty * raw.square().mean()
+        scaled = _scaled_scores(_promote(local), _promote(anchor)[None], clip)
+        return _contrast(scaled, clip, negatives), penalty * _squares(scaled, clip)
 
 
 def info_nce_all_locations(
@@ -130,14 +138,14 @@ def info_nce_all_locations(
     with torch.autocast(local.device.type, enabled=False):
         local, anchors = _promote(local), _promote(anchors)
         batch, _, locations = local.shape
-        # raw, clipped and one temporary of the logsumexp are alive together
+        # scaled, clipped and one temporary of the logsumexp are alive together
         each = 3 * batch * batch * locations * local.element_size()
         chunks = anchors.permute(2, 0, 1).split(max(1, max_bytes // each))
 
         def part(local: Tensor, chunk: Tensor) -> tuple[Tensor, Tensor]:
-            raw = _raw_scores(local, chunk)
+            scaled = _scaled_scores(local, chunk, clip)
             share = len(chunk) / anchors.shape[2]
-            return _contrast(raw, clip, "locations") * share, raw.square().mean() * share
+            return _contrast(scaled, clip, "locations") * share, _squares(scaled, clip) * share
 
         parts = [checkpoint(part, local, chunk, use_reentrant=False) for chunk in chunks]
         loss, squares = (torch.stack(p).sum() for p in zip(*parts, strict=True))
