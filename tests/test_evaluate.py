@@ -1,6 +1,7 @@
 """Probes against other solvers and a hand-written optimiser; tables against planted leaks."""
 
 import dataclasses
+import json
 import warnings
 
 import numpy as np
@@ -12,7 +13,7 @@ from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import StratifiedGroupKFold, cross_val_score
 from sklearn.preprocessing import StandardScaler
 
-from mmssl import cohorts, evaluate, ledger, pretrain
+from mmssl import cohorts, evaluate, ledger, plotting, pretrain, probes
 from mmssl.cohorts import splits
 
 PEOPLE, SESSIONS = 60, 2
@@ -83,7 +84,7 @@ def test_saga_meets_another_solver_without_a_warning(study, strength):
     point = {"C": strength, "l1_ratio": 0.0}
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        found = evaluate._pipeline(point, 0, "balanced").fit(z, labels)
+        found = probes._pipeline(point, 0, "balanced").fit(z, labels)
     expected = LogisticRegression(C=strength, solver="newton-cholesky", class_weight="balanced")
     scaled = StandardScaler().fit_transform(z)
     expected.fit(scaled, labels)
@@ -314,3 +315,50 @@ def test_bad_embeddings_are_named(cohort, monkeypatch, embeddings, message):
     monkeypatch.setattr(evaluate, "floors", untouchable)
     with pytest.raises(ValueError, match=message):
         evaluate.results_table(cohort, embeddings)
+
+
+def test_a_class_of_one_person_stops_before_long_work(cohort, monkeypatch):
+    monkeypatch.setattr(evaluate, "floors", untouchable)
+    group = dict(zip(cohort.participants["participant_id"], cohort.participants["group"],
+                     strict=True))
+    sick = [i for i in cohort.splits["holdout"] if group[i] == "AD"]
+    held = [i for i in cohort.splits["holdout"] if i not in sick[1:]]
+    poor = dataclasses.replace(cohort, splits={**cohort.splits, "holdout": held})
+    with pytest.raises(ValueError, match=r"at least two people.*hold-out.*, 1\]"):
+        evaluate.results_table(poor, {"x": {"T1": np.zeros((120, 8))}})
+
+
+def test_finished_runs_are_those_of_the_cohort_and_fold(cohort, tmp_path):
+    params = {"fold": 0, "seed": 3, "cohort": {"hashes": dict(cohort.hashes)}}
+    others = {"RR-fold0-seed3": {}, "CR-fold0-seed3": {}, "RR-fold1-seed3": {"fold": 1},
+              "CC-fold0-seed3.partial": {}, "XX-fold0-seed3": {"cohort": {"hashes": {}}}}
+    for name, changes in others.items():
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "params.json").write_text(json.dumps(params | changes))
+    expected = {"CR": tmp_path / "CR-fold0-seed3", "RR": tmp_path / "RR-fold0-seed3"}
+    assert evaluate.finished_runs(tmp_path, cohort) == expected
+    assert list(evaluate.finished_runs(tmp_path, cohort, fold=1)) == ["RR"]
+    (tmp_path / "RR-fold0-seed4").mkdir()
+    (tmp_path / "RR-fold0-seed4" / "params.json").write_text(json.dumps(params | {"seed": 4}))
+    assert "RR-fold0-seed4" in evaluate.finished_runs(tmp_path, cohort)
+    with pytest.raises(ValueError, match="fold 2; make one with.*03_pretraining"):
+        evaluate.finished_runs(tmp_path, cohort, fold=2)
+
+
+def test_the_page_shows_the_tables_numbers(table):
+    text = evaluate.readable(table)
+    line, row = table.iloc[-1], text.iloc[-1]
+    assert row["AUC [95 %]"] == f"{line['auc']:.2f} [{line['low']:.2f}, {line['high']:.2f}]"
+    assert text.iloc[0]["gain over random [95 %]"] == "–"
+
+
+def test_the_figure_draws_every_row_at_its_value(table):
+    figure = plotting.linear_evaluation(table, ceiling=0.94)
+    axes = np.reshape(figure.axes, (2, 2))
+    for (left, right), modality in zip(axes, ("T1", "fALFF"), strict=True):
+        names = [label.get_text() for label in left.get_yticklabels()]
+        assert set(names[:2]) == set(evaluate.FLOORS)  # floors below
+        lines = table[table["modality"] == modality].set_index("row").loc[names]
+        assert np.array_equal(left.collections[1].get_offsets()[:, 0], lines["auc"])
+        assert np.allclose(right.collections[1].get_offsets()[:, 0].filled(np.nan),
+                           lines["difference"], equal_nan=True)

@@ -1,0 +1,205 @@
+"""Probes of a frozen representation: tuned logistic regression and a linear layer.
+
+Both read z alone, embedded once; the encoder is never here. The logistic regression is that of
+Fedorov et al. 2021 ("Application to Alzheimer's disease", section 4), the linear layer that of
+Fedorov et al. 2021 ("Taxonomy", section III-B.1).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import numpy as np
+import optuna
+import pandas as pd
+import torch
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import StratifiedGroupKFold
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from mmssl import stats
+
+# saga meets this tolerance on standardised codes at every C of the search, far below the iterations
+# allowed; at tol 1e-4 the weakest penalties take ten times as long for the same ranking
+_TOLERANCE, _ITERATIONS = 1e-3, 10_000
+
+
+class LogisticFit(NamedTuple):
+    """A tuned logistic regression.
+
+    pipeline : StandardScaler and LogisticRegression, fitted on all rows given.
+    parameters : {"C", "penalty", "l1_ratio"} that won.
+    score : its mean ROC-AUC over the inner folds; optimistic, as the best of several.
+    trials : one row per trial: C, penalty, l1_ratio, score.
+    """
+
+    pipeline: Pipeline
+    parameters: dict
+    score: float
+    trials: pd.DataFrame
+
+
+def logistic_regression(
+    z: np.ndarray,
+    labels: np.ndarray,
+    subjects: np.ndarray,
+    trials: int = 25,
+    folds: int = 5,
+    seed: int = 0,
+    class_weight: str | None = "balanced",
+) -> LogisticFit:
+    """Logistic regression on z, its penalty tuned by Optuna on inner subject-wise folds.
+
+    The search space is that of "Application to Alzheimer's disease", section 4: C log-uniform in
+    [1e-6, 1e3]; penalty l1, l2 or elastic net, spelled through scikit-learn's l1_ratio as 1, 0 or
+    uniform in [0, 1]; solver saga; objective the mean ROC-AUC. That paper runs 500 trials. The same
+    seed gives the same fit bit for bit: a seeded TPE sampler, one process.
+
+    Parameters
+    ----------
+    z : array, shape (n, latent)
+    labels : array, shape (n,)
+        0 or 1.
+    subjects : array, shape (n,)
+        A subject's rows stay in one inner fold.
+    trials, folds, seed : int
+    class_weight : {"balanced", None}
+        Balanced, as supervised training and probes are here; the papers state none.
+
+    Raises
+    ------
+    ValueError
+        Before the search: shapes that differ, values not finite, one class only, or fewer subjects
+        of a class than folds.
+    """
+    z, labels = _checked(z, labels)
+    subjects = np.asarray(subjects)
+    splits = _inner_folds(labels, subjects, folds, seed)
+    # logged as information, a line per trial: the table of trials says the same
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+
+    def objective(trial: optuna.Trial) -> float:
+        pipeline = _pipeline(_suggest(trial), seed, class_weight)
+        aucs = []
+        for train, valid in splits:
+            pipeline.fit(z[train], labels[train])
+            aucs.append(stats.roc_auc(labels[valid], pipeline.decision_function(z[valid])))
+        return float(np.mean(aucs))
+
+    study = optuna.create_study(direction="maximize", sampler=optuna.samplers.TPESampler(seed=seed))
+    study.optimize(objective, n_trials=trials, n_jobs=1)
+    best = study.best_trial.user_attrs
+    table = pd.DataFrame([{**t.user_attrs, "score": t.value} for t in study.trials])
+    pipeline = _pipeline(best, seed, class_weight).fit(z, labels)
+    return LogisticFit(pipeline, dict(best), study.best_value, table)
+
+
+def linear_probe(
+    z_train: np.ndarray,
+    y_train: np.ndarray,
+    z_test: np.ndarray,
+    classes: int,
+    epochs: int = 50,
+    batch_size: int = 64,
+    seed: int = 0,
+) -> np.ndarray:
+    """One linear layer on cached z by cross-entropy: logits of the test rows, (n_test, classes).
+
+    "Taxonomy", sections III-B.1 and III-C: RAdam at 4e-4 under OneCycle to 0.01, stepped per batch
+    of 64; 50 epochs on images, 500 on volumes. Weights start uniform Xavier and the bias at
+    1/classes, as in the supervised head of the public code. z is not rescaled. The last batch of an
+    epoch may be smaller. A function of its arguments alone, for a given number of threads.
+
+    Parameters
+    ----------
+    z_train, z_test : array, shapes (n, latent) and (n_test, latent)
+    y_train : array, shape (n,)
+        Class indices below `classes`.
+
+    Raises
+    ------
+    ValueError
+        Shapes that differ, values not finite, a label outside the classes, one class only.
+    """
+    z_train, y_train = _checked(z_train, y_train)
+    z_test = finite(z_test, "z_test")
+    if z_test.shape[1] != z_train.shape[1]:
+        raise ValueError(f"z_test: shape {z_test.shape}, expected (n, {z_train.shape[1]})")
+    if y_train.min() < 0 or y_train.max() >= classes:
+        raise ValueError(f"labels run from {y_train.min()} to {y_train.max()}, expected 0 to "
+                         f"{classes - 1}")
+    z, y = torch.from_numpy(z_train), torch.from_numpy(y_train)
+    generator = torch.Generator().manual_seed(seed)
+    layer = torch.nn.utils.skip_init(torch.nn.Linear, z.shape[1], classes)
+    torch.nn.init.xavier_uniform_(layer.weight, generator=generator)
+    torch.nn.init.constant_(layer.bias, 1 / classes)
+    optimiser = torch.optim.RAdam(layer.parameters(), lr=4e-4)
+    steps = epochs * -(-len(z) // batch_size)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, max_lr=0.01, total_steps=steps)
+    for _ in range(epochs):
+        for rows in torch.randperm(len(z), generator=generator).split(batch_size):
+            optimiser.zero_grad()
+            torch.nn.functional.cross_entropy(layer(z[rows]), y[rows]).backward()
+            optimiser.step()
+            schedule.step()
+    with torch.no_grad():
+        return layer(torch.from_numpy(z_test)).numpy()
+
+
+def _suggest(trial: optuna.Trial) -> dict:
+    """One point of the search space, kept with the trial under the names the paper uses."""
+    penalty = trial.suggest_categorical("penalty", ["l1", "l2", "elasticnet"])
+    ratio = {"l1": 1.0, "l2": 0.0}.get(penalty)
+    point = {
+        "C": trial.suggest_float("C", 1e-6, 1e3, log=True),
+        "penalty": penalty,
+        "l1_ratio": trial.suggest_float("l1_ratio", 0.0, 1.0) if ratio is None else ratio,
+    }
+    for name, value in point.items():
+        trial.set_user_attr(name, value)
+    return point
+
+
+def _pipeline(point: Mapping, seed: int, class_weight: str | None) -> Pipeline:
+    model = LogisticRegression(
+        C=point["C"], l1_ratio=point["l1_ratio"], solver="saga", tol=_TOLERANCE,
+        max_iter=_ITERATIONS, class_weight=class_weight, random_state=seed,
+    )  # fmt: skip
+    return make_pipeline(StandardScaler(), model)
+
+
+def _inner_folds(labels, subjects, folds: int, seed: int) -> list[tuple[np.ndarray, np.ndarray]]:
+    if subjects.shape != labels.shape:
+        raise ValueError(f"subjects: shape {subjects.shape}, expected {labels.shape} as the labels")
+    if not np.array_equal(np.unique(labels), (0, 1)):
+        raise ValueError(f"labels must be 0 and 1, found {np.unique(labels).tolist()}")
+    people = {c: len(np.unique(subjects[labels == c])) for c in (0, 1)}
+    if min(people.values()) < folds:
+        raise ValueError(f"{folds} inner folds need {folds} subjects of each class, found {people}")
+    splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
+    splits = list(splitter.split(labels, labels, subjects))
+    for number, split in enumerate(splits):
+        if any(len(np.unique(labels[rows])) < 2 for rows in split):
+            raise ValueError(f"one class only in inner fold {number}: use fewer than {folds} folds")
+    return splits
+
+
+def finite(z, name: str) -> np.ndarray:
+    """z as contiguous float32 (n, latent), or a ValueError naming it and what is wrong."""
+    z = np.ascontiguousarray(z, dtype=np.float32)
+    if z.ndim != 2:
+        raise ValueError(f"{name}: shape {z.shape}, expected (n, latent)")
+    if not np.isfinite(z).all():
+        raise ValueError(f"{name}: {int((~np.isfinite(z)).sum())} values are not finite")
+    return z
+
+
+def _checked(z, labels) -> tuple[np.ndarray, np.ndarray]:
+    z, labels = finite(z, "z"), np.asarray(labels)
+    if labels.shape != (len(z),):
+        raise ValueError(f"labels: shape {labels.shape}, expected ({len(z)},) as z has rows")
+    if len(np.unique(labels)) < 2:
+        raise ValueError(f"labels hold one class only: {np.unique(labels).tolist()}")
+    return z, labels.astype(np.int64)
