@@ -59,17 +59,17 @@ def finished_runs(runs: str | Path, cohort, fold: int = 0) -> dict[str, Path]:
 def floors(
     cohort, fold: int = 0, seed: int = 0, width: int = 32, latent: int = 64
 ) -> dict[str, dict[str, np.ndarray]]:
-    """What an objective must beat: {floor: {modality: (pairs, latent or fewer)}}.
+    """What an objective must beat: {floor: {modality: (pairs, dimensions)}}.
 
-    An untrained encoder of the same shape, and the leading principal components of the same
-    standardised voxels. Intensity landmarks and components are fitted on the training rows of the
-    fold alone; components are at most one fewer than those rows.
+    An untrained encoder of the same shape, and the 64 leading principal components of the same
+    standardised voxels, fewer where there are not more than 64 training rows. Intensity landmarks
+    and components are fitted on the training rows of the fold alone.
     """
     train = cohort.rows("train", fold)
     random = pretrain.untrained(cohort, seed=seed, fold=fold, width=width, latent=latent)
     components = {}
     for modality, x in inputs.standardised(cohort, inputs.fit_landmarks(cohort, fold)).items():
-        components[modality] = _components(x.reshape(len(x), -1), train, latent)
+        components[modality] = _components(x.reshape(len(x), -1), train, 64)
     return {RANDOM: random, PCA_64: components}
 
 
@@ -110,7 +110,7 @@ def results_table(
     ValueError
         Before any fit: no runs, a shape that does not fit the cohort, one class only.
     LeakError
-        Before any fit: a subject or an image in the hold-out and in what was fitted.
+        Before any fit: a subject or an image in two of training, validation, hold-out and shift.
     """
     train, test = _roles(cohort, fold, task)
     labels = cohort.labels(task)
@@ -198,13 +198,12 @@ def accuracy_table(
 
 def _roles(cohort, fold: int, task: str | None) -> tuple[np.ndarray, np.ndarray]:
     """Rows a probe learns from and is tested on, after the leak check and the check of classes."""
-    seen = np.r_[cohort.rows("train", fold), cohort.rows("valid", fold)]
-    held = cohort.rows("holdout")
+    rows_of = {role: cohort.rows(role, fold) for role in ("train", "valid", "holdout", "shift")}
     ledger.check_disjoint({
         role: {"subjects": set(cohort.subjects[rows]), "images": cohort.image_hashes(rows)}
-        for role, rows in (("training", seen), ("holdout", held))
+        for role, rows in rows_of.items()
     })  # fmt: skip
-    train, test = cohort.downstream(cohort.rows("train", fold), task), cohort.downstream(held, task)
+    train, test = (cohort.downstream(rows_of[role], task) for role in ("train", "holdout"))
     labels = cohort.labels(task)
     for role, rows in (("training", train), ("hold-out", test)):
         found = np.unique(labels[rows]).tolist()
@@ -225,7 +224,7 @@ def _compared(labels, score, floor, subjects, resamples: int, seed: int) -> dict
     covariance = stats.delong_covariance(labels, [score, floor])
     spread = np.sqrt(covariance[0, 0] * covariance[1, 1])
     # no spread (perfect separation) says nothing of the correlation: 0 asks for the most people
-    correlation = min(covariance[0, 1] / spread, 0.99) if spread > 0 else 0.0
+    correlation = np.clip(covariance[0, 1] / spread, -1, 0.99) if spread > 0 else 0.0
     positives = int(labels.sum())
     detectable = stats.minimum_detectable_difference(
         stats.roc_auc(labels, floor), positives, len(labels) - positives, correlation)
@@ -254,6 +253,9 @@ def _check_embeddings(cohort, embeddings: Embeddings) -> None:
         if row in FLOORS:
             raise ValueError(f"row {row!r} is a floor's name, choose another")
         for modality, z in by_modality.items():
+            if modality not in cohort.modalities:
+                raise ValueError(f"{row}: modality {modality!r}, the cohort has "
+                                 f"{', '.join(cohort.modalities)}")
             z = finite(z, f"{row}, {modality}")
             if len(z) != len(cohort):
                 raise ValueError(f"{row}, {modality}: {len(z)} rows, the cohort has {len(cohort)}")

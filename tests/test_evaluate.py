@@ -243,17 +243,18 @@ def test_the_run_is_frozen(cohort, run):
 
 def test_components_are_those_of_the_training_rows(cohort):
     train = cohort.rows("train", 1)
-    floor = evaluate.floors(cohort, fold=1, width=4, latent=6)["PCA-64"]["T1"]
+    floor = evaluate.floors(cohort, fold=1, width=4, latent=8)["PCA-64"]["T1"]
+    assert floor.shape == (120, min(64, len(train) - 1))
     voxels = np.asarray(cohort.volumes["T1"], float).reshape(len(cohort), -1)
     centred = voxels - voxels[train].mean(axis=0)
     _, _, axes = np.linalg.svd(centred[train], full_matrices=False)
-    expected = centred @ axes[:6].T
+    expected = centred @ axes[: floor.shape[1]].T
     signs = np.sign((floor * expected).sum(axis=0))  # a component's sign is free
     assert np.allclose(floor * signs, expected, atol=1e-3)
     changed = {m: np.array(v) for m, v in cohort.volumes.items()}
     changed["T1"][cohort.rows("holdout")] = 0.5
     other = dataclasses.replace(cohort, volumes=changed)
-    again = evaluate.floors(other, fold=1, width=4, latent=6)["PCA-64"]["T1"]
+    again = evaluate.floors(other, fold=1, width=4, latent=8)["PCA-64"]["T1"]
     assert np.array_equal(floor[train], again[train])
 
 
@@ -281,10 +282,11 @@ def test_a_subject_in_two_roles_is_a_leak(cohort, monkeypatch):
         evaluate.results_table(leaky, {"x": {"T1": np.zeros((120, 8))}})
 
 
-def test_one_image_under_two_names_is_a_leak(cohort, monkeypatch):
+@pytest.mark.parametrize("role", ["holdout", "valid"])
+def test_one_image_under_two_names_is_a_leak(cohort, monkeypatch, role):
     monkeypatch.setattr(evaluate, "floors", untouchable)
     volumes = {m: np.array(v) for m, v in cohort.volumes.items()}
-    seen, held = cohort.rows("train")[3], cohort.rows("holdout")[1]
+    seen, held = cohort.rows("train")[3], cohort.rows(role)[1]
     volumes["fALFF"][held] = volumes["fALFF"][seen]
     leaky = dataclasses.replace(cohort, volumes=volumes)
     for table in (evaluate.results_table, evaluate.accuracy_table):
@@ -309,6 +311,7 @@ def test_one_class_only_stops_before_long_work(cohort, monkeypatch):
         ({"x": {"T1": np.zeros((119, 8))}}, "x, T1: 119 rows, the cohort has 120"),
         ({"x": {"T1": np.full((120, 8), np.nan)}}, "x, T1: 960 values are not finite"),
         ({"PCA-64": {"T1": np.zeros((120, 8))}}, "a floor's name"),
+        ({"x": {"T2": np.zeros((120, 8))}}, "x: modality 'T2', the cohort has T1, fALFF"),
     ],
 )
 def test_bad_embeddings_are_named(cohort, monkeypatch, embeddings, message):
