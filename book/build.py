@@ -123,7 +123,7 @@ def _settings(edition: dict[str, Any]) -> tuple[Path, Path]:
     folder = BOOK / "_build"
     folder.mkdir(exist_ok=True)
     config = yaml.safe_load((BOOK / "_config.yml").read_text(encoding="utf-8"))
-    config["html"]["announcement"] = edition["banner"]
+    config["sphinx"]["config"]["html_theme_options"]["announcement"] = edition["banner"]
     toc = (BOOK / "_toc.yml").read_text(encoding="utf-8")
     written = folder / "_config.yml", folder / "_toc.yml"
     written[0].write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
