@@ -23,7 +23,7 @@ from mmssl.terms import TERMS, Term
 
 # 001 and 000 spell the connections L, CL, CS, S; two combinations have names of their own
 SYNONYMS = {"L": "CR", "CL": "XX", "CS": "CC", "S": "RR"}
-NAMED = {"Supervised": "CE"}
+NAMED = {"DCCAE": "CCA-AE", "Supervised": "CE"}
 
 
 def parse(name: str) -> tuple[str, ...]:
@@ -315,7 +315,7 @@ def build(
         raise ValueError(f"objective {name!r}: weights for {sorted(unknown)}, expected of {words}")
     if len(set(modalities)) != len(modalities) or not modalities:
         raise ValueError(f"objective {name!r}: modalities {modalities}, expected distinct names")
-    if len(modalities) < 2 and (pairwise := set(words) & {"XX", "CC", "RR"}):
+    if len(modalities) < 2 and (pairwise := set(words) & {"XX", "CC", "RR", "CCA"}):
         raise ValueError(f"objective {name!r}: {sorted(pairwise)} need two modalities, got one")
     channels = in_channels if isinstance(in_channels, Mapping) else {}
     channels = {m: channels.get(m, 1) if channels else in_channels for m in modalities}

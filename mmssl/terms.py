@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mmssl.augment import ViewSpec
-from mmssl.losses import info_nce, info_nce_all_locations
+from mmssl.losses import canonical_correlation, info_nce, info_nce_all_locations
 
 if TYPE_CHECKING:
     from mmssl.objectives import Context
@@ -161,6 +161,47 @@ class AE(Term):
         return {"loss": torch.stack(list(losses.values())).sum(), **losses}
 
 
+class CCA(Term):
+    """Canonical correlation of z, over both orders of each pair (004: DCCAE, CR-CCA).
+
+    Parameters
+    ----------
+    modalities : tuple of str
+    latent : int
+    ridge : float
+    norm : {"nuclear", "frobenius"}
+    memory : int
+        Earlier rows to correlate together with the batch. They carry no gradient; they keep the
+        covariances from being those of a batch hardly larger than the latent dimension.
+    """
+
+    def __init__(
+        self, modalities, latent: int, ridge: float = 1e-3, norm: str = "nuclear", memory: int = 0
+    ):
+        super().__init__()
+        self.options = {"ridge": ridge, "norm": norm}
+        self.register_buffer("filled", torch.zeros((), dtype=torch.int64))
+        for m in modalities:
+            self.register_buffer(f"earlier_{m}", torch.zeros(memory, latent))
+
+    def forward(self, ctx):
+        """Negative correlation, summed over ordered pairs."""
+        earlier = {m: self.get_buffer(f"earlier_{m}")[: int(self.filled)] for m in ctx.modalities}
+        self.rows = {m: torch.cat([ctx.latent(m), x]) for m, x in earlier.items()}
+        pairs = [(self.rows[i], self.rows[j]) for i, j in ctx.pairs() if i < j]
+        correlations = [canonical_correlation(a, b, **self.options) for a, b in pairs]
+        return {"loss": -2 * torch.stack(correlations).sum()}  # T and its transpose: both orders
+
+    @torch.no_grad()
+    def after_step(self, ctx):
+        """Remember the newest rows."""
+        for m, rows in self.rows.items():
+            buffer = self.get_buffer(f"earlier_{m}")
+            kept = rows[: len(buffer)]
+            buffer[: len(kept)] = kept
+            self.filled.fill_(len(kept))
+
+
 class CE(Term):
     """Cross-entropy of a linear classifier on z, one a modality (004: Supervised).
 
@@ -200,4 +241,4 @@ class CE(Term):
         return {"loss": torch.stack(losses).sum()}
 
 
-TERMS = {term.__name__: term for term in (CR, XX, CC, RR, AE, CE)}
+TERMS = {term.__name__: term for term in (CR, XX, CC, RR, AE, CCA, CE)}

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from mmssl import objectives, terms
 from mmssl.augment import Clean, PadCropFlip, View
-from mmssl.losses import info_nce, info_nce_all_locations
+from mmssl.losses import canonical_correlation, info_nce, info_nce_all_locations
 from mmssl.objectives import Batch, Context, build, parse
 
 SMALL = {"width": 4, "latent": 8, "size": 16}
@@ -24,6 +24,8 @@ EDGES = ("CR", "XX", "CC", "RR")
         ("RR-AE", ("RR", "AE")),
         ("Supervised", ("CE",)),
         ("CC-CR", ("CC", "CR")),
+        ("DCCAE", ("CCA", "AE")),
+        ("L-CCA", ("CR", "CCA")),
     ],
 )
 def test_both_spellings(name, words):
@@ -133,6 +135,23 @@ def test_autoencoder_is_the_mean_over_all_elements():
         output = objective.decoders[m](objective.encoders[m](x).z)
         expected = expected + ((output - x) ** 2).sum() / x.numel()
     torch.testing.assert_close(objective(data)[0], expected)
+
+
+@pytest.mark.filterwarnings("ignore:CCA over")
+def test_cca_correlates_the_batch_with_earlier_rows():
+    objective = build("DCCAE", memory=4, **SMALL).eval()
+    assert list(objective.terms) == ["CCA", "AE"]
+    latents = {m: [] for m in objective.modalities}
+    for seed in range(3):
+        data = batch(seed=seed)
+        total, parts, ctx = objective(data)
+        for m, seen in latents.items():
+            seen.insert(0, ctx.features(m).z)
+        joined = [torch.cat(z)[: 3 + min(3 * seed, 4)] for z in latents.values()]
+        torch.testing.assert_close(parts["CCA/loss"], -2 * canonical_correlation(*joined))
+        objective.terms["CCA"].after_step(ctx)
+    gradients = torch.autograd.grad(parts["CCA/loss"], [z[0] for z in latents.values()])
+    assert all(g.any(1).all() for g in gradients)
 
 
 def test_cross_entropy_skips_missing_labels():

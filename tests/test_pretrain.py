@@ -1,4 +1,4 @@
-"""Training as a user meets it: same seed, same bits; killed and resumed, same bits; clear errors."""
+"""Training as a user meets it: same seed, same bits, killed or not; clear errors."""
 
 import json
 import os

@@ -137,7 +137,7 @@ def main() -> None:
     for name, result in report.items():
         print(name)
         for key, value in result.items():
-            print(f"    {key:22} {value:.4g}" if isinstance(value, float) else f"    {key:22} {value}")
+            print(f"    {key:22}", f"{value:.4g}" if isinstance(value, float) else value)
     path = paths.project("data/results/bench.json")
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(report, indent=1) + "\n")
