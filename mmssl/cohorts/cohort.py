@@ -288,8 +288,8 @@ def _check_tables(cohort: Cohort) -> None:
                          f"{known[known.duplicated()].iloc[0]!r} stands twice")
     unknown = sorted(set(cohort.subjects) - set(known))
     if unknown:
-        raise ValueError(f"{cohort.path / 'pairs.tsv'}: participant_id {str(unknown[0])!r} is not in "
-                         "participants.tsv")
+        raise ValueError(f"{cohort.path / 'pairs.tsv'}: participant_id {str(unknown[0])!r} is not "
+                         "in participants.tsv")
     numbers = cohort.pairs["pair"].to_numpy()
     if not np.array_equal(numbers, np.arange(len(numbers))):
         raise ValueError(f"{cohort.path / 'pairs.tsv'}: column pair must count the rows 0, 1, …, "

@@ -10,9 +10,9 @@ the ventricles (:mod:`mmssl.cohorts.anatomy`), s growing with severity and age.
 
 T1: intensity at y', medial temporal grey matter replaced by fluid in proportion to severity,
 through the site's contrast, a bias field and noise. BOLD: for every brain voxel a series whose
-spectrum is a²·(f/f0)^(-β) + σ²; the amplitude a follows grey matter and networks, and severity
-lowers it in default-mode nodes. fALFF is what :func:`mmssl.preprocessing.fluctuations.falff` finds
-in those series.
+power is a²·(f/f0)^(-β) + σ²·(0.2 + (f/0.1 Hz)²); the amplitude a follows grey matter, networks and
+a smooth field of the day, and severity lowers it in default-mode nodes. fALFF is what
+:func:`mmssl.preprocessing.fluctuations.falff` finds in those series.
 """
 
 from __future__ import annotations
@@ -45,28 +45,29 @@ class Design:
     ``private`` (the same for the other factors), ``age`` (severity units per 8 years, on the
     ventricles).
     Nuisance of a person: ``deformation`` (mm), ``head`` (log scale). Of a scan: ``shift`` (mm),
-    ``turn`` (degrees), ``zoom`` (log scale), ``bias`` (log), ``contrast``, ``noise`` (T1 units),
-    ``amplitude`` (relative, of every network, in BOLD). Of a site: ``site`` (scales bias and
-    contrast). Standard deviations all. ``volumes`` and ``tr`` (s) of the BOLD series, ``slope`` β
-    and ``physiology`` σ of its spectrum, ``smoothing`` of the fALFF map (mm, full width at half
-    maximum).
+    ``turn`` (degrees), ``zoom`` (log scale); in T1 ``bias`` (log), ``contrast`` and ``noise`` (T1
+    units); in BOLD ``amplitude`` (relative, of every network) and ``flow`` (log, a smooth field).
+    Of a site: ``site`` (scales its bias and contrast). Standard deviations all. ``volumes`` and
+    ``tr`` (s) of the BOLD series, ``slope`` β and ``physiology`` σ of its spectrum, ``smoothing``
+    of the fALFF map (mm, full width at half maximum).
     """
 
-    ventricles: float = 2.4
-    thinning: float = 0.14
-    default_mode: float = 0.30
+    ventricles: float = 3.8
+    thinning: float = 0.22
+    default_mode: float = 0.32
     second: float = 0.10
     private: float = 0.10
     age: float = 0.5
-    deformation: float = 2.5
+    deformation: float = 3.5
     head: float = 0.03
-    shift: float = 2.0
-    turn: float = 2.0
-    zoom: float = 0.02
-    bias: float = 0.10
+    shift: float = 3.5
+    turn: float = 3.5
+    zoom: float = 0.025
+    bias: float = 0.12
     contrast: float = 0.10
     noise: float = 0.03
     amplitude: float = 0.08
+    flow: float = 0.25
     site: float = 1.0
     volumes: int = 128
     tr: float = 2.2
@@ -120,6 +121,7 @@ def falff(anatomy: Anatomy, person: Person, session: int, design: Design) -> np.
     keep = mask > 0.5
     networks = np.stack(networks)[:, keep]
     level = amplitude(grey[keep], white[keep], networks, person, rng, design)
+    level = level * np.exp(design.flow * _field(anatomy.points[keep], rng)).astype(np.float32)
     bold = series(level, networks, rng, design, design.volumes, design.tr)
     found, brain = np.zeros((2, len(keep)), dtype=np.float32)
     found[keep] = fractional_amplitude(bold[:, None, None, :], design.tr)[:, 0, 0]
@@ -187,12 +189,16 @@ def _pose(rng, design, scale) -> tuple[np.ndarray, np.ndarray]:
 
 
 def deformation(points: np.ndarray, person: Person, design: Design) -> np.ndarray:
-    """(n, 3) mm at ``points`` (n, 3) MNI mm: cubic through random control points."""
-    control = person.rng(_DEFORM).standard_normal((3, *(CONTROL_POINTS,) * 3))
+    """(n, 3) mm at ``points`` (n, 3) MNI mm: the person's own, the same in every scan."""
+    rng = person.rng(_DEFORM)
+    return design.deformation * np.stack([_field(points, rng) for _ in range(3)], axis=1)
+
+
+def _field(points: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """(n,) smooth random field: cubic through standard normal control points 32 mm apart."""
+    control = rng.standard_normal((CONTROL_POINTS,) * 3)
     at = (points - template.CENTRE) / template.FIELD_OF_VIEW + 0.5
-    at = at.T * (CONTROL_POINTS - 1)
-    return design.deformation * np.stack(
-        [ndimage.map_coordinates(c, at, order=3, mode="nearest") for c in control], axis=1)
+    return ndimage.map_coordinates(control, at.T * (CONTROL_POINTS - 1), order=3, mode="nearest")
 
 
 def _site(person, rng, design) -> float:
@@ -202,13 +208,12 @@ def _site(person, rng, design) -> float:
 
 
 def _bias(anatomy, person, rng, design) -> np.ndarray:
-    """(n,) log bias field: polynomial of order 2 over the field of view, site's and day's."""
+    """(n,) log bias field: the site's polynomial of order 2, and the day's smooth field."""
     x = 2 * (anatomy.points - template.CENTRE) / template.FIELD_OF_VIEW
     terms = np.stack([x[:, 0], x[:, 1], x[:, 2], *(x.T**2), x[:, 0] * x[:, 1],
                       x[:, 0] * x[:, 2], x[:, 1] * x[:, 2]])
-    site = np.random.default_rng([_SITE, ord(person.factors["site"]), 1])
-    weights = design.site * site.standard_normal(9) + rng.standard_normal(9)
-    return (design.bias * weights) @ terms
+    site = np.random.default_rng([_SITE, ord(person.factors["site"]), 1]).standard_normal(9)
+    return design.bias * (design.site * site @ terms + _field(anatomy.points, rng))
 
 
 def _fill(anatomy, values) -> np.ndarray:
