@@ -4,8 +4,8 @@ With the batch's columns centred and covariances :math:`\Sigma_{11} = H_1^\top H
 :math:`\Sigma_{22}` likewise and :math:`\Sigma_{12} = H_1^\top H_2/(n-1)`, the canonical
 correlations are the singular values of
 :math:`T = \Sigma_{11}^{-1/2}\Sigma_{12}\Sigma_{22}^{-1/2}`. Deep CCA maximises their sum, the
-nuclear norm of T (Andrew et al. 2013; the objective that 004 adds to others); the public code of 004
-takes the Frobenius norm.
+nuclear norm of T (Andrew et al. 2013; the objective that 004 adds to others); the public code of
+004 takes the Frobenius norm.
 """
 
 import warnings
