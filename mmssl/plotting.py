@@ -347,8 +347,8 @@ def planted(background: np.ndarray, masks: Mapping[str, np.ndarray]) -> Figure:
     for column, (name, mask) in zip(axes.T, masks.items(), strict=True):
         for axis, across in zip(column, (2, 0), strict=True):
             here = int(mask.sum(axis=tuple({0, 1, 2} - {across})).argmax())
-            axis.imshow(np.take(background, here, across).T, cmap=ANATOMY)
-            axis.contour(np.take(mask, here, across).T, [0.5], colors=PALETTE[1], linewidths=1.2)
+            axis.imshow(np.take(background, here, across).T, cmap=ANATOMY, origin="lower")
+            axis.contour(np.take(mask, here, across).T, [0.5], colors=PALETTE[1])
             axis.set(xticks=[], yticks=[])
         column[0].set_title(name)
     return figure
@@ -366,13 +366,16 @@ def scans(volumes: Mapping[str, Mapping[str, np.ndarray]], slice_: int) -> Figur
     rows = list(next(iter(volumes.values())))
     figure, axes = canvas(len(rows), len(volumes), 1.8 * len(volumes), 2.1 * len(rows))
     for line, m in zip(axes, rows, strict=True):
+        map_ = ANATOMY if m == "T1" else MAGNITUDE
         seen = np.stack([by_modality[m][..., slice_] for by_modality in volumes.values()])
         seen = seen.astype(np.float32)
         low, high = np.percentile(seen[seen > 0], [1, 99])
         for axis, image, title in zip(line, seen, volumes, strict=True):
-            map_ = ANATOMY if m == "T1" else MAGNITUDE
-            axis.imshow(np.where(image > 0, image, np.nan).T, cmap=map_, vmin=low, vmax=high)
-            axis.set(xticks=[], yticks=[], title=title if line is axes[0] else "")
+            image = np.where(image > 0, image, np.nan)
+            axis.imshow(image.T, cmap=map_, vmin=low, vmax=high, origin="lower")
+            axis.set(xticks=[], yticks=[])
+            axis.set_title(title if m == rows[0] else "", fontsize=9)
+            axis.spines[:].set_visible(False)
         line[0].set_ylabel(m)
     return figure
 
@@ -390,7 +393,8 @@ def roles(table: pd.DataFrame) -> Figure:
     for group in table:
         bars = axes[0, 0].bar(table.index, table[group], bottom=bottom, color=GROUP[group],
                               label=group)  # fmt: skip
-        axes[0, 0].bar_label(bars, label_type="center", color="white", fontsize=8)
+        labels = [str(n) if n else "" for n in table[group]]
+        axes[0, 0].bar_label(bars, labels, label_type="center", color="white", fontsize=8)
         bottom += table[group].to_numpy()
     axes[0, 0].set(ylabel="people")
     axes[0, 0].legend(ncols=3, loc="upper left", bbox_to_anchor=(0, 1.2))
