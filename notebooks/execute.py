@@ -11,6 +11,7 @@ one lies its provenance, ``OUTPUT.json`` (see `mmssl.ledger`).
 import argparse
 import ast
 import os
+import resource
 import sys
 import tempfile
 import time
@@ -149,7 +150,7 @@ def execute(notebook: str | Path, output: str | Path, values: Mapping[str, Any])
     parameters = resolve(notebook, values)
     root = paths.root(notebook.resolve().parent)
     before = _hashes(parameters, root)
-    start = time.perf_counter()
+    start = time.perf_counter(), _children_seconds()
     failed = output.with_suffix(".failed.ipynb")
     with atomic.file(output) as temporary, _own_kernel():
         try:
@@ -167,7 +168,11 @@ def execute(notebook: str | Path, output: str | Path, values: Mapping[str, Any])
         parameters,
         parameters.get("seed"),
         modules_of(notebook),
-        {"edition": parameters.get("edition"), "seconds": round(time.perf_counter() - start, 1)},
+        {
+            "edition": parameters.get("edition"),
+            "seconds": round(time.perf_counter() - start[0], 1),
+            "processor_seconds": round(_children_seconds() - start[1], 1),
+        },
     )
     return output
 
@@ -250,6 +255,11 @@ def _run(notebook: Path, output: Path, values: Mapping[str, Any], root: Path) ->
         progress_bar=sys.stderr.isatty(),
         cwd=str(root),
     )
+
+
+def _children_seconds() -> float:
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
 
 
 @contextmanager

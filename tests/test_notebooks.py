@@ -66,7 +66,8 @@ def test_it_ran_on_its_defaults_in_time(path):
     record = ledger.read_sidecar(page)
     defaults = {name: p.default for name, p in execute.read_parameters(path).items()}
     assert record["parameters"] == defaults
-    assert record["facts"]["seconds"] < MOST_SECONDS
+    # on a busy machine the wall clock says more about the others than about the notebook
+    assert min(record["facts"][kind] for kind in ("seconds", "processor_seconds")) < MOST_SECONDS
     cells = json.loads(page.read_text())["cells"]
     assert all(c["execution_count"] for c in cells if c["cell_type"] == "code" and c["source"])
 
