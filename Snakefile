@@ -98,9 +98,12 @@ PAGES = sorted(job.executed for job in JOBS if job.executed.startswith("book/"))
 EDITION_FILE = workflow.configfiles[-1]
 
 
+# every file is asked for by name: a missing one in between would else go unnoticed
 rule all:
     input:
         "book/_build/html/index.html",
+        [job.executed for job in JOBS],
+        [folder for job in JOBS for folder in job.folders],
 
 
 for job in JOBS:
@@ -133,5 +136,7 @@ rule book:
         static=sorted(str(p.relative_to(ROOT)) for p in ROOT.glob("book/_static/*")),
     output:
         "book/_build/html/index.html",
+    params:
+        edition=config["edition"],
     shell:
         "{sys.executable} book/build.py {input.edition}"

@@ -156,8 +156,10 @@ def execute(notebook: str | Path, output: str | Path, values: Mapping[str, Any])
         try:
             _run(notebook, temporary, {n: parameters[n] for n in values}, root)
         except (PapermillExecutionError, DeadKernelError):
+            _without_places(temporary, output.name, root)
             os.replace(temporary, failed)
             raise
+        _without_places(temporary, output.name, root)
     failed.unlink(missing_ok=True)
     after = _hashes(parameters, root)
     read = [name for name in before if before[name] == after.get(name)]
@@ -255,6 +257,14 @@ def _run(notebook: Path, output: Path, values: Mapping[str, Any], root: Path) ->
         progress_bar=sys.stderr.isatty(),
         cwd=str(root),
     )
+
+
+def _without_places(executed: Path, name: str, root: Path) -> None:
+    """Take this machine's folders out of a notebook: warnings and metadata name files in them."""
+    text = executed.read_text(encoding="utf-8").replace(executed.name, name)
+    for place, instead in ((f"{root}/", ""), (sys.prefix, ".venv"), (str(Path.home()), "~")):
+        text = text.replace(place, instead)
+    executed.write_text(text, encoding="utf-8")
 
 
 def _children_seconds() -> float:

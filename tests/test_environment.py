@@ -66,7 +66,15 @@ def test_every_dependency_says_why():
 
 
 def test_every_dependency_is_used():
-    tools = {"jupyterlab", "jupyter-book", "sphinx-mathjax-offline", "snakemake", "ruff", "pytest"}
+    tools = {
+        "jupyterlab",
+        "ipywidgets",
+        "jupyter-book",
+        "sphinx-mathjax-offline",
+        "snakemake",
+        "ruff",
+        "pytest",
+    }
     modules = {"scikit-learn": "sklearn", "pyyaml": "yaml"}
     files = [f for d in ("mmssl", "notebooks", "tests", "book") for f in (ROOT / d).rglob("*")]
     text = "\n".join(f.read_text() for f in files if f.suffix in (".py", ".ipynb"))

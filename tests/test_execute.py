@@ -126,7 +126,7 @@ def test_a_run_is_complete_and_says_what_made_it(tmp_path):
     (tmp_path / "data.txt").write_text("a")
     cells = (
         "from mmssl import paths\nimport sys\nprint(epochs, repr(rate), source, sys.executable)",
-        "print(paths.project(source).read_text())\npaths.project('made.txt').write_text('b')",
+        "print(paths.project(source), 'read')\npaths.project('made.txt').write_text('b')",
     )
     notebook = _notebook(tmp_path / "n.ipynb", *cells)
     output = tmp_path / "out" / "n.ipynb"
@@ -137,7 +137,12 @@ def test_a_run_is_complete_and_says_what_made_it(tmp_path):
     printed = [
         o.text for c in nbformat.read(output, 4).cells for o in c.get("outputs", ()) if "text" in o
     ]
-    assert printed[0].split() == ["3", "2.0", "data.txt", sys.executable]
+    assert printed[0].split()[:3] == ["3", "2.0", "data.txt"]
+    assert printed[0].split()[3].endswith("bin/" + Path(sys.executable).name)
+    assert printed[1] == "data.txt read\n"
+    text = output.read_text()
+    assert str(tmp_path) not in text.replace("more.yaml", "") and sys.prefix not in text
+    assert ".tmp-" not in text
     record = ledger.read_sidecar(output)
     assert record["parameters"]["epochs"] == 3 and record["parameters"]["fast"] is True
     assert set(record["inputs"]) == {"notebook", "source"}
