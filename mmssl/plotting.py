@@ -241,7 +241,9 @@ def overlay(
         limits = np.percentile(seen, [1, 99.5]) if seen.size else (0, 1)
         for axis, (direction, index) in zip(row, cuts, strict=True):
             image = np.take(volume, index, direction).T
-            axis.imshow(image, cmap=ANATOMY, vmin=min(0, limits[0]), vmax=limits[1])
+            axis.imshow(
+                image, cmap=ANATOMY, origin="lower", vmin=min(0, limits[0]), vmax=limits[1]
+            )
             for line, shape in zip(PALETTE[1::3], contours.values(), strict=False):
                 outline = np.take(shape, index, direction).T
                 if outline.min() < 0.5 < outline.max():

@@ -2,8 +2,8 @@
 
 Both minimise Mattes mutual information (Mattes et al. 2003) with SimpleITK. Mutual information has
 many local optima, so each registration begins from several poses on coarse images and only the
-best ones go on to the fine ones. Nothing is sampled at random and the number of work units is
-fixed: the same image gives the same matrix.
+best ones go on to the fine ones. Nothing is sampled at random and a registration is never split
+between threads: the same image gives the same matrix.
 """
 
 from itertools import product
@@ -15,7 +15,7 @@ from scipy import ndimage
 
 from mmssl.preprocessing import space, template
 
-_WORK_UNITS = 2  # sums are made per unit: a fixed number keeps their rounding the same everywhere
+_WORK_UNITS = 1  # several units are summed in the order in which they finish
 _BINS = 32
 _TILTS = np.deg2rad([-20.0, 0.0, 20.0])
 _MARGIN = 6.0  # mm, of the dilated template mask in which the images are compared
@@ -88,7 +88,7 @@ def to_anatomy(
     Registration, T1 world mm to BOLD world mm. It starts from the scanner's own coordinates and
     from joined centres of intensity, tilted, so that a wrong origin of either does not matter.
     """
-    levels = (8.0, 4.0)
+    levels = (8.0, 4.0, 2.0)
     reach = ndimage.binary_dilation(mask, iterations=round(4.0 / space.spacing(affine).max()))
     fixed = _pyramid(_clip(t1) * mask, affine, levels, reach)
     moving = _pyramid(_clip(mean_bold), bold_affine, levels)
