@@ -34,7 +34,7 @@ $(INSTALLED): requirements.lock pyproject.toml
 	touch $@
 
 reproduce: $(INSTALLED)
-	$(BIN)/snakemake --cores $(CORES) --configfile config/$(EDITION).yaml \
+	$(BIN)/snakemake --cores $(CORES) --resources slots=$(CORES) --configfile config/$(EDITION).yaml \
 	    --rerun-triggers mtime params --rerun-incomplete --nolock --quiet rules
 
 # the small chain that every notebook's defaults read; what a notebook makes is made anew with it

@@ -1,6 +1,6 @@
 """Every run of an edition, then the book.
 
-    snakemake --cores 2 --configfile config/demo.yaml
+    snakemake --cores 2 --resources slots=2 --configfile config/demo.yaml
 
 The edition's file says which notebooks run with which parameters, and over which grid notebook
 03 runs. All of it is checked against the notebooks before anything starts. Each job is one call
@@ -32,6 +32,7 @@ class Job:
     parameters: dict
     folders: list = field(default_factory=list)
     after: list = field(default_factory=list)
+    slots: int = 0
 
     @property
     def name(self):
@@ -69,7 +70,7 @@ def plan(config):
             jobs.append(Job(notebook, page, parameters, [parameters["output"]]))
             cohort = [page]
         elif notebook == "02_preprocessing":
-            jobs.append(Job(notebook, page, parameters, [parameters["output"]], cohort))
+            jobs.append(Job(notebook, page, parameters, [parameters["output"]], cohort, slots=1))
         else:
             jobs.append(Job(notebook, page, parameters, after=[job.executed for job in jobs]))
     for job in jobs:
@@ -89,7 +90,7 @@ def training_jobs(shared, grid, page, edition, after):
         run = "{objective}-fold{fold}-seed{seed}".format(**point)
         executed = page if not jobs else f"data/executed/{edition}/{run}.ipynb"
         parameters = {**shared, **point, "run_dir": f"{runs}/{run}"}
-        jobs.append(Job("03_pretraining", executed, parameters, [f"{runs}/{run}"], after))
+        jobs.append(Job("03_pretraining", executed, parameters, [f"{runs}/{run}"], after, slots=1))
     return jobs
 
 
@@ -121,8 +122,12 @@ for job in JOBS:
             folders=[directory(folder) for folder in job.folders],
         params:
             flags=job.flags,
+        # single-threaded jobs side by side beat jobs that share the cores
         threads: 1
-        # two single-threaded jobs side by side beat two jobs that share two threads
+        # snakemake 9.15 never charges a job that was ready alone, but refunds it when it ends, so
+        # that one core too many is in use from then on; slots are charged only where many wait
+        resources:
+            slots=job.slots,
         shell:
             "OMP_NUM_THREADS={threads} ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS={threads} "
             "{sys.executable} notebooks/execute.py {input.notebook} {output.notebook} {params.flags}"
