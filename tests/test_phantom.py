@@ -96,6 +96,20 @@ def test_size_64_is_the_same_anatomy_finer():
     assert grey > white + 0.03
 
 
+def test_a_scan_lies_where_its_pose_says():
+    design = replace(QUIET, shift=6.0, turn=6.0, zoom=0.04, head=0.05, ventricles=0)
+    p, full = person(0.0, index=8), template.full()
+    centre = nib.affines.apply_affine(full.affine, np.argwhere(full.mask)).mean(axis=0)
+    for modality, scan in (("T1", images.t1), ("fALFF", images.falff)):
+        volume = scan(anatomy.anatomy(32), p, 2, design)
+        to_anatomy = images.pose(p, 2, modality, design)
+        here = nib.affines.apply_affine(template.grid(32), np.argwhere(volume > 0)).mean(axis=0)
+        expected = np.linalg.solve(to_anatomy, [*centre, 1])[:3]
+        assert np.linalg.norm(here - expected) < 1.5 < np.linalg.norm(centre - expected)
+        scale = np.linalg.det(to_anatomy)
+        assert (volume > 0).sum() * 6**3 * scale / full.mask.sum() == pytest.approx(1, abs=0.04)
+
+
 def test_a_person_is_the_same_whoever_else_is_there(tiny_phantom, tmp_path):
     again = cohorts.make_phantom(tmp_path / "more", subjects=27, size=32, seed=0)
     rows = np.arange(len(tiny_phantom))
@@ -128,6 +142,8 @@ def test_the_folder_holds_people_pairs_and_truth(tiny_phantom):
         centres[name] = nib.affines.apply_affine(image.affine, voxels).mean(axis=0)
     np.testing.assert_allclose(centres["ventricles"], [0, -15, 15], atol=10)
     np.testing.assert_allclose(centres["temporal_lobe"], [0, -20, -17], atol=6)
+    poses = np.load(tiny_phantom.path / "truth" / "poses.npy")
+    assert poses.shape == (len(tiny_phantom), 2, 4, 4)
     roles = [set(tiny_phantom.splits[r]) for r in ("holdout", "shift")]
     assert all(roles) and not roles[0] & roles[1]
 
@@ -172,5 +188,11 @@ def test_a_raw_person_lies_where_its_truth_says(tmp_path):
     about = json.loads((folder / "raw-01_task-rest_bold.json").read_text())
     assert bold.shape[3] == len(motion)
     assert bold.header.get_zooms()[3] == pytest.approx(about["RepetitionTime"])
+    volumes = bold.get_fdata(dtype=np.float32)
+    centres = [nib.affines.apply_affine(bold.affine, ndimage.center_of_mass(volumes[..., t] > 400))
+               for t in (0, -1)]
+    expected = nib.affines.apply_affine(motion[-1], centres[0])
+    assert np.linalg.norm(expected - centres[0]) > 1
+    np.testing.assert_allclose(centres[1], expected, atol=0.25)
     outside = np.asarray(t1.dataobj)[mask.get_fdata() == 0]
     assert (outside > 400).sum() > 50_000  # a scalp that a brain mask has to leave out

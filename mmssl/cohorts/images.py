@@ -171,21 +171,32 @@ def _smooth(volume, brain, width) -> np.ndarray:
 
 def _anatomy_points(anatomy, person, rng, design) -> np.ndarray:
     """(n, 3) MNI mm in the shared anatomy for every target point (module docstring, y')."""
-    pose, offset = _pose(rng, design, np.exp(-design.head * person.factors["head_size"]))
-    centred = anatomy.points - template.CENTRE
-    y = centred @ pose.T + offset + template.CENTRE
+    matrix = _pose(person, rng, design)
+    y = anatomy.points @ matrix[:3, :3].T + matrix[:3, 3]
     y += deformation(anatomy.points, person, design)
     push = design.ventricles * (person.severity() + design.age * person.years())
     return y + push * anatomy.sample(["push_x", "push_y", "push_z"], y).T
 
 
-def _pose(rng, design, scale) -> tuple[np.ndarray, np.ndarray]:
-    """(3, 3) rotation times zoom, and (3,) shift in mm, that registration left in this scan."""
+def pose(person: Person, session: int, modality: str, design: Design) -> np.ndarray:
+    """(4, 4): where registration left a scan, from mm in the image to mm in the anatomy it shows.
+
+    The person's head size is part of it; deformation and ventricles come after it.
+    """
+    return _pose(person, person.rng({"T1": _T1, "fALFF": _BOLD}[modality], session), design)
+
+
+def _pose(person, rng, design) -> np.ndarray:
+    """Rotation, zoom per axis and shift, drawn about the centre of the field of view."""
     a, b, c = np.deg2rad(design.turn) * rng.standard_normal(3)
     skew = np.array([[0, -c, b], [c, 0, -a], [-b, a, 0]])
     left, _, right = np.linalg.svd(np.eye(3) + skew)
-    scale = scale * np.exp(design.zoom * rng.standard_normal(3))
-    return (left @ right) * scale, design.shift * rng.standard_normal(3)
+    zoom = design.zoom * rng.standard_normal(3) - design.head * person.factors["head_size"]
+    matrix = np.eye(4)
+    matrix[:3, :3] = (left @ right) * np.exp(zoom)
+    shift = design.shift * rng.standard_normal(3)
+    matrix[:3, 3] = template.CENTRE - matrix[:3, :3] @ template.CENTRE + shift
+    return matrix
 
 
 def deformation(points: np.ndarray, person: Person, design: Design) -> np.ndarray:

@@ -147,12 +147,28 @@ def _anatomy_points(person, similarity, affine, shape, design) -> tuple[np.ndarr
     voxels = np.stack(np.unravel_index(index, shape))
     to_mni = np.linalg.inv(similarity) @ affine
     q = (to_mni[:3, :3] @ voxels + to_mni[:3, 3:]).T
-    brain = anatomy(32).points[::4]
-    design_matrix = np.c_[brain, np.ones(len(brain))]
-    affine_part = np.linalg.lstsq(design_matrix, images.deformation(brain, person, design))[0]
-    y = q + 0.5 * (images.deformation(q, person, design) - np.c_[q, np.ones(len(q))] @ affine_part)
+    to_coarse = np.linalg.inv(template.grid(32)) @ to_mni
+    coarse = (to_coarse[:3, :3] @ voxels + to_coarse[:3, 3:]).astype(np.float32)
+    moved = [ndimage.map_coordinates(d, coarse, order=1, mode="nearest")
+             for d in _displacement(person, design)]
+    return index, q + np.stack(moved, axis=1)
+
+
+def _displacement(person, design) -> np.ndarray:
+    """(3, 32, 32, 32) mm: half the cohort's deformation without its affine part, and the push.
+
+    On a coarse grid, because it is smooth and a native T1 has millions of voxels.
+    """
+    grid = template.grid(32)
+    points = nib.affines.apply_affine(grid, np.indices((32, 32, 32)).reshape(3, -1).T)
+    free = images.deformation(points, person, design)
+    brain = template.template(32).mask.ravel()
+    ones = np.c_[points, np.ones(len(points))]
+    free -= ones @ np.linalg.lstsq(ones[brain], free[brain])[0]
+    y = points + 0.5 * free
     push = design.ventricles * (person.severity() + design.age * person.years())
-    return index, y + push * anatomy(32).sample(["push_x", "push_y", "push_z"], y).T
+    y = y + push * anatomy(32).sample(["push_x", "push_y", "push_z"], y).T
+    return (y - points).T.reshape(3, 32, 32, 32)
 
 
 def _sample(maps, y) -> list[np.ndarray]:
