@@ -78,6 +78,12 @@ def test_not_finite(pair, rng, affine, value):
     refused(t1, None, t1, "NaN or Inf")
 
 
+@pytest.mark.parametrize("value", [0.0, 7.0, -3.0])
+def test_an_empty_image(pair, affine, value):
+    save(pair[0], np.full(SHAPE, value), affine)
+    refused(pair[0], None, pair[0], f"from {value:g} to {value:g}", "above 0")
+
+
 def test_wrong_dimensions(pair, rng, affine):
     t1, bold = pair
     refused(bold, None, bold, "(9, 10, 11, 60)", "expected a T1 volume")

@@ -207,6 +207,7 @@ def test_written_person_is_a_cohort_without_a_name(raw_person, tmp_path):
     texts = [p.read_text() for p in cohort.path.iterdir() if p.suffix in (".json", ".tsv")]
     assert not any(folder.name in text or str(tmp_path) in text for text in texts)
     person.write(found, tmp_path / "person")  # the same person again replaces itself
+    assert [p.name for p in tmp_path.iterdir()] == ["person"]
     (tmp_path / "person" / "cohort.json").write_text(json.dumps({"kind": "phantom"}))
     with pytest.raises(ValueError, match="exists and holds kind 'phantom'"):
         person.write(found, tmp_path / "person")

@@ -1,15 +1,17 @@
 """From a person's raw T1 and BOLD to registered T1 and fALFF volumes in MNI152 space.
 
-`prepare` runs the whole chain; the steps are modules of their own: `template` (the standard
-space), `motion`, `fluctuations` (fALFF), `registration`, `quality` and `intensity`.
+`prepare` (in `person`) runs the whole chain; the steps are modules of their own: `inputs` (what is
+refused), `template` (the standard space), `motion`, `fluctuations` (fALFF), `registration`,
+`brain` (the mask), `space` (resampling), `quality` (how good it is) and `intensity`.
 """
 
 import importlib
 
 _NAMES = {"falff": "fluctuations", "prepare": "person"}
 _MODULES = (
-    "fluctuations", "inputs", "intensity", "motion", "person", "quality", "registration", "template"
-)
+    "brain", "fluctuations", "inputs", "intensity", "motion", "person", "quality", "registration",
+    "space", "template",
+)  # fmt: skip
 
 
 def __getattr__(name: str):

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import nibabel as nib
 import numpy as np
 
-from mmssl.preprocessing import fluctuations, space
+from mmssl.preprocessing import fluctuations
 
 _SAME_TR = 1e-3  # s; sidecars and headers are rounded differently
 _UNITS = {"sec": 1.0, "msec": 1e-3, "usec": 1e-6, "unknown": 1.0}
@@ -28,7 +28,7 @@ def read_t1(path: str | Path) -> Image:
     Raises
     ------
     ValueError : the file is missing, truncated or no NIfTI; it is not 3D (a last axis of length 1
-        is dropped); it holds NaN or Inf, or is constant.
+        is dropped); it holds NaN or Inf, is constant or nowhere positive.
     """
     return _read(Path(path), 3)
 
@@ -164,7 +164,7 @@ def _shape(path: Path, dims: int) -> tuple[int, ...]:
 
 def _read(path: Path, dims: int) -> Image:
     shape = _shape(path, dims)
-    image = space.canonical(_open(path))
+    image = nib.as_closest_canonical(_open(path))
     affine = np.asarray(image.affine, dtype=np.float64)
     if not np.isfinite(affine).all() or abs(np.linalg.det(affine[:3, :3])) < 1e-6:
         raise ValueError(f"{path}: affine found {affine.tolist()}, expected an invertible one")
@@ -176,6 +176,7 @@ def _read(path: Path, dims: int) -> Image:
     data = data.reshape(shape) if dims == 3 and data.ndim == 4 else data
     if bad := int(data.size - np.isfinite(data).sum()):
         raise ValueError(f"{path}: found {bad} NaN or Inf values, expected finite ones")
-    if data.min() == data.max():
-        raise ValueError(f"{path}: found one value ({data.min():g}) everywhere, expected an image")
+    low, high = float(data.min()), float(data.max())
+    if low == high or high <= 0:
+        raise ValueError(f"{path}: found values from {low:g} to {high:g}, expected some above 0")
     return Image(data, affine)

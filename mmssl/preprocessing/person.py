@@ -152,9 +152,22 @@ def write(person: Person, path: str | Path) -> Cohort:
     """
     path = Path(path)
     parameters = person.parameters | {"inputs": person.hashes}
+    old = path.with_name(f".old-{path.name}")
     if path.exists():
         _check_same(path, parameters)
-        shutil.rmtree(path)
+        shutil.rmtree(old, ignore_errors=True)
+        path.rename(old)
+    try:
+        return _write(person, path, parameters)
+    except BaseException:
+        if old.exists():
+            old.rename(path)
+        raise
+    finally:
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def _write(person: Person, path: Path, parameters: dict) -> Cohort:
     people = pd.DataFrame({"participant_id": [NAME], "group": ["n/a"]})
     pairs = pd.DataFrame(
         {"pair": [0], "participant_id": [NAME], "session": [1], "day": [0], "downstream": [1]}

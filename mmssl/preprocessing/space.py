@@ -1,6 +1,5 @@
 """Images and coordinates: nibabel's RAS+ arrays, SimpleITK's LPS images, moves between grids."""
 
-import nibabel as nib
 import numpy as np
 import SimpleITK as sitk
 from scipy import ndimage
@@ -115,8 +114,3 @@ def coarsen(
     grid[:3, :3] = affine[:3, :3] / sides
     grid[:3, 3] = affine[:3, 3] + (grid[:3, :3] - affine[:3, :3]).sum(axis=1) / 2
     return resample(volume, affine, np.eye(4), grid, shape), grid
-
-
-def canonical(image: nib.Nifti1Image) -> nib.Nifti1Image:
-    """The same image with its axes permuted and flipped to the nearest RAS+."""
-    return nib.as_closest_canonical(image)
