@@ -64,10 +64,13 @@ class Anatomy(NamedTuple):
 def ventricles() -> np.ndarray:
     """(197, 233, 189) bool at 1 mm: the lateral and third ventricles of the template."""
     full = template.full()
-    x, y, z = _world(full.affine, full.mask.shape)
+    x, y, z = _world(full.affine, full.mask.shape, sparse=True)
     box = (abs(x) < 36) & (y > -52) & (y < 32) & (z > -14) & (z < 36)
-    depth = ndimage.distance_transform_edt(full.mask)
-    fluid = (full.csf > 0.5) & (full.t1 < 0.45) & box & (depth > 12)
+    near = ndimage.find_objects(box.astype(np.uint8))[0]
+    near = tuple(slice(s.start - 13, s.stop + 13) for s in near)  # what 12 mm can see
+    deep = np.zeros_like(full.mask)
+    deep[near] = ndimage.distance_transform_edt(full.mask[near]) > 12
+    fluid = (full.csf > 0.5) & (full.t1 < 0.45) & box & deep
     labels, _ = ndimage.label(fluid)
     home = np.linalg.inv(full.affine) @ [[8, -8], [0, 0], [16, 16], [1, 1]]
     seeds = labels[tuple(np.round(home[:3]).astype(int))]
@@ -78,7 +81,7 @@ def ventricles() -> np.ndarray:
 def temporal_lobe() -> np.ndarray:
     """(197, 233, 189) float32 at 1 mm: grey matter of the medial temporal lobes, weighted."""
     full = template.full()
-    x, y, z = _world(full.affine, full.mask.shape)
+    x, y, z = _world(full.affine, full.mask.shape, sparse=True)
     ellipsoid = ((abs(x) - 27) / 11) ** 2 + ((y + 20) / 19) ** 2 + ((z + 17) / 12) ** 2
     weight = np.where(x < 0, LEFT, RIGHT) * (ellipsoid < 1)
     return (full.grey * weight).astype(np.float32)
@@ -140,16 +143,14 @@ def anatomy(size: int) -> Anatomy:
 
 def _push(affine: np.ndarray, size: int) -> dict[str, np.ndarray]:
     """Unit-free field into the ventricles: gradient of their smoothed mask, longest arrow 1."""
-    smooth = ndimage.gaussian_filter(ventricles().astype(np.float32), FIELD_SIGMA)
-    full = template.full()
-    to_source = np.linalg.inv(full.affine) @ affine
-    field = np.stack([ndimage.affine_transform(g, to_source[:3, :3], to_source[:3, 3], (size,) * 3,
-                                               order=1) for g in np.gradient(smooth)])
+    smooth = to_grid(ventricles(), affine, size)
+    smooth = ndimage.gaussian_filter(smooth, FIELD_SIGMA / affine[0, 0])
+    field = np.stack(np.gradient(smooth))
     field /= np.sqrt((field**2).sum(axis=0)).max()
     return {f"push_{axis}": g.astype(np.float32) for axis, g in zip("xyz", field, strict=True)}
 
 
-def _world(affine: np.ndarray, shape: tuple[int, ...]) -> list[np.ndarray]:
+def _world(affine: np.ndarray, shape: tuple[int, ...], sparse: bool = False) -> list[np.ndarray]:
     """World coordinates of every voxel, one array per axis (axis-aligned affines only)."""
     axes = [affine[a, a] * np.arange(n) + affine[a, 3] for a, n in enumerate(shape)]
-    return np.meshgrid(*axes, indexing="ij")
+    return np.meshgrid(*axes, indexing="ij", sparse=sparse)
