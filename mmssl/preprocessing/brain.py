@@ -8,6 +8,7 @@ from mmssl.preprocessing import quality, space, template
 _REACH = 6.0  # mm, how far a brain may lie outside the template's after a similarity transform
 _CORE = 8.0  # mm, how deep inside the template's brain every voxel is brain
 _NECK = 2.5  # mm, half the width of the bridges between brain and skull that are cut
+_REGROWN = 4.2  # mm, back over what the cut took and across the sulci
 _DARK = 0.2  # of the brain's median: darker is background
 _EMPTY = 0.15  # of the shell around the brain may be brighter if the skull is gone
 
@@ -55,7 +56,7 @@ def _fit(t1: np.ndarray, depth: np.ndarray, sides: np.ndarray) -> np.ndarray:
     border = 0.5 * (t1[labels == 1].mean() + t1[labels == 2].mean())
     tissue = near & (t1 > border) | core
     opened = ndimage.distance_transform_edt(tissue, sides) > _NECK
-    grown = ndimage.distance_transform_edt(~_component(opened, core), sides) <= 2 * _NECK
+    grown = ndimage.distance_transform_edt(~_component(opened, core), sides) <= _REGROWN
     return _fill(_component(grown & near | core, core))
 
 
