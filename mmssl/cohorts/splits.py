@@ -67,11 +67,12 @@ def _held_out(main: pd.DataFrame, holdout, rng: np.random.Generator) -> list[str
     """Ids held out, in table order."""
     ids = main["participant_id"].to_numpy()
     if not isinstance(holdout, (float, int, Mapping)):
-        unknown = sorted(set(holdout) - set(ids))
+        holdout = set(holdout)
+        unknown = sorted(holdout - set(ids))
         if unknown:
             raise ValueError(f"holdout names {unknown[0]!r}, not a participant of the main "
                              "population")
-        return [i for i in ids.tolist() if i in set(holdout)]
+        return [i for i in ids.tolist() if i in holdout]
     chosen = np.zeros(len(ids), dtype=bool)
     for group in sorted(main["group"].unique()):
         share = holdout.get(group, 0.0) if isinstance(holdout, Mapping) else holdout
