@@ -8,6 +8,7 @@ warning of Sphinx fails it. No page may weigh 2 MB or more.
 """
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -86,8 +87,9 @@ def build(edition_file: Path) -> list[str]:
     config, toc = _settings(edition)
     tool = Path(sys.executable).with_name("jupyter-book")  # this environment's, whatever the PATH
     command = [tool, "build", BOOK, "-n", "-W", "--keep-going", "--config", config, "--toc", toc]
-    done = subprocess.run(command, cwd=ROOT)
     html = BOOK / "_build" / "html"
+    shutil.rmtree(html, ignore_errors=True)  # else pages of another edition would stay in it
+    done = subprocess.run(command, cwd=ROOT)
     complaints = ["jupyter-book failed, see above"] if done.returncode else check_html(html)
     if complaints:
         (html / "index.html").unlink(missing_ok=True)  # a book with complaints is not a book
