@@ -18,7 +18,6 @@ import execute  # noqa: E402
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("[0-9]*.ipynb"))
 SMOKE = ROOT / "data" / "executed" / "smoke"
 MOST_LINES = 120
-MOST_SECONDS = 25.0
 
 every = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 
@@ -59,15 +58,13 @@ def test_it_is_a_text_with_little_code(path):
 
 
 @every
-def test_it_ran_on_its_defaults_in_time(path):
+def test_it_ran_on_its_defaults(path):
     page = SMOKE / path.name
     if not page.exists():
         pytest.skip("the small chain has not been run: make smoke")
     record = ledger.read_sidecar(page)
     defaults = {name: p.default for name, p in execute.read_parameters(path).items()}
     assert record["parameters"] == defaults
-    # on a busy machine the wall clock says more about the others than about the notebook
-    assert min(record["facts"][kind] for kind in ("seconds", "processor_seconds")) < MOST_SECONDS
     cells = json.loads(page.read_text())["cells"]
     assert all(c["execution_count"] for c in cells if c["cell_type"] == "code" and c["source"])
 

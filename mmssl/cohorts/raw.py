@@ -74,10 +74,11 @@ def _person(folder: Path, k: int, seed: int, design: images.Design) -> None:
     similarity = _similarity(rng)
     centre = (similarity @ [*template.CENTRE, 1])[:3]
     flip = k % 2 == 1
-    t1_affine, t1_shape = _grid(rng, centre, rng.permutation([1.2, 1.3, 1.5]), flip)
+    t1_affine, t1_shape = _grid(rng, centre, rng.permutation([1.4, 1.5, 1.7]), flip)
     bold_affine, bold_shape = _grid(rng, centre, np.array([3.6, 3.6, 4.0]), flip)
-    motion = _motion(person.rng(_MOTION), int(rng.integers(60, 81)), centre)
     tr = float(rng.choice([2.0, 2.2, 2.5]))
+    volumes = int(np.ceil(rng.uniform(104, 124) / tr))  # one period of the band's lower edge, 100 s
+    motion = _motion(person.rng(_MOTION), volumes, centre)
     folder.mkdir(parents=True)
     t1, brain = _t1(person, similarity, t1_affine, t1_shape, design)
     bold = _bold(person, similarity, bold_affine, bold_shape, motion, tr, design)

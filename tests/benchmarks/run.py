@@ -113,6 +113,12 @@ def input_pipeline(rounds: int, pairs: int = 192) -> dict:
     }
 
 
+def notebooks() -> dict:
+    """Seconds each notebook took on its defaults when the small chain was last made."""
+    pages = sorted(paths.project("data/executed/smoke").glob("*.ipynb"))
+    return {page.stem: float(ledger.read_sidecar(page)["facts"]["seconds"]) for page in pages}
+
+
 def main() -> None:
     """Run every benchmark and write the report."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -133,6 +139,7 @@ def main() -> None:
         "versions": ledger.versions(),
         "training step CR-XX-CC, 64^3, batch 8": training_step(arguments.rounds),
         "input pipeline, 64^3 pairs": input_pipeline(max(5, arguments.rounds)),
+        "notebooks on their defaults, s": notebooks(),
     }
     for name, result in report.items():
         print(name)
