@@ -89,8 +89,9 @@ def to_anatomy(
     from joined centres of intensity, tilted, so that a wrong origin of either does not matter.
     """
     levels = (8.0, 4.0, 2.0)
-    reach = ndimage.binary_dilation(mask, iterations=round(4.0 / space.spacing(affine).max()))
-    fixed = _pyramid(_clip(t1) * mask, affine, levels, reach)
+    # with a rim of skull and scalp, where there is one: both images show it, and its edges guide
+    reach = ndimage.binary_dilation(mask, iterations=round(8.0 / space.spacing(affine).max()))
+    fixed = _pyramid(_clip(t1), affine, levels, reach)
     moving = _pyramid(_clip(mean_bold), bold_affine, levels)
     centre = _centre(*fixed[0])
     shift = _centre(moving[0][0]) - centre
