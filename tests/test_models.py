@@ -54,6 +54,18 @@ def test_forward_equals_the_layers_written_out():
     torch.testing.assert_close(features.z, encoder.to_latent(hidden).flatten(1))
 
 
+def test_first_layer_by_parities_is_the_same_convolution():
+    encoder = Encoder(2, size=16, width=4).double()
+    x = torch.randn(3, 2, 16, 16, 16, dtype=torch.float64)
+    moved = x.clone().requires_grad_()
+    torch.testing.assert_close(encoder(moved).local, encoder.convs[0](x))
+    direct = x.clone().requires_grad_()
+    weights = torch.randn(3, 4, 8, 8, 8, dtype=torch.float64)
+    by_parities = torch.autograd.grad((encoder(moved).local * weights).sum(), moved)
+    expected = torch.autograd.grad((encoder.convs[0](direct) * weights).sum(), direct)
+    torch.testing.assert_close(by_parities, expected)
+
+
 def test_initial_values():
     weight = Encoder(width=16).convs[2].weight
     fan_in, fan_out = 32 * 64, 64 * 64

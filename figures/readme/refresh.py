@@ -41,10 +41,17 @@ def markdown(table: pd.DataFrame, ceiling: float) -> str:
         name = f"*{row}* (floor)" if group["floor"].any() else f"`{row}`"
         lines.append(f"| {name} | {' | '.join(values)} |")
     people = table.iloc[0]
+    learned = table[~table["floor"]]
+    resolved = int((learned["difference_low"] > 0).sum())
+    pca = table[table["row"] == "PCA-64"].set_index("modality")["auc"]
+    above = int((learned["auc"].to_numpy() > pca[learned["modality"]].to_numpy()).sum())
     note = (
         f"ROC-AUC with 95 % subject-bootstrap interval on {people.positives} AD and "
         f"{people.negatives} HC held-out *simulated* people; {people.train} people trained the "
-        f"probe. The best any linear score of the true factors could do is {ceiling:.2f}."
+        f"probe. The best any linear score of the true factors could do is {ceiling:.2f}. Of the "
+        f"{len(learned)} learned rows, {resolved} gain on the random encoder with an interval above"
+        f" 0 and {above} lie above PCA-64. A training this short on few people shows the method "
+        "and how it is measured, no more."
     )
     return "\n".join([*lines, "", note])
 

@@ -46,6 +46,11 @@ def _strided_layers(size: int, dims: int) -> int:
     return layers
 
 
+def _folds(x: Tensor) -> bool:
+    """Whether the first layer gains from parities; a plain fp32 forward pass does not."""
+    return x.dim() == 5 and (x.requires_grad or torch.is_autocast_enabled(x.device.type))
+
+
 def _convolve_parities(x: Tensor, weight: Tensor) -> Tensor:
     """First 3D layer (kernel 4, stride 2, padding 1) as kernel 2, stride 1 on the parity sub-grids.
 
@@ -129,10 +134,12 @@ class Encoder(nn.Module):
             )
         local = None
         for i, (conv, norm) in enumerate(zip(self.convs, self.norms, strict=True)):
-            raw = conv(x) if i or x.dim() < 5 else _convolve_parities(x, conv.weight)
+            raw = _convolve_parities(x, conv.weight) if i == 0 and _folds(x) else conv(x)
             if i == self.local_index:
                 local = raw
-            x = F.leaky_relu(self._drop(norm(raw), i, stream), 0.2)
+            x = self._drop(norm(raw), i, stream)
+            # in place, except where it would overwrite the raw output that is a feature
+            x = F.leaky_relu(x, 0.2, inplace=x is not local)
         return Features(self.to_latent(x).flatten(1), local)
 
     def _drop(self, x: Tensor, layer: int, stream: Stream | None) -> Tensor:

@@ -27,7 +27,7 @@ class ConvolutionalHead(nn.Module):
         self.path = nn.Sequential(
             conv(in_channels, out_channels, 1, bias=False),
             norm(out_channels),
-            nn.ReLU(),
+            nn.ReLU(inplace=True),
             conv(out_channels, out_channels, 1, bias=False),
         )
         self.shortcut = conv(in_channels, out_channels, 1, bias=False)
