@@ -119,13 +119,15 @@ def fit(
         raise ValueError(f"{run_dir}: exists but holds no params.json of a finished run")
 
     built = _build(cohort, objective, seed, weights=weights, **network, **options)
+    provenance = _provenance(built)
+    _agree(partial, {"code": provenance["code"]})  # half a run by other code is no run
     train, valid = _draws(cohort, built, fold, batch_size, seed)
     if epochs < 1:
         raise ValueError(f"epochs={epochs}, expected at least 1")
     landmarks = fit_landmarks(cohort, fold)
     inputs = standardised(cohort, landmarks, np.float16)
     partial.mkdir(parents=True, exist_ok=True)
-    _write_json(partial / "params.json", parameters)
+    _write_json(partial / "params.json", {**parameters, **provenance})
     module = Pretraining(
         built,
         {m: torch.from_numpy(x) for m, x in inputs.items()},
@@ -145,7 +147,6 @@ def fit(
     _dimensions(recorder.dimensions).to_csv(partial / "dimensions.csv", index=False)
     inputs = {m: x.astype(np.float32) for m, x in inputs.items()}
     np.savez(partial / "embeddings.npz", **_embed(built.encoders, inputs))
-    _write_json(partial / "params.json", {**parameters, **_provenance(built)})
     for name in ("last.ckpt", "best.ckpt"):
         (partial / name).unlink()
     os.rename(partial, run_dir)
@@ -165,9 +166,12 @@ def _agree(folder: Path, parameters: Mapping) -> None:
         return
     found = json.loads(path.read_text())
     for key, value in json.loads(json.dumps(parameters)).items():
-        if found.get(key) != value:
+        have = found.get(key)
+        if have != value:
+            if key == "code":  # the modules that differ are enough
+                have, value = dict(have.items() - value.items()), dict(value.items() - have.items())
             raise ValueError(
-                f"{path}: {key} is {found.get(key)!r}, asked for {value!r}; "
+                f"{path}: {key} is {have!r}, asked for {value!r}; "
                 f"remove {folder} or choose another run_dir"
             )
 

@@ -127,6 +127,11 @@ def test_finished_run_returns_at_once_and_refuses_other_parameters(cohort, tmp_p
     (partial / "params.json").write_text((run / "params.json").read_text())
     with pytest.raises(ValueError, match="objective is 'RR'"):
         pretrain.fit(cohort, "CR", tmp_path / "other", **SMALL)
+    record = json.loads((run / "params.json").read_text())
+    record["code"]["mmssl.losses.infonce"] = "other source"
+    (partial / "params.json").write_text(json.dumps(record))
+    with pytest.raises(ValueError, match="code is"):
+        pretrain.fit(cohort, "RR", tmp_path / "other", **SMALL)
 
 
 def test_history_names_every_term_and_follows_one_cycle(cohort, tmp_path):
