@@ -155,15 +155,21 @@ def test_the_readme_takes_its_numbers_from_the_table(tmp_path):
     refresh = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(refresh)
     line = {"floor": True, "low": 0.6, "high": 0.8, "positives": 9, "negatives": 30, "train": 50}
+    floors = {"random encoder": (0.712, 0.654), "PCA-64": (0.85, 0.82)}
     rows = [
-        line | {"row": "random encoder", "modality": "T1", "auc": 0.712},
-        line | {"row": "random encoder", "modality": "fALFF", "auc": 0.654},
-        line | {"row": "RR", "modality": "T1", "auc": 0.9, "floor": False},
-        line | {"row": "RR", "modality": "fALFF", "auc": 0.8, "floor": False},
+        line | {"row": row, "modality": m, "auc": auc}
+        for row, aucs in floors.items()
+        for m, auc in zip(("T1", "fALFF"), aucs, strict=True)
+    ]
+    line |= {"row": "RR", "floor": False}
+    rows += [
+        line | {"modality": "T1", "auc": 0.9, "difference_low": 0.02},
+        line | {"modality": "fALFF", "auc": 0.8, "difference_low": -0.1},
     ]
     text = refresh.markdown(pd.DataFrame(rows), ceiling=0.94)
     assert "| *random encoder* (floor) | 0.71 [0.60, 0.80] | 0.65 [0.60, 0.80] |" in text
     assert "| `RR` | 0.90" in text and "9 AD and 30 HC" in text and "0.94" in text
+    assert "Of the 2 learned rows, 1 gain" in text and "and 1 lie above PCA-64" in text
     readme = tmp_path / "README.md"
     readme.write_text((ROOT / "README.md").read_text())
     for _ in range(2):
