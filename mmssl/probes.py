@@ -104,9 +104,12 @@ def logistic_regression(
 
 def _fit(pipeline: Pipeline, z: np.ndarray, labels: np.ndarray) -> Pipeline:
     """Fit; a fit that stops early is counted by the caller instead of warned of 2,500 times."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        return pipeline.fit(z, labels)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        pipeline.fit(z, labels)
+    for other in (w for w in caught if not issubclass(w.category, ConvergenceWarning)):
+        warnings.warn_explicit(other.message, other.category, other.filename, other.lineno)
+    return pipeline
 
 
 def linear_probe(
