@@ -139,18 +139,23 @@ def fit(
         seed,
     )
     recorder = _train(module, partial, parameters["precision"], progress)
-    best = torch.load(partial / "best.ckpt", weights_only=True)
-    built.load_state_dict(best)
-    content = {"objective": best, "landmarks": landmarks, "network": _network(cohort, network)}
-    torch.save(content, partial / "checkpoint.ckpt")
-    pd.DataFrame(recorder.history).to_csv(partial / "history.csv", index=False)
-    _dimensions(recorder.dimensions).to_csv(partial / "dimensions.csv", index=False)
-    inputs = {m: x.astype(np.float32) for m, x in inputs.items()}
-    np.savez(partial / "embeddings.npz", **_embed(built.encoders, inputs))
-    for name in ("last.ckpt", "best.ckpt"):
-        (partial / name).unlink()
+    _finish(partial, module, recorder, landmarks, _network(cohort, network))
     os.rename(partial, run_dir)
     return run_dir
+
+
+def _finish(folder: Path, module: Pretraining, recorder: Recorder, landmarks, network) -> None:
+    """Write what a finished run holds beside its parameters, and drop what only resuming needs."""
+    best = torch.load(folder / "best.ckpt", weights_only=True)
+    module.objective.load_state_dict(best)
+    content = {"objective": best, "landmarks": landmarks, "network": network}
+    torch.save(content, folder / "checkpoint.ckpt")
+    pd.DataFrame(recorder.history).to_csv(folder / "history.csv", index=False)
+    _dimensions(recorder.dimensions).to_csv(folder / "dimensions.csv", index=False)
+    inputs = {m: x.cpu().numpy().astype(np.float32) for m, x in module.inputs.items()}
+    np.savez(folder / "embeddings.npz", **_embed(module.objective.encoders, inputs))
+    for name in ("last.ckpt", "best.ckpt"):
+        (folder / name).unlink()
 
 
 def _precision(precision: str) -> str:
