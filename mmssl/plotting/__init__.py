@@ -1,0 +1,27 @@
+"""One look for every figure: a tidy table or an image in, a Figure out, no pyplot state.
+
+One module a theme: :mod:`look` holds colours and the empty canvas, the others a figure a function.
+"""
+
+from mmssl.plotting.cohort import people, planted, roles, scans
+from mmssl.plotting.evaluation import linear_evaluation
+from mmssl.plotting.look import (
+    ANATOMY,
+    DIVERGING,
+    FLOOR,
+    GROUP,
+    MAGNITUDE,
+    MODALITY,
+    PALETTE,
+    canvas,
+    colour,
+    style,
+)
+from mmssl.plotting.preparation import head_motion, overlay, tissue_histogram
+from mmssl.plotting.training import term_history, training_history, views
+
+__all__ = [
+    "ANATOMY", "DIVERGING", "FLOOR", "GROUP", "MAGNITUDE", "MODALITY", "PALETTE", "canvas",
+    "colour", "head_motion", "linear_evaluation", "overlay", "people", "planted", "roles", "scans",
+    "style", "term_history", "tissue_histogram", "training_history", "views",
+]

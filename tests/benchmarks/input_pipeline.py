@@ -1,0 +1,36 @@
+"""Cropped and flipped pairs per second at 64^3 against a TorchIO SubjectsDataset."""
+
+import statistics
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import peers
+import torch
+
+from mmssl.augment import PadCropFlip
+from mmssl.keyed import Stream
+
+
+def measure(rounds: int, pairs: int = 192) -> dict:
+    """Cropped and flipped pairs per second at 64x64x64 against a TorchIO SubjectsDataset."""
+    rng = np.random.default_rng(0)
+    cohort = {m: rng.normal(size=(pairs, 1, 64, 64, 64)).astype("f2") for m in ("T1", "fALFF")}
+    inputs = {m: torch.from_numpy(x) for m, x in cohort.items()}
+    recipe, ours, theirs = PadCropFlip(pad=8), [], []
+    with tempfile.TemporaryDirectory() as folder:
+        files = peers.write_pairs(Path(folder), pairs)
+        for step in range(rounds):
+            start = time.perf_counter()
+            order = torch.from_numpy(rng.permutation(pairs))
+            for rows in order.split(64):
+                views = recipe({m: x[rows] for m, x in inputs.items()}, Stream(rows, 0, step))
+                views = {m: x.float() for m, x in views.items()}
+            ours.append(pairs / (time.perf_counter() - start))
+            theirs.append(peers.torchio_pairs_per_second(files))
+    return {
+        "ours_pairs_per_s": statistics.median(ours),
+        "torchio_pairs_per_s": statistics.median(theirs),
+        "ratio": statistics.median(a / b for a, b in zip(ours, theirs, strict=True)),
+    }
