@@ -10,20 +10,23 @@ encoder, and principal components of the same voxels.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+from tqdm.auto import tqdm
 
 from mmssl import inputs, ledger, pretrain, stats
 from mmssl.probes import LogisticFit, finite, linear_probe, logistic_regression
 
-__all__ = ["FLOORS", "LogisticFit", "accuracy_table", "finished_runs", "floors", "linear_probe",
-           "logistic_regression", "readable", "results_table"]
+__all__ = ["FLOORS", "PROTOCOLS", "LogisticFit", "Probed", "accuracy_table", "finished_runs",
+           "floors", "linear_probe", "logistic_regression", "probe", "readable", "results_table"]
 
 RANDOM, PCA_64 = "random encoder", "PCA-64"
 FLOORS = (RANDOM, PCA_64)
+LOGISTIC, PROJECTION = PROTOCOLS = ("logistic regression", "linear projection")
 INNER_FOLDS = 5
 
 Embeddings = Mapping[str, Mapping[str, np.ndarray]]
@@ -73,47 +76,63 @@ def floors(
     return {RANDOM: random, PCA_64: components}
 
 
-def results_table(
+class Probed(NamedTuple):
+    """What the probes of one fold said of the hold-out.
+
+    scores : one line per protocol, row, modality and held-out person: fold, protocol, row,
+        modality, floor, pair (row of the cohort), subject, label, score (larger means class 1).
+    fits : one line per protocol, row and modality: fold, protocol, row, modality, train (people);
+        of the logistic regression also inner_folds (5, or as many as the smaller class has
+        people), tuning_auc, C, penalty and l1_ratio.
+    """
+
+    scores: pd.DataFrame
+    fits: pd.DataFrame
+
+
+def probe(
     cohort,
     embeddings: Embeddings,
     fold: int = 0,
+    protocols: Sequence[str] = PROTOCOLS,
     trials: int = 25,
+    epochs: int = 500,
     seed: int = 0,
-    resamples: int = 2000,
     task: str | None = None,
     width: int = 32,
-) -> pd.DataFrame:
-    """Hold-out ROC-AUC of every row and of the two floors, per modality.
+) -> Probed:
+    """Fit the probes on the training people of a fold and score the hold-out, floors included.
 
     Parameters
     ----------
     cohort : Cohort
     embeddings : {row: {modality: (pairs, latent)}}
-        In cohort order, as `mmssl.pretrain.embed` returns them.
-    fold, trials, seed, resamples : int
+        In cohort order, as `mmssl.pretrain.embed` returns them, of encoders of this fold.
+    fold : int
+    protocols : sequence of str
+        "logistic regression" (001, section 4) and "linear projection" (004, section III-C).
+    trials : int
+        Settings that Optuna tries for each logistic regression; 500 in 001.
+    epochs : int
+        Of the linear projection; 500 on volumes in 004.
+    seed : int
     task : str, optional
         A task of two classes; by default the cohort's first.
     width : int
         Of the untrained encoder.
 
-    Returns
-    -------
-    DataFrame
-        One line per row and modality: auc, low, high (BCa subject bootstrap, 95 %); difference,
-        with its low and high, to the untrained encoder on the same resamples; minimum_detectable,
-        the gain over that floor a paired test would find with power .8; train, positives, negatives
-        (people); inner_folds (5, or as many as the smaller class has people), tuning_auc, C,
-        penalty, l1_ratio.
-
     Raises
     ------
     ValueError
-        Before any fit: no runs, a shape that does not fit the cohort, one class only.
+        Before any fit: no runs, an unknown protocol, a shape that does not fit the cohort, one
+        class only.
     LeakError
         Before any fit: a subject or an image in two of training, validation, hold-out and shift.
     """
+    if unknown := set(protocols) - set(PROTOCOLS):
+        raise ValueError(f"protocols: {sorted(unknown)} found, expected of {PROTOCOLS}")
     train, test = _roles(cohort, fold, task)
-    labels = cohort.labels(task)
+    labels, subjects = cohort.labels(task), cohort.subjects
     for role, rows in (("training", train), ("hold-out", test)):
         people = np.bincount(labels[rows])
         if len(people) > 2 or people.min() < 2:
@@ -121,24 +140,78 @@ def results_table(
                              f"the {role} rows of fold {fold} hold {people.tolist()}")
     _check_embeddings(cohort, embeddings)
     latent = max(z.shape[1] for by_modality in embeddings.values() for z in by_modality.values())
-    subjects, lines = cohort.subjects, []
     folds = int(min(INNER_FOLDS, np.bincount(labels[train]).min()))
+
+    def score(protocol: str, z: np.ndarray) -> tuple[np.ndarray, dict]:
+        if protocol == PROJECTION:
+            logits = linear_probe(z[train], labels[train], z[test], 2, epochs, seed=seed)
+            return logits[:, 1] - logits[:, 0], {}
+        fit = logistic_regression(z[train], labels[train], subjects[train], trials, folds, seed)
+        return fit.pipeline.decision_function(z[test]), {
+            "inner_folds": folds, "tuning_auc": fit.score, **fit.parameters}
+
     everything = {**floors(cohort, fold, seed, width, latent), **embeddings}
-    scores: dict[tuple[str, str], np.ndarray] = {}
-    for row, by_modality in everything.items():
-        for modality, z in by_modality.items():
-            fit = logistic_regression(z[train], labels[train], subjects[train], trials, folds,
-                                      seed)
-            scores[row, modality] = score = fit.pipeline.decision_function(z[test])
-            lines.append({
-                "row": row, "modality": modality, "fold": fold, "floor": row in FLOORS,
-                **_compared(labels[test], score, scores[RANDOM, modality], subjects[test],
-                            resamples, seed),
-                "train": len(train), "positives": int((labels[test] == 1).sum()),
-                "negatives": int((labels[test] == 0).sum()),
-                "inner_folds": folds, "tuning_auc": fit.score, **fit.parameters,
-            })  # fmt: skip
-    return pd.DataFrame(lines)
+    scores, fits = [], []
+    work = [(p, row, m) for p in protocols for row, by in everything.items() for m in by]
+    for protocol, row, m in tqdm(work, desc=f"probes, fold {fold}", leave=False):
+        found, fit = score(protocol, everything[row][m])
+        who = {"fold": fold, "protocol": protocol, "row": row, "modality": m}
+        fits.append({**who, "train": len(train), **fit})
+        scores.append(pd.DataFrame({**who, "floor": row in FLOORS, "pair": test,
+                                    "subject": subjects[test], "label": labels[test],
+                                    "score": found}))  # fmt: skip
+    return Probed(pd.concat(scores, ignore_index=True), pd.DataFrame(fits))
+
+
+def results_table(
+    probed: Sequence[Probed], resamples: int = 2000, seed: int = 0
+) -> pd.DataFrame:
+    """Hold-out ROC-AUC of every row and of the two floors, per protocol and modality.
+
+    Parameters
+    ----------
+    probed : sequence of Probed
+        Of `probe`, one per fold; all of the same rows.
+    resamples, seed : int
+        Of the bootstrap.
+
+    Returns
+    -------
+    DataFrame
+        One line per protocol, row and modality: auc (mean over folds), auc_sd (over folds; NaN for
+        one), low, high (BCa subject bootstrap of that mean, 95 %: people are resampled, the same in
+        every fold); difference, with its low and high, to the untrained encoder on the same
+        resamples; minimum_detectable, the gain over that floor a paired test would find with power
+        .8 (mean over folds); floor, folds, train, positives, negatives (people), tuning_auc (mean).
+
+    Raises
+    ------
+    ValueError
+        If the folds hold other rows or other people.
+    """
+    scores = pd.concat([p.scores for p in probed], ignore_index=True)
+    fits = pd.concat([p.fits for p in probed], ignore_index=True)
+    keys = ["protocol", "row", "modality"]
+    number, lines, floor = scores["fold"].nunique(), [], {}
+    for (protocol, row, m), rows in scores.groupby(keys, sort=False):
+        by_fold = rows.pivot(index="fold", columns="pair", values="score")
+        if by_fold.isna().any(axis=None) or len(by_fold) < number:
+            raise ValueError(f"{row}, {m}: folds {sorted(set(rows['fold']))} score other people or "
+                             f"too few folds, expected the same hold-out in all {number}")
+        people = rows.drop_duplicates("pair").set_index("pair").loc[by_fold.columns]
+        values = by_fold.to_numpy()
+        floor.setdefault((protocol, m), values)  # the untrained encoder comes first
+        lines.append({
+            "protocol": protocol, "row": row, "modality": m, "floor": row in FLOORS,
+            "folds": len(by_fold),
+            **_compared(people["label"].to_numpy(), values, floor[protocol, m],
+                        people["subject"].to_numpy(), resamples, seed),
+            "positives": int(people["label"].sum()),
+            "negatives": int((people["label"] == 0).sum()),
+        })  # fmt: skip
+    fits = fits.reindex(columns=[*keys, "train", "tuning_auc"])
+    means = fits.groupby(keys, as_index=False).mean()
+    return pd.DataFrame(lines).merge(means, on=keys, how="left")
 
 
 def readable(table: pd.DataFrame) -> pd.DataFrame:
@@ -154,15 +227,17 @@ def readable(table: pd.DataFrame) -> pd.DataFrame:
         return ["–" if np.isnan(a) else f"{a:{sign}.2f} [{b:{sign}.2f}, {c:{sign}.2f}]"
                 for a, b, c in table[columns].to_numpy()]
 
-    detectable = table["minimum_detectable"]
+    def plain(column: str) -> list[str]:
+        return ["–" if np.isnan(value) else f"{value:.2f}" for value in table[column]]
+
     return pd.DataFrame({
         "row": table["row"], "modality": table["modality"],
         "AUC [95 %]": written(["auc", "low", "high"]),
+        "SD over folds": plain("auc_sd"),
         "gain over random [95 %]": written(
             ["difference", "difference_low", "difference_high"], "+"),
-        "detectable gain": ["–" if np.isnan(d) else f"{d:.2f}" for d in detectable],
-        "tuning AUC": table["tuning_auc"].map("{:.2f}".format),
-        "C": table["C"].map("{:.0e}".format), "penalty": table["penalty"],
+        "detectable gain": plain("minimum_detectable"),
+        "tuning AUC": plain("tuning_auc"),
     })  # fmt: skip
 
 
@@ -176,7 +251,7 @@ def accuracy_table(
 ) -> pd.DataFrame:
     """Hold-out accuracy of the linear probe, per row and modality, with its Wilson interval.
 
-    Parameters and errors as in `results_table`, for a task of any number of classes; the floors are
+    Parameters and errors as in `probe`, for a task of any number of classes; the floors are
     the caller's to add. One line per row and modality: accuracy, low, high, train, test.
     """
     train, test = _roles(cohort, fold, task)
@@ -213,23 +288,33 @@ def _roles(cohort, fold: int, task: str | None) -> tuple[np.ndarray, np.ndarray]
     return train, test
 
 
-def _compared(labels, score, floor, subjects, resamples: int, seed: int) -> dict[str, float]:
-    """AUC with interval; its difference to the floor; what could have been found."""
-    auc = stats.auc_interval(labels, score, subjects, resamples, seed)
-    line = {"auc": auc.estimate, "low": auc.low, "high": auc.high}
-    if score is floor:
+def _compared(labels, scores, floor, subjects, resamples: int, seed: int) -> dict[str, float]:
+    """AUC with interval; its difference to the floor; what could have been found.
+
+    scores, floor : (folds, people)
+    """
+    auc = stats.auc_interval(labels, scores, subjects, resamples, seed)
+    each = [stats.roc_auc(labels, one) for one in scores]
+    line = {"auc": auc.estimate, "auc_sd": np.std(each, ddof=1) if len(each) > 1 else np.nan,
+            "low": auc.low, "high": auc.high}  # fmt: skip
+    if scores is floor:
         return line | dict.fromkeys(
             ("difference", "difference_low", "difference_high", "minimum_detectable"), np.nan)
-    gain = stats.auc_difference(labels, score, floor, subjects, resamples, seed)
+    gain = stats.auc_difference(labels, scores, floor, subjects, resamples, seed)
+    detectable = [_detectable(labels, a, b) for a, b in zip(scores, floor, strict=True)]
+    return line | {"difference": gain.estimate, "difference_low": gain.low,
+                   "difference_high": gain.high, "minimum_detectable": np.mean(detectable)}
+
+
+def _detectable(labels, score, floor) -> float:
+    """The gain over the floor that a paired test on these people would find with power .8."""
     covariance = stats.delong_covariance(labels, [score, floor])
     spread = np.sqrt(covariance[0, 0] * covariance[1, 1])
     # no spread (perfect separation) says nothing of the correlation: 0 asks for the most people
     correlation = np.clip(covariance[0, 1] / spread, -1, 0.99) if spread > 0 else 0.0
     positives = int(labels.sum())
-    detectable = stats.minimum_detectable_difference(
+    return stats.minimum_detectable_difference(
         stats.roc_auc(labels, floor), positives, len(labels) - positives, correlation)
-    return line | {"difference": gain.estimate, "difference_low": gain.low,
-                   "difference_high": gain.high, "minimum_detectable": detectable}
 
 
 def _components(voxels: np.ndarray, train: np.ndarray, count: int) -> np.ndarray:

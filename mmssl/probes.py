@@ -120,13 +120,16 @@ def linear_probe(
     epochs: int = 50,
     batch_size: int = 64,
     seed: int = 0,
+    balanced: bool = True,
 ) -> np.ndarray:
     """One linear layer on cached z by cross-entropy: logits of the test rows, (n_test, classes).
 
     "Taxonomy", sections III-B.1 and III-C: RAdam at 4e-4 under OneCycle to 0.01, stepped per batch
     of 64; 50 epochs on images, 500 on volumes. Weights start uniform Xavier and the bias at
-    1/classes, as in the supervised head of the public code. z is not rescaled. The last batch of an
-    epoch may be smaller. A function of its arguments alone, for a given number of threads.
+    1/classes, as in the supervised head of the public code. z is not rescaled. Each epoch draws the
+    smaller classes up to the size of the largest ("Application to Alzheimer's disease", section
+    3.1) unless ``balanced`` is False; its last batch may be smaller. A function of its arguments
+    alone, for a given number of threads.
 
     Parameters
     ----------
@@ -152,16 +155,27 @@ def linear_probe(
     torch.nn.init.xavier_uniform_(layer.weight, generator=generator)
     torch.nn.init.constant_(layer.bias, 1 / classes)
     optimiser = torch.optim.RAdam(layer.parameters(), lr=4e-4)
-    steps = epochs * -(-len(z) // batch_size)
+    groups = [torch.from_numpy(np.flatnonzero(y_train == c)) for c in np.unique(y_train)]
+    if not balanced:
+        groups = [torch.arange(len(z))]
+    largest = max(len(group) for group in groups)
+    steps = epochs * -(-largest * len(groups) // batch_size)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, max_lr=0.01, total_steps=steps)
     for _ in range(epochs):
-        for rows in torch.randperm(len(z), generator=generator).split(batch_size):
+        for rows in _epoch(groups, largest, generator).split(batch_size):
             optimiser.zero_grad()
             torch.nn.functional.cross_entropy(layer(z[rows]), y[rows]).backward()
             optimiser.step()
             schedule.step()
     with torch.no_grad():
         return layer(torch.from_numpy(z_test)).numpy()
+
+
+def _epoch(groups: list[torch.Tensor], largest: int, generator: torch.Generator) -> torch.Tensor:
+    """Rows of one epoch in random order, each group drawn up to the size of the largest."""
+    more = [torch.randint(len(g), (largest - len(g),), generator=generator) for g in groups]
+    rows = torch.cat([torch.cat([g, g[again]]) for g, again in zip(groups, more, strict=True)])
+    return rows[torch.randperm(len(rows), generator=generator)]
 
 
 def _suggest(trial: optuna.Trial) -> dict:

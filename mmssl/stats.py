@@ -60,8 +60,9 @@ def auc_interval(
 
     Parameters
     ----------
-    labels, scores : array-like, shape (n,)
-        As in `roc_auc`.
+    labels : array-like, shape (n,)
+    scores : array-like, shape (n,) or (k, n)
+        As in `roc_auc`; of k scores of the same rows, the mean of their AUCs is estimated.
     subjects : array-like, shape (n,), optional
         Whose row it is; by default each row is a person of its own.
     resamples : int
@@ -74,9 +75,8 @@ def auc_interval(
     ValueError
         As `roc_auc`; also fewer than two subjects in a class, or a level outside (0, 1).
     """
-    labels, scores = _checked(labels, scores)
-    clusters = _Clusters(labels, subjects)
-    return _bca(labels, [scores], clusters, resamples, seed, level)
+    labels, scores = _checked_all(labels, scores)
+    return _bca(labels, [scores], _Clusters(labels, subjects), resamples, seed, level)
 
 
 def auc_difference(
@@ -90,11 +90,11 @@ def auc_difference(
 ) -> Interval:
     """AUC of `scores_a` minus AUC of `scores_b`, both on the same resamples of the same subjects.
 
-    Parameters and errors as in `auc_interval`; both scores have shape (n,). Identical rankings
-    differ by exactly 0 in every resample, and the interval is then [0, 0].
+    Parameters and errors as in `auc_interval`. Identical rankings differ by exactly 0 in every
+    resample, and the interval is then [0, 0].
     """
-    labels, scores_a = _checked(labels, scores_a)
-    labels, scores_b = _checked(labels, scores_b)
+    labels, scores_a = _checked_all(labels, scores_a)
+    labels, scores_b = _checked_all(labels, scores_b)
     clusters = _Clusters(labels, subjects)
     return _bca(labels, [scores_a, scores_b], clusters, resamples, seed, level)
 
@@ -261,7 +261,7 @@ class _Clusters:
 
 
 def _bca(labels, scores, clusters, resamples, seed, level) -> Interval:
-    """BCa limits of the AUC of scores[0], minus that of scores[1] if there are two.
+    """BCa limits of the mean AUC of the rows of scores[0], minus scores[1]'s if there are two.
 
     Acceleration for several samples as in Davison & Hinkley 1997 (5.23), summed over strata.
     """
@@ -270,7 +270,7 @@ def _bca(labels, scores, clusters, resamples, seed, level) -> Interval:
     level = _checked_level(level)
 
     def statistic(weights: np.ndarray) -> np.ndarray:
-        aucs = [_weighted_auc(labels, s, weights) for s in scores]
+        aucs = [np.mean([_weighted_auc(labels, s, weights) for s in rows], 0) for rows in scores]
         return aucs[0] if len(aucs) == 1 else aucs[0] - aucs[1]
 
     estimate = float(statistic(np.ones((1, len(labels))))[0])
@@ -324,6 +324,12 @@ def _checked(labels, scores) -> tuple[np.ndarray, np.ndarray]:
         count = int((~np.isfinite(scores)).sum())
         raise ValueError(f"scores hold {count} values that are not finite")
     return labels.astype(np.int64), scores
+
+
+def _checked_all(labels, scores) -> tuple[np.ndarray, np.ndarray]:
+    """As `_checked`, for one or several scores of the same rows: (n,) and (k, n)."""
+    checked = [_checked(labels, row) for row in np.atleast_2d(np.asarray(scores))]
+    return checked[0][0], np.stack([row for _, row in checked])
 
 
 def _checked_level(level: float) -> float:

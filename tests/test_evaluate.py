@@ -159,7 +159,7 @@ def radam_by_hand(z, y, classes, epochs, batch, seed):
 def test_the_linear_probe_equals_the_optimiser_written_by_hand(rng):
     z = rng.normal(size=(37, 5)).astype(np.float32)
     y = z[:, :3].argmax(axis=1)
-    found = evaluate.linear_probe(z, y, z, 3, epochs=8, batch_size=8, seed=2)
+    found = evaluate.linear_probe(z, y, z, 3, epochs=8, batch_size=8, seed=2, balanced=False)
     expected = radam_by_hand(z, y, 3, epochs=8, batch=8, seed=2)
     assert np.allclose(found, expected, atol=1e-4)
 
@@ -174,6 +174,15 @@ def test_the_linear_probe_repeats_and_leaves_its_input_alone(rng):
     assert not np.array_equal(first, evaluate.linear_probe(z, y, z[:50], 4, epochs=30, seed=2))
     longer = evaluate.linear_probe(z, y, z[:50], 4, epochs=300)
     assert (longer.argmax(axis=1) == y[:50]).mean() > 0.9
+
+
+def test_the_linear_probe_answers_as_if_classes_were_equally_common(rng):
+    """Without a signal the logits follow the class shares that training has shown."""
+    z, y = rng.normal(size=(400, 3)).astype(np.float32), (np.arange(400) % 10 == 0).astype(int)
+    for balanced, expected in ((True, 0.5), (False, 0.1)):
+        logits = evaluate.linear_probe(z, y, z, 2, epochs=400, balanced=balanced)
+        share = 1 / (1 + np.exp(logits[:, 0] - logits[:, 1]))
+        assert np.median(share) == pytest.approx(expected, abs=0.08)
 
 
 def test_the_linear_probe_names_bad_input(rng):
@@ -200,7 +209,8 @@ def table(cohort, run):
     """Give the results table of that run, and of a copy of the floor."""
     copy = pretrain.untrained(cohort, seed=0, width=4, latent=8)
     rows = {"RR": pretrain.embed(run, cohort), "copy": copy}
-    return evaluate.results_table(cohort, rows, trials=5, resamples=400, width=4)
+    probed = evaluate.probe(cohort, rows, trials=5, epochs=20, width=4)
+    return evaluate.results_table([probed], resamples=400)
 
 
 def test_the_table_has_every_row_and_both_floors(table, cohort):
@@ -230,7 +240,34 @@ def test_the_tables_auc_is_that_of_a_probe_which_saw_the_training_people_alone(t
     fit = evaluate.logistic_regression(z[train], labels[train], cohort.subjects[train], trials=5)
     expected = roc_auc_score(labels[held], fit.pipeline.predict_proba(z[held])[:, 1])
     line = table[(table["row"] == "random encoder") & (table["modality"] == "T1")]
-    assert line["auc"].item() == pytest.approx(expected, abs=1e-12)
+    line = line.set_index("protocol")["auc"]
+    assert line["logistic regression"] == pytest.approx(expected, abs=1e-12)
+    logits = evaluate.linear_probe(z[train], labels[train], z[held], 2, epochs=20)
+    expected = roc_auc_score(labels[held], torch.from_numpy(logits).softmax(1)[:, 1])
+    assert line["linear projection"] == pytest.approx(expected, abs=1e-12)
+
+
+def test_several_folds_give_the_mean_with_its_spread(cohort, run):
+    rows = {"RR": pretrain.embed(run, cohort)}
+    logistic = ("logistic regression",)
+    probed = [evaluate.probe(cohort, rows, fold, logistic, trials=3, width=4) for fold in (0, 1, 2)]
+    each = pd.concat([evaluate.results_table([p], resamples=400) for p in probed])
+    table = evaluate.results_table(probed, resamples=400)
+    aucs = each.groupby(["row", "modality"])["auc"].agg(["mean", "std"])
+    table = table.set_index(["row", "modality"])
+    for found, expected in (("auc", "mean"), ("auc_sd", "std")):
+        assert np.allclose(table[found], aucs[expected].loc[table.index])
+    gains = each.groupby(["row", "modality"])["difference"].mean().loc[table.index]
+    assert np.allclose(table["difference"], gains, equal_nan=True)
+    assert (table["folds"] == 3).all() and each["auc_sd"].isna().all()
+    short = probed[2]._replace(scores=probed[2].scores.query("row != 'RR'"))
+    with pytest.raises(ValueError, match="RR, .*expected the same hold-out in all 3"):
+        evaluate.results_table([*probed[:2], short], resamples=400)
+
+
+def test_an_unknown_protocol_is_named(cohort):
+    with pytest.raises(ValueError, match=r"protocols: \['knn'\] found"):
+        evaluate.probe(cohort, {}, protocols=("knn",))
 
 
 def test_the_run_is_frozen(cohort, run):
@@ -279,7 +316,7 @@ def test_a_subject_in_two_roles_is_a_leak(cohort, monkeypatch):
     held = [*cohort.splits["holdout"], cohort.splits["folds"][0]["valid"][0]]
     leaky = dataclasses.replace(cohort, splits={**cohort.splits, "holdout": held})
     with pytest.raises(ledger.LeakError, match=held[-1]):
-        evaluate.results_table(leaky, {"x": {"T1": np.zeros((120, 8))}})
+        evaluate.probe(leaky, {"x": {"T1": np.zeros((120, 8))}})
 
 
 @pytest.mark.parametrize("role", ["holdout", "valid"])
@@ -289,7 +326,7 @@ def test_one_image_under_two_names_is_a_leak(cohort, monkeypatch, role):
     seen, held = cohort.rows("train")[3], cohort.rows(role)[1]
     volumes["fALFF"][held] = volumes["fALFF"][seen]
     leaky = dataclasses.replace(cohort, volumes=volumes)
-    for table in (evaluate.results_table, evaluate.accuracy_table):
+    for table in (evaluate.probe, evaluate.accuracy_table):
         with pytest.raises(ledger.LeakError, match=rf"fALFF\[{seen}\].*fALFF\[{held}\]"):
             table(leaky, {"x": {"T1": np.zeros((120, 8))}})
 
@@ -301,7 +338,7 @@ def test_one_class_only_stops_before_long_work(cohort, monkeypatch):
     healthy = [i for i in cohort.splits["holdout"] if group[i] == "HC"]
     poor = dataclasses.replace(cohort, splits={**cohort.splits, "holdout": healthy})
     with pytest.raises(ValueError, match="hold-out rows of fold 0 hold one class only"):
-        evaluate.results_table(poor, {"x": {"T1": np.zeros((120, 8))}})
+        evaluate.probe(poor, {"x": {"T1": np.zeros((120, 8))}})
 
 
 @pytest.mark.parametrize(
@@ -317,7 +354,7 @@ def test_one_class_only_stops_before_long_work(cohort, monkeypatch):
 def test_bad_embeddings_are_named(cohort, monkeypatch, embeddings, message):
     monkeypatch.setattr(evaluate, "floors", untouchable)
     with pytest.raises(ValueError, match=message):
-        evaluate.results_table(cohort, embeddings)
+        evaluate.probe(cohort, embeddings)
 
 
 def test_a_class_of_one_person_stops_before_long_work(cohort, monkeypatch):
@@ -328,7 +365,7 @@ def test_a_class_of_one_person_stops_before_long_work(cohort, monkeypatch):
     held = [i for i in cohort.splits["holdout"] if i not in sick[1:]]
     poor = dataclasses.replace(cohort, splits={**cohort.splits, "holdout": held})
     with pytest.raises(ValueError, match=r"at least two people.*hold-out.*, 1\]"):
-        evaluate.results_table(poor, {"x": {"T1": np.zeros((120, 8))}})
+        evaluate.probe(poor, {"x": {"T1": np.zeros((120, 8))}})
 
 
 def test_finished_runs_are_those_of_the_cohort_and_fold(cohort, tmp_path):
@@ -350,12 +387,14 @@ def test_finished_runs_are_those_of_the_cohort_and_fold(cohort, tmp_path):
 
 def test_the_page_shows_the_tables_numbers(table):
     text = evaluate.readable(table)
+    assert (text["SD over folds"] == "–").all()
     line, row = table.iloc[-1], text.iloc[-1]
     assert row["AUC [95 %]"] == f"{line['auc']:.2f} [{line['low']:.2f}, {line['high']:.2f}]"
     assert text.iloc[0]["gain over random [95 %]"] == "–"
 
 
 def test_the_figure_draws_every_row_at_its_value(table):
+    table = table[table["protocol"] == "logistic regression"]
     figure = plotting.linear_evaluation(table, ceiling=0.94)
     axes = np.reshape(figure.axes, (2, 2))
     for (left, right), modality in zip(axes, ("T1", "fALFF"), strict=True):

@@ -251,3 +251,14 @@ def test_bad_options_are_named():
         stats.power_of_difference(0.8, 0.1, 20, 20, correlation=1.0)
     with pytest.raises(ValueError, match="two rows of each class"):
         stats.delong_covariance([0, 0, 1], [1, 2, 3])
+
+
+def test_several_scores_are_the_mean_of_their_aucs_on_the_same_people(rng):
+    labels = np.arange(60) % 3 == 0
+    scores = rng.normal(size=(3, 60)) + labels
+    one = stats.auc_interval(labels, scores[0], seed=2)
+    assert stats.auc_interval(labels, scores[[0] * 4], seed=2)[:3] == pytest.approx(one[:3])
+    found = stats.auc_interval(labels, scores, seed=2)
+    assert found.estimate == pytest.approx(np.mean([roc_auc_score(labels, s) for s in scores]))
+    # three noisy views of one signal: their mean is known better than any one of them
+    assert found.high - found.low < one.high - one.low
