@@ -34,31 +34,53 @@ class Draw:
     classes : array of int64, shape (n,), optional
         Label of each row for class-balanced draws: every class is up-sampled to the largest and
         rows labelled -1 are left out.
+    pairing : array of int64, shape (n,), optional
+        Label of each row where any two images of one label make a pair: every modality but the
+        first is then paired anew in every epoch, within the label and within ``rows``; -1 keeps
+        its own partner. One epoch is one of the permutations that the public code of MNIST-SVHN
+        writes out beforehand.
     """
 
-    def __init__(self, rows, batch_size: int, seed: int, classes=None):
-        self.groups = [np.asarray(rows)]
+    def __init__(self, rows, batch_size: int, seed: int, classes=None, pairing=None):
+        rows = np.asarray(rows)
+        self.groups, self.mates = [rows], []
         if classes is not None:
-            self.groups = [np.asarray(rows)[classes == c] for c in np.unique(classes[classes >= 0])]
+            self.groups = [rows[classes == c] for c in np.unique(classes[classes >= 0])]
+        if pairing is not None:
+            self.mates = [rows[pairing == c] for c in np.unique(pairing[pairing >= 0])]
         self.batch_size, self.seed = batch_size, seed
-        self._latest: tuple[int, np.ndarray] = (-1, np.empty(0, np.int64))
+        self._latest: tuple[int, dict[int, np.ndarray]] = (-1, {})
         self.largest = max(len(group) for group in self.groups)
 
     def __len__(self) -> int:
         """Steps of an epoch."""
         return len(self.groups) * self.largest // self.batch_size
 
-    def epoch(self, epoch: int) -> np.ndarray:
-        """Rows of an epoch in order, shape (steps * batch_size,)."""
+    def epoch(self, epoch: int, modality: int = 0) -> np.ndarray:
+        """Rows of an epoch in order, shape (steps * batch_size,), for the modality so numbered."""
         if self._latest[0] != epoch:
-            rng = np.random.default_rng([self.seed, epoch])
-            drawn = [
-                np.concatenate([group, rng.choice(group, self.largest - len(group))])
-                for group in self.groups
-            ]
-            order = rng.permutation(np.concatenate(drawn))
-            self._latest = (epoch, order[: len(self) * self.batch_size])
-        return self._latest[1]
+            self._latest = (epoch, {0: self._order(epoch)})
+        drawn = self._latest[1]
+        if modality not in drawn:
+            drawn[modality] = self._partners(epoch, modality)[drawn[0]] if self.mates else drawn[0]
+        return drawn[modality]
+
+    def _order(self, epoch: int) -> np.ndarray:
+        """Rows of the first modality: each once, up-sampled where classes are balanced."""
+        rng = np.random.default_rng([self.seed, epoch])
+        drawn = [
+            np.concatenate([group, rng.choice(group, self.largest - len(group))])
+            for group in self.groups
+        ]
+        return rng.permutation(np.concatenate(drawn))[: len(self) * self.batch_size]
+
+    def _partners(self, epoch: int, modality: int) -> np.ndarray:
+        """Which row is paired with a row, a permutation within each label: (largest row + 1,)."""
+        rng = np.random.default_rng([self.seed, epoch, modality])
+        partner = np.arange(1 + max(rows.max() for rows in self.groups))
+        for rows in self.mates:
+            partner[rows] = rng.permutation(rows)
+        return partner
 
 
 class Pretraining(lightning.LightningModule):
@@ -106,18 +128,22 @@ class Pretraining(lightning.LightningModule):
         draw = self.draws[role]
         share = draw.batch_size // self.trainer.world_size
         start = index * draw.batch_size + self.trainer.global_rank * share
-        rows = torch.as_tensor(draw.epoch(epoch)[start : start + share], device=self.device)
+        mine = slice(start, start + share)
+        rows = {
+            m: torch.as_tensor(draw.epoch(epoch, number)[mine], device=self.device)
+            for number, m in enumerate(self.inputs)
+        }
         keys = torch.arange(start, start + share, device=self.device)
         step = self.global_step if role == "train" else _VALIDATION_STEP
         layout = torch.channels_last_3d if self.inputs_are_volumes else torch.channels_last
-        volumes = {m: x[rows] for m, x in self.inputs.items()}
+        volumes = {m: x[rows[m]] for m, x in self.inputs.items()}
         recipe = self.recipe if role == "train" else Clean()
         views = make_views(volumes, self.objective.views, recipe, Stream(keys, self.seed, step))
         for view in views.values():
             view.volumes = {
                 m: x.to(torch.float32, memory_format=layout) for m, x in view.volumes.items()
             }
-        labels = {m: {task: y[rows] for task, y in self.labels.items()} for m in volumes}
+        labels = {m: {task: y[rows[m]] for task, y in self.labels.items()} for m in volumes}
         return Batch(views, dict.fromkeys(volumes, keys), labels, step, self.seed)
 
     @property
@@ -130,7 +156,7 @@ class Pretraining(lightning.LightningModule):
         for term in self.objective.terms.values():
             term.before_forward(self.global_step)
         total, parts, self.ctx = self.objective(self.batch("train", self.current_epoch, index))
-        self._check(total, parts, index)
+        self._check(total, parts, f"batch {index}")
         self._record("train", total, parts)
         for m in self.objective.modalities:
             self.seen.setdefault(m, []).append(self.ctx.features(m).z.detach())
@@ -139,6 +165,7 @@ class Pretraining(lightning.LightningModule):
     def validation_step(self, index: int, _=None) -> None:
         """Objective on clean views of the validation rows, with the same draws in every epoch."""
         total, parts, _ = self.objective(self.batch("valid", 0, index))
+        self._check(total, parts, f"validation batch {index}")
         self._record("valid", total, parts)
 
     def on_after_backward(self):
@@ -153,13 +180,25 @@ class Pretraining(lightning.LightningModule):
             term.after_step(self.ctx)
         del self.ctx
 
-    def _check(self, total: Tensor, parts: dict[str, Tensor], index: int) -> None:
+    def _check(self, total: Tensor, parts: dict[str, Tensor], where: str) -> None:
+        """Stop at a loss that is not finite, before it can reach a checkpoint."""
         if not torch.isfinite(total):
             bad = {k: v.item() for k, v in parts.items() if not v.isfinite()}
-            raise FloatingPointError(
-                f"the loss is not finite: {bad or total.item()} in epoch {self.current_epoch}, "
-                f"batch {index}; the checkpoint of the last complete epoch is kept"
-            )
+            self._stop(f"the loss is not finite: {bad or total.item()}", where)
+
+    def check_weights(self) -> None:
+        """Stop where the last step of an epoch, of a finite loss, left weights that are not."""
+        bad = [k for k, v in self.objective.state_dict().items() if not v.isfinite().all()]
+        if bad:
+            terms = ", ".join(self.objective.terms)
+            last = f"batch {len(self.draws['train']) - 1}"
+            self._stop(f"the gradient of {terms} is not finite, so neither is {bad[0]},", last)
+
+    def _stop(self, what: str, where: str) -> None:
+        raise FloatingPointError(
+            f"{what} in epoch {self.current_epoch}, {where}; the checkpoint of the last complete "
+            "epoch is kept"
+        )
 
     def _record(self, role: str, total: Tensor, parts: dict[str, Tensor]) -> None:
         for name, value in {"loss": total, **parts}.items():
@@ -233,7 +272,8 @@ class Recorder(lightning.Callback):
         self.rate = trainer.optimizers[0].param_groups[0]["lr"]
 
     def on_train_epoch_end(self, trainer, module):
-        """Write down the epoch and make it the point to resume from."""
+        """Write down the epoch and make it the point to resume from, unless it went wrong."""
+        module.check_weights()
         row, spread = module.summary()
         epoch = trainer.current_epoch
         self.history.append({"epoch": epoch, "step": trainer.global_step, "lr": self.rate, **row})

@@ -21,12 +21,13 @@ import torch
 
 from mmssl import atomic, ledger, objectives
 from mmssl.augment import Clean, PadCropFlip, Recipe
+from mmssl.embedding import embed, encode, load_encoders, network, untrained
 from mmssl.inputs import fit_landmarks, standardised
 from mmssl.loop import Draw, Pretraining, Recorder
-from mmssl.models import Encoder
+
+__all__ = ["PRECISIONS", "best_precision", "embed", "fit", "load_encoders", "untrained"]
 
 PRECISIONS = {"fp32": "32-true", "bf16": "bf16-mixed"}
-_EMBED_BATCH = 64
 
 
 def best_precision() -> str:
@@ -97,7 +98,7 @@ def fit(
     run_dir = Path(run_dir)
     partial = run_dir.with_name(run_dir.name + ".partial")
     augment = augment or (PadCropFlip() if cohort.dims == 3 else Clean())
-    network = {"width": width, "latent": latent, "dropout": dropout}
+    sizes = {"width": width, "latent": latent, "dropout": dropout}
     parameters = {
         "objective": "-".join(objectives.parse(objective)),
         "weights": dict(weights or {}),
@@ -106,7 +107,7 @@ def fit(
         "batch_size": batch_size,
         "seed": seed,
         "fold": fold,
-        **network,
+        **sizes,
         "augment": repr(augment),
         "precision": _precision(precision),
         "cohort": {"name": cohort.name, "hashes": dict(cohort.hashes)},
@@ -118,7 +119,7 @@ def fit(
     if run_dir.exists():
         raise ValueError(f"{run_dir}: exists but holds no params.json of a finished run")
 
-    built = _build(cohort, objective, seed, weights=weights, **network, **options)
+    built = _build(cohort, objective, seed, weights=weights, **sizes, **options)
     provenance = _provenance(built)
     _agree(partial, {"code": provenance["code"]})  # half a run by other code is no run
     train, valid = _draws(cohort, built, fold, batch_size, seed)
@@ -139,21 +140,21 @@ def fit(
         seed,
     )
     recorder = _train(module, partial, parameters["precision"], progress)
-    _finish(partial, module, recorder, landmarks, _network(cohort, network))
+    _finish(partial, module, recorder, landmarks, network(cohort, sizes))
     os.rename(partial, run_dir)
     return run_dir
 
 
-def _finish(folder: Path, module: Pretraining, recorder: Recorder, landmarks, network) -> None:
+def _finish(folder: Path, module: Pretraining, recorder: Recorder, landmarks, about) -> None:
     """Write what a finished run holds beside its parameters, and drop what only resuming needs."""
     best = torch.load(folder / "best.ckpt", weights_only=True)
     module.objective.load_state_dict(best)
-    content = {"objective": best, "landmarks": landmarks, "network": network}
+    content = {"objective": best, "landmarks": landmarks, "network": about}
     torch.save(content, folder / "checkpoint.ckpt")
     pd.DataFrame(recorder.history).to_csv(folder / "history.csv", index=False)
     _dimensions(recorder.dimensions).to_csv(folder / "dimensions.csv", index=False)
-    inputs = {m: x.cpu().numpy().astype(np.float32) for m, x in module.inputs.items()}
-    np.savez(folder / "embeddings.npz", **_embed(module.objective.encoders, inputs))
+    inputs = {m: x.cpu().numpy() for m, x in module.inputs.items()}
+    np.savez(folder / "embeddings.npz", **encode(module.objective.encoders, inputs))
     for name in ("last.ckpt", "best.ckpt"):
         (folder / name).unlink()
 
@@ -223,7 +224,8 @@ def _draws(cohort, objective, fold: int, batch_size: int, seed: int) -> tuple[Dr
             f"{cohort.path}: batch of {size} (batch_size={batch_size}, {len(rows)} training pairs "
             f"in fold {fold}), expected at least 2: a contrast needs negatives, batch norm a spread"
         )
-    train = Draw(rows, size, seed, classes)
+    pairing = None if cohort.pairing is None else cohort.labels(cohort.pairing)[rows]
+    train = Draw(rows, size, seed, classes, pairing)
     return train, Draw(valid, min(size, len(valid)), seed) if len(valid) >= 2 else None
 
 
@@ -258,17 +260,6 @@ def _train(module: Pretraining, folder: Path, precision: str, progress: bool) ->
     return recorder
 
 
-def _network(cohort, network: Mapping) -> dict:
-    """What it takes to make the encoders again."""
-    channels = {m: cohort.channels[m] for m in cohort.modalities}
-    return {"channels": channels, "size": cohort.size, "dims": cohort.dims, **network}
-
-
-def _encoders(network: Mapping) -> dict[str, Encoder]:
-    sizes = {k: network[k] for k in ("width", "latent", "size", "dims", "dropout")}
-    return {m: Encoder(channels, **sizes) for m, channels in network["channels"].items()}
-
-
 def _dimensions(records: list[dict]) -> pd.DataFrame:
     return pd.concat(
         pd.DataFrame({**record, "dimension": range(len(record["std"]))}) for record in records
@@ -288,110 +279,3 @@ def _provenance(objective: objectives.Objective) -> dict:
 def _write_json(path: Path, content: Mapping) -> None:
     with atomic.file(path) as temporary:
         temporary.write_text(json.dumps(content, indent=1, sort_keys=True) + "\n")
-
-
-@torch.no_grad()
-def _embed(encoders: Mapping[str, torch.nn.Module], inputs: Mapping[str, np.ndarray]) -> dict:
-    """z of every row in fp32, in evaluation mode: batch-norm buffers are read, never written."""
-    embeddings = {}
-    for m, x in inputs.items():
-        encoder = encoders[m].eval().cpu()
-        parts = [encoder(torch.from_numpy(x[i : i + _EMBED_BATCH])).z
-                 for i in range(0, len(x), _EMBED_BATCH)]
-        embeddings[m] = torch.cat(parts).float().numpy()
-    return embeddings
-
-
-def load_encoders(run_dir: str | Path) -> tuple[dict[str, Encoder], dict]:
-    """Encoders of a finished run, in evaluation mode, and its intensity landmarks.
-
-    Parameters
-    ----------
-    run_dir : path
-
-    Returns
-    -------
-    encoders : dict
-        modality -> Encoder.
-    landmarks : dict
-        modality -> landmarks, or None.
-
-    Raises
-    ------
-    ValueError
-        If the folder is no finished run.
-    """
-    path = Path(run_dir) / "checkpoint.ckpt"
-    if not path.exists():
-        raise ValueError(f"{path}: not found; expected the folder of a finished run")
-    content = torch.load(path, weights_only=True)
-    encoders = _encoders(content["network"])
-    for m, encoder in encoders.items():
-        prefix = f"encoders.{m}."
-        state = {k.removeprefix(prefix): v for k, v in content["objective"].items()
-                 if k.startswith(prefix)}
-        encoder.load_state_dict(state)
-        encoder.eval()
-    return encoders, content["landmarks"]
-
-
-def embed(run_dir: str | Path, cohort) -> dict[str, np.ndarray]:
-    """Embed a cohort with the frozen encoders of a run.
-
-    Volumes pass through the intensity steps fitted on the run's training people. The cohort of the
-    run itself is read from the run's cache.
-
-    Parameters
-    ----------
-    run_dir : path
-    cohort : Cohort
-        Any cohort of the same size; modalities that the run does not know are left out.
-
-    Returns
-    -------
-    dict of array
-        modality -> float32 (pairs, latent), in the cohort's order.
-
-    Raises
-    ------
-    ValueError
-        If the folder is no finished run, or no modality or the size does not fit.
-    """
-    run_dir = Path(run_dir)
-    encoders, landmarks = load_encoders(run_dir)
-    shared = [m for m in cohort.modalities if m in encoders]
-    if not shared:
-        raise ValueError(f"{run_dir}: encodes {sorted(encoders)}, {cohort.path} holds "
-                         f"{sorted(cohort.modalities)}: nothing in common")
-    expected = encoders[shared[0]].input_shape[1:]
-    if expected != (cohort.size,) * cohort.dims:
-        found = (cohort.size,) * cohort.dims
-        raise ValueError(f"{cohort.path}: volumes of {found}, the run expects {expected}")
-    params = json.loads((run_dir / "params.json").read_text())
-    if params["cohort"]["hashes"] == dict(cohort.hashes):
-        with np.load(run_dir / "embeddings.npz") as cached:
-            return {m: cached[m] for m in shared}
-    # through float16, as the training inputs are kept
-    inputs = standardised(cohort, {m: landmarks[m] for m in shared}, np.float16)
-    return _embed(encoders, {m: x.astype(np.float32) for m, x in inputs.items()})
-
-
-def untrained(cohort, seed: int = 0, fold: int = 0, width: int = 32, latent: int = 64) -> dict:
-    """Embed a cohort with encoders that learned nothing: the random floor of every table.
-
-    Parameters
-    ----------
-    cohort : Cohort
-    seed, fold, width, latent : int
-
-    Returns
-    -------
-    dict of array
-        modality -> float32 (pairs, latent).
-    """
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        encoders = _encoders(
-            _network(cohort, {"width": width, "latent": latent, "dropout": 0.0})
-        )
-    return _embed(encoders, standardised(cohort, fit_landmarks(cohort, fold)))

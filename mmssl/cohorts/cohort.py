@@ -78,6 +78,14 @@ class Cohort:
         return len(self.pairs)
 
     @property
+    def pairing(self) -> str | None:
+        """Task whose label makes a pair: any two training images of one class may be paired.
+
+        None where a row of the modalities is one pair and no other is.
+        """
+        return self.parameters.get("pairing")
+
+    @property
     def subjects(self) -> np.ndarray:
         """(pairs,) participant_id of every pair."""
         return self.pairs["participant_id"].to_numpy(dtype=str)
@@ -166,20 +174,9 @@ def load(path: str | Path) -> Cohort:
 def write(
     path: str | Path,
     *,
-    name: str,
-    kind: str,
     volumes: Mapping[str, np.ndarray],
-    participants: pd.DataFrame,
-    pairs: pd.DataFrame,
-    splits: Mapping | None = None,
-    affine: np.ndarray | None = None,
-    mask: np.ndarray | None = None,
-    channels: Mapping[str, int] | None = None,
-    intensity: str = "brain",
-    tasks: Mapping[str, Mapping] | None = None,
-    parameters: Mapping | None = None,
-    seed: int | None = None,
     extra: Callable[[Path], None] | None = None,
+    **about,
 ) -> Cohort:
     """Write a cohort folder at once or not at all, and load it.
 
@@ -187,13 +184,8 @@ def write(
     ----------
     path : folder to make; an existing one is an error.
     volumes : {modality: (pairs, X, Y, Z) or (pairs, C, …)}, kept in float16 or float32.
-    participants, pairs : tables with the columns named in the module's docstring.
-    splits : as :func:`mmssl.cohorts.splits.make` returns; None leaves every role empty.
-    affine, mask : the cohort's space, for brains.
-    channels : {modality: channels}; 1 each by default.
-    intensity : "brain" or "unit".
-    tasks : {task: {"column": column of participants, "classes": [names]}}.
     extra : called with the unfinished folder to add files of its own (truth/, raw/).
+    **about : everything else that :func:`describe` takes.
 
     Raises
     ------
@@ -208,10 +200,7 @@ def write(
             np.save(folder / f"{modality}.npy", values.astype(dtype, copy=False))
         if extra is not None:
             extra(folder)
-        describe(folder, name=name, kind=kind, modalities=tuple(volumes),
-                 participants=participants, pairs=pairs, splits=splits, affine=affine, mask=mask,
-                 channels=channels, intensity=intensity, tasks=tasks, parameters=parameters,
-                 seed=seed)
+        describe(folder, modalities=tuple(volumes), **about)
     return load(path)
 
 
@@ -234,8 +223,21 @@ def describe(
 ) -> None:
     """Complete a folder that already holds its ``<modality>.npy``: tables, splits, cohort.json.
 
-    For makers that fill arrays larger than memory row by row; arguments as :func:`write`. Runs
-    :func:`load` on the folder, so what is wrong raises here, before it gets its final name.
+    For makers that fill arrays larger than memory row by row. Runs :func:`load` on the folder, so
+    what is wrong raises here, before it gets its final name.
+
+    Parameters
+    ----------
+    name, kind : what it is called, what made it.
+    modalities : names of the arrays, in the order wanted.
+    participants, pairs : tables with the columns named in the module's docstring.
+    splits : as :func:`mmssl.cohorts.splits.make` returns; None leaves every role empty.
+    affine, mask : the cohort's space, for brains.
+    channels : {modality: channels}; 1 each by default.
+    intensity : "brain" or "unit".
+    tasks : {task: {"column": column of participants, "classes": [names]}}.
+    parameters : of the maker, for the record; "pairing" is read by :attr:`Cohort.pairing`.
+    seed : of the maker.
     """
     participants.to_csv(folder / "participants.tsv", sep="\t", index=False)
     pairs.to_csv(folder / "pairs.tsv", sep="\t", index=False)
@@ -272,6 +274,9 @@ def _check(cohort: Cohort) -> None:
     for task, spec in cohort.tasks.items():
         _require(cohort.path / "participants.tsv", f"columns for task {task!r}",
                  [spec["column"]] if spec["column"] not in cohort.participants else [])
+    if cohort.pairing is not None and cohort.pairing not in cohort.tasks:
+        raise ValueError(f"{about}: pairing is {cohort.pairing!r}, expected a task of "
+                         f"{', '.join(cohort.tasks) or 'the cohort, which has none'}")
     _check_tables(cohort)
     _check_splits(cohort)
     for modality in cohort.modalities:
