@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from mmssl.augment import View, merge
 from mmssl.keyed import Stream
 from mmssl.models import ConvolutionalHead, Decoder, Encoder, Features
-from mmssl.terms import TERMS, Term
+from mmssl.terms import TERMS, Edge, Term
 
 # 001 and 000 spell the connections L, CL, CS, S; two combinations have names of their own
 SYNONYMS = {"L": "CR", "CL": "XX", "CS": "CC", "S": "RR"}
@@ -152,10 +152,15 @@ class Context:
         return self._once(("latent", m), lambda: self.gather(embed(self.features(m))))
 
     def random_location(self, m: str) -> Tensor:
-        """Convolutional embedding at one random location of each of this process's rows, (B, D)."""
-        embedding = self.head(m, "local", self.features(m))
-        at = self.rng("location", m).integers("", embedding.shape[2])
-        return embedding.gather(2, at.view(-1, 1, 1).expand(-1, embedding.shape[1], 1))[..., 0]
+        """Convolutional embedding at one random location of each row of all processes, (B, D)."""
+
+        def take() -> Tensor:
+            embedding = self.head(m, "local", self.features(m))
+            at = self.rng("location", m).integers("", embedding.shape[2])
+            at = at.view(-1, 1, 1).expand(-1, embedding.shape[1], 1)
+            return self.gather(embedding.gather(2, at)[..., 0])
+
+        return self._once(("random location", m), take)
 
     def gather(self, x: Tensor) -> Tensor:
         """Rows of all processes in rank order, differentiable; ``x`` itself in a single process."""
@@ -211,6 +216,11 @@ class Objective(nn.Module):
     def supervised(self) -> bool:
         """Whether any term uses labels."""
         return any(term.supervised for term in self.terms.values())
+
+    @property
+    def graph(self) -> dict[str, list[Edge]]:
+        """Edges of each term, by its name: the same that the loss is computed over."""
+        return {name: term.graph(self.modalities) for name, term in self.terms.items()}
 
     def forward(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor], Context]:
         """Total loss, its named parts (unweighted) and the context they were computed in."""
@@ -299,7 +309,8 @@ def build(
     output : {None, "sigmoid", "tanh"}
         Output activation of the decoders.
     **options
-        Handed to the terms that take them: clip, penalty, negatives, exact, classes, task.
+        Handed to the terms that take them: clip, penalty, negatives, exact; ridge, norm, memory;
+        samples, looser, likelihood_scale, llik_scaling, learn_prior; classes, task.
 
     Returns
     -------

@@ -1,6 +1,15 @@
 """Losses of the five papers, one equation a module."""
 
 from mmssl.losses.cca import canonical_correlation
+from mmssl.losses.elbo import importance_weighted_bound, laplace_log_density
 from mmssl.losses.infonce import info_nce, info_nce_all_locations
+from mmssl.losses.precision import promote
 
-__all__ = ["canonical_correlation", "info_nce", "info_nce_all_locations"]
+__all__ = [
+    "canonical_correlation",
+    "importance_weighted_bound",
+    "info_nce",
+    "info_nce_all_locations",
+    "laplace_log_density",
+    "promote",
+]

@@ -35,6 +35,7 @@ def canonical_correlation(
     -------
     Tensor
         Scalar in [0, min(d1, d2)] (its root for "frobenius"): the correlation, not its negative.
+        NaN for input that is not finite.
 
     Raises
     ------
@@ -54,6 +55,8 @@ def canonical_correlation(
         )
     if norm not in NORMS:
         raise ValueError(f"CCA: norm={norm!r}, expected one of {NORMS}")
+    if not (h1.isfinite().all() and h2.isfinite().all()):
+        return (h1.sum() + h2.sum()).double() * torch.nan  # for the loop to report; LAPACK raises
     n, largest = len(h1), max(h1.shape[1], h2.shape[1])
     if n < 4 * largest:
         warnings.warn(

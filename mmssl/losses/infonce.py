@@ -20,11 +20,9 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
+from mmssl.losses.precision import promote
+
 NEGATIVES = ("locations", "representations")
-
-
-def _promote(x: Tensor) -> Tensor:
-    return x if x.dtype == torch.float64 else x.float()
 
 
 def _check(local: Tensor, anchor: Tensor) -> None:
@@ -103,7 +101,7 @@ def info_nce(
     if negatives not in NEGATIVES:
         raise ValueError(f"negatives={negatives!r}: expected one of {NEGATIVES}")
     with torch.autocast(local.device.type, enabled=False):
-        scaled = _scaled_scores(_promote(local), _promote(anchor)[None], clip)
+        scaled = _scaled_scores(promote(local), promote(anchor)[None], clip)
         return _contrast(scaled, clip, negatives), penalty * _squares(scaled, clip)
 
 
@@ -136,7 +134,7 @@ def info_nce_all_locations(
     """
     _check(local, anchors)
     with torch.autocast(local.device.type, enabled=False):
-        local, anchors = _promote(local), _promote(anchors)
+        local, anchors = promote(local), promote(anchors)
         batch, _, locations = local.shape
         # scaled, clipped and one temporary of the logsumexp are alive together
         each = 3 * batch * batch * locations * local.element_size()

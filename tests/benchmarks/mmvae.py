@@ -1,0 +1,82 @@
+"""One optimiser step of MMVAE, each decoder pass made again in the backward pass or kept.
+
+``python mmvae.py SIZE BATCH WIDTH SAMPLES WAY`` takes one step in a fresh process and prints its
+seconds and peak memory; the papers' shapes are 64 16 32 20.
+"""
+
+import re
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import torch
+
+from mmssl.augment import View
+from mmssl.objectives import Batch, build
+from mmssl.terms import generative
+
+SHAPE = {"size": 32, "batch": 16, "width": 8, "samples": 20}
+MODALITIES = ("T1", "fALFF")
+
+
+class Step:
+    """One optimiser step on random volumes."""
+
+    def __init__(self, size: int, batch: int, width: int, samples: int):
+        torch.manual_seed(0)
+        layout = torch.channels_last_3d
+        self.objective = build("MMVAE", MODALITIES, size=size, width=width, samples=samples)
+        self.objective.to(memory_format=layout)
+        draw = torch.Generator().manual_seed(1)
+        shape = (batch, 1, size, size, size)
+        volumes = {m: torch.randn(shape, generator=draw).to(memory_format=layout)
+                   for m in MODALITIES}  # fmt: skip
+        rows = dict.fromkeys(MODALITIES, torch.arange(batch))
+        self.batch = Batch({"main": View(volumes, "main")}, rows)
+        self.optimiser = torch.optim.RAdam(self.objective.parameters(), lr=4e-4)
+
+    def __call__(self, way: str) -> tuple[float, float]:
+        """Seconds and loss of one step."""
+        ours = generative.checkpoint
+        if way == "kept":  # the peer: plain autograd over all passes
+            generative.checkpoint = lambda function, z, **_: function(z)
+        start = time.perf_counter()
+        try:
+            self.optimiser.zero_grad()
+            loss = self.objective(self.batch)[0]
+            loss.backward()
+            self.optimiser.step()
+        finally:
+            generative.checkpoint = ours
+        return time.perf_counter() - start, loss.item()
+
+
+def fresh(way: str) -> tuple[float, float]:
+    """Seconds and peak resident memory in MB of one step in a process of its own."""
+    command = [sys.executable, __file__, *map(str, SHAPE.values()), way]
+    out = subprocess.run(command, check=True, capture_output=True, text=True)
+    seconds, peak = out.stdout.split()[-2:]
+    return float(seconds), float(peak)
+
+
+def measure(rounds: int) -> dict:
+    """Seconds and peak memory of one step, checkpointed and not, at a small shape."""
+    step = Step(**SHAPE)
+    ways = ("again", "kept")
+    for way in ways:
+        step(way)
+    times = [{way: step(way)[0] for way in ways} for _ in range(min(rounds, 3))]
+    report = {"shape": SHAPE, "peak_MB": {way: fresh(way)[1] for way in ways}}
+    for way in ways:
+        report[f"{way}_ms"] = 1e3 * statistics.median(t[way] for t in times)
+    report["seconds_ratio"] = statistics.median(t["again"] / t["kept"] for t in times)
+    return report
+
+
+if __name__ == "__main__":  # a fresh process that takes one step
+    seconds, _ = Step(*map(int, sys.argv[1:5]))(sys.argv[5] if len(sys.argv) > 5 else "again")
+    # not getrusage: its maximum is inherited from the parent process
+    status = Path("/proc/self/status").read_text()
+    print(seconds, int(re.search(r"VmHWM:\s+(\d+)", status)[1]) / 1024)
