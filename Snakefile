@@ -59,20 +59,26 @@ def plan(config):
     if unknown:
         raise WorkflowError(f"unknown entries {sorted(unknown)} in the edition's file")
     edition, given, grid = config["edition"], config["notebooks"], config["grid"]
-    jobs, cohort = [], []
+    jobs, cohort, chapters, alone = [], [], [], []
     for notebook, parameters in given.items():
         parameters = {"edition": edition, **parameters}
         page = f"book/executed/{edition}/{notebook}.ipynb"
-        if notebook == "03_pretraining":
-            jobs += training_jobs(parameters, grid, page, edition, cohort)
-            continue
         if notebook == "01_cohort":
             jobs.append(Job(notebook, page, parameters, [parameters["output"]]))
             cohort = [page]
         elif notebook == "02_preprocessing":
             jobs.append(Job(notebook, page, parameters, [parameters["output"]], cohort, slots=1))
-        else:
+        elif notebook == "03_pretraining":
+            jobs += training_jobs(parameters, grid, page, edition, cohort)
+        elif notebook == "04_linear_evaluation":
             jobs.append(Job(notebook, page, parameters, after=[job.executed for job in jobs]))
+        elif "cohort" in parameters:  # the later chapters read what 01 to 04 left, not each other
+            chapters.append(Job(notebook, page, parameters, slots=1))
+        else:  # and one with data of its own waits for nobody
+            alone.append(Job(notebook, page, parameters, slots=1))
+    for job in chapters:
+        job.after = [earlier.executed for earlier in jobs]
+    jobs += chapters + alone
     for job in jobs:
         try:
             execute.resolve(ROOT / job.source, job.parameters)

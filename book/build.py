@@ -3,11 +3,13 @@
     python book/build.py config/demo.yaml
 
 A page that failed, ran only in part, belongs to another edition, or no longer follows from its
-notebook, parameters, code and inputs is refused with the reason. The build is strict: any
-warning of Sphinx fails it. No page may weigh 2 MB or more.
+notebook, parameters, code and inputs is refused with the reason; so is one that shows a path of
+this machine or an identifier of a person. The build is strict: any warning of Sphinx fails it. No
+page may weigh 2 MB or more.
 """
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -21,6 +23,13 @@ from mmssl import ledger
 BOOK = Path(__file__).resolve().parent
 ROOT = BOOK.parent
 LIMIT = 2_000_000  # bytes of HTML
+
+PRIVATE = {
+    "a path of this machine": re.compile(r"(?<![\w/.:])/(?:home|Users|root|mnt|scratch)/[\w.-]+"),
+    "an identifier of OASIS": re.compile(r"OAS[123]_?\d{4}"),
+    "an e-mail address": re.compile(r"\b[\w.+-]+@[\w-]+\.(?:[\w-]+\.)*[a-z]{2,}\b"),
+}
+"""What must never be published, however it came onto a page."""
 
 
 def check_page(page: Path, edition: str, parameters: dict[str, Any] | None = None) -> list[str]:
@@ -45,7 +54,8 @@ def check_page(page: Path, edition: str, parameters: dict[str, Any] | None = Non
         return [f"its last run failed; read {failed.name}"]
     if not page.is_file():
         return ["it has not been run"]
-    reasons = _incomplete(json.loads(page.read_text(encoding="utf-8"))["cells"])
+    cells = json.loads(page.read_text(encoding="utf-8"))["cells"]
+    reasons = _incomplete(cells) + _private(cells)
     if not ledger.sidecar_of(page).is_file():
         return [*reasons, "it has no sidecar, so nobody knows what made it"]
     record = ledger.read_sidecar(page)
@@ -115,6 +125,17 @@ def _incomplete(cells: list[dict[str, Any]]) -> list[str]:
     return reasons
 
 
+def _private(cells: list[dict[str, Any]]) -> list[str]:
+    """Return one reason for each kind of private text in sources and text outputs."""
+    texts = ["".join(cell["source"]) for cell in cells]
+    for output in (output for cell in cells for output in cell.get("outputs", ())):
+        texts.append("".join(output.get("text", "")))
+        rich = output.get("data", {})
+        texts += ["".join(text) for kind, text in rich.items() if kind.startswith("text/")]
+    found = {what: pattern.search("\n".join(texts)) for what, pattern in PRIVATE.items()}
+    return [f"it shows {what}: {match[0]}" for what, match in found.items() if match]
+
+
 def page_of(notebook: str, edition: str) -> Path:
     """Return where the executed copy of a notebook lies."""
     return BOOK / "executed" / edition / f"{notebook}.ipynb"
@@ -126,11 +147,20 @@ def _settings(edition: dict[str, Any]) -> tuple[Path, Path]:
     folder.mkdir(exist_ok=True)
     config = yaml.safe_load((BOOK / "_config.yml").read_text(encoding="utf-8"))
     config["sphinx"]["config"]["html_theme_options"]["announcement"] = edition["banner"]
-    toc = (BOOK / "_toc.yml").read_text(encoding="utf-8")
+    toc = yaml.safe_load((BOOK / "_toc.yml").read_text(encoding="utf-8"))
+    for part in toc["parts"]:
+        part["chapters"] = [c for c in part["chapters"] if _has(edition, Path(c["file"]))]
+        for chapter in part["chapters"]:
+            chapter["file"] = chapter["file"].replace("/demo/", f"/{edition['edition']}/")
     written = folder / "_config.yml", folder / "_toc.yml"
     written[0].write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
-    written[1].write_text(toc.replace("executed/demo/", f"executed/{edition['edition']}/"))
+    written[1].write_text(yaml.safe_dump(toc, sort_keys=False), encoding="utf-8")
     return written
+
+
+def _has(edition: dict[str, Any], chapter: Path) -> bool:
+    """Whether an edition shows a chapter; texts are in all of them."""
+    return chapter.parts[0] != "executed" or chapter.name in edition["notebooks"]
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """The workflow plans every run of an edition and refuses a bad edition before anything starts."""
 
+import itertools
 import subprocess
 import sys
 from pathlib import Path
@@ -37,6 +38,17 @@ def test_every_point_of_the_grid_is_a_run(tmp_path):
     ):
         assert job in text
     assert "RR_fold0_seed0" not in text  # the first point is the page of the book
+
+
+@pytest.mark.parametrize("file", sorted((ROOT / "config").glob("*.yaml")), ids=lambda f: f.stem)
+def test_every_edition_has_every_method_of_the_taxonomy(tmp_path, file):
+    edition = yaml.safe_load(file.read_text())
+    status, text = _plan(tmp_path, edition)
+    assert status == 0, text
+    terms = ("CR", "XX", "CC", "RR")
+    subsets = {"-".join(s) for n in range(1, 5) for s in itertools.combinations(terms, n)}
+    others = {"AE", "RR-AE", "DCCAE", "CR-CCA", "MMVAE", "Supervised"}
+    assert set(edition["grid"]["objective"]) == subsets | others
 
 
 @pytest.mark.parametrize(

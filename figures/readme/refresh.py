@@ -27,7 +27,7 @@ def load_results(folder: Path) -> pd.DataFrame:
     reasons = ledger.stale(table)
     if reasons:
         raise ValueError(f"{table.name}: {'; '.join(reasons)}. Run make reproduce first")
-    return pd.read_csv(table, sep="\t")
+    return pd.read_csv(table, sep="\t").query("protocol == 'logistic regression'")
 
 
 def markdown(table: pd.DataFrame, ceiling: float) -> str:

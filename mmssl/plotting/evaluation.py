@@ -13,18 +13,18 @@ def linear_evaluation(table: pd.DataFrame, ceiling: float | None = None) -> Figu
     Parameters
     ----------
     table : DataFrame
-        Of `mmssl.evaluate.results_table`.
+        Of `mmssl.evaluate.results_table`, one protocol.
     ceiling : float, optional
         The best AUC that anybody could reach, where the truth is known.
 
     Returns
     -------
     Figure
-        A row of axes per modality. Left: AUC with its interval; floors are grey and below,
-        objectives above them, sorted by their mean over modalities as in Fedorov et al. 2021
-        ("Application to Alzheimer's disease", figure 2). Right: the paired difference to the random
-        encoder; the shaded band is what this hold-out could not have detected, the whole axis
-        where not even an AUC of 1 would have been.
+        A row of axes per modality. Left: AUC with its interval, and one standard deviation over
+        folds as ticks where there are several (004, figure 6); floors are grey and below,
+        objectives above them, sorted by their mean over modalities (001, figure 2). Right: the
+        paired difference to the random encoder; the shaded band is what this hold-out could not
+        have detected, the whole axis where not even an AUC of 1 would have been.
     """
     modalities = list(dict.fromkeys(table["modality"]))
     means = table.groupby(["floor", "row"])["auc"].mean().sort_values()
@@ -44,6 +44,8 @@ def linear_evaluation(table: pd.DataFrame, ceiling: float | None = None) -> Figu
             axis.scatter(lines[value], height, color=colours, zorder=3)
             axis.set(yticks=height, yticklabels=order if axis is left else [],
                      ylim=(-0.6, len(order) - 0.4))  # fmt: skip
+        for limit in (lines["auc"] - lines["auc_sd"], lines["auc"] + lines["auc_sd"]):
+            left.scatter(limit, height, marker="|", color=colours, zorder=3)
         unseen = lines["minimum_detectable"].fillna(1.0).where(lines["difference"].notna())
         right.barh(height, 2 * unseen, left=-unseen, height=0.7, color=FLOOR, alpha=0.18, lw=0)
         left.axvline(0.5, color=FLOOR, ls=":", lw=1)
