@@ -1,0 +1,342 @@
+"""Where two groups differ: voxelwise Mann-Whitney, rank-biserial maps, permutation inference.
+
+A map per person becomes ranks over people, voxel by voxel; every statistic here is then a product
+of labels and ranks. With doubled midranks centred on 0, :math:`R = 2 r - (n + 1)`, and labels
+:math:`g_i = 1` in the first group,
+
+.. math:: \\mathrm{RBC} = \\frac{2 U}{n_1 n_0} - 1 = \\frac{\\sum_i g_i R_i}{n_1 n_0},
+
+so a permutation test of a whole brain is one matrix product G R (permutations x people times
+people x voxels). Both matrices hold integers, so that products are exact and an observed value is
+compared with its permuted twins without rounding.
+"""
+
+from __future__ import annotations
+
+from itertools import chain, combinations, product
+from math import comb, prod
+from pathlib import Path
+from typing import NamedTuple
+
+import nibabel as nib
+import numpy as np
+import torch
+from scipy.special import ndtr
+from tqdm.auto import tqdm
+
+from mmssl import atomic
+
+SMALLEST_GROUP = 4
+_RANK_BYTES = 1 << 22  # what ranking holds at once beside its input and result
+_ELEMENTS = {"cpu": 1 << 20}  # of one block of G R; what fits the cache of a core
+_ELEMENTS_ELSEWHERE = 1 << 27
+
+
+class RankBiserial(NamedTuple):
+    """Voxelwise Mann-Whitney test of two groups; arrays (voxels,), float64.
+
+    u : U of the first group: pairs of people in which the first is larger, ties one half.
+    rbc : 2 U / (n1 n0) - 1 = 2 AUC - 1, in [-1, 1]; positive where the first group is larger.
+    p : two-sided, uncorrected for the number of voxels.
+    """
+
+    u: np.ndarray
+    rbc: np.ndarray
+    p: np.ndarray
+
+
+def rank_biserial(first, second) -> RankBiserial:
+    r"""Mann-Whitney U, rank-biserial correlation and asymptotic p of every voxel.
+
+    .. math::
+        U = \sum_{i \in \mathrm{first}} r_i - \frac{n_1 (n_1 + 1)}{2}, \quad
+        \mathrm{RBC} = \frac{2 U}{n_1 n_0} - 1, \quad
+        \sigma^2 = \frac{n_1 n_0}{12} \Bigl(n + 1 - \frac{\sum_t t^3 - t}{n (n - 1)}\Bigr)
+
+    with midranks r and ties of t people; p is that of the normal distribution with a continuity
+    correction of one half, as in `scipy.stats.mannwhitneyu(method="asymptotic")`.
+
+    Parameters
+    ----------
+    first, second : array-like, shapes (n1, voxels) and (n0, voxels)
+        One row a person; NumPy or torch.
+
+    Returns
+    -------
+    RankBiserial
+        A voxel that is the same in everybody says nothing: its rbc is 0 and its p 1.
+
+    Raises
+    ------
+    ValueError
+        For fewer than 4 people in a group, shapes that differ, or a map with a value that is not
+        finite, naming it.
+    """
+    first, second = _maps(first, "first"), _maps(second, "second")
+    if first.shape[1] != second.shape[1]:
+        raise ValueError(f"first has {first.shape[1]} voxels, second {second.shape[1]}: one mask "
+                         "for both is expected")
+    n1, n0 = len(first), len(second)
+    _check_sizes(n1, n0)
+    ranks, ties = _ranks(np.concatenate([first, second]))
+    twice = ranks[:, :n1].sum(axis=1, dtype=np.int64)  # n1 n0 RBC
+    n = n1 + n0
+    variance = n1 * n0 / 12 * (n + 1 - ties / (n * (n - 1)))
+    excess = (np.abs(twice) - 1) / 2  # of U over its mean, less the continuity correction
+    constant = variance <= 0
+    z = excess / np.sqrt(np.where(constant, 1.0, variance))
+    p = np.where(constant, 1.0, np.minimum(1.0, 2 * ndtr(-z)))
+    return RankBiserial((twice + n1 * n0) / 2, twice / (n1 * n0), p)
+
+
+def max_statistic_test(
+    values, labels, permutations: int = 10_000, seed: int = 0, *, strata=None, progress: bool = True
+) -> np.ndarray:
+    r"""Family-wise corrected p of every voxel, from the permutation null of the largest \|RBC\|.
+
+    .. math:: p_v = \frac{1 + \#\{b : \max_w |\mathrm{RBC}_{b,w}| \ge |\mathrm{RBC}_v|\}}{1 + P}
+
+    (Nichols & Holmes 2002): the chance of one false voxel anywhere in ``values`` is at most the
+    level. The 1 is the observed labelling itself, so that no p is 0 (Phipson & Smyth 2010). Several
+    maps set side by side as more columns are corrected as one family.
+
+    Parameters
+    ----------
+    values : array-like, shape (n, voxels)
+        One row a person; a torch tensor is tested on its own device.
+    labels : array-like, shape (n,)
+        Two values, at least 4 people each.
+    permutations : int
+        Random relabellings. Where no more than that many exist, each is used once instead and the
+        test is exact.
+    seed : int
+    strata : array-like, shape (n,), optional
+        Labels move only between people of the same stratum, such as sex or site.
+    progress : bool
+        Whether to show a progress bar.
+
+    Returns
+    -------
+    array, shape (voxels,)
+        In [1 / (1 + P), 1]; 1 where a voxel is the same in everybody.
+
+    Raises
+    ------
+    ValueError
+        As `rank_biserial`; also for labels that are not two-valued, a length that differs,
+        permutations below 1, or strata within which nothing can be permuted.
+    """
+    device = values.device if isinstance(values, torch.Tensor) else torch.device("cpu")
+    values = _maps(values, "values")
+    group = _two_groups(labels, len(values))
+    if permutations < 1:
+        raise ValueError(f"permutations is {permutations}, expected at least 1")
+    draws = labellings(group, permutations, seed, strata)
+    ranks, _ = _ranks(values)
+    largest = np.sort(_maxima(ranks, draws, device, progress))
+    observed = np.abs(ranks @ group.astype(np.int64))
+    reached = len(draws) - np.searchsorted(largest, observed, side="left")
+    return (1 + reached) / (1 + len(draws))
+
+
+def labellings(group, permutations: int, seed: int = 0, strata=None) -> np.ndarray:
+    """Relabellings of people other than the observed one, (P, n) bool.
+
+    Random ones, drawn with replacement from all, or every other one once where no more than
+    ``permutations`` exist. A function of its arguments alone, whatever is done with it in blocks.
+
+    Raises
+    ------
+    ValueError
+        For strata of another length, or in none of which both groups occur.
+    """
+    group = np.asarray(group, dtype=bool)
+    strata = np.zeros(len(group)) if strata is None else np.asarray(strata)
+    if strata.shape != group.shape:
+        raise ValueError(f"strata: shape {strata.shape}, expected {group.shape} as the labels")
+    members = [np.flatnonzero(strata == s) for s in np.unique(strata)]
+    number = prod(comb(len(m), int(group[m].sum())) for m in members)
+    if number == 1:
+        raise ValueError("strata: no stratum holds people of both groups, nothing can be permuted")
+    if number - 1 <= permutations:
+        return _every_other(group, members, number)
+    draws = np.empty((permutations, len(group)), dtype=bool)
+    rng = np.random.default_rng(seed)
+    for m in members:
+        draws[:, m] = rng.permuted(np.tile(group[m], (permutations, 1)), axis=1)
+    return draws
+
+
+def dimensions(pipeline) -> dict[str, int]:
+    """Latent dimensions with the largest and the smallest coefficient of a fitted probe.
+
+    Parameters
+    ----------
+    pipeline : Pipeline
+        ``LogisticFit.pipeline`` of `mmssl.probes`: its scaler makes coefficients comparable.
+
+    Returns
+    -------
+    dict
+        {"positive": index, "negative": index} (001, section 4 and figure 4).
+    """
+    beta = pipeline[-1].coef_[0]
+    return {"positive": int(beta.argmax()), "negative": int(beta.argmin())}
+
+
+def to_volume(values, mask, fill: float = 0.0) -> np.ndarray:
+    """Values of the mask's voxels, (voxels,), as an image (X, Y, Z) float32; ``fill`` elsewhere.
+
+    Raises
+    ------
+    ValueError
+        If there are not as many values as voxels.
+    """
+    values, mask = np.asarray(values), np.asarray(mask, dtype=bool)
+    if values.shape != (int(mask.sum()),):
+        raise ValueError(f"values: shape {values.shape}, expected ({int(mask.sum())},) as the mask "
+                         "has voxels")
+    volume = np.full(mask.shape, fill, dtype=np.float32)
+    volume[mask] = values
+    return volume
+
+
+def save(path: str | Path, volume, affine) -> Path:
+    """Write a map as NIfTI with its true affine, at once or not at all.
+
+    Parameters
+    ----------
+    path : path, ending in .nii or .nii.gz
+    volume : array, shape (X, Y, Z)
+    affine : array, shape (4, 4)
+        Voxel to RAS+ world in mm.
+
+    Raises
+    ------
+    ValueError
+        If the volume is not 3D, or the affine no invertible (4, 4) matrix.
+    """
+    volume, affine = np.asarray(volume), np.asarray(affine, dtype=np.float64)
+    if volume.ndim != 3:
+        raise ValueError(f"{path}: a map of shape {volume.shape}, expected (X, Y, Z)")
+    if affine.shape != (4, 4) or np.linalg.det(affine[:3, :3]) == 0:
+        raise ValueError(f"{path}: affine {affine.tolist()}, expected an invertible (4, 4)")
+    kept = volume.astype(np.uint8 if volume.dtype == bool else np.float32)
+    image = nib.Nifti1Image(kept, affine)
+    image.header.set_xyzt_units("mm")
+    with atomic.file(path) as temporary:
+        image.to_filename(temporary)
+    return Path(path)
+
+
+def read(path: str | Path, shape, affine) -> np.ndarray:
+    """Read a map or mask that must lie on the given grid, (X, Y, Z) float32.
+
+    Raises
+    ------
+    ValueError
+        If its shape or its affine (beyond 0.001) is another, naming file, found and expected.
+    """
+    image = nib.load(path)
+    if image.shape != tuple(shape):
+        raise ValueError(f"{path}: shape {image.shape}, expected {tuple(shape)}")
+    if not np.allclose(image.affine, affine, atol=1e-3):
+        raise ValueError(f"{path}: affine {image.affine.tolist()}, expected "
+                         f"{np.asarray(affine).tolist()}")
+    return np.asarray(image.dataobj, dtype=np.float32)
+
+
+def _maps(values, name: str) -> np.ndarray:
+    """(n, voxels) with float32 at least, or a ValueError naming what and which map is wrong."""
+    if isinstance(values, torch.Tensor):
+        values = values.detach().cpu().numpy()
+    values = np.asarray(values)
+    if values.dtype in (np.float16, bool):
+        values = values.astype(np.float32)
+    if values.ndim != 2 or 0 in values.shape:
+        raise ValueError(f"{name}: shape {values.shape}, expected (people, voxels), none of them 0")
+    for row, one in enumerate(values):
+        if not np.isfinite(one).all():
+            bad = np.flatnonzero(~np.isfinite(one))
+            raise ValueError(f"{name}: map {row} holds {len(bad)} values that are not finite, the "
+                             f"first at voxel {bad[0]}: {one[bad[0]]}")
+    return values
+
+
+def _check_sizes(n1: int, n0: int) -> None:
+    if min(n1, n0) < SMALLEST_GROUP:
+        raise ValueError(f"groups of {n1} and {n0} people, expected at least {SMALLEST_GROUP} each")
+
+
+def _two_groups(labels, n: int) -> np.ndarray:
+    """(n,) bool, the larger of two labels true."""
+    labels = np.asarray(labels.cpu() if isinstance(labels, torch.Tensor) else labels)
+    if labels.shape != (n,):
+        raise ValueError(f"labels: shape {labels.shape}, expected ({n},) as values has rows")
+    found = np.unique(labels)
+    if len(found) != 2:
+        raise ValueError(f"labels hold {len(found)} values ({found[:5].tolist()}), expected two")
+    group = labels == found[1]
+    _check_sizes(int(group.sum()), int((~group).sum()))
+    return group
+
+
+def _ranks(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Doubled, centred midranks over people, (voxels, n) int32, and the tie terms, (voxels,).
+
+    Voxels become rows first: a sort is then over neighbours in memory.
+    """
+    n, voxels = values.shape
+    ranks, ties = np.empty((voxels, n), dtype=np.int32), np.zeros(voxels)
+    block = max(1, _RANK_BYTES // (40 * n))
+    for start in range(0, voxels, block):
+        columns = np.ascontiguousarray(values[:, start : start + block].T)
+        order = np.argsort(columns, axis=1)
+        ordered = np.take_along_axis(columns, order, axis=1)
+        position = np.broadcast_to(np.arange(1 - n, n, 2, dtype=np.int32), ordered.shape)
+        equal = ordered[:, 1:] == ordered[:, :-1]
+        tied = np.flatnonzero(equal.any(axis=1))
+        if len(tied):
+            position = position.copy()
+            position[tied], ties[start + tied] = _midranks(equal[tied])
+        np.put_along_axis(ranks[start : start + block], order, position, axis=1)
+    return ranks, ties
+
+
+def _midranks(equal: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Ranks and sum of t^3 - t of sorted rows, from which neighbours are equal, (rows, n - 1)."""
+    rows, n = len(equal), equal.shape[1] + 1
+    new = np.ones((rows, n), dtype=bool)
+    np.logical_not(equal, out=new[:, 1:])
+    starts = np.flatnonzero(new).astype(np.int32)  # of the runs of equal values, row after row
+    t = np.diff(starts, append=np.int32(rows * n))
+    row, first = np.divmod(starts, np.int32(n))
+    ties = np.bincount(row, weights=t.astype(np.float64) ** 3 - t, minlength=rows)
+    return np.repeat(2 * first + t - np.int32(n), t).reshape(rows, n), ties
+
+
+def _maxima(ranks: np.ndarray, draws: np.ndarray, device: torch.device, progress: bool):
+    """The largest |n1 n0 RBC| over voxels of every labelling, (P,), in blocks of G R."""
+    voxels, n = ranks.shape
+    # |R| < n: integers up to 256 are exact in every format a device may multiply fp32 in
+    dtype = torch.float32 if n <= 256 else torch.float64
+    g = torch.from_numpy(draws).to(device, dtype)
+    largest = torch.zeros(len(g), dtype=dtype, device=device)
+    elements = _ELEMENTS.get(device.type, _ELEMENTS_ELSEWHERE)
+    rows = min(len(g), int(elements**0.5))
+    columns = max(1, elements // rows)
+    for start in tqdm(range(0, voxels, columns), desc="permutations", leave=False,
+                      disable=not progress):
+        block = torch.from_numpy(ranks[start : start + columns]).to(device, dtype).T.contiguous()
+        for some, kept in zip(g.split(rows), largest.split(rows), strict=True):
+            torch.maximum(kept, (some @ block).abs_().amax(dim=1), out=kept)
+    return largest.cpu().numpy()
+
+
+def _every_other(group: np.ndarray, members: list[np.ndarray], number: int) -> np.ndarray:
+    """All labellings with the observed counts in every stratum, less the observed one."""
+    draws = np.zeros((number, len(group)), dtype=bool)
+    each = (combinations(m.tolist(), int(group[m].sum())) for m in members)
+    for row, chosen in zip(draws, product(*each), strict=True):
+        row[list(chain.from_iterable(chosen))] = True
+    return draws[(draws != group).any(axis=1)]
