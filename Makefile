@@ -47,6 +47,9 @@ MADE_03_pretraining := data/runs/smoke/CR-XX-CC-fold0-seed0
 data/executed/smoke/02_preprocessing.ipynb: data/executed/smoke/01_cohort.ipynb
 data/executed/smoke/03_pretraining.ipynb: data/executed/smoke/01_cohort.ipynb
 data/executed/smoke/04_linear_evaluation.ipynb: data/executed/smoke/03_pretraining.ipynb
+data/executed/smoke/05_similarity.ipynb: data/executed/smoke/04_linear_evaluation.ipynb
+data/executed/smoke/06_saliency.ipynb: data/executed/smoke/03_pretraining.ipynb
+data/executed/smoke/07_group_differences.ipynb: data/executed/smoke/03_pretraining.ipynb
 
 data/executed/smoke/%.ipynb: notebooks/%.ipynb $(SOURCES) | $(INSTALLED)
 	rm -rf $(MADE_$*)

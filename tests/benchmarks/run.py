@@ -29,6 +29,7 @@ def machine() -> dict:
     return {
         "processor": platform.processor() or platform.machine(),
         "amx": torch.cpu._is_amx_tile_supported(),
+        "avx512_bf16": torch.cpu._is_avx512_bf16_supported(),
         "threads": torch.get_num_threads(),
     }
 
