@@ -91,6 +91,14 @@ def test_channels_and_single_precision(tmp_path, rng):
     assert cohort.volumes["image"].dtype == np.float32
 
 
+def test_pairing_names_a_task_or_nothing(tmp_path, rng, small):
+    assert small.pairing is None
+    by_class = parts(rng) | {"parameters": {"pairing": "diagnosis"}}
+    assert cohorts.write(tmp_path / "by-class", **by_class).pairing == "diagnosis"
+    with pytest.raises(ValueError, match="pairing is 'digit', expected a task of diagnosis"):
+        cohorts.write(tmp_path / "bad", **parts(rng), parameters={"pairing": "digit"})
+
+
 def test_an_existing_folder_is_left_alone(small, rng):
     before = (small.path / "cohort.json").read_bytes()
     with pytest.raises(FileExistsError, match="small"):

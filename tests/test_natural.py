@@ -1,25 +1,19 @@
-"""Two-View MNIST: the idx format, both views, and learning on the published digits."""
+"""Two-View MNIST and MNIST-SVHN: both views, pairs by class, and learning on real digits."""
 
 import gzip
-import struct
 import warnings
 
 import numpy as np
 import pytest
 from PIL import Image
 from scipy import ndimage
+from test_sources import write_idx
 
 from mmssl import cohorts, evaluate, pretrain
-from mmssl.cohorts import natural
+from mmssl.cohorts import natural, pixels, sources
+from mmssl.loop import Draw
 
-NAMES = [name for pair in natural._FILES.values() for name in pair]
-
-
-def write_idx(path, array):
-    """Write uint8 as idx: the format's definition, byte by byte."""
-    raw = bytes([0, 0, 8, array.ndim]) + b"".join(struct.pack(">I", n) for n in array.shape)
-    raw += array.tobytes()
-    path.write_bytes(gzip.compress(raw, mtime=0) if path.suffix == ".gz" else raw)
+NAMES = [name for pair in sources.FILES["mnist"].values() for name in pair]
 
 
 @pytest.fixture
@@ -31,40 +25,6 @@ def source(tmp_path, rng):
         write_idx(folder / images, rng.integers(0, 256, (count, 28, 28), dtype=np.uint8))
         write_idx(folder / labels, (np.arange(count) % 10).astype(np.uint8))
     return folder
-
-
-@pytest.mark.parametrize("suffix", ["", ".gz"])
-def test_idx_is_read_back(tmp_path, rng, suffix):
-    array = rng.integers(0, 256, (7, 8, 9), dtype=np.uint8)
-    write_idx(tmp_path / f"a{suffix}", array)
-    assert np.array_equal(natural.read_idx(tmp_path / f"a{suffix}"), array)
-
-
-def test_damaged_idx_files_are_named(tmp_path, rng):
-    array = rng.integers(0, 256, (7, 8, 9), dtype=np.uint8)
-    file = tmp_path / "a.gz"
-    with pytest.raises(ValueError, match="a.gz: not found"):
-        natural.read_idx(file)
-    write_idx(file, array)
-    whole = file.read_bytes()
-    file.write_bytes(whole[:-100])
-    with pytest.raises(ValueError, match="a.gz: gzip data damaged or cut short"):
-        natural.read_idx(file)
-    file.write_bytes(b"not gzip at all")
-    with pytest.raises(ValueError, match="damaged or cut"):
-        natural.read_idx(file)
-    plain = tmp_path / "b"
-    raw = gzip.decompress(whole)
-    for content, message in (
-        (raw[:-1], r"b: 503 values found, its header says 504 \(7, 8, 9\)"),
-        (raw + b"x", "505 values found"),
-        (raw[:9], "0 values found"),
-        (b"\x00\x00\x0d\x01" + raw[4:], "begins with 00000d01"),
-        (b"", "begins with ,"),
-    ):
-        plain.write_bytes(content)
-        with pytest.raises(ValueError, match=message):
-            natural.read_idx(plain)
 
 
 def test_the_cohort_holds_what_was_asked(tmp_path, source):
@@ -89,7 +49,7 @@ def test_one_fold_trains_on_all(tmp_path, source):
 
 def test_view2_is_the_resized_digit_with_noise_and_view1_the_turned_one(tmp_path, source):
     cohort = cohorts.two_view_mnist(tmp_path / "c", source, seed=4)
-    digits = natural.read_idx(source / NAMES[0])
+    digits = sources.read_idx(source / NAMES[0])
     for row in (0, 17):
         resized = Image.fromarray(digits[row]).resize((32, 32), Image.Resampling.BILINEAR)
         clean = np.asarray(resized, np.float64) / 255
@@ -105,7 +65,7 @@ def test_view2_is_the_resized_digit_with_noise_and_view1_the_turned_one(tmp_path
 def test_rotation_equals_scipy_for_every_sign(rng):
     images = ndimage.gaussian_filter(rng.random((5, 32, 32)), (0, 2, 2))
     angles = np.array([-90.0, -33.0, 0.0, 12.5, 180.0])
-    found = natural.rotated(images, angles)
+    found = pixels.rotated(images, angles)
     inside = np.hypot(*(np.indices((32, 32)) - 15.5)) < 14
     for image, angle, turned in zip(images, angles, found, strict=True):
         expected = ndimage.rotate(image, angle, reshape=False, order=1)
@@ -133,7 +93,7 @@ def test_same_class_partners_stay_in_their_part():
 
 @pytest.mark.parametrize("folds", [1, 3])
 def test_no_partner_crosses_into_the_hold_out(tmp_path, source, folds):
-    digits = [natural.read_idx(source / name) for name in (NAMES[0], NAMES[2])]
+    digits = [sources.read_idx(source / name) for name in (NAMES[0], NAMES[2])]
     for part, value in zip(digits, (0, 255), strict=True):  # training black, test white
         write_idx(source / (NAMES[0] if value == 0 else NAMES[2]), np.full_like(part, value))
     cohort = cohorts.two_view_mnist(tmp_path / "c", source, folds=folds, second="same-class")
@@ -179,6 +139,91 @@ def test_a_file_that_is_not_the_published_one_is_named(tmp_path, source):
         cohorts.two_view_mnist(tmp_path / "c", source)
 
 
+def digits(labels, parts, value=None, name="SVHN"):
+    """Colour images whose every pixel is the row's number (or a value)."""
+    labels, parts = np.asarray(labels), np.asarray(parts)
+    number = np.concatenate([np.arange((parts == p).sum()) for p in (0, 1)])
+    fill = np.arange(len(labels)) if value is None else np.full(len(labels), value)
+    images = np.tile(fill[:, None, None, None].astype(np.uint8), (1, 32, 32, 3))
+    return sources.Digits(name, images, labels, parts, number)
+
+
+def test_pairs_are_of_one_class_and_part_against_a_loop(tmp_path, source, rng):
+    labels = np.r_[rng.integers(0, 9, 70), rng.integers(0, 9, 25)]  # no 9 at all
+    second = digits(labels, [0] * 70 + [1] * 25)
+    cohort = cohorts.mnist_svhn(tmp_path / "c", source, second, folds=1)
+    assert cohort.modalities == ("MNIST", "SVHN") and cohort.kind == "mnist-svhn"
+    assert dict(cohort.channels) == {"MNIST": 1, "SVHN": 3} and cohort.pairing == "digit"
+    first = sources.read("mnist", source)
+    expected = []  # (row of MNIST, row of SVHN): the k-th image of a class with the k-th
+    for part in (0, 1):
+        waiting = {c: list(np.flatnonzero((second.labels == c) & (second.part == part)))
+                   for c in range(10)}
+        for row in np.flatnonzero(first.part == part):
+            if waiting[first.labels[row]]:
+                expected.append((row, waiting[first.labels[row]].pop(0)))
+    shown = np.asarray(cohort.volumes["SVHN"], np.float32)
+    assert np.allclose(shown[:, 0, 0, 0] * 255, [b for _, b in expected], atol=0.1)
+    assert np.array_equal(cohort.labels(), first.labels[[a for a, _ in expected]])
+    assert np.array_equal(cohort.labels(), second.labels[[b for _, b in expected]])
+    resized = pixels.resized(first.images[[a for a, _ in expected]])
+    assert np.array_equal(cohort.volumes["MNIST"], resized)
+    parts = [first.part[a] for a, _ in expected]
+    assert np.array_equal(cohort.rows("holdout"), np.flatnonzero(parts))
+
+
+def test_colour_channels_keep_their_place(tmp_path, source):
+    second = digits(np.arange(40) % 10, [0] * 20 + [1] * 20)
+    second.images[:, 3, 7] = [10, 20, 30]
+    cohort = cohorts.mnist_svhn(tmp_path / "c", source, second, folds=2)
+    assert np.allclose(cohort.volumes["SVHN"][5, :, 3, 7] * 255, [10, 20, 30], atol=0.1)
+    assert cohort.volumes["SVHN"][5, 0, 7, 3] != cohort.volumes["SVHN"][5, 0, 3, 7]
+
+
+def test_no_common_class_is_an_error(tmp_path, source):
+    second = digits([1] * 5 + [2] * 5, [0] * 5 + [1] * 5)
+    second.labels[:] = np.where(second.part == 1, 11, 1)
+    with pytest.raises(ValueError, match="test part: MNIST and SVHN have no class in common"):
+        cohorts.mnist_svhn(tmp_path / "c", source, second, folds=1)
+    assert not (tmp_path / "c").exists()
+
+
+def test_the_stand_in_shows_another_image_of_the_class_and_is_named_one(tmp_path):
+    bundled = sources.read("mnist").first(300, 100)
+    cohort = cohorts.mnist_svhn(tmp_path / "c", bundled, folds=3, seed=5)
+    assert cohort.kind == "painted-digits" and cohort.modalities == ("digits", "painted")
+    assert cohort.parameters["images"] == sources.BUNDLED
+    assert "SVHN" not in (cohort.path / "cohort.json").read_text()
+    people = cohort.participants
+    part = people["participant_id"].str[:5]
+    for fold in range(3):  # the painted digit is of the same class and role, and another image
+        role = np.select([np.isin(np.arange(400), cohort.rows(r, fold)) for r in
+                          ("train", "valid", "holdout")], [0, 1, 2])  # fmt: skip
+        where = {(p, n): i for i, (p, n) in enumerate(zip(part, people["digits"], strict=True))}
+        other = np.array([where[p, n] for p, n in zip(part, people["painted"], strict=True)])
+        assert (other != np.arange(400)).all()
+        assert np.array_equal(role[other], role)
+        assert np.array_equal(cohort.labels()[other], cohort.labels())
+    painted = np.asarray(cohort.volumes["painted"], np.float32)
+    assert painted.min() >= 0 and painted.max() <= 1
+    again = cohorts.mnist_svhn(tmp_path / "d", bundled, folds=3, seed=5)
+    assert np.array_equal(painted, again.volumes["painted"])
+
+
+def test_painted_strokes_are_the_digit_in_one_ink(rng):
+    images = np.zeros((3, 32, 32), np.float16)
+    images[0, 10:20, 12:18] = 1  # a bar; its neighbours are empty
+    out = pixels.painted(images, np.array([[1, 2], [1, 2], [1, 2]]), [(k,) for k in range(3)])
+    picture = out[0].astype(float)
+    inside, outside = picture[:, 10:20, 12:18], picture[:, :, 22:]
+    assert (inside.std(axis=(1, 2)) < 0.07).all()  # one ink but for the noise of .05
+    luminance = [np.tensordot([0.299, 0.587, 0.114], x.mean(axis=(1, 2)), 1)
+                 for x in (inside, outside)]
+    assert abs(luminance[0] - luminance[1]) > 0.15
+    empty = out[1].astype(float)
+    assert (empty.std(axis=(1, 2)) < 0.25).all()
+
+
 def test_the_published_digits_are_known(real_data, tmp_path):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -198,3 +243,28 @@ def test_pretraining_on_real_digits_beats_an_untrained_encoder(real_data, tmp_pa
     print(accuracy)
     assert (accuracy.loc["CR-XX-CC"] >= 0.88).all()
     assert (accuracy.loc["CR-XX-CC"] - accuracy.loc["untrained"] >= 0.10).all()
+
+
+def test_the_real_house_numbers_pair_with_mnist_by_class(real_data, tmp_path):
+    mnist = sources.read("mnist", real_data / "mnist")
+    svhn = sources.read("svhn", real_data / "svhn50")
+    assert svhn.images.shape == (50, 32, 32, 3) and svhn.part.sum() >= 10
+    cohort = cohorts.mnist_svhn(tmp_path / "c", mnist, svhn, train=1000, folds=2)
+    with np.load(real_data / "svhn50" / "svhn50.npz") as archive:
+        images, labels = archive["X"], archive["y"]
+    assert len(cohort) == 50  # every house number finds a digit
+    shown = np.moveaxis(np.asarray(cohort.volumes["SVHN"], np.float32), 1, 3) * 255
+    of_image = {images[i].tobytes(): labels[i] for i in range(50)}
+    found = [of_image[np.rint(x).astype(np.uint8).tobytes()] for x in shown]
+    assert np.array_equal(found, cohort.labels())
+    digit = [int(s.split("-")[1]) for s in cohort.subjects]
+    parts = np.array([s.startswith("test") for s in cohort.subjects]).astype(int)
+    rows = np.array([int(np.flatnonzero((mnist.part == p) & (mnist.number == n))[0])
+                     for p, n in zip(parts, digit, strict=True)])
+    assert np.array_equal(mnist.labels[rows], cohort.labels())
+    assert np.array_equal(pixels.resized(mnist.images[rows]), cohort.volumes["MNIST"])
+    for epoch in range(3):  # drawn anew, a pair is still of one class
+        rows = cohort.rows("train")
+        draw = Draw(rows, 4, seed=0, pairing=cohort.labels()[rows])
+        pair = [cohort.labels()[draw.epoch(epoch, m)] for m in (0, 1)]
+        assert np.array_equal(*pair)

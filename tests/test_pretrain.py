@@ -18,7 +18,8 @@ from mmssl.loop import Draw
 SMALL = {"epochs": 2, "batch_size": 8, "width": 4, "latent": 8, "progress": False}
 
 
-def make_cohort(path, people=24, groups=("HC", "AD", "other"), intensity="unit", **changes):
+def make_cohort(path, people=24, groups=("HC", "AD", "other"), intensity="unit", valid=4,
+                **changes):  # fmt: skip
     """A cohort of two modalities at 16^3 that share one smooth factor."""
     rng = np.random.default_rng(1)
     ids = [f"person-{i:02d}" for i in range(people)]
@@ -42,7 +43,7 @@ def make_cohort(path, people=24, groups=("HC", "AD", "other"), intensity="unit",
             "seed": 0,
             "holdout": ids[20:],
             "shift": [],
-            "folds": [{"train": ids[:16], "valid": ids[16:20]}],
+            "folds": [{"train": ids[:16], "valid": ids[16 : 16 + valid]}],
         },
         mask=np.ones((16, 16, 16), bool),
         affine=np.diag([12.0, 12, 12, 1]),
@@ -205,6 +206,73 @@ def test_draws():
     assert counts[19:].sum() == 0 and (counts[:19] > 0).all()
 
 
+def test_pairs_are_drawn_anew_by_label_inside_the_fold():
+    rows = np.r_[3:40, 50:55]
+    labels = np.r_[np.arange(37) % 3, -1, 0, 1, 2, 2]
+    label = dict(zip(rows, labels, strict=True))
+    draw = Draw(rows, 6, seed=0, pairing=labels)
+    seen = []
+    for epoch in (0, 1, 0):
+        order = [draw.epoch(epoch, m) for m in range(3)]
+        assert np.array_equal(order[0], Draw(rows, 6, seed=0).epoch(epoch))  # pairing adds no more
+        assert all(len(set(x)) == len(x) and set(x) <= set(rows) for x in order)
+        assert all([label[a] for a in order[0]] == [label[b] for b in x] for x in order)
+        assert not np.array_equal(order[1], order[2])
+        assert [b for a, b in zip(order[0], order[1], strict=True) if a == 50] in ([], [50])
+        seen.append(order[1])
+    assert np.array_equal(seen[0], seen[2]) and not np.array_equal(seen[0], seen[1])
+    # without a pairing all modalities share the row
+    assert np.array_equal(Draw(rows, 6, seed=0).epoch(0, 1), Draw(rows, 6, seed=0).epoch(0))
+
+
+def test_every_pair_of_a_class_is_drawn_equally_often():
+    rows, labels = np.arange(8), np.repeat([0, 1], 4)
+    counts = np.zeros((8, 8))
+    for epoch in range(2000):
+        draw = Draw(rows, 8, seed=0, pairing=labels)
+        counts[draw.epoch(epoch, 0), draw.epoch(epoch, 1)] += 1
+    assert (counts[:4, 4:] == 0).all() and (counts[4:, :4] == 0).all()
+    expected, spread = 500, np.sqrt(2000 * 0.25 * 0.75)
+    assert abs(counts[:4, :4] - expected).max() < 4 * spread
+
+
+@pytest.fixture(scope="module")
+def painted(tmp_path_factory):
+    """Two 2D modalities of one and of three channels, any two of a class a pair."""
+    digits = cohorts.sources.read("mnist").first(100, 20)
+    return cohorts.mnist_svhn(tmp_path_factory.mktemp("natural") / "painted", digits, folds=2)
+
+
+def test_a_batch_pairs_by_class_keeps_channels_and_never_mirrors(painted, monkeypatch, tmp_path):
+    taken = []
+    original = pretrain.Pretraining.batch
+
+    def batch(self, role, epoch, index):
+        taken.append((role, epoch, original(self, role, epoch, index)))
+        return taken[-1][2]
+
+    monkeypatch.setattr(pretrain.Pretraining, "batch", batch)
+    pretrain.fit(painted, "RR", tmp_path / "run", **SMALL)
+    volumes = {m: np.asarray(painted.volumes[m], np.float32) for m in painted.modalities}
+    found = {m: {x.tobytes(): i for i, x in enumerate(v)} for m, v in volumes.items()}
+    fold = {role: set(painted.rows(role, 0)) for role in ("train", "valid")}
+    apart = 0
+    for role, _, seen in taken:
+        images = seen.views["main"].volumes
+        assert images["painted"].shape == (8, 3, 32, 32) and images["digits"].shape[1] == 1
+        rows = {m: [found[m][x.numpy().reshape(volumes[m][0].shape).tobytes()] for x in images[m]]
+                for m in images}  # fmt: skip
+        assert set(rows["digits"]) <= fold[role] and set(rows["painted"]) <= fold[role]
+        for m, y in seen.labels.items():
+            assert np.array_equal(y["digit"], painted.labels()[rows[m]])
+        assert np.array_equal(*(painted.labels()[rows[m]] for m in rows))
+        apart += rows["digits"] != rows["painted"]
+        assert role == "train" or rows["digits"] == rows["painted"]
+    assert apart == sum(role == "train" for role, *_ in taken)
+    encoders, _ = pretrain.load_encoders(tmp_path / "run")
+    assert encoders["painted"].input_shape == (3, 32, 32)
+
+
 def test_rankme_of_known_spectra(rng):
     q = np.linalg.qr(rng.normal(size=(50, 7)))[0]
     assert collapse.rankme(torch.from_numpy(3 * q)) == pytest.approx(7)
@@ -243,17 +311,71 @@ def test_one_class_only_and_foreign_cohorts(tmp_path, cohort):
         pretrain.embed(tmp_path / "nowhere", cohort)
 
 
-def test_a_loss_that_is_not_finite_names_itself_and_keeps_the_last_checkpoint(cohort, tmp_path):
-    class Poison:
-        def __call__(self, volumes, stream):
-            scale = float("nan") if stream.step == 5 else 1.0
-            return {m: x * scale for m, x in volumes.items()}
+class Poison:
+    """Volumes as they are, but for one step of the first run that reaches it."""
 
-        def __repr__(self):
-            return "Poison()"
+    def __init__(self, step):
+        self.step, self.spent = step, False
 
-    with pytest.raises(FloatingPointError, match="AE/loss.*epoch 2, batch 1"):
-        pretrain.fit(cohort, "AE", tmp_path / "run", augment=Poison(), **{**SMALL, "epochs": 4})
+    def __call__(self, volumes, stream):
+        """Return the volumes, once spoilt."""
+        if stream.step != self.step or self.spent:
+            return volumes
+        self.spent = True
+        return {m: x * float("nan") for m, x in volumes.items()}
+
+    def __repr__(self):
+        """Name the recipe, as in the parameters of a run."""
+        return "Poison()"
+
+
+@pytest.mark.parametrize("objective, part", [("AE", "AE/loss"), ("CR-XX", "CR/loss.*XX/loss")])
+def test_a_loss_that_is_not_finite_names_itself_and_the_run_can_go_on(
+    cohort, tmp_path, objective, part
+):
+    options = {**SMALL, "epochs": 4}
+    poison = Poison(step=5)
+    with pytest.raises(FloatingPointError, match=f"{part}.*epoch 2, batch 1"):
+        pretrain.fit(cohort, objective, tmp_path / "run", augment=poison, **options)
     last = torch.load(tmp_path / "run.partial" / "last.ckpt", weights_only=True)
-    assert last["epoch"] == 1
+    assert last["epoch"] == 1 and not (tmp_path / "run").exists()
     assert all(v.isfinite().all() for v in last["state_dict"].values())
+    resumed = pretrain.fit(cohort, objective, tmp_path / "run", augment=poison, **options)
+    whole = pretrain.fit(cohort, objective, tmp_path / "whole", augment=Poison(-1), **options)
+    assert_same_bits(resumed, whole)
+
+
+def test_a_run_that_pairs_by_class_resumes_bit_for_bit(painted, tmp_path):
+    options = {**SMALL, "epochs": 4}  # 6 steps an epoch
+    poison = Poison(step=13)
+    with pytest.raises(FloatingPointError, match="RR/loss.*epoch 2, batch 1"):
+        pretrain.fit(painted, "RR", tmp_path / "run", augment=poison, **options)
+    resumed = pretrain.fit(painted, "RR", tmp_path / "run", augment=poison, **options)
+    assert_same_bits(
+        resumed, pretrain.fit(painted, "RR", tmp_path / "whole", augment=Poison(-1), **options)
+    )
+
+
+def test_weights_that_are_not_finite_never_reach_a_checkpoint(cohort, tmp_path, monkeypatch):
+    """The last step of an epoch may have a finite loss and a gradient that is not."""
+    spent = []
+    original = pretrain.Pretraining.on_after_backward
+
+    def spoil(self):
+        original(self)
+        if self.global_step == 3 and not spent:  # the last step of the second epoch
+            spent.append(True)
+            next(self.objective.parameters()).grad.fill_(float("inf"))
+
+    monkeypatch.setattr(pretrain.Pretraining, "on_after_backward", spoil)
+    for valid in (True, False):
+        spent.clear()
+        seen = cohort if valid else make_cohort(tmp_path / "no-valid", valid=0)
+        run = tmp_path / f"run-{valid}"
+        with pytest.raises(FloatingPointError, match="AE.*epoch 1, (validation )?batch"):
+            pretrain.fit(seen, "AE", run, **{**SMALL, "epochs": 3})
+        last = torch.load(run.with_name(run.name + ".partial") / "last.ckpt", weights_only=True)
+        assert last["epoch"] == 0
+        assert all(v.isfinite().all() for v in last["state_dict"].values())
+        pretrain.fit(seen, "AE", run, **{**SMALL, "epochs": 3})
+        assert pd.read_csv(run / "history.csv")["train/loss"].notna().all()

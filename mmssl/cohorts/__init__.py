@@ -1,8 +1,8 @@
 """Cohorts: paired images of people, who they are, and who may be seen by what.
 
 A cohort is a folder (see :mod:`mmssl.cohorts.cohort`); it is made by a maker
-(:func:`make_phantom`, :func:`two_view_mnist`, or the preprocessing notebook through :func:`write`)
-and read by :func:`load`.
+(:func:`make_phantom`, :func:`two_view_mnist`, :func:`mnist_svhn`, or the preprocessing notebook
+through :func:`write`) and read by :func:`load`.
 """
 
 from importlib import import_module
@@ -12,11 +12,13 @@ _HOME = {
     "load": "cohort",
     "write": "cohort",
     "make_phantom": "phantom",
+    "mnist_svhn": "natural",
     "two_view_mnist": "natural",
 }
-_MODULES = ("anatomy", "cohort", "factors", "images", "natural", "phantom", "raw", "splits")
+_MODULES = ("anatomy", "cohort", "download", "factors", "images", "natural", "phantom", "pixels",
+            "raw", "sources", "splits")  # fmt: skip
 
-__all__ = ["Cohort", "load", "make_phantom", "two_view_mnist", "write", *_MODULES]
+__all__ = ["Cohort", "load", "make_phantom", "mnist_svhn", "two_view_mnist", "write", *_MODULES]
 
 
 def __getattr__(name: str):

@@ -1,45 +1,29 @@
-"""Two-View MNIST: each digit seen twice, once turned and once noisy.
+"""Pairs of natural images: Two-View MNIST, MNIST-SVHN, and a stand-in where there is no SVHN.
 
-The first data set of the taxonomy (Fedorov et al. 2021, "Taxonomy", section III-A), after Wang et
-al. 2015. One image stands for one participant; the published test images are the hold-out.
+The two data sets of the taxonomy (Fedorov et al. 2021, "Taxonomy", section III-A), after Wang et
+al. 2015 and Shi et al. 2019. One pair stands for one participant; the test part is the hold-out.
+Nothing here mirrors an image: a mirrored digit is no digit.
 """
 
 from __future__ import annotations
 
-import gzip
-import hashlib
-import warnings
-import zlib
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import torch
-from PIL import Image
 
 from mmssl.cohorts import cohort as folder
-from mmssl.cohorts import splits
+from mmssl.cohorts import pixels, sources, splits
 
-SIZE = 32
-DIGITS = tuple("0123456789")
-MAX_ANGLE = 45.0  # degrees, to either side
+CLASSES = tuple("0123456789")
+TASK = "digit"
 
-_FILES = {
-    "train": ("train-images-idx3-ubyte", "train-labels-idx1-ubyte"),
-    "test": ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"),
-}
-_MD5 = {  # of the .gz files, as published
-    "train-images-idx3-ubyte.gz": "f68b3c2dcbeaaa9fbdd348bbdeb94873",
-    "train-labels-idx1-ubyte.gz": "d53e105ee54ea40749a09fcbcd1e9432",
-    "t10k-images-idx3-ubyte.gz": "9fb629c4189551a2d022fa330f9573f3",
-    "t10k-labels-idx1-ubyte.gz": "ec29112dd5afa0611ce80d1b7f02629c",
-}
-_CHUNK = 2048
+Source = str | Path | sources.Digits | None
 
 
 def two_view_mnist(
     path: str | Path,
-    source: str | Path,
+    source: Source = None,
     train: int | None = None,
     test: int | None = None,
     seed: int = 0,
@@ -47,21 +31,21 @@ def two_view_mnist(
     second: str = "same-image",
     rescale: bool = False,
 ) -> folder.Cohort:
-    """Make the Two-View MNIST cohort from the four idx files.
+    """Make the Two-View MNIST cohort.
 
-    Digits are resized from 28 to 32 on uint8 (PIL, bilinear) and scaled to [0, 1]. view1 is turned
-    by an angle from U(-45, 45) degrees, zero outside; view2 has U(0, 1) noise added and is clamped
-    to [0, 1]. Angle and noise belong to an image's number in its file, so a smaller cohort holds
-    the same images as a larger one.
+    Digits are resized to 32 on uint8 (PIL, bilinear) and scaled to [0, 1]. view1 is turned by an
+    angle from U(-45, 45) degrees, zero outside; view2 has U(0, 1) noise added and is clamped to
+    [0, 1]. Angle and noise belong to an image's number in its file, so a smaller cohort holds the
+    same images as a larger one.
 
     Parameters
     ----------
     path : path
         Folder to make.
-    source : path
-        Folder with ``train-images-idx3-ubyte[.gz]`` and the other three.
+    source : path or Digits, optional
+        As :func:`mmssl.cohorts.sources.read` takes it; None: the digits scikit-learn bundles.
     train, test : int, optional
-        How many of the first training and test images; by default all 60,000 and 10,000.
+        How many of the first training and test images; by default all, 60,000 and 10,000 of MNIST.
     seed : int
     folds : int
         Over the training images, stratified by digit; 1: all of them train and nobody validates, as
@@ -76,7 +60,7 @@ def two_view_mnist(
     -------
     Cohort
         Kind "two-view-mnist", 2D, size 32, modalities view1 and view2 (pairs, 32, 32) float16 in
-        [0, 1], task "digit"; training images first.
+        [0, 1], task "digit"; training images first. ``parameters["images"]`` names the digits.
 
     Raises
     ------
@@ -86,176 +70,162 @@ def two_view_mnist(
     """
     if second not in ("same-image", "same-class"):
         raise ValueError(f"second is {second!r}, expected 'same-image' or 'same-class'")
-    digits, labels, tables = [], [], []
-    for part, count in (("train", train), ("test", test)):
-        images, targets = _digits(Path(source), part, count)
-        digits.append(images)
-        labels.append(targets)
-        ids = [f"{part}-{i:05d}" for i in range(len(images))]
-        tables.append(pd.DataFrame({"participant_id": ids, "group": targets.astype(str)}))
-    participants = pd.concat(tables, ignore_index=True)
-    ids = participants["participant_id"]
-    held = tables[1]["participant_id"].tolist()
-    if folds == 1:
-        everybody = [{"train": tables[0]["participant_id"].tolist(), "valid": []}]
-        split = {"seed": seed, "holdout": held, "shift": [], "folds": everybody}
-    else:
-        split = splits.make(participants, folds, held, seed, classes=DIGITS)
-    images = np.concatenate([_resized(part) for part in digits])
+    digits = _digits("mnist", source).first(train, test)
+    participants, split = _people(digits, folds, seed)
+    images = pixels.resized(digits.images)
     shown = np.arange(len(images))
     if second == "same-class":
-        shown = _partners(np.concatenate(labels), _part(ids, split), seed)
-    numbers = [(part, i) for part in (0, 1) for i in range(len(digits[part]))]
-    angles, noise = _draws(numbers, seed)
-    pairs = pd.DataFrame({"pair": range(len(ids)), "participant_id": ids, "session": 1, "day": 0,
-                          "downstream": 1})  # fmt: skip
-    views = {"view1": rotated(images, angles).astype(np.float16),
-             "view2": _noisy(images[shown], noise, rescale).astype(np.float16)}  # fmt: skip
-    return folder.write(
-        path, name=Path(path).name, kind="two-view-mnist", volumes=views, participants=participants,
-        pairs=pairs, splits=split, intensity="unit",
-        tasks={"digit": {"column": "group", "classes": list(DIGITS)}},
-        parameters={"train": len(digits[0]), "test": len(digits[1]), "folds": folds,
-                    "second": second, "rescale": rescale}, seed=seed,
-    )  # fmt: skip
+        shown = _partners(digits.labels, _role(participants, split), seed)
+    angles, noise = _draws(digits, seed)
+    views = {"view1": pixels.rotated(images, angles).astype(np.float16),
+             "view2": pixels.noisy(images[shown], noise, rescale).astype(np.float16)}  # fmt: skip
+    return _write(path, "two-view-mnist", views, participants, split, seed, digits,
+                  second=second, rescale=rescale)
 
 
-def read_idx(path: str | Path) -> np.ndarray:
-    """Read an idx file of unsigned bytes, gzipped or not.
+def mnist_svhn(
+    path: str | Path,
+    mnist: Source = None,
+    svhn: Source = None,
+    train: int | None = None,
+    test: int | None = None,
+    seed: int = 0,
+    folds: int = 5,
+) -> folder.Cohort:
+    """Make the MNIST-SVHN cohort: a handwritten digit with a house number of the same digit.
 
-    Layout: two zero bytes, the type 0x08, the number of dimensions, each dimension as a big-endian
-    32-bit integer, then the values.
+    Each image is kept once. In each part and class, n = min of both counts, the k-th image of one
+    data set lies in a row with the k-th of the other; what is beyond n is left out, as in the
+    public code (iffsid/mmvae), which then writes out 20 or 30 random permutations of the n. Here
+    ``pairing`` says that any two training images of one class are a pair, and the draw of an epoch
+    (:class:`mmssl.loop.Draw`) makes such a permutation on the fly, so that many epochs of ours
+    show what one of theirs does. Validation and hold-out pairs are fixed.
+
+    Parameters
+    ----------
+    path : path
+        Folder to make.
+    mnist, svhn : path or Digits
+        As :func:`mmssl.cohorts.sources.read` takes them. ``svhn=None`` makes **no** SVHN but a
+        stand-in: other digits of the same class, painted in colour between neighbours
+        (:func:`mmssl.cohorts.pixels.painted`).
+    train, test : int, optional
+        How many of the first MNIST images of each part can be paired; all by default.
+    seed, folds : int
+        As in :func:`two_view_mnist`.
 
     Returns
     -------
-    array of uint8
-        In the file's shape: (n, rows, columns) for images, (n,) for labels.
+    Cohort
+        Kind "mnist-svhn", modalities MNIST (pairs, 32, 32) and SVHN (pairs, 3, 32, 32), or kind
+        "painted-digits", where the second modality is "painted"; the first is "digits" where
+        they are not MNIST's. float16 in [0, 1], task "digit".
 
     Raises
     ------
     ValueError
-        Naming the file: not there, gzip damaged or cut, not an idx file of bytes, or not as many
-        values as its header says.
+        As :func:`two_view_mnist`; also where a part holds no class that both data sets have.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise ValueError(f"{path}: not found")
-    raw = path.read_bytes()
-    if path.suffix == ".gz":
-        try:
-            raw = gzip.decompress(raw)
-        except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-            raise ValueError(f"{path}: gzip data damaged or cut short ({error})") from error
-    if len(raw) < 4 or raw[:3] != b"\x00\x00\x08" or raw[3] == 0:
-        raise ValueError(f"{path}: begins with {raw[:4].hex()}, expected 000008 and the number of "
-                         "dimensions: not an idx file of unsigned bytes")
-    start = 4 + 4 * raw[3]
-    shape = tuple(np.frombuffer(raw[4:start], ">u4", count=min(raw[3], len(raw[4:start]) // 4)))
-    expected = int(np.prod(shape, dtype=np.int64))
-    if len(shape) < raw[3] or len(raw) - start != expected:
-        found = max(0, len(raw) - start)
-        sides = tuple(int(side) for side in shape)
-        raise ValueError(f"{path}: {found} values found, its header says {expected} {sides}")
-    return np.frombuffer(raw, np.uint8, offset=start).reshape(shape)
+    first = _digits("mnist", mnist).first(train, test)
+    second = first if svhn is None else _digits("svhn", svhn)
+    if svhn is not None:
+        rows, partners = _matched(first, second)
+        first, second = first[rows], second[partners]
+    participants, split = _people(first, folds, seed)
+    images = pixels.resized(first.images)
+    if svhn is None:
+        kind, modality = "painted-digits", "painted"
+        role = _role(participants, split)
+        shown = _partners(first.labels, role, seed)
+        aside = _partners(np.zeros_like(shown), role, seed)
+        second = first[shown]
+        other = _painted(images[shown], np.stack([aside, aside[aside]], 1), second, seed)
+    else:
+        kind, modality, other = "mnist-svhn", "SVHN", pixels.resized(second.images)
+        other = other if other.ndim == 4 else np.repeat(other[:, None], 3, axis=1)
+    name = "MNIST" if first.name == "MNIST" else "digits"
+    participants[name], participants[modality] = first.number, second.number
+    return _write(path, kind, {name: images, modality: other}, participants, split, seed, first,
+                  channels={name: 1, modality: 3}, pairing=TASK)
 
 
-def rotated(images: np.ndarray, angles: np.ndarray) -> np.ndarray:
-    """Turn each image about its centre, bilinear, zero outside.
-
-    Parameters
-    ----------
-    images : array, shape (n, rows, columns)
-        Square.
-    angles : array, shape (n,)
-        Degrees, counter-clockwise as shown with row 0 on top.
-
-    Returns
-    -------
-    array of float32, shape (n, rows, columns)
-    """
-    turned = np.empty(images.shape, np.float32)
-    radians = torch.from_numpy(np.deg2rad(np.asarray(angles, dtype=np.float32)))
-    for i in range(0, len(images), _CHUNK):
-        x = torch.from_numpy(images[i : i + _CHUNK].astype(np.float32))[:, None]
-        cos, sin = torch.cos(radians[i : i + _CHUNK]), torch.sin(radians[i : i + _CHUNK])
-        zero = torch.zeros_like(cos)
-        # where an output point (x right, y down) comes from: turned back by the angle
-        theta = torch.stack([cos, -sin, zero, sin, cos, zero], dim=1).view(-1, 2, 3)
-        grid = torch.nn.functional.affine_grid(theta, x.shape, align_corners=False)
-        sampled = torch.nn.functional.grid_sample(x, grid, align_corners=False)
-        turned[i : i + _CHUNK] = sampled[:, 0].numpy()
-    return turned
+def _digits(dataset: str, source: Source) -> sources.Digits:
+    return source if isinstance(source, sources.Digits) else sources.read(dataset, source)
 
 
-def _digits(source: Path, part: str, count: int | None) -> tuple[np.ndarray, np.ndarray]:
-    """The first `count` images (n, 28, 28) and labels (n,) of one part, checked."""
-    files = [_find(source, name) for name in _FILES[part]]
-    images, labels = (read_idx(file) for file in files)
-    if images.ndim != 3 or labels.ndim != 1 or len(images) != len(labels):
-        raise ValueError(f"{files[0]}: images {images.shape}, {files[1].name}: labels "
-                         f"{labels.shape}; expected (n, rows, columns) and (n,)")
-    if labels.size and labels.max() > 9:
-        raise ValueError(f"{files[1]}: label {labels.max()} found, expected digits 0 to 9")
-    count = len(images) if count is None else count
-    if not 1 <= count <= len(images):
-        raise ValueError(f"{files[0]}: {count} images asked for, it holds {len(images)}")
-    return images[:count], labels[:count].astype(np.int64)
+def _matched(first: sources.Digits, second: sources.Digits) -> tuple[np.ndarray, np.ndarray]:
+    """Rows of each that make pairs, class by class within a part, in the order of the first."""
+    pairs = []
+    for part, name in enumerate(sources.PARTS):
+        found = 0
+        for digit in range(len(CLASSES)):
+            rows, partners = (np.flatnonzero((d.part == part) & (d.labels == digit))
+                              for d in (first, second))  # fmt: skip
+            n = min(len(rows), len(partners))
+            pairs.append(np.stack([rows[:n], partners[:n]]))
+            found += n
+        if not found:
+            raise ValueError(f"{name} part: {first.name} and {second.name} have no class in common")
+    joined = np.concatenate(pairs, axis=1)
+    rows, partners = joined[:, np.argsort(joined[0])]
+    return rows, partners
 
 
-def _find(source: Path, name: str) -> Path:
-    """The plain or gzipped file; a warning where it is not the published one."""
-    for candidate in (source / f"{name}.gz", source / name):
-        if candidate.is_file():
-            expected = _MD5.get(candidate.name)
-            found = hashlib.md5(candidate.read_bytes(), usedforsecurity=False).hexdigest()
-            if expected and found != expected:
-                warnings.warn(f"{candidate}: md5 {found}, the published file has {expected}: "
-                              "results will not be those of MNIST", stacklevel=4)
-            return candidate
-    raise ValueError(f"{source}: neither {name}.gz nor {name} found; expected the four idx files "
-                     "of MNIST")
+def _people(digits: sources.Digits, folds: int, seed: int) -> tuple[pd.DataFrame, dict]:
+    """The table of pairs, named by part and number, and who trains, validates and is held out."""
+    names = zip(digits.part, digits.number, strict=True)
+    ids = np.array([f"{sources.PARTS[part]}-{number:05d}" for part, number in names])
+    participants = pd.DataFrame({"participant_id": ids, "group": digits.labels.astype(str)})
+    held = ids[digits.part == 1].tolist()
+    if folds == 1:
+        everybody = [{"train": ids[digits.part == 0].tolist(), "valid": []}]
+        return participants, {"seed": seed, "holdout": held, "shift": [], "folds": everybody}
+    return participants, splits.make(participants, folds, held, seed, classes=CLASSES)
 
 
-def _resized(digits: np.ndarray) -> np.ndarray:
-    """(n, 28, 28) uint8 to (n, 32, 32) float32 in [0, 1]."""
-    resized = np.empty((len(digits), SIZE, SIZE), np.uint8)
-    for i, digit in enumerate(digits):
-        resized[i] = Image.fromarray(digit).resize((SIZE, SIZE), Image.Resampling.BILINEAR)
-    return resized.astype(np.float32) / 255
-
-
-def _draws(numbers: list[tuple[int, int]], seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Angles (n,) in degrees and noise (n, 32, 32), one generator per image."""
-    angles = np.empty(len(numbers), np.float32)
-    noise = np.empty((len(numbers), SIZE, SIZE), np.float32)
-    for i, (part, number) in enumerate(numbers):
-        rng = np.random.default_rng([seed, part, number])
-        angles[i] = rng.uniform(-MAX_ANGLE, MAX_ANGLE)
-        noise[i] = rng.random((SIZE, SIZE), dtype=np.float32)
-    return angles, noise
-
-
-def _noisy(images: np.ndarray, noise: np.ndarray, rescale: bool) -> np.ndarray:
-    noisy = images + noise
-    if not rescale:
-        return np.clip(noisy, 0, 1)
-    low = noisy.min(axis=(1, 2), keepdims=True)
-    return (noisy - low) / (noisy.max(axis=(1, 2), keepdims=True) - low)
-
-
-def _part(ids: pd.Series, split: dict) -> np.ndarray:
+def _role(participants: pd.DataFrame, split: dict) -> np.ndarray:
     """Which fold validates an image, one more where none does, -1 for the hold-out: (n,)."""
     of_id = {i: k for k, fold in enumerate(split["folds"]) for i in fold["valid"]}
     of_id |= dict.fromkeys(split["holdout"], -1)
-    return np.array([of_id.get(i, len(split["folds"])) for i in ids])
+    return np.array([of_id.get(i, len(split["folds"])) for i in participants["participant_id"]])
 
 
-def _partners(labels: np.ndarray, parts: np.ndarray, seed: int) -> np.ndarray:
-    """Another image of the same digit and part for each, by one turn of a random circle."""
+def _partners(labels: np.ndarray, roles: np.ndarray, seed: int) -> np.ndarray:
+    """Another image of the same label and role for each, by one turn of a random circle."""
     rng = np.random.default_rng([seed, 2])
     partner = np.arange(len(labels))
-    for part in np.unique(parts):
-        for digit in range(10):
-            circle = rng.permutation(np.flatnonzero((parts == part) & (labels == digit)))
+    for role in np.unique(roles):
+        for label in np.unique(labels):
+            circle = rng.permutation(np.flatnonzero((roles == role) & (labels == label)))
             partner[circle] = np.roll(circle, 1)
     return partner
+
+
+def _draws(digits: sources.Digits, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Angles (n,) in degrees and noise (n, 32, 32), one generator per image."""
+    angles = np.empty(len(digits.labels), np.float32)
+    noise = np.empty((len(angles), pixels.SIZE, pixels.SIZE), np.float32)
+    for i, (part, number) in enumerate(zip(digits.part, digits.number, strict=True)):
+        rng = np.random.default_rng([seed, part, number])
+        angles[i] = rng.uniform(-pixels.MAX_ANGLE, pixels.MAX_ANGLE)
+        noise[i] = rng.random((pixels.SIZE, pixels.SIZE), dtype=np.float32)
+    return angles, noise
+
+
+def _painted(images, neighbours: np.ndarray, digits: sources.Digits, seed: int) -> np.ndarray:
+    numbers = zip(digits.part, digits.number, strict=True)
+    return pixels.painted(images, neighbours, [(seed, part, n, 3) for part, n in numbers])
+
+
+def _write(path, kind: str, views: dict, participants, split, seed, digits, channels=None,
+           **parameters) -> folder.Cohort:  # fmt: skip
+    pairs = pd.DataFrame({"pair": range(len(participants)),
+                          "participant_id": participants["participant_id"],
+                          "session": 1, "day": 0, "downstream": 1})  # fmt: skip
+    counts = {name: int((digits.part == part).sum()) for part, name in enumerate(sources.PARTS)}
+    return folder.write(
+        path, name=Path(path).name, kind=kind, volumes=views, participants=participants,
+        pairs=pairs, splits=split, intensity="unit", channels=channels, seed=seed,
+        tasks={TASK: {"column": "group", "classes": list(CLASSES)}},
+        parameters={"images": digits.name, **counts, "folds": len(split["folds"]), **parameters},
+    )  # fmt: skip

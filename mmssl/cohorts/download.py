@@ -1,0 +1,112 @@
+"""Fetch MNIST and SVHN from their public mirrors, or say what to put where.
+
+A file appears under its name only when it is whole and has the published checksum.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import http.client
+import urllib.request
+from collections.abc import Sequence
+from pathlib import Path
+
+from tqdm.auto import tqdm
+
+from mmssl import atomic
+
+MIRRORS = {
+    "mnist": (
+        "https://ossci-datasets.s3.amazonaws.com/mnist/",
+        "https://storage.googleapis.com/cvdf-datasets/mnist/",
+    ),
+    "svhn": ("http://ufldl.stanford.edu/housenumbers/",),
+}
+MD5 = {  # as published with torchvision's data sets
+    "mnist": {
+        "train-images-idx3-ubyte.gz": "f68b3c2dcbeaaa9fbdd348bbdeb94873",
+        "train-labels-idx1-ubyte.gz": "d53e105ee54ea40749a09fcbcd1e9432",
+        "t10k-images-idx3-ubyte.gz": "9fb629c4189551a2d022fa330f9573f3",
+        "t10k-labels-idx1-ubyte.gz": "ec29112dd5afa0611ce80d1b7f02629c",
+    },
+    "svhn": {
+        "train_32x32.mat": "e26dedcc434d2e4c54c9b2d4a06d8373",
+        "test_32x32.mat": "eb5a983be6a315427106f1b164d9cef3",
+    },
+}
+_TIMEOUT = 20  # seconds a mirror may stay silent
+_CHUNK = 1 << 18
+
+
+class DownloadError(OSError):
+    """No mirror gave a file with the published checksum."""
+
+
+def fetch(
+    dataset: str,
+    folder: str | Path,
+    mirrors: Sequence[str] | None = None,
+    progress: bool = True,
+) -> Path:
+    """Fetch the published files of a data set; those already there are kept.
+
+    Parameters
+    ----------
+    dataset : {"mnist", "svhn"}
+        12 MB or 246 MB.
+    folder : path
+    mirrors : sequence of str, optional
+        Addresses to try in turn; the public ones by default.
+    progress : bool
+
+    Returns
+    -------
+    Path
+        ``folder``.
+
+    Raises
+    ------
+    DownloadError
+        If no mirror gave a file: what each said, and what to put where by hand.
+    """
+    folder, mirrors = Path(folder), mirrors or MIRRORS[dataset]
+    for name, expected in MD5[dataset].items():
+        if (folder / name).is_file() and md5(folder / name) == expected:
+            continue
+        failures = []
+        for mirror in mirrors:
+            try:
+                _get(mirror.rstrip("/") + "/" + name, folder / name, expected, progress)
+                break
+            except (OSError, http.client.HTTPException) as error:
+                failures.append(f"{mirror}: {error}")
+        else:
+            wanted = "\n  ".join(f"{n}  md5 {sum_}" for n, sum_ in MD5[dataset].items())
+            raise DownloadError(
+                f"{name} of {dataset.upper()} could not be downloaded:\n  " + "\n  ".join(failures)
+                + f"\nTo work offline, fetch these files elsewhere, from {mirrors[0]}, and put "
+                f"them into {folder}:\n  {wanted}"
+            )
+    return folder
+
+
+def md5(file: Path) -> str:
+    """Checksum of a file, in hexadecimal."""
+    with file.open("rb") as opened:
+        return hashlib.file_digest(opened, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+
+
+def _get(url: str, path: Path, expected: str, progress: bool) -> None:
+    """One file from one mirror, or an OSError."""
+    digest = hashlib.md5(usedforsecurity=False)
+    with (urllib.request.urlopen(url, timeout=_TIMEOUT) as answer, atomic.file(path) as temporary,
+          temporary.open("wb") as out):  # fmt: skip
+        total = int(answer.headers.get("Content-Length") or 0) or None
+        bar = {"total": total, "unit": "B", "unit_scale": True, "desc": path.name}
+        with tqdm(**bar, disable=not progress) as moved:
+            while block := answer.read(_CHUNK):
+                out.write(block)
+                digest.update(block)
+                moved.update(len(block))
+        if digest.hexdigest() != expected:
+            raise DownloadError(f"md5 {digest.hexdigest()}, the published file has {expected}")
