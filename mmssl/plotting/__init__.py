@@ -3,6 +3,7 @@
 One module a theme: :mod:`look` holds colours and the empty canvas, the others a figure a function.
 """
 
+from mmssl.plotting.brainmaps import cascade, group_maps, interactive, overlap_with_truth
 from mmssl.plotting.cohort import people, planted, roles, scans
 from mmssl.plotting.evaluation import linear_evaluation
 from mmssl.plotting.look import (
@@ -22,6 +23,7 @@ from mmssl.plotting.training import term_history, training_history, views
 
 __all__ = [
     "ANATOMY", "DIVERGING", "FLOOR", "GROUP", "MAGNITUDE", "MODALITY", "PALETTE", "canvas",
-    "colour", "head_motion", "linear_evaluation", "overlay", "people", "planted", "roles", "scans",
-    "style", "term_history", "tissue_histogram", "training_history", "views",
+    "cascade", "colour", "group_maps", "head_motion", "interactive", "linear_evaluation",
+    "overlap_with_truth", "overlay", "people", "planted", "roles", "scans", "style", "term_history",
+    "tissue_histogram", "training_history", "views",
 ]

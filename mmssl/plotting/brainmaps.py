@@ -93,8 +93,8 @@ def interactive(volume: np.ndarray, affine: np.ndarray, background: np.ndarray,
     return plotting.view_img(
         _image(volume, affine), bg_img=_image(background, background_affine),
         cut_coords=_cuts(volume, affine), cmap=DIVERGING, vmax=float(np.abs(volume).max()) or 1.0,
-        symmetric_cmap=True, threshold=None, resampling_interpolation="nearest", title=title,
-        width_view=600,
+        symmetric_cmap=True, threshold=None, black_bg=False, resampling_interpolation="nearest",
+        title=title, width_view=600,
     )  # fmt: skip
 
 
