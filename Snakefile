@@ -55,7 +55,7 @@ class Job:
 
 def plan(config):
     """Return the jobs of an edition, in order; refuse what a notebook would not take."""
-    unknown = set(config) - {"edition", "banner", "notebooks", "grid"}
+    unknown = set(config) - {"edition", "banner", "notebooks", "grid", "variants"}
     if unknown:
         raise WorkflowError(f"unknown entries {sorted(unknown)} in the edition's file")
     edition, given, grid = config["edition"], config["notebooks"], config["grid"]
@@ -69,7 +69,8 @@ def plan(config):
         elif notebook == "02_preprocessing":
             jobs.append(Job(notebook, page, parameters, [parameters["output"]], cohort, slots=1))
         elif notebook == "03_pretraining":
-            jobs += training_jobs(parameters, grid, page, edition, cohort)
+            variants = config.get("variants", {})
+            jobs += training_jobs(parameters, grid, variants, page, edition, cohort)
         elif notebook == "04_linear_evaluation":
             jobs.append(Job(notebook, page, parameters, after=[job.executed for job in jobs]))
         elif "cohort" in parameters:  # the later chapters read what 01 to 04 left, not each other
@@ -87,15 +88,20 @@ def plan(config):
     return jobs
 
 
-def training_jobs(shared, grid, page, edition, after):
-    """Return one job for each point of the grid; the first is the one the book shows."""
+def training_jobs(shared, grid, variants, page, edition, after):
+    """Return one job for each point of the grid; the first is the one the book shows.
+
+    A name under ``objective`` that is also one of the variants stands for the variant's parameters;
+    its runs are named after it.
+    """
     runs = Path("data/runs") / Path(shared["cohort"]).name
     jobs = []
     for values in itertools.product(*grid.values()):
         point = dict(zip(grid, values, strict=True))
         run = "{objective}-fold{fold}-seed{seed}".format(**point)
         executed = page if not jobs else f"data/executed/{edition}/{run}.ipynb"
-        parameters = {**shared, **point, "run_dir": f"{runs}/{run}"}
+        given = {**shared, **point, **variants.get(point["objective"], {})}
+        parameters = {**given, "run_dir": f"{runs}/{run}"}
         jobs.append(Job("03_pretraining", executed, parameters, [f"{runs}/{run}"], after, slots=1))
     return jobs
 

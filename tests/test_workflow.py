@@ -69,3 +69,17 @@ def test_a_bad_edition_is_refused(tmp_path, change, message):
 def test_an_unknown_entry_is_refused(tmp_path):
     status, text = _plan(tmp_path, DEMO | {"notebook": {}})
     assert status != 0 and "unknown entries ['notebook']" in text
+
+
+def test_a_variant_trains_with_its_own_parameters_under_its_own_name(tmp_path):
+    edition = DEMO | {
+        "edition": "tiny",
+        "grid": {"objective": ["CR", "short"], "fold": [0], "seed": [0]},
+        "variants": {"short": {"objective": "RR", "epochs": 2}},
+    }
+    status, text = _plan(tmp_path, edition)
+    assert status == 0, text
+    assert "short_fold0_seed0" in text
+    edition["variants"]["short"]["epoch"] = 3
+    status, text = _plan(tmp_path, edition)
+    assert status != 0 and "no parameter 'epoch'" in text
