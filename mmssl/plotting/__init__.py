@@ -19,11 +19,13 @@ from mmssl.plotting.look import (
     style,
 )
 from mmssl.plotting.preparation import head_motion, overlay, tissue_histogram
+from mmssl.plotting.similarity import sham_difference, similarity_and_auc, similarity_measures
 from mmssl.plotting.training import term_history, training_history, views
 
 __all__ = [
     "ANATOMY", "DIVERGING", "FLOOR", "GROUP", "MAGNITUDE", "MODALITY", "PALETTE", "canvas",
     "cascade", "colour", "group_maps", "head_motion", "interactive", "linear_evaluation",
-    "overlap_with_truth", "overlay", "people", "planted", "roles", "scans", "style", "term_history",
-    "tissue_histogram", "training_history", "views",
+    "overlap_with_truth", "overlay", "people", "planted", "roles", "scans", "sham_difference",
+    "similarity_and_auc", "similarity_measures", "style", "term_history", "tissue_histogram",
+    "training_history", "views",
 ]
