@@ -149,6 +149,70 @@ def mnist_svhn(
                   channels={name: 1, modality: 3}, pairing=TASK)
 
 
+def make_both(
+    path: str | Path,
+    mnist: Source = None,
+    svhn: Source = None,
+    train: int | None = None,
+    test: int | None = None,
+    seed: int = 0,
+    folds: int = 5,
+    **views,
+) -> dict[str, folder.Cohort]:
+    """Both data sets from the same digits, made where they are not there yet.
+
+    Parameters
+    ----------
+    path : path
+        Folder of the two cohort folders, ``two-view`` and ``paired``.
+    mnist, svhn, train, test, seed, folds
+        As :func:`mnist_svhn` takes them.
+    **views
+        ``second`` and ``rescale`` of :func:`two_view_mnist`.
+
+    Returns
+    -------
+    dict
+        {title: Cohort}; the titles say what the images are.
+
+    Raises
+    ------
+    ValueError
+        As the makers; also where a cohort is there that was made in another way.
+    """
+    digits = _digits("mnist", mnist).first(train, test)
+    title = "MNIST" if digits.name == "MNIST" else "digits"
+    paired = f"{title}-SVHN" if svhn is not None else f"{title}-painted (a stand-in for MNIST-SVHN)"
+    wanted = {
+        f"Two-View {title}": ("two-view", two_view_mnist, {"source": digits, **views}),
+        paired: ("paired", mnist_svhn, {"mnist": digits, "svhn": svhn}),
+    }
+    made = {}
+    for name, (place, maker, given) in wanted.items():
+        where = Path(path) / place
+        if not where.exists():
+            maker(where, seed=seed, folds=folds, **given)
+        made[name] = folder.load(where)
+        _agree(made[name], digits, svhn is not None, seed, folds, views)
+    return made
+
+
+def _agree(cohort: folder.Cohort, digits, real: bool, seed: int, folds: int, views: dict) -> None:
+    """Refuse a cohort that is there and is another one."""
+    have = {"seed": cohort.seed, **cohort.parameters}
+    asked = {"seed": seed, "images": digits.name, "folds": folds}
+    if cohort.pairing is None:
+        asked |= views
+    else:
+        have["SVHN"], asked["SVHN"] = "SVHN" in cohort.modalities, real
+    if not asked.get("SVHN"):  # with SVHN, fewer than asked for may find a partner
+        asked |= {"train": int((digits.part == 0).sum()), "test": int(digits.part.sum())}
+    for key, value in asked.items():
+        if have.get(key) != value:
+            raise ValueError(f"{cohort.path}: {key} is {have.get(key)!r}, asked for {value!r}; "
+                             f"remove {cohort.path} or choose another folder")
+
+
 def _digits(dataset: str, source: Source) -> sources.Digits:
     return source if isinstance(source, sources.Digits) else sources.read(dataset, source)
 

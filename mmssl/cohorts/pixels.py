@@ -9,7 +9,7 @@ from PIL import Image
 SIZE = 32
 MAX_ANGLE = 45.0  # degrees, to either side
 _BLOCK = 2048
-_LEAST_CONTRAST = 0.3  # between the luminances of ink and ground
+_LEAST_CONTRAST = 0.4  # between the luminances of ink and ground
 _LUMINANCE = np.array([0.299, 0.587, 0.114])
 
 
@@ -78,7 +78,7 @@ def noisy(images: np.ndarray, noise: np.ndarray, rescale: bool = False) -> np.nd
 def painted(images: np.ndarray, neighbours: np.ndarray, keys: list[tuple[int, ...]]) -> np.ndarray:
     """Paint digits in colour between two others, as a house number shows them.
 
-    Ink and ground are random colours at least .3 apart in luminance, either of them the brighter;
+    Ink and ground are random colours at least .4 apart in luminance, either of them the brighter;
     the ground has a slope, parts of the neighbours reach into the image from both sides in the
     same ink, and there is some noise.
 

@@ -16,7 +16,7 @@ import numpy as np
 import scipy.io
 from sklearn.datasets import load_digits
 
-from mmssl.cohorts.download import MD5, md5
+from mmssl.cohorts.download import MD5, DownloadError, fetch, md5
 
 PARTS = ("train", "test")
 BUNDLED = "scikit-learn digits"
@@ -115,6 +115,49 @@ def holds(dataset: str, folder: str | Path) -> bool:
     """Whether a folder holds all published files, or one ``.npz``, of a data set."""
     folder = Path(folder)
     return _published(dataset, folder) or any(folder.glob(f"{dataset}*.npz"))
+
+
+def locate(
+    source: str | Path | None, raw: str | Path, download: bool = False
+) -> tuple[dict[str, Path | None], list[str]]:
+    """Find MNIST and SVHN: a folder of one's own, the raw folder, a mirror; else there is none.
+
+    Parameters
+    ----------
+    source : path, optional
+        A folder that holds the files of MNIST and, perhaps, those of SVHN (see :func:`read`).
+    raw : path
+        Otherwise: the folder whose ``mnist/`` and ``svhn/`` hold them, or shall hold them.
+    download : bool
+        Whether to fetch into it what is missing. Without a network that is noted, no error.
+
+    Returns
+    -------
+    found : dict
+        {"mnist": folder or None, "svhn": folder or None}.
+    notes : list of str
+        What a page should say about each.
+
+    Raises
+    ------
+    ValueError
+        If `source` is given and holds no MNIST.
+    """
+    found, notes = {}, []
+    for dataset, title in TITLES.items():
+        folder = Path(source) if source else Path(raw) / dataset
+        if download and not source and not holds(dataset, folder):
+            try:
+                fetch(dataset, folder)
+            except DownloadError as error:
+                notes.append(f"{title} was not downloaded: {str(error).splitlines()[1].strip()}.")
+        found[dataset] = folder if holds(dataset, folder) else None
+        state = f"read from {folder.name}/" if found[dataset] else f"not in {folder.name}/"
+        notes.append(f"{title}: {state}.")
+    if source and found["mnist"] is None:
+        raise ValueError(f"{source}: holds no MNIST; expected {', '.join(MD5['mnist'])}, the same "
+                         "unpacked, or mnist.npz")
+    return found, notes
 
 
 def read_idx(path: str | Path) -> np.ndarray:

@@ -18,12 +18,14 @@ from mmssl.plotting.look import (
     colour,
     style,
 )
+from mmssl.plotting.natural import accuracy_per_view, example_pairs
 from mmssl.plotting.preparation import head_motion, overlay, tissue_histogram
 from mmssl.plotting.similarity import sham_difference, similarity_and_auc, similarity_measures
 from mmssl.plotting.training import term_history, training_history, views
 
 __all__ = [
-    "ANATOMY", "DIVERGING", "FLOOR", "GROUP", "MAGNITUDE", "MODALITY", "PALETTE", "canvas",
+    "ANATOMY", "DIVERGING", "FLOOR", "GROUP", "MAGNITUDE", "MODALITY", "PALETTE", "accuracy_per_view",
+    "canvas", "example_pairs",
     "cascade", "colour", "group_maps", "head_motion", "interactive", "linear_evaluation",
     "overlap_with_truth", "overlay", "people", "planted", "roles", "scans", "sham_difference",
     "similarity_and_auc", "similarity_measures", "style", "term_history", "tissue_histogram",
