@@ -24,10 +24,9 @@ from mmssl.plotting.similarity import sham_difference, similarity_and_auc, simil
 from mmssl.plotting.training import term_history, training_history, views
 
 __all__ = [
-    "ANATOMY", "DIVERGING", "FLOOR", "GROUP", "MAGNITUDE", "MODALITY", "PALETTE", "accuracy_per_view",
-    "canvas", "example_pairs",
-    "cascade", "colour", "group_maps", "head_motion", "interactive", "linear_evaluation",
-    "overlap_with_truth", "overlay", "people", "planted", "roles", "scans", "sham_difference",
-    "similarity_and_auc", "similarity_measures", "style", "term_history", "tissue_histogram",
-    "training_history", "views",
+    "ANATOMY", "DIVERGING", "FLOOR", "GROUP", "MAGNITUDE", "MODALITY", "PALETTE",
+    "accuracy_per_view", "canvas", "cascade", "colour", "example_pairs", "group_maps",
+    "head_motion", "interactive", "linear_evaluation", "overlap_with_truth", "overlay", "people",
+    "planted", "roles", "scans", "sham_difference", "similarity_and_auc", "similarity_measures",
+    "style", "term_history", "tissue_histogram", "training_history", "views",
 ]
