@@ -343,5 +343,6 @@ def build(
     if any(term.local_head for term in terms.values()):
         heads = {m: ConvolutionalHead(e.local_channels, latent, dims) for m, e in encoders.items()}
     if any(term.decoder for term in terms.values()):
+        shape["latent"] = latent  # of the backbone
         decoders = {m: Decoder(channels[m], activation=output, **shape) for m in modalities}
     return Objective(encoders, heads, decoders, terms, weights or {})

@@ -5,7 +5,8 @@ import torch
 from torch import nn
 
 from mmssl.keyed import Stream
-from mmssl.models import ConvolutionalHead, Decoder, Encoder
+from mmssl.models import ConvolutionalHead, Decoder, Encoder, SharedUpdate
+from mmssl.models.dcgan import _deconvolve_parities
 
 
 def count(module):
@@ -64,6 +65,56 @@ def test_first_layer_by_parities_is_the_same_convolution():
     by_parities = torch.autograd.grad((encoder(moved).local * weights).sum(), moved)
     expected = torch.autograd.grad((encoder.convs[0](direct) * weights).sum(), direct)
     torch.testing.assert_close(by_parities, expected)
+
+
+@pytest.mark.parametrize("dims", [2, 3])
+def test_decoder_equals_the_layers_written_out(dims):
+    """Norm and LReLU .01 on all layers but the last; the last by parities in 3D is the same sum."""
+    decoder = Decoder(2, size=16, width=4, latent=6, dims=dims).double()
+    for norm in decoder.norms:
+        nn.init.uniform_(norm.weight, 0.5, 1.5)
+    z = torch.randn(3, 6, dtype=torch.float64, requires_grad=True)
+    hidden = z.view(3, 6, *(1,) * dims)
+    for deconv, norm in zip(decoder.deconvs, decoder.norms, strict=False):
+        hidden = nn.functional.leaky_relu(norm(deconv(hidden)), 0.01)
+    expected = decoder.deconvs[-1](hidden)
+    found = decoder(z)
+    torch.testing.assert_close(found, expected)
+    weights = torch.randn_like(expected)
+    inputs = (z, decoder.deconvs[-1].weight)
+    for one, other in zip(
+        torch.autograd.grad((found * weights).sum(), inputs),
+        torch.autograd.grad((expected * weights).sum(), inputs),
+        strict=True,
+    ):
+        torch.testing.assert_close(one, other)
+
+
+def test_interleaving_keeps_the_axes_apart():
+    x = torch.randn(2, 3, 5, 4, 6, dtype=torch.float64)
+    weight = torch.randn(3, 2, 4, 4, 4, dtype=torch.float64)
+    direct = nn.functional.conv_transpose3d(x, weight, stride=2, padding=1)
+    torch.testing.assert_close(_deconvolve_parities(x, weight), direct)
+
+
+@pytest.mark.parametrize(("passes", "rate"), [(1, 0.1), (5, 0.1), (3, 1.0)])
+def test_several_passes_move_the_statistics_once_by_their_mean(passes, rate):
+    network = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4, momentum=rate)).double()
+    norm = network[1]
+    nn.init.normal_(norm.running_mean)
+    before = norm.running_mean.clone(), norm.running_var.clone()
+    batches = [torch.randn(6, 3, dtype=torch.float64) * (i + 1) for i in range(passes)]
+    for i, x in enumerate(batches):
+        with SharedUpdate(network, passes, i):
+            alone = network(x)
+        with SharedUpdate(network, passes, None):  # again, as a checkpoint does
+            torch.testing.assert_close(network(x), alone, rtol=0, atol=0)
+    hidden = [network[0](x) for x in batches]
+    means = torch.stack([h.mean(0) for h in hidden]).mean(0)
+    variances = torch.stack([h.var(0) for h in hidden]).mean(0)
+    torch.testing.assert_close(norm.running_mean, (1 - rate) * before[0] + rate * means)
+    torch.testing.assert_close(norm.running_var, (1 - rate) * before[1] + rate * variances)
+    assert norm.num_batches_tracked == 1 and norm.momentum == rate
 
 
 def test_initial_values():

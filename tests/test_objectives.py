@@ -284,11 +284,14 @@ def test_class_sampling_only_when_every_term_wants_it():
     assert objectives.TERMS is terms.TERMS
 
 
+BALANCED = {"MMVAE": 1e-3}  # a sum over voxels would hide an error in the other terms
+
+
 def _joined(rank, path, folder):
     where = f"file://{path}"
     torch.distributed.init_process_group("gloo", init_method=where, rank=rank, world_size=2)
     torch.manual_seed(0)
-    objective = build("CR-XX-CC-RR-CE", **SMALL).eval()
+    objective = build("CR-XX-CC-RR-CE-AE-MMVAE", samples=2, weights=BALANCED, **SMALL).eval()
     whole = batch(rows=4, labels=[0, 1, 1, -1])
     part = slice(2 * rank, 2 * rank + 2)
     volumes = {m: x[part] for m, x in whole.views["main"].volumes.items()}
@@ -296,7 +299,7 @@ def _joined(rank, path, folder):
     rows = {m: x[part] for m, x in whole.rows.items()}
     total, _, _ = objective(Batch({"main": View(volumes, "main")}, rows, labels))
     total.backward()
-    gradients = [p.grad for p in objective.parameters()]
+    gradients = [p.grad for p in objective.parameters() if p.requires_grad]
     for g in gradients:
         torch.distributed.all_reduce(g)
     if rank == 0:
@@ -310,9 +313,10 @@ def test_two_processes_equal_one_on_the_joined_batch(tmp_path):
     torch.multiprocessing.spawn(_joined, (str(tmp_path / "store"), str(out)), nprocs=2)
     total, gradients = torch.load(out)
     torch.manual_seed(0)
-    objective = build("CR-XX-CC-RR-CE", **SMALL).eval()
+    objective = build("CR-XX-CC-RR-CE-AE-MMVAE", samples=2, weights=BALANCED, **SMALL).eval()
     expected, _, _ = objective(batch(rows=4, labels=[0, 1, 1, -1]))
     expected.backward()
     assert total == pytest.approx(float(expected.detach()), rel=1e-5)
-    for found, parameter in zip(gradients, objective.parameters(), strict=True):
-        torch.testing.assert_close(found, parameter.grad, rtol=1e-4, atol=1e-6)
+    trained = [p for p in objective.parameters() if p.requires_grad]
+    for found, parameter in zip(gradients, trained, strict=True):
+        torch.testing.assert_close(found, parameter.grad, rtol=1e-4, atol=1e-5)

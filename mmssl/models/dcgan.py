@@ -66,6 +66,24 @@ def _convolve_parities(x: Tensor, weight: Tensor) -> Tensor:
     return F.conv3d(folded, torch.stack(taps, 2).flatten(1, 2))
 
 
+def _deconvolve_parities(x: Tensor, weight: Tensor) -> Tensor:
+    """Last 3D layer (transposed, kernel 4, stride 2, padding 1) as kernel 2, stride 1, interleaved.
+
+    The same sums in another order: each parity of the output is a convolution of its own, and the
+    eight of them are channels. With one output channel the direct form was 5 times slower forward
+    and 1.5 to 2 times with its gradients (fp32, one core).
+    """
+    taps = [weight[:, :, 1 - i :: 2, 1 - j :: 2, 1 - k :: 2]
+            for i in (0, 1) for j in (0, 1) for k in (0, 1)]  # fmt: skip
+    kernel = torch.stack(taps).transpose(1, 2).flip(3, 4, 5).flatten(0, 1)
+    y = F.conv3d(x, kernel, padding=1)  # (B, 8 out, *sides + 1)
+    for axis, side in enumerate(x.shape[2:], 2):
+        even, odd = y.chunk(2, 1)
+        pair = [even.narrow(axis, 0, side), odd.narrow(axis, 1, side)]
+        y = torch.stack(pair, axis + 1).flatten(axis, axis + 1)
+    return y
+
+
 class Encoder(nn.Module):
     """DCGAN encoder (004, section III-C; 001, section 3.2).
 
@@ -186,5 +204,6 @@ class Decoder(nn.Module):
         x = z.view(*z.shape, *(1,) * self.dims)
         for deconv, norm in zip(self.deconvs, self.norms, strict=False):
             x = F.leaky_relu(norm(deconv(x)), 0.01)
-        x = self.deconvs[-1](x)
+        last = self.deconvs[-1]
+        x = _deconvolve_parities(x, last.weight) if self.dims == 3 else last(x)
         return x if self.activation is None else getattr(torch, self.activation)(x)

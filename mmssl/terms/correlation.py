@@ -1,6 +1,6 @@
 """The canonical correlation of representations as a term."""
 
-from itertools import combinations
+from itertools import permutations
 
 import torch
 
@@ -32,8 +32,8 @@ class CCA(Term):
             self.register_buffer(f"earlier_{m}", torch.zeros(memory, latent))
 
     def graph(self, modalities):
-        """z_i with z_j, once a pair."""
-        return [(Node("z", i), Node("z", j)) for i, j in combinations(modalities, 2)]
+        """z_j with z_i."""
+        return [(Node("z", j), Node("z", i)) for i, j in permutations(modalities, 2)]
 
     def forward(self, ctx):
         """Negative correlation, summed over ordered pairs."""
@@ -43,7 +43,7 @@ class CCA(Term):
             canonical_correlation(self.rows[a.modality], self.rows[b.modality], **self.options)
             for a, b in self.graph(ctx.modalities)
         ]
-        return {"loss": -2 * torch.stack(correlations).sum()}  # T and its transpose: both orders
+        return {"loss": -torch.stack(correlations).sum()}
 
     @torch.no_grad()
     def after_step(self, ctx):
