@@ -4,12 +4,13 @@ import gzip
 import warnings
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 from scipy import ndimage
 from test_sources import write_idx
 
-from mmssl import cohorts, evaluate, pretrain
+from mmssl import cohorts, evaluate, plotting, pretrain
 from mmssl.cohorts import natural, pixels, sources
 from mmssl.loop import Draw
 
@@ -224,25 +225,59 @@ def test_painted_strokes_are_the_digit_in_one_ink(rng):
     assert (empty.std(axis=(1, 2)) < 0.25).all()
 
 
+def test_both_data_sets_come_from_one_source_and_are_made_once(tmp_path, source):
+    bundled = natural.make_both(tmp_path / "a", train=120, test=60, folds=2)
+    assert list(bundled) == ["Two-View digits", "digits-painted (a stand-in for MNIST-SVHN)"]
+    two, paired = bundled.values()
+    assert np.array_equal(two.labels(), paired.labels())
+    made = (two.path / "cohort.json").stat().st_mtime_ns
+    again = natural.make_both(tmp_path / "a", train=120, test=60, folds=2)
+    assert (two.path / "cohort.json").stat().st_mtime_ns == made
+    assert again["Two-View digits"].hashes == two.hashes
+    for changed, message in (
+        ({"seed": 1}, "seed is 0, asked for 1"),
+        ({"train": 100}, "train is 120, asked for 100"),
+        ({"rescale": True}, "rescale is False, asked for True"),
+        ({"mnist": source, "train": 60, "test": 30}, "images is 'scikit-learn digits'"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            natural.make_both(tmp_path / "a", **{"train": 120, "test": 60, "folds": 2, **changed})
+    second = digits(np.arange(40) % 10, [0] * 20 + [1] * 20)
+    real = natural.make_both(tmp_path / "b", source, second, folds=2, second="same-class")
+    assert list(real) == ["Two-View MNIST", "MNIST-SVHN"]
+    assert real["MNIST-SVHN"].modalities == ("MNIST", "SVHN")
+    with pytest.raises(ValueError, match="SVHN is True, asked for False"):
+        natural.make_both(tmp_path / "b", source, folds=2, second="same-class")
+
+
+def test_figures_hold_what_the_table_says(tmp_path):
+    rows = [("untrained", True, 0.2), ("RR", False, 0.9), ("Supervised", False, 0.95),
+            ("new", False, 0.5), ("CR", False, 0.6)]  # fmt: skip
+    table = pd.DataFrame([
+        {"row": r, "floor": f, "modality": m, "accuracy": a - d, "low": a - d - 0.05,
+         "high": a - d + 0.02} for r, f, a in rows for m, d in (("MNIST", 0.0), ("SVHN", 0.1))
+    ])
+    axis = plotting.accuracy_per_view(table).axes[0]
+    assert [t.get_text() for t in axis.get_xticklabels()] == [
+        "untrained", "Supervised", "CR", "RR", "new"]  # fmt: skip
+    found = [scatter.get_offsets()[:, 1].data for scatter in axis.collections if
+             scatter.get_label() in ("MNIST", "SVHN")]  # fmt: skip
+    np.testing.assert_allclose(found[0], [0.2, 0.95, 0.6, 0.9, 0.5])
+    np.testing.assert_allclose(found[1], np.subtract([0.2, 0.95, 0.6, 0.9, 0.5], 0.1))
+    cohort = cohorts.mnist_svhn(tmp_path / "c", sources.read("mnist").first(100, 20), folds=2)
+    volumes = {m: cohort.volumes[m][:3] for m in cohort.modalities}
+    figure = plotting.example_pairs(volumes, cohort.labels()[:3])
+    shown = [axis.images[0] for axis in figure.axes]
+    assert len(shown) == 6 and all(image.origin == "upper" for image in shown)
+    np.testing.assert_array_equal(shown[4].get_array()[5, 9], volumes["painted"][1][:, 5, 9])
+
+
 def test_the_published_digits_are_known(real_data, tmp_path):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         cohort = cohorts.two_view_mnist(tmp_path / "c", real_data / "mnist", 1000, 100)
     assert cohort.labels()[:8].tolist() == [5, 0, 4, 1, 9, 2, 1, 3]
     assert cohort.labels()[1000:1004].tolist() == [7, 2, 1, 0]
-
-
-@pytest.mark.slow
-def test_pretraining_on_real_digits_beats_an_untrained_encoder(real_data, tmp_path):
-    cohort = cohorts.two_view_mnist(tmp_path / "c", real_data / "mnist", 20_000, 10_000, folds=1)
-    run = pretrain.fit(cohort, "CR-XX-CC", tmp_path / "run", epochs=3, batch_size=64,
-                       progress=False)
-    table = evaluate.accuracy_table(
-        cohort, {"CR-XX-CC": pretrain.embed(run, cohort), "untrained": pretrain.untrained(cohort)})
-    accuracy = table.set_index(["row", "modality"])["accuracy"].unstack()
-    print(accuracy)
-    assert (accuracy.loc["CR-XX-CC"] >= 0.88).all()
-    assert (accuracy.loc["CR-XX-CC"] - accuracy.loc["untrained"] >= 0.10).all()
 
 
 def test_the_real_house_numbers_pair_with_mnist_by_class(real_data, tmp_path):
@@ -268,3 +303,20 @@ def test_the_real_house_numbers_pair_with_mnist_by_class(real_data, tmp_path):
         draw = Draw(rows, 4, seed=0, pairing=cohort.labels()[rows])
         pair = [cohort.labels()[draw.epoch(epoch, m)] for m in (0, 1)]
         assert np.array_equal(*pair)
+
+
+@pytest.mark.slow
+def test_cross_modal_edges_lift_the_noisy_view_of_real_digits(real_data, tmp_path):
+    """CR alone reads the noise of view2; XX and CC are paid only for what both views share."""
+    cohort = cohorts.two_view_mnist(tmp_path / "c", real_data / "mnist", 20_000, 10_000, folds=1)
+    embeddings = {"untrained": pretrain.untrained(cohort)}
+    for name in ("CR", "CR-XX-CC"):
+        run = pretrain.fit(cohort, name, tmp_path / name, epochs=3, batch_size=64, progress=False)
+        embeddings[name] = pretrain.embed(run, cohort)
+    table = evaluate.accuracy_table(cohort, embeddings).set_index(["row", "modality"])
+    accuracy = table["accuracy"].unstack()
+    print(accuracy)
+    assert (accuracy.loc["CR-XX-CC"] >= 0.88).all()
+    assert (accuracy.loc["CR-XX-CC"] - accuracy.loc["untrained"] >= 0.10).all()
+    noisy = table.xs("view2", level="modality")
+    assert noisy.loc["CR-XX-CC", "low"] > noisy.loc["CR", "high"] + 0.10

@@ -103,7 +103,6 @@ def test_bundled_digits_are_scikit_learns():
     theirs = load_digits()
     assert digits.name == sources.BUNDLED and len(digits.labels) == 1797
     assert (np.bincount(digits.labels) == np.bincount(theirs.target)).all()
-    assert abs(digits.images.astype(float) * 16 / 255 - digits.images // 16).max() < 1.1
     order = np.lexsort(theirs.images.reshape(1797, -1).T)
     ours = np.round(digits.images.reshape(1797, -1) * (16 / 255))
     assert np.array_equal(ours[np.lexsort(ours.T)], theirs.images.reshape(1797, -1)[order])
@@ -202,3 +201,30 @@ def test_offline_says_what_to_put_where(tmp_path):
     for name, checksum in download.MD5["mnist"].items():
         assert name in message and checksum in message
     assert str(tmp_path / "raw") in message and not list((tmp_path).glob("raw/*"))
+
+
+def test_locating_prefers_ones_own_folder_and_says_what_it_found(tmp_path, rng, monkeypatch):
+    raw, own = tmp_path / "raw", tmp_path / "own"
+    for folder in (own, raw / "svhn"):
+        folder.mkdir(parents=True)
+    found, notes = sources.locate("", raw)
+    assert found == {"mnist": None, "svhn": None} and len(notes) == 2
+    write_mat(raw / "svhn", rng)
+    found, notes = sources.locate("", raw)
+    assert found == {"mnist": None, "svhn": raw / "svhn"}
+    assert "MNIST: not in mnist/." in notes and "SVHN: read from svhn/." in notes
+    with pytest.raises(ValueError, match="own: holds no MNIST; expected train-images"):
+        sources.locate(own, raw)
+    np.savez(own / "mnist.npz", X=np.zeros((9, 28, 28), np.uint8), y=np.arange(9))
+    assert sources.locate(own, raw)[0] == {"mnist": own, "svhn": None}
+
+
+def test_locating_downloads_when_told_and_goes_on_without(tmp_path, mirror, monkeypatch):
+    monkeypatch.setitem(download.MIRRORS, "mnist", (NOBODY,))
+    monkeypatch.setitem(download.MIRRORS, "svhn", (mirror[1],))
+    found, notes = sources.locate(None, tmp_path / "raw")
+    assert not (tmp_path / "raw").exists() and found == {"mnist": None, "svhn": None}
+    found, notes = sources.locate(None, tmp_path / "raw", download=True)
+    assert found == {"mnist": None, "svhn": tmp_path / "raw" / "svhn"}
+    assert notes[0].startswith("MNIST was not downloaded: http://127.0.0.1:9/: <urlopen error")
+    assert notes[1:] == ["MNIST: not in mnist/.", "SVHN: read from svhn/."]
