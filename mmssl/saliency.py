@@ -90,7 +90,8 @@ def postprocess(
         found = _smooth(image, kernels)[inside] / weight
         spread = found.max() - found.min()
         m[inside] = found
-        s[inside] = (found - found.min()) / torch.where(spread > 0, spread, 1)
+        if spread > 16 * torch.finfo(found.dtype).eps * found.max():  # what rounding may leave
+            s[inside] = (found - found.min()) / spread
     both = (scaled, magnitude)
     return Saliency(*(both if isinstance(gradient, Tensor) else (x.numpy() for x in both)))
 

@@ -1,0 +1,174 @@
+"""Figures of saliency: dimensions over anatomy, the best pair, its null, and forgetting.
+
+Slices are drawn by their affine in the neurological convention: left of the figure is the person's
+left, and every figure says so.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import nibabel as nib
+import numpy as np
+import pandas as pd
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Normalize
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+from nibabel.affines import apply_affine
+from nilearn import plotting
+
+from mmssl.plotting.look import DIVERGING, FLOOR, MAGNITUDE, PALETTE, canvas, colour, style
+
+CONVENTION = "neurological convention: the person's left is on the left"
+
+
+def saliency_maps(
+    maps: Mapping[str, Mapping[str, np.ndarray]], background: np.ndarray, affine: np.ndarray,
+    threshold: float = 0.75,
+) -> Figure:
+    """Draw maps of several latent dimensions over anatomy, an axial slice each, at the map's peak.
+
+    Parameters
+    ----------
+    maps : mapping
+        {line: {title: array (X, Y, Z), from 0}}; a title may repeat in the next line.
+    background : array (X, Y, Z), on the same grid.
+    affine : array (4, 4), voxel to RAS+ world in mm.
+    threshold : float
+        Quantile, of the voxels above 0 of each map, below which anatomy shows.
+    """
+    columns = max(len(line) for line in maps.values())
+    width, height, side = 1.9 * columns + 0.4, 2.45 * len(maps) + 0.25, 1.9
+    with style():
+        figure = Figure(figsize=(width, height), layout="none")
+    for i, (line, across) in enumerate(maps.items()):
+        bottom = height - 2.45 * (i + 1)
+        figure.text(0.05 / width, (bottom + side / 2) / height, line, rotation=90, va="center")
+        for j, (title, values) in enumerate(across.items()):
+            box = ((0.35 + 1.9 * j) / width, bottom / height, side / width, side / height)
+            z = _peak(values, affine)[2]
+            _slices(figure, box, values, background, affine, "z", [z], threshold)
+            figure.text(box[0] + 0.08 / width, (bottom + side + 0.08) / height,
+                        f"{title}\nz = {z:.0f} mm", fontsize=8.5, linespacing=1.25)  # fmt: skip
+    figure.text(0.35 / width, 0.995, CONVENTION, fontsize=8, color=FLOOR, va="top")
+    return figure
+
+
+def best_pair(
+    maps: Mapping[str, np.ndarray], titles: Mapping[str, str], background: np.ndarray,
+    affine: np.ndarray, threshold: float = 0.9, truth: Mapping[str, np.ndarray] | None = None,
+) -> Figure:
+    """Draw the thresholded mean saliency of a pair of dimensions, cut through each one's peak.
+
+    As figure 3 of Fedorov et al. 2021 ("Application to Alzheimer's disease"), which names neither
+    its threshold nor its scale.
+
+    Parameters
+    ----------
+    maps : mapping
+        {modality: array (X, Y, Z), in [0, 1], 0 outside the brain}.
+    titles : mapping
+        {modality: title}.
+    background : array (X, Y, Z), on the same grid.
+    affine : array (4, 4), voxel to RAS+ world in mm.
+    threshold : float
+        Quantile of a map's voxels above 0; what is below is not drawn.
+    truth : mapping, optional
+        {modality: bool array (X, Y, Z)}, drawn as a contour.
+    """
+    width, height = 6.6, 2.75 * len(maps) + 0.3
+    with style():
+        figure = Figure(figsize=(width, height), layout="none")
+    for i, (m, values) in enumerate(maps.items()):
+        bottom, cuts = height - 2.75 * (i + 1), _peak(values, affine)
+        box = (0.02, bottom / height, 5.6 / width, 2.1 / height)
+        view = _slices(figure, box, values, background, affine, "ortho", cuts, threshold)
+        if truth and m in truth:
+            view.add_contours(_image(truth[m], affine), levels=[0.5], colors=[PALETTE[1]],
+                              linewidths=1.2)  # fmt: skip
+        x, y, z = cuts
+        figure.text(0.03, (bottom + 2.17) / height, f"{titles[m]}; peak ({x:.0f}, {y:.0f}, "
+                    f"{z:.0f}) mm", fontsize=9.5)  # fmt: skip
+        low = _limit(values, threshold)
+        axis = figure.add_axes((5.85 / width, (bottom + 0.3) / height, 0.1 / width, 1.5 / height))
+        figure.colorbar(ScalarMappable(Normalize(low, values.max() or 1), MAGNITUDE), cax=axis)
+        axis.tick_params(labelsize=8)
+        axis.set_title("saliency", fontsize=8, loc="center")
+    figure.text(0.03, 0.99, CONVENTION, fontsize=8, color=FLOOR, va="top")
+    return figure
+
+
+def dimension_pairs(
+    correlation: np.ndarray, best: tuple[int, int], null: np.ndarray, modalities: Sequence[str]
+) -> Figure:
+    """Draw every correlation of two modalities' dimensions, and the null of the largest.
+
+    Parameters
+    ----------
+    correlation : array (d1, d2)
+    best : (i, j), marked in the matrix.
+    null : array (permutations,)
+        Largest absolute correlation with people shuffled.
+    modalities : two names, of the rows and of the columns.
+    """
+    figure, (axes,) = canvas(1, 2, 9.0, 3.9, width_ratios=(1.15, 1))
+    size = abs(correlation[best])
+    image = axes[0].imshow(correlation, cmap=DIVERGING, vmin=-size, vmax=size, origin="upper",
+                           aspect="auto")  # fmt: skip
+    axes[0].add_patch(Rectangle((best[1] - 1, best[0] - 1), 2, 2, fill=False, ec="black", lw=1.5))
+    axes[0].set(title=f"best pair: {modalities[0]} {best[0]}, {modalities[1]} {best[1]}",
+                ylabel=f"{modalities[0]} dimension", xlabel=f"{modalities[1]} dimension")
+    figure.colorbar(image, ax=axes[0], label="correlation across people")
+    axes[1].hist(null, 40, color=FLOOR, alpha=0.6, label="people shuffled")
+    axes[1].axvline(size, color=PALETTE[1], label="observed")
+    axes[1].set(title="largest of all pairs", xlabel="|correlation|", ylabel="permutations")
+    axes[1].legend()
+    return figure
+
+
+def forgetting(table: pd.DataFrame) -> Figure:
+    """Draw how alike a map stays to the trained one as layers are initialised anew.
+
+    Parameters
+    ----------
+    table : DataFrame
+        modality, layers, correlation: one line per person and dimension. Drawn are the median and
+        the middle half.
+    """
+    figure, ((axis,),) = canvas(1, 1, 5.6, 3.0)
+    for m, rows in table.groupby("modality", sort=False):
+        by = rows.groupby("layers")["correlation"]
+        low, middle, high = by.quantile(0.25), by.median(), by.quantile(0.75)
+        axis.fill_between(middle.index, low, high, color=colour(m), alpha=0.2, lw=0)
+        axis.plot(middle.index, middle, "o-", color=colour(m), label=m)
+    axis.axhline(0, color=FLOOR, ls=":", lw=1)
+    axis.set(xlabel="layers initialised anew, from the last one down", xticks=middle.index,
+             ylabel="rank correlation\nwith the trained map", ylim=(min(-0.1, low.min()), 1.05))
+    axis.legend()
+    return figure
+
+
+def _slices(figure, box, values, background, affine, mode, cuts, threshold):
+    """One map in a box of the figure; nilearn cuts it by its affine and writes L and R."""
+    return plotting.plot_stat_map(
+        _image(values, affine), bg_img=_image(background, affine), display_mode=mode,
+        cut_coords=cuts, figure=figure, axes=box, cmap=MAGNITUDE, vmin=_limit(values, threshold),
+        vmax=float(values.max()) or 1.0, threshold=_limit(values, threshold), colorbar=False,
+        resampling_interpolation="nearest", annotate=True, draw_cross=False, black_bg=False,
+        dim=-0.3, radiological=False,
+    )  # fmt: skip
+
+
+def _limit(values: np.ndarray, threshold: float) -> float:
+    """Quantile of the voxels above 0; a map without any has none."""
+    above = values[values > 0]
+    return float(np.quantile(above, threshold)) if above.size else 1e-6
+
+
+def _peak(values: np.ndarray, affine: np.ndarray) -> tuple[float, ...]:
+    """World coordinates in mm of the largest value."""
+    voxel = np.unravel_index(int(values.argmax()), values.shape)
+    return tuple(float(c) for c in apply_affine(affine, voxel))
+
+
+def _image(volume: np.ndarray, affine: np.ndarray) -> nib.Nifti1Image:
+    return nib.Nifti1Image(np.asarray(volume, dtype=np.float32), affine)
