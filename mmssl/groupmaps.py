@@ -15,16 +15,14 @@ from __future__ import annotations
 
 from itertools import chain, combinations, product
 from math import comb, prod
-from pathlib import Path
 from typing import NamedTuple
 
-import nibabel as nib
 import numpy as np
 import torch
 from scipy.special import ndtr
 from tqdm.auto import tqdm
 
-from mmssl import atomic
+from mmssl.localisation import to_volume
 
 SMALLEST_GROUP = 4
 _RANK_BYTES = 1 << 22  # what ranking holds at once beside its input and result
@@ -128,7 +126,7 @@ def max_statistic_test(
     """
     device = values.device if isinstance(values, torch.Tensor) else torch.device("cpu")
     values = _maps(values, "values")
-    group = _two_groups(labels, len(values))
+    group = two_groups(labels, len(values))
     if permutations < 1:
         raise ValueError(f"permutations is {permutations}, expected at least 1")
     draws = labellings(group, permutations, seed, strata)
@@ -137,6 +135,47 @@ def max_statistic_test(
     observed = np.abs(ranks @ group.astype(np.int64))
     reached = len(draws) - np.searchsorted(largest, observed, side="left")
     return (1 + reached) / (1 + len(draws))
+
+
+class Compared(NamedTuple):
+    """Maps of two groups compared as one family; arrays of the shape of one person's maps.
+
+    rbc : positive where the group with the larger label has the larger values.
+    p : of each voxel alone.
+    corrected : family-wise over all maps and voxels together.
+    """
+
+    rbc: np.ndarray
+    p: np.ndarray
+    corrected: np.ndarray
+
+    def volumes(self, mask) -> list[tuple[np.ndarray, np.ndarray]]:
+        """(rbc, corrected p) of every map as images (X, Y, Z); outside the mask 0 and 1."""
+        pairs = (x.reshape(-1, x.shape[-1]) for x in (self.rbc, self.corrected))
+        return [(to_volume(a, mask), to_volume(p, mask, fill=1.0))
+                for a, p in zip(*pairs, strict=True)]
+
+
+def compare(
+    values, labels, permutations: int = 10_000, seed: int = 0, *, strata=None, progress: bool = True
+) -> Compared:
+    """Both tests of this module on several maps a person, corrected together.
+
+    Parameters
+    ----------
+    values : array-like, shape (n, …, voxels)
+        A person's maps; whatever stands in the middle, such as modality and dimension, belongs to
+        the family.
+    labels, permutations, seed, strata, progress
+        As in `max_statistic_test`.
+    """
+    shape = tuple(values.shape[1:])
+    flat = values.reshape(len(values), -1)
+    corrected = max_statistic_test(flat, labels, permutations, seed, strata=strata,
+                                   progress=progress)
+    group = two_groups(labels, len(flat))
+    found = rank_biserial(flat[group], flat[~group])
+    return Compared(*(x.reshape(shape) for x in (found.rbc, found.p, corrected)))
 
 
 def labellings(group, permutations: int, seed: int = 0, strata=None) -> np.ndarray:
@@ -167,83 +206,23 @@ def labellings(group, permutations: int, seed: int = 0, strata=None) -> np.ndarr
     return draws
 
 
-def dimensions(pipeline) -> dict[str, int]:
-    """Latent dimensions with the largest and the smallest coefficient of a fitted probe.
-
-    Parameters
-    ----------
-    pipeline : Pipeline
-        ``LogisticFit.pipeline`` of `mmssl.probes`: its scaler makes coefficients comparable.
-
-    Returns
-    -------
-    dict
-        {"positive": index, "negative": index} (001, section 4 and figure 4).
-    """
-    beta = pipeline[-1].coef_[0]
-    return {"positive": int(beta.argmax()), "negative": int(beta.argmin())}
-
-
-def to_volume(values, mask, fill: float = 0.0) -> np.ndarray:
-    """Values of the mask's voxels, (voxels,), as an image (X, Y, Z) float32; ``fill`` elsewhere.
+def two_groups(labels, n: int) -> np.ndarray:
+    """Two-valued labels as bool, (n,), the larger value true.
 
     Raises
     ------
     ValueError
-        If there are not as many values as voxels.
+        For another length or number of values, or fewer than 4 people of one.
     """
-    values, mask = np.asarray(values), np.asarray(mask, dtype=bool)
-    if values.shape != (int(mask.sum()),):
-        raise ValueError(f"values: shape {values.shape}, expected ({int(mask.sum())},) as the mask "
-                         "has voxels")
-    volume = np.full(mask.shape, fill, dtype=np.float32)
-    volume[mask] = values
-    return volume
-
-
-def save(path: str | Path, volume, affine) -> Path:
-    """Write a map as NIfTI with its true affine, at once or not at all.
-
-    Parameters
-    ----------
-    path : path, ending in .nii or .nii.gz
-    volume : array, shape (X, Y, Z)
-    affine : array, shape (4, 4)
-        Voxel to RAS+ world in mm.
-
-    Raises
-    ------
-    ValueError
-        If the volume is not 3D, or the affine no invertible (4, 4) matrix.
-    """
-    volume, affine = np.asarray(volume), np.asarray(affine, dtype=np.float64)
-    if volume.ndim != 3:
-        raise ValueError(f"{path}: a map of shape {volume.shape}, expected (X, Y, Z)")
-    if affine.shape != (4, 4) or np.linalg.det(affine[:3, :3]) == 0:
-        raise ValueError(f"{path}: affine {affine.tolist()}, expected an invertible (4, 4)")
-    kept = volume.astype(np.uint8 if volume.dtype == bool else np.float32)
-    image = nib.Nifti1Image(kept, affine)
-    image.header.set_xyzt_units("mm")
-    with atomic.file(path) as temporary:
-        image.to_filename(temporary)
-    return Path(path)
-
-
-def read(path: str | Path, shape, affine) -> np.ndarray:
-    """Read a map or mask that must lie on the given grid, (X, Y, Z) float32.
-
-    Raises
-    ------
-    ValueError
-        If its shape or its affine (beyond 0.001) is another, naming file, found and expected.
-    """
-    image = nib.load(path)
-    if image.shape != tuple(shape):
-        raise ValueError(f"{path}: shape {image.shape}, expected {tuple(shape)}")
-    if not np.allclose(image.affine, affine, atol=1e-3):
-        raise ValueError(f"{path}: affine {image.affine.tolist()}, expected "
-                         f"{np.asarray(affine).tolist()}")
-    return np.asarray(image.dataobj, dtype=np.float32)
+    labels = np.asarray(labels.cpu() if isinstance(labels, torch.Tensor) else labels)
+    if labels.shape != (n,):
+        raise ValueError(f"labels: shape {labels.shape}, expected ({n},) as values has rows")
+    found = np.unique(labels)
+    if len(found) != 2:
+        raise ValueError(f"labels hold {len(found)} values ({found[:5].tolist()}), expected two")
+    group = labels == found[1]
+    _check_sizes(int(group.sum()), int((~group).sum()))
+    return group
 
 
 def _maps(values, name: str) -> np.ndarray:
@@ -266,19 +245,6 @@ def _maps(values, name: str) -> np.ndarray:
 def _check_sizes(n1: int, n0: int) -> None:
     if min(n1, n0) < SMALLEST_GROUP:
         raise ValueError(f"groups of {n1} and {n0} people, expected at least {SMALLEST_GROUP} each")
-
-
-def _two_groups(labels, n: int) -> np.ndarray:
-    """(n,) bool, the larger of two labels true."""
-    labels = np.asarray(labels.cpu() if isinstance(labels, torch.Tensor) else labels)
-    if labels.shape != (n,):
-        raise ValueError(f"labels: shape {labels.shape}, expected ({n},) as values has rows")
-    found = np.unique(labels)
-    if len(found) != 2:
-        raise ValueError(f"labels hold {len(found)} values ({found[:5].tolist()}), expected two")
-    group = labels == found[1]
-    _check_sizes(int(group.sum()), int((~group).sum()))
-    return group
 
 
 def _ranks(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -21,8 +21,15 @@ from scipy import ndimage
 from scipy.spatial import cKDTree
 from sklearn.metrics import average_precision_score
 
+from mmssl import atomic
+
 FACES, CORNERS = 1, 3
 """What makes two voxels one cluster: a shared face (6 neighbours) or a corner (26)."""
+
+KEYS = ("source", "modality", "sign")
+"""What names a map in tables: what it was made from, of which images, of which dimension."""
+
+Maps = Mapping[tuple[str, str, str], tuple[np.ndarray, np.ndarray]]
 
 
 class Atlas(NamedTuple):
@@ -87,12 +94,113 @@ def read_atlas(image: str | Path, names: str | Path) -> Atlas:
     return Atlas(labels, loaded.affine, known)
 
 
+def to_volume(values, mask, fill: float = 0.0) -> np.ndarray:
+    """Values of the mask's voxels, (voxels,), as an image (X, Y, Z) float32; ``fill`` elsewhere.
+
+    Raises
+    ------
+    ValueError
+        If there are not as many values as voxels.
+    """
+    values, mask = np.asarray(values), np.asarray(mask, dtype=bool)
+    if values.shape != (int(mask.sum()),):
+        raise ValueError(f"values: shape {values.shape}, expected ({int(mask.sum())},) as the mask "
+                         "has voxels")
+    volume = np.full(mask.shape, fill, dtype=np.float32)
+    volume[mask] = values
+    return volume
+
+
+def save(path: str | Path, volume, affine) -> Path:
+    """Write a map as NIfTI with its true affine, at once or not at all.
+
+    Parameters
+    ----------
+    path : path, ending in .nii or .nii.gz
+    volume : array, shape (X, Y, Z)
+    affine : array, shape (4, 4)
+        Voxel to RAS+ world in mm.
+
+    Raises
+    ------
+    ValueError
+        If the volume is not 3D, or the affine no invertible (4, 4) matrix.
+    """
+    volume, affine = np.asarray(volume), np.asarray(affine, dtype=np.float64)
+    if volume.ndim != 3:
+        raise ValueError(f"{path}: a map of shape {volume.shape}, expected (X, Y, Z)")
+    if affine.shape != (4, 4) or np.linalg.det(affine[:3, :3]) == 0:
+        raise ValueError(f"{path}: affine {affine.tolist()}, expected an invertible (4, 4)")
+    kept = volume.astype(np.uint8 if volume.dtype == bool else np.float32)
+    image = nib.Nifti1Image(kept, affine)
+    image.header.set_xyzt_units("mm")
+    with atomic.file(path) as temporary:
+        image.to_filename(temporary)
+    return Path(path)
+
+
+def read(path: str | Path, shape, affine) -> np.ndarray:
+    """Read a map or mask that must lie on the given grid, (X, Y, Z) float32.
+
+    Raises
+    ------
+    ValueError
+        If its shape or its affine (beyond 0.001) is another, naming file, found and expected.
+    """
+    image = nib.load(path)
+    if image.shape != tuple(shape):
+        raise ValueError(f"{path}: shape {image.shape}, expected {tuple(shape)}")
+    if not np.allclose(image.affine, affine, atol=1e-3):
+        raise ValueError(f"{path}: affine {image.affine.tolist()}, expected "
+                         f"{np.asarray(affine).tolist()}")
+    return np.asarray(image.dataobj, dtype=np.float32)
+
+
 def peak(volume, affine, mask=None) -> tuple[np.ndarray, tuple[int, int, int]]:
     """World coordinates (3,) in mm, and voxel, of the largest absolute value of a map (X, Y, Z)."""
     size = np.abs(np.asarray(volume, dtype=np.float64))
     size = size if mask is None else np.where(mask, size, -1.0)
     voxel = np.unravel_index(int(size.argmax()), size.shape)
     return apply_affine(affine, voxel), tuple(int(i) for i in voxel)
+
+
+def peaks(maps: Maps, affine, mask=None, atlas: Atlas | None = None,
+          level: float = 0.05) -> pd.DataFrame:
+    """The absolute peak of several maps and how much of each survives, a row a map.
+
+    Parameters
+    ----------
+    maps : mapping
+        (source, modality, sign) -> (values, corrected p), each (X, Y, Z).
+    affine, mask, atlas
+        As in `peak` and `clusters`.
+    level : float
+        Of the corrected p.
+
+    Returns
+    -------
+    DataFrame
+        source, modality, sign, x, y, z (mm), peak, p, voxels (with p below the level), region.
+    """
+    lines = []
+    for key, (values, p) in maps.items():
+        point, voxel = peak(values, affine, mask)
+        line = dict(zip((*KEYS, *"xyz"), (*key, *point), strict=True))
+        line |= {"peak": values[voxel], "p": p[voxel], "voxels": int((p < level).sum())}
+        lines.append(line if atlas is None else line | {"region": atlas.region(point)})
+    return pd.DataFrame(lines)
+
+
+def surviving(maps: Maps, affine, atlas: Atlas | None = None, level: float = 0.05) -> pd.DataFrame:
+    """Clusters of what survives in several maps: source, modality, sign of the dimension, and those
+    of `clusters`, whose own sign is named ``effect`` here. Arguments as in `peaks`."""
+    tables = []
+    for key, (values, p) in maps.items():
+        table = clusters(values, p < level, affine, atlas, p=p).rename(columns={"sign": "effect"})
+        for place, (name, value) in enumerate(zip(KEYS, key, strict=True)):
+            table.insert(place, name, value)
+        tables.append(table)
+    return pd.concat([t for t in tables if len(t)] or tables[:1], ignore_index=True)
 
 
 def clusters(volume, region, affine, atlas: Atlas | None = None, connected: int = FACES,
@@ -203,6 +311,14 @@ def overlap(volume, truth, mask, affine) -> Overlap:
     distances, _ = cKDTree(points[wanted]).query(points[score == score.max()])
     return Overlap(float(average_precision_score(wanted, score)), size / len(wanted),
                    float(found / size), float(distances.mean()))
+
+
+def overlaps(maps: Mapping[tuple[str, str, str], np.ndarray], truth: Mapping[str, np.ndarray], mask,
+             affine) -> pd.DataFrame:
+    """`overlap` of several maps, (source, modality, sign) -> (X, Y, Z), with modality -> truth."""
+    lines = [(*key, *overlap(values, truth[key[1]], mask, affine))
+             for key, values in maps.items() if key[1] in truth]
+    return pd.DataFrame(lines, columns=[*KEYS, *Overlap._fields])
 
 
 def edges(images, sigma: float = 1.0) -> np.ndarray:

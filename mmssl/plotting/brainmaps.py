@@ -137,12 +137,12 @@ def cascade(table: pd.DataFrame) -> Figure:
     Parameters
     ----------
     table : DataFrame
-        row, modality, sign, layers (re-initialised), correlation (with the trained map).
+        Of `mmssl.dimensions.cascade`: source, modality, sign, layers, correlation.
     """
-    rows = list(table["row"].unique())
+    rows = list(table["source"].unique())
     figure, axes = canvas(1, len(rows), 1.2 + 3.2 * len(rows), 2.8, sharey=True)
     for axis, row in zip(axes[0], rows, strict=True):
-        lines = table[table["row"] == row].groupby(["modality", "sign"], sort=False)
+        lines = table[table["source"] == row].groupby(["modality", "sign"], sort=False)
         for (m, sign), line in lines:
             mark, dash = SIGNS.get(sign, ("D", "-"))
             axis.plot(line["layers"], line["correlation"], mark + dash, color=colour(m),

@@ -1,0 +1,131 @@
+"""What a probe leans on: its extreme latent dimensions, and where each person's image moves them.
+
+Fedorov et al. 2021 ("Application to Alzheimer's disease", section 4, figure 4) map the dimensions
+with the largest positive and negative coefficient of the logistic regression. The maps of people
+then go to `mmssl.groupmaps`. A table of *picks* says which dimensions: source, modality, sign,
+dimension, beta.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+
+from mmssl import saliency
+from mmssl.groupmaps import rank_biserial, two_groups
+from mmssl.probes import logistic_regression
+
+SIGNS = ("positive", "negative")
+
+
+def choose(
+    embeddings: Mapping[str, Mapping[str, np.ndarray]], labels, subjects, trials: int = 25,
+    folds: int = 5, seed: int = 0,
+) -> pd.DataFrame:
+    """Dimensions with the largest and the smallest coefficient of a tuned logistic regression.
+
+    Parameters
+    ----------
+    embeddings : {source: {modality: (n, latent)}}
+        Of the training people; standardised by the probe, so that coefficients compare.
+    labels, subjects : array-like, shape (n,)
+    trials, folds, seed : int
+        Of `mmssl.probes.logistic_regression`; never more folds than a class has people.
+
+    Returns
+    -------
+    DataFrame
+        source, modality, sign ("positive", "negative"), dimension, beta. A strong penalty may leave
+        no coefficient of a sign; the beta then says so, and the dimension means nothing.
+    """
+    folds, lines = int(min(folds, np.bincount(labels).min())), []
+    for source, by_modality in embeddings.items():
+        for m, z in by_modality.items():
+            fit = logistic_regression(z, labels, subjects, trials, folds, seed)
+            beta = fit.pipeline[-1].coef_[0]
+            lines += [(source, m, sign, int(k), float(beta[k]))
+                      for sign, k in zip(SIGNS, (beta.argmax(), beta.argmin()), strict=True)]
+    return pd.DataFrame(lines, columns=["source", "modality", "sign", "dimension", "beta"])
+
+
+def subject_maps(
+    encoders: Mapping, volumes: Mapping, picks: pd.DataFrame, mask, *, scaled: bool = True,
+    sigma: float = 1.5, **options,
+) -> np.ndarray:
+    """Saliency of the picked dimensions in the brain of every person.
+
+    SmoothGrad, masked, smoothed and rescaled ("Application to Alzheimer's disease", section 4),
+    streamed so that gradients of many people never lie in memory together.
+
+    Parameters
+    ----------
+    encoders : {modality: Module}
+    volumes : {modality: (n, channels, X, Y, Z)}
+    picks : DataFrame
+        modality, dimension: of one source, the rows of a modality together.
+    mask : array of bool, shape (X, Y, Z)
+    scaled : bool
+        Whether every person's map is rescaled to [0, 1].
+    sigma : float
+        Of the smoothing, in voxels.
+    **options
+        Of `mmssl.saliency.stream`: samples, std, seed, precision.
+
+    Returns
+    -------
+    array, shape (n, picks, voxels), float32
+    """
+    inside, maps = np.asarray(mask, dtype=bool), []
+    for m, rows in picks.groupby("modality", sort=False):
+        wanted, parts = rows["dimension"].tolist(), []
+        for gradient in saliency.stream(encoders[m], volumes[m], dimensions=wanted, **options):
+            found = saliency.postprocess(gradient.float().cpu().numpy(), inside, sigma)
+            parts.append((found.scaled if scaled else found.magnitude)[..., inside])
+        maps.append(np.concatenate(parts))
+    return np.concatenate(maps, axis=1)
+
+
+def cascade(
+    encoders: Mapping, rbc, volumes: Mapping, labels, picks: pd.DataFrame, mask, *, seed: int = 0,
+    **options,
+) -> pd.DataFrame:
+    """Correlation of maps of two groups with those of encoders that forget layer after layer.
+
+    Cascading randomisation (Adebayo et al. 2018) from the last layer down: a map that shows what
+    was learned must change.
+
+    Parameters
+    ----------
+    encoders : {modality: Module}, trained.
+    rbc : array, shape (picks, voxels)
+        Of the trained encoders.
+    labels : array-like, shape (n,)
+    volumes, picks, mask, seed, **options
+        As in `subject_maps`.
+
+    Returns
+    -------
+    DataFrame
+        The picks, for every number of ``layers`` drawn anew from 0, with ``correlation`` over
+        voxels (Pearson); NaN where a map is constant.
+    """
+    group = two_groups(labels, len(next(iter(volumes.values()))))
+    depth, tables = min(saliency.depth(e) for e in encoders.values()), []
+    for layers in range(depth + 1):
+        again = np.asarray(rbc)
+        if layers:
+            forgetful = {m: saliency.randomised(e, layers, seed) for m, e in encoders.items()}
+            seen = subject_maps(forgetful, volumes, picks, mask, seed=seed, **options)
+            again = [rank_biserial(x[group], x[~group]).rbc for x in seen.swapaxes(0, 1)]
+        found = [_correlation(a, b) for a, b in zip(np.asarray(rbc), again, strict=True)]
+        tables.append(picks.assign(layers=layers, correlation=found))
+    return pd.concat(tables, ignore_index=True)
+
+
+def _correlation(a: np.ndarray, b: np.ndarray) -> float:
+    """Pearson correlation; NaN where one of them is constant."""
+    a, b = a - a.mean(), b - b.mean()
+    size = np.sqrt((a @ a) * (b @ b))
+    return float(a @ b / size) if size > 0 else float("nan")
