@@ -178,6 +178,8 @@ def related(
     -------
     x, y : arrays, shape (n, d)
     """
+    if not (0 <= shared <= 1 and 1 <= rank <= d):
+        raise ValueError(f"shared={shared}, rank={rank}: expected in [0, 1] and in 1 to d={d}")
     rng = np.random.default_rng(rng)
     factors = np.zeros((n, d))
     factors[:, :rank] = np.sqrt(shared) * rng.normal(size=(n, rank))
@@ -192,11 +194,12 @@ def no_difference(
 ) -> pd.DataFrame:
     """`group_test` in simulated studies whose two groups come from one population (`related`).
 
-    Any difference found is an error. Columns study and those of `group_test`.
+    An eighth of the dimensions is shared, and any difference found is an error. Columns: those of
+    `group_test`, and study.
     """
     labels, lines = np.repeat((0, 1), sizes), []
     for study in tqdm(range(studies), desc="simulated studies"):
-        x, y = related(len(labels), d, shared, rng=(seed, study))
+        x, y = related(len(labels), d, shared, max(1, d // 8), rng=(seed, study))
         lines.append(group_test(x, y, labels, permutations, seed).assign(study=study))
     return pd.concat(lines, ignore_index=True)
 

@@ -119,7 +119,9 @@ def pwcca(x, y) -> float:
         \alpha_i = \sum_j \lvert \langle h_i, x_j \rangle \rvert
 
     with :math:`h_i` the i-th canonical variate of X, of unit norm, and :math:`x_j` the centred
-    columns of X. Not symmetric: the first argument weighs.
+    columns of X. Not symmetric: the first argument weighs. With n - 1 < d1 + d2 several
+    correlations are exactly 1 and their variates are free to rotate; the principal axes of what X
+    has there are taken, so that the value is defined.
 
     Parameters and errors as `cka`.
     """
@@ -245,8 +247,12 @@ def _correlations(cross: np.ndarray) -> np.ndarray:
 def _projection_weighted(a: _Code, cross: np.ndarray) -> tuple[float, float]:
     """Plain and weighted mean of the canonical correlations, cross = Q_x' Q_y."""
     turn, rho, _ = np.linalg.svd(cross, full_matrices=False)
-    rho = np.clip(rho, 0.0, 1.0)
-    weights = np.abs((turn.T * a.spread) @ a.axes).sum(axis=1)  # h_i' x_j
+    rho, heard = np.clip(rho, 0.0, 1.0), (turn.T * a.spread) @ a.axes  # h_i' x_j
+    tied = rho > 1 - 1e-9
+    if tied.sum() > 1:  # n - 1 < d1 + d2: any rotation of these h_i is as good, take x's own axes
+        _, size, axes = np.linalg.svd(heard[tied], full_matrices=False)
+        heard[tied] = size[:, None] * axes
+    weights = np.abs(heard).sum(axis=1)
     return float(rho.mean()), min(1.0, float(weights @ rho / weights.sum()))
 
 

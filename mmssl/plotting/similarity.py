@@ -68,9 +68,10 @@ def similarity_and_auc(
     Returns
     -------
     Figure
-        Objectives from the top by their mean AUC over modalities. Left: AUC with its interval, in
-        the modality's colour. Right: a panel per measure with the groups in their colours; bars
-        and dashed lines as in `similarity_measures`, one per group, since chance depends on n.
+        Objectives from the top by their mean AUC over modalities. Left: AUC with its interval,
+        squares in the modality's colour. Right: a panel per measure with the groups in their
+        colours; bars and dashed lines as in `similarity_measures`, one per group, since chance
+        depends on n.
     """
     if "protocol" in auc:
         auc = auc[auc["protocol"] == "logistic regression"]
@@ -82,7 +83,7 @@ def similarity_and_auc(
     for m, shift in zip(modalities, _shifts(len(modalities)), strict=True):
         lines, at = auc[auc["modality"] == m].set_index("row").reindex(names), np.arange(len(names))
         axes[0, 0].hlines(at + shift, lines["low"], lines["high"], color=colour(m))
-        axes[0, 0].scatter(lines["auc"], at + shift, s=22, color=colour(m), zorder=3)
+        axes[0, 0].scatter(lines["auc"], at + shift, s=20, marker="s", color=colour(m), zorder=3)
     axes[0, 0].axvline(0.5, color=FLOOR, ls=":", lw=1)
     axes[0, 0].set(title="hold-out ROC-AUC", yticks=range(len(names)), yticklabels=names,
                    ylim=(-0.6, len(names) - 0.4))  # fmt: skip
@@ -96,8 +97,8 @@ def similarity_and_auc(
         axis.set(title=measure, yticks=range(len(names)), yticklabels=[],
                  ylim=(-0.6, len(names) - 0.4))  # fmt: skip
         _reach(axis, of_measure)
-    _legend(figure, {f"AUC {m}": colour(m) for m in modalities}
-            | {f"{group} (n = {n})": tints[group] for group, n in groups.items()})  # fmt: skip
+    _legend(figure, {f"{group} (n = {n})": tints[group] for group, n in groups.items()},
+            squares={f"AUC {m}": colour(m) for m in modalities})  # fmt: skip
     return figure
 
 
@@ -138,8 +139,8 @@ def _dots(axis, lines: pd.DataFrame, tint: str, shift: float) -> None:
     axis.barh(at, lines["shuffle_95"], height=0.3, color=tint, alpha=0.18, lw=0)
     axis.hlines(at, lines["low"], lines["high"], color=tint)
     axis.scatter(lines["estimate"], at, s=22, color=tint, zorder=3)
-    for level in lines["chance"].dropna().unique():
-        axis.axvline(level, color=tint, ls="--", lw=1)
+    line = np.arange(len(lines))  # a step where a code has fewer dimensions
+    axis.vlines(lines["chance"], line - 0.5, line + 0.5, color=tint, ls="--", lw=1)
 
 
 def _reach(axis, lines: pd.DataFrame) -> None:
@@ -166,10 +167,12 @@ def _order(table: pd.DataFrame) -> list[str]:
     return sorted(keys, key=keys.get, reverse=True)
 
 
-def _legend(figure: Figure, tints: dict[str, str]) -> None:
+def _legend(figure: Figure, dots: dict[str, str], squares: dict[str, str] | None = None) -> None:
     """Colours, and what bar and dashes mean, below the panels."""
-    handles = [Line2D([], [], color=tint, marker="o", ms=5, label=label)
+    handles = [Line2D([], [], color=tint, marker=marker, ms=5, label=label)
+               for marker, tints in (("s", squares or {}), ("o", dots))
                for label, tint in tints.items()]  # fmt: skip
     handles += [Patch(color=FLOOR, alpha=0.3, lw=0, label="shuffled people, 95 %"),
                 Line2D([], [], color=FLOOR, ls="--", lw=1, label="chance at this n, d")]
-    figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), fontsize=9)
+    figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), fontsize=9,
+                  frameon=False)
