@@ -14,7 +14,7 @@ import scipy.stats
 import torch
 from torch import nn
 
-from mmssl import cohorts, pretrain
+from mmssl import cohorts, plotting, pretrain
 from mmssl.augment import View
 from mmssl.cohorts import anatomy, images
 from mmssl.models import Features
@@ -477,3 +477,18 @@ def test_a_nan_names_term_epoch_and_batch_and_keeps_the_last_good_checkpoint(
     last = torch.load(tmp_path / "run.partial" / "last.ckpt", weights_only=True)
     assert last["epoch"] == 0
     assert all(v.isfinite().all() for v in last["state_dict"].values())
+
+
+@pytest.mark.parametrize("name", ["CR-XX-CC-RR-CCA", "RR-AE", "MMVAE", "Supervised"])
+def test_figure_draws_every_edge_once_and_names_terms_and_weights(name, batch):
+    words = parse(name)
+    objective = make(name, batch, weights={words[-1]: 0.5})
+    figure = plotting.objective_graph(objective.graph, objective.modalities, objective.weights)
+    axis = figure.axes[0]
+    drawn = sum(len({frozenset(edge) for edge in edges}) for edges in objective.graph.values())
+    assert len(axis.patches) == drawn + 2 * len(objective.modalities)
+    texts = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert texts == [*words[:-1], f"0.5 × {words[-1]}", "encoder"]
+    assert set(objective.modalities) <= {text.get_text() for text in axis.texts}
+    with pytest.raises(ValueError, match="prototype"):
+        plotting.objective_graph({"SwAV": [(("z", "T1"), ("prototype", "T1"))]}, ("T1",))
