@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mmssl import ledger
+from mmssl import fingerprints, ledger
 
 
 def test_hash_file_is_sha256(tmp_path):
@@ -88,7 +88,7 @@ def test_fingerprint_changes_with_a_module_two_imports_away(tmp_path, monkeypatc
     }.items():
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / f"{name}.py").write_text(source)
-    monkeypatch.setattr(ledger, "PACKAGE", tmp_path)
+    monkeypatch.setattr(fingerprints, "PACKAGE", tmp_path)
     found = ledger.fingerprint("mmssl.top")
     parts = ("", ".bottom", ".chained", ".part", ".part.inner", ".top")
     assert list(found) == [f"mmssl{part}" for part in parts]
@@ -96,6 +96,48 @@ def test_fingerprint_changes_with_a_module_two_imports_away(tmp_path, monkeypatc
     now = ledger.fingerprint("mmssl.top")
     assert [name for name in now if now[name] != found[name]] == ["mmssl.bottom"]
     assert list(ledger.fingerprint("mmssl.lazy")) == ["mmssl", "mmssl.lazy", "mmssl.lazy.one"]
+
+
+@pytest.mark.parametrize(
+    ("source", "parts"),
+    [
+        ("from mmssl import lazy\nlazy.name()", {"one"}),
+        ("import mmssl\nmmssl.lazy.name.more", {"one"}),
+        ("from mmssl import lazy as other\nother.two.deep()", {"two"}),
+        ("from mmssl.lazy import name as x", {"one"}),
+        ("from mmssl.lazy import one, two", {"one", "two"}),
+        ("import mmssl.lazy.two", {"two"}),
+        ("from mmssl import lazy", set()),
+        ("from mmssl import lazy\nshow(lazy)", {"one", "two"}),
+        ("from mmssl import lazy\ngetattr(lazy, chosen)", {"one", "two"}),
+        ("from mmssl import lazy\nlazy.nowhere_written()", {"one", "two"}),
+        ("from mmssl.lazy import *", {"one", "two"}),
+        ("import numpy as lazy\nlazy.name()", set()),
+    ],
+)
+def test_of_a_lazy_package_counts_what_is_used(tmp_path, monkeypatch, source, parts):
+    for name, content in {
+        "__init__": "def __getattr__(name): ...",
+        "lazy/__init__": '_HOME = {"name": "one"}\ndef __getattr__(name): ...',
+        "lazy/one": "",
+        "lazy/two": "",
+    }.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / f"{name}.py").write_text(content)
+    monkeypatch.setattr(fingerprints, "PACKAGE", tmp_path)
+    found = ledger.fingerprint(*ledger.imports(source))
+    expected = {f"mmssl.lazy.{part}" for part in parts}
+    assert {name for name in found if name.startswith("mmssl.lazy.")} == expected
+    assert "mmssl.lazy" in found or not parts
+
+
+def test_what_a_script_loads_through_a_lazy_package_is_in_its_fingerprint():
+    code = "from mmssl import cohorts, preprocessing\ncohorts.Cohort, preprocessing.falff"
+    show = "\nimport sys; print(*[m for m in sys.modules if m.split('.')[0] == 'mmssl'])"
+    done = subprocess.run([sys.executable, "-c", code + show], capture_output=True, check=True)
+    found = ledger.fingerprint(*ledger.imports(code))
+    assert set(done.stdout.decode().split()) <= set(found)
+    assert "mmssl.cohorts.phantom" not in found and "mmssl.preprocessing.person" not in found
 
 
 def test_fingerprint_refuses_an_unknown_module():

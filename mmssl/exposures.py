@@ -1,0 +1,207 @@
+"""Whom each fit has seen, as data; and the proof that nobody is tested by what has seen them.
+
+Whatever learns from people (intensity landmarks, a scaler, principal components, an encoder, a
+probe), chooses with them (an epoch, a penalty, a latent dimension, a threshold) or is tested on
+them leaves an `Exposure`. `prove` reads those of everything behind a table and refuses the table
+unless who is tested was seen by nothing else. Identifiers are kept as hashes keyed with the
+cohort's table of participants, which only who holds the cohort has; a message names the row of
+``pairs.tsv`` instead.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from itertools import combinations
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from mmssl import atomic
+from mmssl.content import as_json
+
+TRAIN, CHOOSE, TEST = ROLES = ("train", "choose", "test")
+_DIGITS = 16  # 64 bits of a hash: a chance collision among 100,000 people is one in 10^9
+
+_ADVICE = {
+    (TRAIN, CHOOSE): "who chooses may not be who trains. Deal people, not scans, to folds: remake "
+    "splits.json.",
+    (TRAIN, TEST): "what is fitted may not have seen the people it is tested on. Fit it on the "
+    "training rows of the fold alone.",
+    (CHOOSE, TEST): "a choice made with the people it is tested on flatters the result. Choose on "
+    "training or validation people.",
+    (TEST, TEST): "samples that are compared as independent may not share a person. Give each "
+    "person one population or fold.",
+}
+
+
+class LeakError(ValueError):
+    """A subject or an image is in two roles that must not share any, or nobody knows."""
+
+
+class Exposure(NamedTuple):
+    """Whom one fit has seen in one role.
+
+    fit : what saw them: its kind, then which one: "encoder CR-XX-CC, fold 0"; for the role "test",
+        the sample that is tested: "hold-out".
+    role : "train" (its parameters), "choose" (an epoch, penalty, dimension or threshold was picked
+        with them) or "test" (a table reports them).
+    subjects : {keyed hash of the identifier: where to find the person, "<cohort>[<row>]"}.
+    images : {content hash: "<modality>[<row>]"}.
+    """
+
+    fit: str
+    role: str
+    subjects: Mapping[str, str]
+    images: Mapping[str, str]
+
+
+def exposure(fit: str, role: str, cohort, rows) -> Exposure:
+    """Record that a fit sees rows of a cohort.
+
+    Parameters
+    ----------
+    fit, role : str
+        As in `Exposure`.
+    cohort : Cohort
+        Its ``subjects``, ``participants`` and ``image_hashes`` are read.
+    rows : array-like of int
+        Rows of ``pairs.tsv``.
+
+    Raises
+    ------
+    ValueError
+        For an unknown role.
+    """
+    if role not in ROLES:
+        raise ValueError(f"role {role!r} is unknown; expected one of {', '.join(ROLES)}")
+    rows = np.asarray(rows, dtype=np.int64)
+    key = hashlib.sha256(cohort.participants.to_csv(index=False).encode()).digest()
+    subjects: dict[str, str] = {}
+    for row in rows.tolist():
+        keyed = hashlib.blake2b(cohort.subjects[row].encode(), key=key, digest_size=_DIGITS // 2)
+        subjects.setdefault(keyed.hexdigest(), f"{cohort.name}[{row}]")
+    images = {digest[:_DIGITS]: name for name, digest in cohort.image_hashes(rows).items()}
+    return Exposure(fit, role, subjects, images)
+
+
+def prove(exposures: Iterable[Exposure], needs: Iterable[str] = ()) -> dict[str, Any]:
+    """Prove that what was tested was seen by nothing else, or refuse.
+
+    Refused are a person or an image shared by something learned or chosen and something tested, by
+    the training and the choosing of one fit, or by two samples tested. Records of the same fit and
+    role are one.
+
+    Parameters
+    ----------
+    exposures : iterable of Exposure
+        Of everything behind a table: of its runs (`read_exposures`), of its probes, of whom it
+        tests.
+    needs : iterable of str
+        Fits that must be on record, by name or by the words it begins with: ``"encoder RR-AE"``.
+
+    Returns
+    -------
+    dict
+        For the sidecar of the table: tested (people), seen (people that something learned from or
+        chose with), fits (names and roles), shared: 0.
+
+    Raises
+    ------
+    LeakError
+        Naming both sides and one of the people or images they share, and what to do; also when
+        nothing is tested, or a fit is needed that left no record.
+    """
+    merged = _merged(exposures)
+    fits = {fit for fit, _ in merged}
+    if not any(role == TEST for _, role in merged):
+        raise LeakError(f"nothing is on record as tested (fits: {', '.join(sorted(fits)) or 'none'}"
+                        "), so nothing can be proven; add exposure(\"hold-out\", \"test\", …)")
+    for need in needs:
+        if not any(f == need or f.startswith((need + " ", need + ",")) for f in fits):
+            raise LeakError(f"{need!r} left no record of whom it has seen (on record: "
+                            f"{', '.join(sorted(fits))}); make it anew, so that it writes one")
+    for first, second in combinations(sorted(merged, key=lambda k: ROLES.index(k[1])), 2):
+        roles = (first[1], second[1])
+        if TEST in roles or (first[0] == second[0] and roles == (TRAIN, CHOOSE)):
+            named = [f"{fit} ({role})" for fit, role in (first, second)]
+            _check_pair(*named, merged[first], merged[second], _ADVICE[roles])
+    people = {side: set().union(*(one.subjects for (_, role), one in merged.items()
+                                  if (role == TEST) == (side == TEST))) for side in (TEST, TRAIN)}
+    return {"tested": len(people[TEST]), "seen": len(people[TRAIN]), "shared": 0,
+            "fits": sorted(f"{fit} ({role})" for fit, role in merged)}
+
+
+def write_exposures(path: str | Path, exposures: Iterable[Exposure]) -> Path:
+    """Write exposures as JSON, beside the run or table they belong to."""
+    path = Path(path)
+    with atomic.file(path) as temporary:
+        temporary.write_text(as_json([one._asdict() for one in exposures], indent=0) + "\n")
+    return path
+
+
+def read_exposures(path: str | Path) -> list[Exposure]:
+    """Read what `write_exposures` wrote.
+
+    Raises
+    ------
+    LeakError
+        When there is no such file: nobody knows whom the run has seen.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise LeakError(f"{path}: not found, so nobody knows whom {path.parent.name} has seen; "
+                        "make the run anew, so that it writes one")
+    return [Exposure(**record) for record in json.loads(path.read_text())]
+
+
+def check_disjoint(roles: Mapping[str, Mapping[str, Any]]) -> None:
+    """Refuse data in which a subject or an image has two roles.
+
+    Parameters
+    ----------
+    roles : mapping
+        ``{"train": {"subjects": ids, "images": {name: hash}}, "holdout": ...}``; either entry
+        may be absent. Image hashes catch the same scan under two participant names.
+
+    Raises
+    ------
+    LeakError
+        Naming the two roles and the subject, or the two images, that they share.
+    """
+    sides = {
+        role: Exposure(role, "", dict.fromkeys(map(str, seen.get("subjects", ()))),
+                       {digest: name for name, digest in seen.get("images", {}).items()})
+        for role, seen in roles.items()
+    }  # fmt: skip
+    for first, second in combinations(sides, 2):
+        _check_pair(first, second, sides[first], sides[second],
+                    "a person has one role. Remake splits.json.")
+
+
+def _check_pair(first: str, second: str, a: Exposure, b: Exposure, advice: str) -> None:
+    """Refuse two sides that share a person or an image."""
+    if shared := a.subjects.keys() & b.subjects.keys():
+        one = min(shared)
+        places = sorted({side[one] for side in (a.subjects, b.subjects) if side[one]})
+        who = f"the person of {' and '.join(places)}" if places else f"subject {one!r}"
+        raise LeakError(f"{who} is in both {first!r} and {second!r} ({len(shared)} in common): "
+                        f"{advice}")
+    if shared := a.images.keys() & b.images.keys():
+        one = min(shared)
+        raise LeakError(
+            f"image {a.images[one]!r} of {first!r} and image {b.images[one]!r} of {second!r} are "
+            f"the same (sha256 {one[:12]}): one scan under two names. Remove one of them."
+        )
+
+
+def _merged(exposures: Iterable[Exposure]) -> dict[tuple[str, str], Exposure]:
+    """Records of the same fit and role joined."""
+    merged: dict[tuple[str, str], Exposure] = {}
+    for one in exposures:
+        old = merged.get((one.fit, one.role), one)
+        merged[one.fit, one.role] = one._replace(subjects={**old.subjects, **one.subjects},
+                                                 images={**old.images, **one.images})
+    return merged

@@ -1,0 +1,139 @@
+"""Six planted leaks are refused, with a message that says what to mend; honest work passes."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from mmssl import cohorts, ledger
+from mmssl.cohorts import splits
+
+
+@pytest.fixture(scope="module")
+def cohort(tmp_path_factory):
+    """Give 40 people, of two populations, with two scans each; every image differs."""
+    rng = np.random.default_rng(3)
+    names = [f"sub-{i:03d}" for i in range(40)]
+    people = pd.DataFrame({"participant_id": names, "group": ["HC", "AD"] * 20,
+                           "population": ["main"] * 30 + ["second"] * 10, "age": 70.0})
+    pairs = pd.DataFrame({"pair": range(80), "participant_id": np.repeat(names, 2),
+                          "session": [1, 2] * 40, "day": 0, "downstream": [1, 0] * 40})
+    return cohorts.write(
+        tmp_path_factory.mktemp("leaks") / "forty",
+        volumes={m: rng.normal(size=(80, 4, 4, 4)).astype(np.float32) for m in ("T1", "fALFF")},
+        name="forty", kind="test", participants=people, pairs=pairs,
+        splits=splits.make(people, folds=3), affine=np.eye(4),
+        tasks={"diagnosis": {"column": "group", "classes": ["HC", "AD"]}},
+    )  # fmt: skip
+
+
+def honest(cohort):
+    """Return what an honest table leaves on record."""
+    rows = {role: cohort.rows(role, 0) for role in ("train", "valid", "holdout", "shift")}
+    seen = [
+        ("landmarks, fold 0", "train", rows["train"]),
+        ("encoder RR-AE, fold 0", "train", rows["train"]),
+        ("encoder RR-AE, fold 0", "choose", rows["valid"]),
+        ("probe RR-AE, fold 0", "train", cohort.downstream(rows["train"])),
+        ("dimension RR-AE, fold 0", "choose", cohort.downstream(rows["train"])),
+        ("hold-out", "test", cohort.downstream(rows["holdout"])),
+        ("second population", "test", cohort.downstream(rows["shift"])),
+    ]
+    return [ledger.exposure(fit, role, cohort, one) for fit, role, one in seen]
+
+
+def test_honest_work_is_proven_and_counted(cohort):
+    proof = ledger.prove(honest(cohort), needs=["landmarks", "encoder RR-AE", "probe"])
+    held = len(cohort.splits["holdout"]) + len(cohort.splits["shift"])
+    assert proof["tested"] == held and proof["seen"] == 40 - held and proof["shared"] == 0
+    assert "encoder RR-AE, fold 0 (choose)" in proof["fits"] and len(proof["fits"]) == 7
+
+
+def with_one_image_twice(cohort):
+    """Return a copy in which a held-out person's T1 is that of a training person."""
+    volumes = {m: np.array(v) for m, v in cohort.volumes.items()}
+    volumes["T1"][cohort.rows("holdout")[0]] = volumes["T1"][cohort.rows("train")[4]]
+    return cohort.__class__(**{**cohort.__dict__, "volumes": volumes})
+
+
+PLANTED = {
+    "same subject across folds": (
+        "encoder RR-AE, fold 0", "choose", lambda c: np.arange(1, 80, 2),
+        r"'encoder RR-AE, fold 0 \(train\)' and 'encoder RR-AE, fold 0 \(choose\)'.*Deal people, "
+        "not scans, to folds"),
+    "landmarks fitted on all": (
+        "landmarks, fold 0", "train", lambda c: np.arange(80),
+        r"'landmarks, fold 0 \(train\)' and 'hold-out \(test\)' \(6 in common\): .*training rows"),
+    "probe tuned on the hold-out": (
+        "probe RR-AE, fold 0", "choose", lambda c: c.downstream(c.rows("holdout")),
+        r"'probe RR-AE, fold 0 \(choose\)' and 'hold-out \(test\)'.*flatters the result"),
+    "dimension chosen on the subjects it is tested on": (
+        "dimension RR-AE, fold 0", "choose", lambda c: c.rows("holdout")[2:4],
+        r"'dimension RR-AE, fold 0 \(choose\)' and 'hold-out \(test\)' \(1 in common\)"),
+    "population overlap": (
+        "second population", "test", lambda c: c.rows("holdout")[:2],
+        r"'hold-out \(test\)' and 'second population \(test\)'.*one population"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("leak", PLANTED)
+def test_a_planted_leak_is_refused(cohort, leak):
+    fit, role, rows, message = PLANTED[leak]
+    leaky = ledger.exposure(fit, role, cohort, rows(cohort))
+    with pytest.raises(ledger.LeakError, match=message) as caught:
+        ledger.prove([*honest(cohort), leaky])
+    assert "sub-" not in str(caught.value) and "forty[" in str(caught.value)
+
+
+def test_the_sixth_leak_one_image_under_two_names_is_refused(cohort):
+    row, held = cohort.rows("train")[4], cohort.rows("holdout")[0]
+    expected = rf"image 'T1\[{row}\]' of '.*train.*' and image 'T1\[{held}\]' of 'hold-out"
+    with pytest.raises(ledger.LeakError, match=expected + ".*one scan under two names"):
+        ledger.prove(honest(with_one_image_twice(cohort)))
+
+
+def test_the_person_named_is_one_who_is_shared(cohort):
+    shared = cohort.rows("holdout")[2:4]
+    leaky = ledger.exposure("threshold", "choose", cohort, shared)
+    with pytest.raises(ledger.LeakError) as caught:
+        ledger.prove([*honest(cohort), leaky])
+    assert f"the person of forty[{shared[0]}] is in both" in str(caught.value)
+
+
+def test_a_fit_without_a_record_and_a_table_without_a_test_are_refused(cohort):
+    seen = honest(cohort)
+    with pytest.raises(ledger.LeakError, match="'encoder CR' left no record.*make it anew"):
+        ledger.prove(seen, needs=["encoder RR-AE", "encoder CR"])
+    with pytest.raises(ledger.LeakError, match="'encoder RR' left no record"):
+        ledger.prove(seen, needs=["encoder RR"])  # RR-AE is another objective
+    with pytest.raises(ledger.LeakError, match="nothing is on record as tested"):
+        ledger.prove(seen[:5])
+
+
+def test_records_of_several_folds_do_not_accuse_each_other(cohort):
+    other = [ledger.exposure(f"encoder RR-AE, fold {k}", role, cohort, cohort.rows(split, k))
+             for k in (1, 2) for role, split in (("train", "train"), ("choose", "valid"))]
+    ledger.prove([*honest(cohort), *other, *honest(cohort)])
+
+
+def test_records_survive_the_disk_and_hold_no_identifier(cohort, tmp_path):
+    path = ledger.write_exposures(tmp_path / "exposures.json", honest(cohort))
+    text = path.read_text()
+    assert ledger.read_exposures(path) == honest(cohort)
+    assert not any(name in text for name in cohort.participants["participant_id"])
+    # an identifier cannot be hashed to find it without the table: another table, other hashes
+    older = cohort.participants.assign(age=71.0)
+    other = cohort.__class__(**{**cohort.__dict__, "participants": older})
+    ours, theirs = (ledger.exposure("x", "test", c, [3]).subjects for c in (cohort, other))
+    assert ours.keys().isdisjoint(theirs)
+    # both scans of a person are one person
+    assert len(ledger.exposure("x", "test", cohort, [6, 7]).subjects) == 1
+    assert len(json.loads(text)) == 7
+
+
+def test_a_missing_record_and_an_unknown_role_are_named(cohort, tmp_path):
+    with pytest.raises(ledger.LeakError, match="nobody knows whom RR has seen"):
+        ledger.read_exposures(tmp_path / "RR" / "exposures.json")
+    with pytest.raises(ValueError, match="role 'tune' is unknown; expected one of train, choose"):
+        ledger.exposure("probe", "tune", cohort, [0])
