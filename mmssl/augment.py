@@ -109,6 +109,46 @@ class PadCropFlip:
         return {m: shift_and_flip(x, offset, flip & self.flips) for m, x in volumes.items()}
 
 
+@dataclass(frozen=True)
+class Noisy:
+    """Another recipe, then Gaussian noise on some of the pairs ("Tasting the cake", 3.1.1).
+
+    As TorchIO's RandomNoise on a subject: one coin a pair, then every modality draws a standard
+    deviation, uniform from 0 to `most`, and noise of its own.
+
+    Parameters
+    ----------
+    recipe : Recipe
+        What happens before.
+    most : float
+        The largest standard deviation, in those of the z-scored volume; 1.0 in the paper.
+    probability : float
+        Share of the pairs that get noise; .33 in the paper.
+    """
+
+    recipe: "Recipe" = field(default_factory=PadCropFlip)
+    most: float = 1.0
+    probability: float = 0.33
+
+    def __post_init__(self):
+        """Refuse what is no standard deviation and no probability."""
+        if not self.most >= 0 or not 0 <= self.probability <= 1:
+            raise ValueError(f"Noisy: most={self.most}, probability={self.probability}; expected "
+                             "at least 0, and one from 0 to 1")
+
+    def __call__(self, volumes: Volumes, stream: Stream) -> Volumes:
+        """Apply the recipe, then add noise to the pairs it falls on."""
+        volumes = self.recipe(volumes, stream)
+        chosen = (stream.uniform("noisy") < self.probability).nonzero().flatten()
+        rows = Stream(stream.rows[chosen], stream.seed, stream.step, stream.purpose)
+        noisy = {}
+        for m, x in volumes.items():
+            std = rows.uniform(f"std/{m}").view(-1, *(1,) * (x.dim() - 1)) * self.most
+            noise = rows.normal(f"noise/{m}", *x.shape[1:]) * std
+            noisy[m] = x.float().index_add(0, chosen, noise)
+        return noisy
+
+
 Recipe = Callable[[Volumes, Stream], Volumes]
 ViewSpec = Mapping[str, Recipe | None]  # None: the run's own augmentation
 
