@@ -54,8 +54,8 @@ def intervals(
     Returns
     -------
     {measure: Interval}
-        Ends at 1; those of biased measures also at 0. Of no width where the value cannot move,
-        as CCA with n - 2 <= d.
+        Ends at 1; those of biased measures also at 0. Of no width where the value cannot move, as
+        CCA with n - 1 <= d; NaN where it could only with more people than are left.
 
     Raises
     ------
@@ -73,9 +73,10 @@ def intervals(
     found = {}
     for name, estimate in similarity.measures(x, y, threshold).items():
         half = reach * float(values[name].std(ddof=1))
-        low = max(estimate - half, 0.0 if name in BIASED else -1.0)
-        found[name] = Interval(estimate, low, min(estimate + half, 1.0), level,
-                               "delete-d jackknife")
+        if half < 1e-9 < abs(values[name][0] - estimate):  # fixed at n - d people, but not at n
+            half = np.nan
+        ends = np.clip((estimate - half, estimate + half), 0 if name in BIASED else -1, 1).tolist()
+        found[name] = Interval(estimate, *ends, level, "delete-d jackknife")
     return found
 
 

@@ -314,6 +314,15 @@ def test_intervals_are_the_jackknife(rng):
     assert found == agreement.intervals(x, y, blocks=50, level=0.9)
 
 
+def test_an_interval_that_cannot_be_known_has_no_width_or_no_ends(rng):
+    x, y = rng.normal(size=(2, 6, 4))  # with five people any two such codes agree perfectly
+    assert cca(x, y) < 1 - 1e-6
+    found = agreement.intervals(x, y)
+    assert np.isnan([found["CCA"].low, found["CCA"].high]).all()
+    x, y = rng.normal(size=(2, 6, 20))
+    assert agreement.intervals(x, y)["CCA"][:3] == pytest.approx((1, 1, 1))
+
+
 def test_intervals_hold_the_truth_where_a_bootstrap_does_not():
     rng, truth = np.random.default_rng(4), 4 * 0.5**2 / 8
     held, drawn = [], []
