@@ -135,11 +135,7 @@ def mnist_svhn(
     images = pixels.resized(first.images)
     if svhn is None:
         kind, modality = "painted-digits", "painted"
-        role = _role(participants, split)
-        shown = _partners(first.labels, role, seed)
-        aside = _partners(np.zeros_like(shown), role, seed)
-        second = first[shown]
-        other = _painted(images[shown], np.stack([aside, aside[aside]], 1), second, seed)
+        second, other = _stand_in(first, images, _role(participants, split), seed)
     else:
         kind, modality, other = "mnist-svhn", "SVHN", pixels.resized(second.images)
         other = other if other.ndim == 4 else np.repeat(other[:, None], 3, axis=1)
@@ -276,9 +272,15 @@ def _draws(digits: sources.Digits, seed: int) -> tuple[np.ndarray, np.ndarray]:
     return angles, noise
 
 
-def _painted(images, neighbours: np.ndarray, digits: sources.Digits, seed: int) -> np.ndarray:
-    numbers = zip(digits.part, digits.number, strict=True)
-    return pixels.painted(images, neighbours, [(seed, part, n, 3) for part, n in numbers])
+def _stand_in(
+    digits: sources.Digits, images: np.ndarray, roles: np.ndarray, seed: int
+) -> tuple[sources.Digits, np.ndarray]:
+    """Another digit of the class and role for each row, and how it is painted."""
+    shown = _partners(digits.labels, roles, seed)
+    aside = _partners(np.zeros_like(shown), roles, seed)
+    other = digits[shown]
+    keys = [(seed, part, n, 3) for part, n in zip(other.part, other.number, strict=True)]
+    return other, pixels.painted(images[shown], np.stack([aside, aside[aside]], 1), keys)
 
 
 def _write(path, kind: str, views: dict, participants, split, seed, digits, channels=None,
