@@ -21,6 +21,12 @@ from mmssl.plotting.look import (
 from mmssl.plotting.natural import accuracy_per_view, example_pairs
 from mmssl.plotting.objective import objective_graph
 from mmssl.plotting.preparation import head_motion, overlay, tissue_histogram
+from mmssl.plotting.robustness import (
+    distortion_gallery,
+    populations,
+    robustness_curves,
+    robustness_verdict,
+)
 from mmssl.plotting.saliency import best_pair, dimension_pairs, forgetting, saliency_maps
 from mmssl.plotting.similarity import sham_difference, similarity_and_auc, similarity_measures
 from mmssl.plotting.training import term_history, training_history, views
@@ -28,9 +34,9 @@ from mmssl.plotting.training import term_history, training_history, views
 __all__ = [
     "ANATOMY", "DIVERGING", "FLOOR", "GROUP", "MAGNITUDE", "MODALITY", "PALETTE",
     "accuracy_per_view", "best_pair", "canvas", "cascade", "colour", "dimension_pairs",
-    "example_pairs", "forgetting", "group_maps", "head_motion", "interactive",
-    "linear_evaluation", "objective_graph", "overlap_with_truth", "overlay", "people", "planted",
-    "roles", "saliency_maps", "scans", "sham_difference", "similarity_and_auc",
-    "similarity_measures", "style", "term_history", "tissue_histogram", "training_history",
-    "views",
+    "distortion_gallery", "example_pairs", "forgetting", "group_maps", "head_motion",
+    "interactive", "linear_evaluation", "objective_graph", "overlap_with_truth", "overlay",
+    "people", "planted", "populations", "robustness_curves", "robustness_verdict", "roles",
+    "saliency_maps", "scans", "sham_difference", "similarity_and_auc", "similarity_measures",
+    "style", "term_history", "tissue_histogram", "training_history", "views",
 ]

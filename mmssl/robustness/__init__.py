@@ -5,13 +5,22 @@ runs every model through them, :mod:`comparison` and :mod:`shift` say what it sh
 """
 
 from mmssl.robustness.comparison import Bootstrap, areas, bootstrap, curves, verdict
-from mmssl.robustness.distortions import anisotropic, distort
-from mmssl.robustness.engine import Models, Reader, Sweep, linear_models, project, seeds, sweep
+from mmssl.robustness.distortions import anisotropic, distort, gallery
+from mmssl.robustness.engine import (
+    Models,
+    Reader,
+    Sweep,
+    chosen_runs,
+    linear_models,
+    project,
+    seeds,
+    sweep,
+)
 from mmssl.robustness.shift import equivalence, populations
 from mmssl.robustness.spaces import DEFAULTS, PARAMETER_SPACES, UNITS, points
 
 __all__ = [
     "DEFAULTS", "PARAMETER_SPACES", "UNITS", "Bootstrap", "Models", "Reader", "Sweep",
-    "anisotropic", "areas", "bootstrap", "curves", "distort", "equivalence", "linear_models",
-    "points", "populations", "project", "seeds", "sweep", "verdict",
+    "anisotropic", "areas", "bootstrap", "chosen_runs", "curves", "distort", "equivalence",
+    "gallery", "linear_models", "points", "populations", "project", "seeds", "sweep", "verdict",
 ]  # fmt: skip

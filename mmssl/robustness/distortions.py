@@ -23,7 +23,7 @@ from scipy.ndimage import gaussian_filter1d
 from torch import Generator, Tensor
 
 from mmssl.robustness import warps
-from mmssl.robustness.spaces import settings
+from mmssl.robustness.spaces import PARAMETER_SPACES, settings
 
 Row = Callable[[Tensor, Generator], Tensor]  # a volume (X, Y, Z) and its draws -> the distorted one
 
@@ -89,6 +89,34 @@ def anisotropic(volume: Tensor, affine: np.ndarray, factor: float = 2.0, seed: i
         torch.manual_seed(seed)
         image = torchio.ScalarImage(tensor=volume[None].cpu(), affine=affine)
         return torchio.RandomAnisotropy(downsampling=(factor, factor))(image).data[0]
+
+
+def gallery(
+    volume: Tensor, affine: np.ndarray, seed: int = 0
+) -> dict[str, dict[str, np.ndarray]]:
+    """One volume at the first, a middle and the last value of each panel, and anisotropic.
+
+    Parameters
+    ----------
+    volume : Tensor, shape (X, Y, Z)
+    affine : array, shape (4, 4)
+
+    Returns
+    -------
+    dict
+        {"affine scales": {"0.5": array (X, Y, Z), …}, …}.
+    """
+    images = {}
+    for distortion, spaces in PARAMETER_SPACES.items():
+        for parameter, values in spaces.items():
+            images[f"{distortion} {parameter}"] = {
+                f"{value:g}": distort(
+                    volume[None, None], distortion, parameter, value, seed, affine
+                )[0, 0].cpu().numpy()
+                for value in (values[0], values[(2 * len(values)) // 3], values[-1])
+            }
+    images["anisotropy downsampling"] = {"2": anisotropic(volume, affine, seed=seed).numpy()}
+    return images
 
 
 def _draws(seed: int) -> Generator:

@@ -69,6 +69,21 @@ class Sweep(NamedTuple):
     excluded: pd.DataFrame
 
 
+def chosen_runs(found: Mapping[str, Path], models: str = "") -> dict[str, Path]:
+    """Runs of a comma-separated list of rows, in its order; all of them if it is empty.
+
+    Raises
+    ------
+    ValueError
+        Naming the rows that have no finished run, and those that have.
+    """
+    wanted = [name.strip() for name in models.split(",") if name.strip()] or list(found)
+    if missing := [name for name in wanted if name not in found]:
+        raise ValueError(f"models: no finished run of {', '.join(missing)}; found "
+                         f"{', '.join(found)}. Make one with notebooks/03_pretraining.ipynb")
+    return {name: found[name] for name in wanted}
+
+
 def linear_models(
     cohort,
     runs: Mapping[str, Path],

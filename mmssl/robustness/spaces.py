@@ -75,8 +75,8 @@ def points(step: int = 1) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        distortion, parameter, value, and flag: "truncated from 6.1" where a whole-number space
-        cut a fraction off, "drawn twice" where the panel has had that value already, else "".
+        distortion, parameter, value, unit, and flag: "truncated from 6.1" where a whole-number
+        space cut a fraction off, "drawn twice" where the panel has had that value, else "".
 
     Raises
     ------
@@ -95,6 +95,7 @@ def points(step: int = 1) -> pd.DataFrame:
                 twice = "drawn twice" if values[i] in values[:i] else ""
                 lines.append({"distortion": distortion, "parameter": parameter,
                               "value": float(values[i]),
+                              "unit": UNITS.get((distortion, parameter), ""),
                               "flag": ", ".join(filter(None, (cut, twice)))})  # fmt: skip
     return pd.DataFrame(lines)
 
