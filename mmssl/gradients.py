@@ -22,6 +22,7 @@ from torch.nn import functional as F
 
 from mmssl.keyed import Stream
 from mmssl.models import Encoder
+from mmssl.models.dcgan import _deconvolve_parities
 
 SLOPE = 0.2  # of the encoder's leaky rectifiers
 _CHUNK_BYTES = {"cpu": 1 << 23, "cuda": 1 << 30}  # of one batch of dimensions, at its largest
@@ -197,7 +198,9 @@ def _dcgan_gradient(encoder: Encoder, copies: Tensor, dimensions, half: bool) ->
             for weight, slope in zip(weights[:0:-1], slopes[:0:-1], strict=True):
                 g = _TRANSPOSE[dims](g * slope[n], weight, stride=2, padding=1)
             total.addcmul_(g, slopes[0][n])
-        maps.append(_to_voxels(total, weights[0]).to(copies.dtype) / len(copies))
+        voxels = (_deconvolve_parities(total, weights[0]) if dims == 3
+                  else F.conv_transpose2d(total, weights[0], stride=2, padding=1))  # fmt: skip
+        maps.append(voxels.to(copies.dtype) / len(copies))
     return torch.cat(maps)
 
 
@@ -207,18 +210,6 @@ def _folded(conv: nn.Module, norm: nn.Module) -> Tensor:
         return conv.weight
     scale = norm.weight * (norm.running_var + norm.eps).rsqrt()
     return conv.weight * scale.view(-1, *(1,) * (conv.weight.dim() - 1))
-
-
-def _to_voxels(g: Tensor, weight: Tensor) -> Tensor:
-    """Transpose of the first layer; in 3D by parities, see `mmssl.models.dcgan`."""
-    if g.dim() == 4:
-        return F.conv_transpose2d(g, weight, stride=2, padding=1)
-    taps = torch.stack([weight[:, :, i::2, j::2, k::2]
-                        for i in (0, 1) for j in (0, 1) for k in (0, 1)])  # fmt: skip
-    taps = taps.transpose(1, 2).flatten(0, 1).flip(-3, -2, -1)  # (8 C, channels, 2, 2, 2)
-    grids = F.conv3d(g, taps.contiguous(memory_format=torch.channels_last_3d), padding=1)
-    grids = grids.unflatten(1, (2, 2, 2, -1)).permute(0, 4, 5, 1, 6, 2, 7, 3)
-    return grids.flatten(6, 7).flatten(4, 5).flatten(2, 3)[..., 1:-1, 1:-1, 1:-1]
 
 
 # ---- checks and small parts --------------------------------------------------------------------

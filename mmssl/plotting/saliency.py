@@ -37,18 +37,17 @@ def saliency_maps(
         Quantile, of the voxels above 0 of each map, below which anatomy shows.
     """
     columns = max(len(line) for line in maps.values())
-    width, height, side = 1.9 * columns + 0.4, 2.45 * len(maps) + 0.25, 1.9
+    width, height, side = 1.9 * columns + 0.4, 2.3 * len(maps) + 0.25, 1.9
     with style():
         figure = Figure(figsize=(width, height), layout="none")
     for i, (line, across) in enumerate(maps.items()):
-        bottom = height - 2.45 * (i + 1)
+        bottom = height - 2.3 * (i + 1)
         figure.text(0.05 / width, (bottom + side / 2) / height, line, rotation=90, va="center")
         for j, (title, values) in enumerate(across.items()):
             box = ((0.35 + 1.9 * j) / width, bottom / height, side / width, side / height)
             z = _peak(values, affine)[2]
             _slices(figure, box, values, background, affine, "z", [z], threshold)
-            figure.text(box[0] + 0.08 / width, (bottom + side + 0.08) / height,
-                        f"{title}\nz = {z:.0f} mm", fontsize=8.5, linespacing=1.25)  # fmt: skip
+            figure.text(box[0] + 0.08 / width, (bottom + side + 0.08) / height, title, fontsize=9)
     figure.text(0.35 / width, 0.995, CONVENTION, fontsize=8, color=FLOOR, va="top")
     return figure
 
@@ -75,11 +74,11 @@ def best_pair(
     truth : mapping, optional
         {modality: bool array (X, Y, Z)}, drawn as a contour.
     """
-    width, height = 6.6, 2.75 * len(maps) + 0.3
+    width, height = 6.6, 2.65 * len(maps) + 0.3
     with style():
         figure = Figure(figsize=(width, height), layout="none")
     for i, (m, values) in enumerate(maps.items()):
-        bottom, cuts = height - 2.75 * (i + 1), _peak(values, affine)
+        bottom, cuts = height - 2.65 * (i + 1), _peak(values, affine)
         box = (0.02, bottom / height, 5.6 / width, 2.1 / height)
         view = _slices(figure, box, values, background, affine, "ortho", cuts, threshold)
         if truth and m in truth:
@@ -93,7 +92,7 @@ def best_pair(
         figure.colorbar(ScalarMappable(Normalize(low, values.max() or 1), MAGNITUDE), cax=axis)
         axis.tick_params(labelsize=8)
         axis.set_title("saliency", fontsize=8, loc="center")
-    figure.text(0.03, 0.99, CONVENTION, fontsize=8, color=FLOOR, va="top")
+    figure.text(0.03, 0.995, CONVENTION, fontsize=8, color=FLOOR, va="top")
     return figure
 
 
@@ -121,7 +120,8 @@ def dimension_pairs(
     axes[1].hist(null, 40, color=FLOOR, alpha=0.6, label="people shuffled")
     axes[1].axvline(size, color=PALETTE[1], label="observed")
     axes[1].set(title="largest of all pairs", xlabel="|correlation|", ylabel="permutations")
-    axes[1].legend()
+    axes[1].set_ylim(0, 1.2 * axes[1].get_ylim()[1])  # room for the legend
+    axes[1].legend(ncols=2, loc="upper center", frameon=False)
     return figure
 
 
@@ -143,7 +143,7 @@ def forgetting(table: pd.DataFrame) -> Figure:
     axis.axhline(0, color=FLOOR, ls=":", lw=1)
     axis.set(xlabel="layers initialised anew, from the last one down", xticks=middle.index,
              ylabel="rank correlation\nwith the trained map", ylim=(min(-0.1, low.min()), 1.05))
-    axis.legend()
+    axis.legend(frameon=False)
     return figure
 
 
