@@ -73,7 +73,8 @@ def plan(config):
             jobs += training_jobs(parameters, grid, variants, page, edition, cohort)
         elif notebook == "04_linear_evaluation":
             jobs.append(Job(notebook, page, parameters, after=[job.executed for job in jobs]))
-        elif "cohort" in parameters:  # the later chapters read what 01 to 04 left, not each other
+        elif parameters.get("cohort") == given["03_pretraining"]["cohort"]:
+            # the later chapters read what 01 to 04 left, not each other
             chapters.append(Job(notebook, page, parameters, slots=1))
         else:  # and one with data of its own waits for nobody
             alone.append(Job(notebook, page, parameters, slots=1))
