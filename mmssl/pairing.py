@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 
 
 class Pairing(NamedTuple):
@@ -20,6 +21,12 @@ class Pairing(NamedTuple):
     best: tuple[int, int]
     p: np.ndarray
     null: np.ndarray
+
+    def table(self, first: str, second: str) -> pd.DataFrame:
+        """One line a pair, largest first: the two dimensions, correlation, p."""
+        lines = [(*at, r, self.p[at]) for at, r in np.ndenumerate(self.correlation)]
+        table = pd.DataFrame(lines, columns=[first, second, "correlation", "p"])
+        return table.sort_values("correlation", key=abs, ascending=False, ignore_index=True)
 
 
 def pair(first, second, permutations: int = 10_000, seed: int = 0) -> Pairing:

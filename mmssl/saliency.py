@@ -16,12 +16,13 @@ import numpy as np
 import torch
 from scipy.stats import rankdata
 from torch import Tensor, nn
+from tqdm.auto import tqdm
 
 from mmssl.gradients import SLOPE, noise, smoothgrad, stream, tensor
 from mmssl.models import Encoder
 
-__all__ = ["Saliency", "cascade", "depth", "noise", "postprocess", "randomised", "smoothgrad",
-           "stream"]
+__all__ = ["Saliency", "average", "cascade", "depth", "noise", "postprocess", "randomised",
+           "smoothgrad", "stream"]
 
 
 class Saliency(NamedTuple):
@@ -94,6 +95,36 @@ def postprocess(
             s[inside] = (found - found.min()) / spread
     both = (scaled, magnitude)
     return Saliency(*(both if isinstance(gradient, Tensor) else (x.numpy() for x in both)))
+
+
+def average(
+    encoder, volumes, mask, sigma: float = 1.5, *, progress: bool = False, **options
+) -> Saliency:
+    """Mean maps of many people, streamed: memory does not grow with their number.
+
+    Parameters
+    ----------
+    encoder, volumes
+        As in :func:`smoothgrad`.
+    mask, sigma
+        As in :func:`postprocess`, which sees every person's maps before they are added.
+    progress : bool
+        Whether to show a progress bar.
+    **options
+        Of :func:`stream`: dimensions, samples, std, seed, precision, block.
+
+    Returns
+    -------
+    Saliency
+        Arrays (n, X, Y, Z): mean of the scaled maps, and mean magnitude.
+    """
+    total = [0.0, 0.0]
+    with tqdm(total=len(volumes), disable=not progress, leave=False) as bar:
+        for gradient in stream(encoder, volumes, **options):
+            for part, maps in enumerate(postprocess(gradient.cpu().numpy(), mask, sigma)):
+                total[part] = total[part] + maps.sum(0, dtype=np.float64)
+            bar.update(len(gradient))
+    return Saliency(*((part / len(volumes)).astype(np.float32) for part in total))
 
 
 @torch.no_grad()

@@ -274,6 +274,16 @@ def test_a_stream_is_the_whole_and_its_memory_does_not_grow(tmp_path):
         next(saliency.stream(encoder, mapped, block=0))
 
 
+def test_averages_equal_those_of_all_at_once(brain):
+    encoder, x, seeds = Linear(), volumes(7, SHAPE), list(range(7))
+    found = saliency.average(encoder, x, brain, 1.0, block=3, seed=seeds, dimensions=[3, 1])
+    gradient = saliency.smoothgrad(encoder, x, seed=seeds, dimensions=[3, 1])
+    everything = saliency.postprocess(gradient.numpy(), brain, 1.0)
+    for part in ("scaled", "magnitude"):
+        np.testing.assert_allclose(getattr(found, part), getattr(everything, part).mean(0),
+                                   rtol=1e-5, atol=1e-7)
+
+
 def test_a_stream_holds_one_block_at_a_time():
     """Blocks a consumer has let go are freed: no list of them is kept inside."""
     import weakref
@@ -491,6 +501,9 @@ def test_a_shared_factor_is_found_whatever_its_sign(rng):
     x, y = rng.normal(size=(60, 8)), rng.normal(size=(60, 8))
     y[:, 5] = -x[:, 3] + 0.5 * rng.normal(size=60)
     found = pairing.pair(x, y, permutations=500)
+    first = found.table("T1", "fALFF").iloc[0]
+    assert (first["T1"], first["fALFF"], first["p"]) == (3, 5, 1 / 501)
+    assert first["correlation"] == pytest.approx(np.corrcoef(x[:, 3], y[:, 5])[0, 1])
     assert found.best == (3, 5) and found.p[3, 5] == 1 / 501 and (found.p < 0.05).sum() == 1
 
 
@@ -537,7 +550,7 @@ def test_left_stays_left_from_a_planted_mask_to_the_figure(tiny_phantom, tmp_pat
         shown = saliency.postprocess(gradient[0, 0].numpy(), brain).scaled
         point, _ = localisation.peak(shown, turned)
         assert point[0] < -15
-        figure = plotting.best_pair({"T1": shown}, {"T1": "T1"}, np.float32(brain), turned)
+        figure = plotting.best_pair({"T1": shown}, {"T1": 0}, np.float32(brain), turned)
         target = tmp_path / f"{flip}.png"
         figure.savefig(target)
         assert sides(figure) == "left"

@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 
 import nibabel as nib
 import numpy as np
-import pandas as pd
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
@@ -53,7 +52,7 @@ def saliency_maps(
 
 
 def best_pair(
-    maps: Mapping[str, np.ndarray], titles: Mapping[str, str], background: np.ndarray,
+    maps: Mapping[str, np.ndarray], dimensions: Mapping[str, int], background: np.ndarray,
     affine: np.ndarray, threshold: float = 0.9, truth: Mapping[str, np.ndarray] | None = None,
 ) -> Figure:
     """Draw the thresholded mean saliency of a pair of dimensions, cut through each one's peak.
@@ -65,8 +64,8 @@ def best_pair(
     ----------
     maps : mapping
         {modality: array (X, Y, Z), in [0, 1], 0 outside the brain}.
-    titles : mapping
-        {modality: title}.
+    dimensions : mapping
+        {modality: index}, for the titles.
     background : array (X, Y, Z), on the same grid.
     affine : array (4, 4), voxel to RAS+ world in mm.
     threshold : float
@@ -85,8 +84,8 @@ def best_pair(
             view.add_contours(_image(truth[m], affine), levels=[0.5], colors=[PALETTE[1]],
                               linewidths=1.2)  # fmt: skip
         x, y, z = cuts
-        figure.text(0.03, (bottom + 2.17) / height, f"{titles[m]}; peak ({x:.0f}, {y:.0f}, "
-                    f"{z:.0f}) mm", fontsize=9.5)  # fmt: skip
+        title = f"{m}, dimension {dimensions[m]}; peak ({x:.0f}, {y:.0f}, {z:.0f}) mm"
+        figure.text(0.03, (bottom + 2.17) / height, title, fontsize=9.5)
         low = _limit(values, threshold)
         axis = figure.add_axes((5.85 / width, (bottom + 0.3) / height, 0.1 / width, 1.5 / height))
         figure.colorbar(ScalarMappable(Normalize(low, values.max() or 1), MAGNITUDE), cax=axis)
@@ -125,24 +124,24 @@ def dimension_pairs(
     return figure
 
 
-def forgetting(table: pd.DataFrame) -> Figure:
-    """Draw how alike a map stays to the trained one as layers are initialised anew.
+def forgetting(kept: Mapping[str, np.ndarray]) -> Figure:
+    """Draw how alike maps stay to the trained ones as layers are initialised anew.
 
     Parameters
     ----------
-    table : DataFrame
-        modality, layers, correlation: one line per person and dimension. Drawn are the median and
-        the middle half.
+    kept : mapping
+        {modality: (layers + 1, people, dimensions)} rank correlations, of
+        `mmssl.saliency.cascade`. Drawn are the median and the middle half.
     """
     figure, ((axis,),) = canvas(1, 1, 5.6, 3.0)
-    for m, rows in table.groupby("modality", sort=False):
-        by = rows.groupby("layers")["correlation"]
-        low, middle, high = by.quantile(0.25), by.median(), by.quantile(0.75)
-        axis.fill_between(middle.index, low, high, color=colour(m), alpha=0.2, lw=0)
-        axis.plot(middle.index, middle, "o-", color=colour(m), label=m)
+    for m, values in kept.items():
+        low, middle, high = np.nanquantile(values, [0.25, 0.5, 0.75], axis=(1, 2))
+        layers = np.arange(len(values))
+        axis.fill_between(layers, low, high, color=colour(m), alpha=0.2, lw=0)
+        axis.plot(layers, middle, "o-", color=colour(m), label=m)
     axis.axhline(0, color=FLOOR, ls=":", lw=1)
-    axis.set(xlabel="layers initialised anew, from the last one down", xticks=middle.index,
-             ylabel="rank correlation\nwith the trained map", ylim=(min(-0.1, low.min()), 1.05))
+    axis.set(xlabel="layers initialised anew, from the last one down", xticks=layers,
+             ylabel="rank correlation\nwith the trained map", ylim=(None, 1.05))
     axis.legend(frameon=False)
     return figure
 
