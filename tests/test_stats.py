@@ -4,7 +4,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.stats import bootstrap
+from scipy.optimize import brentq
+from scipy.special import ndtri
+from scipy.stats import bootstrap, brunnermunzel, norm, ttest_1samp
+from scipy.stats import t as student
 from sklearn.metrics import roc_auc_score
 from statsmodels.stats.proportion import proportion_confint
 
@@ -166,9 +169,8 @@ def test_hanley_mcneil_variance_is_that_of_simulated_exponential_scores():
     # their closed form holds exactly where both classes are exponential
     rng, auc = np.random.default_rng(5), 0.8
     rate = auc / (1 - auc)
-    worlds = [roc_auc_score(np.r_[np.ones(22), np.zeros(66)],
-                            np.r_[rate * rng.exponential(size=22), rng.exponential(size=66)])
-              for _ in range(3000)]
+    patients, controls = rate * rng.exponential(size=(3000, 22)), rng.exponential(size=(3000, 66))
+    worlds = (patients[:, :, None] > controls[:, None]).mean((1, 2))
     assert np.mean(worlds) == pytest.approx(auc, abs=0.005)
     assert stats.auc_variance(auc, 22, 66) == pytest.approx(np.var(worlds), rel=0.08)
 
@@ -262,3 +264,179 @@ def test_several_scores_are_the_mean_of_their_aucs_on_the_same_people(rng):
     assert found.estimate == pytest.approx(np.mean([roc_auc_score(labels, s) for s in scores]))
     # three noisy views of one signal: their mean is known better than any one of them
     assert found.high - found.low < one.high - one.low
+
+
+def clustered_by_loop(labels, scores, subjects):
+    """Obuchowski's variance of an AUC (1997), written from her equations."""
+    positives, negatives = np.flatnonzero(labels == 1), np.flatnonzero(labels == 0)
+    won = (np.sign(scores[positives][:, None] - scores[negatives][None]) + 1) / 2
+    auc = won.mean()
+    v10 = dict(zip(positives, won.mean(1), strict=True))
+    v01 = dict(zip(negatives, won.mean(0), strict=True))
+    names = np.unique(subjects)
+    t10 = [sum(v10[i] - auc for i in v10 if subjects[i] == s) for s in names]
+    t01 = [sum(v01[i] - auc for i in v01 if subjects[i] == s) for s in names]
+    m10, m01 = len(set(subjects[positives])), len(set(subjects[negatives]))
+    n1, n0, m = len(positives), len(negatives), len(names)
+    s10 = m10 / ((m10 - 1) * n1) * np.sum(np.square(t10))
+    s01 = m01 / ((m01 - 1) * n0) * np.sum(np.square(t01))
+    s11 = m / (m - 1) * np.sum(np.multiply(t10, t01))
+    return auc, s10 / n1 + s01 / n0 + 2 * s11 / (n1 * n0)
+
+
+def test_logit_interval_is_delongs_error_with_brunner_munzels_degrees_of_freedom(study):
+    labels, scores, _ = study
+    found = stats.logit_interval(labels, scores)
+    test = brunnermunzel(scores[labels == 0], scores[labels == 1])
+    auc, variance = stats.roc_auc(labels, scores), stats.delong_covariance(labels, scores)[0, 0]
+    # SciPy's statistic is (AUC - 1/2) over the same error; its p gives away the degrees of freedom
+    assert test.statistic == pytest.approx((auc - 0.5) / np.sqrt(variance))
+    freedom = brentq(lambda nu: 2 * student.sf(test.statistic, nu) - test.pvalue, 2, 500)
+    reach = student.ppf(0.975, freedom) * np.sqrt(variance) / (auc * (1 - auc))
+    odds = np.log(auc / (1 - auc)) + reach * np.array([-1, 1])
+    assert (found.low, found.high) == pytest.approx(tuple(1 / (1 + np.exp(-odds))), abs=1e-6)
+    assert found.estimate == pytest.approx(auc) and found.method == "logit t"
+
+
+def test_logit_interval_counts_people_not_scans(study, rng):
+    labels, scores, _ = study
+    rows = np.repeat(np.arange(88), 4)
+    once, again = stats.logit_interval(labels, scores), stats.logit_interval(
+        labels[rows], scores[rows], rows)
+    assert again[:3] == pytest.approx(once[:3])
+    # people of one to three scans, some of whom convert
+    subjects = rng.integers(0, 40, 88)
+    auc, variance = clustered_by_loop(labels, scores, subjects)
+    parts = stats.intervals.components(labels, scores[None], subjects)
+    assert (parts.estimate, parts.variance) == pytest.approx((auc, variance))
+
+
+def test_logit_interval_of_separated_classes_and_of_several_folds(study):
+    labels, first, second = study
+    found = stats.logit_interval(labels, labels * 1.0)
+    assert found == stats.score_interval(1.0, 22, 66)
+    several = stats.logit_interval(labels, [first, second])
+    covariance = stats.delong_covariance(labels, [first, second])
+    mean = (stats.roc_auc(labels, first) + stats.roc_auc(labels, second)) / 2
+    assert several.estimate == pytest.approx(mean)
+    parts = stats.intervals.components(labels, np.stack([first, second]), None)
+    assert parts.variance == pytest.approx(covariance.mean())
+
+
+def test_difference_interval_is_delongs_paired_test(study):
+    labels, first, second = study
+    found = stats.difference_interval(labels, first, second)
+    c = delong_by_loop(labels, first, second)
+    error = np.sqrt(c[0, 0] + c[1, 1] - 2 * c[0, 1])
+    assert found.estimate == pytest.approx(auc_by_loop(labels, first) - auc_by_loop(labels, second))
+    assert 1.96 < (found.high - found.low) / (2 * error) < 2.1  # Student's t of 20 to 86
+    assert stats.difference_interval(labels, first, 3 * first - 1)[:3] == (0.0, 0.0, 0.0)
+
+
+def two_populations(rng, sizes, aucs):
+    """Draw binormal scores of two populations of (positives, negatives) people."""
+    labels = np.concatenate([np.r_[np.ones(a, int), np.zeros(b, int)] for a, b in sizes])
+    second = np.repeat([False, True], [sum(s) for s in sizes])
+    shift = np.where(second, ndtri(aucs[1]), ndtri(aucs[0])) * 2**0.5
+    return labels, rng.normal(size=len(labels)) + shift * labels, second
+
+
+def test_the_gap_agrees_with_a_stratified_bootstrap(rng):
+    labels, scores, second = two_populations(rng, ((60, 180), (40, 80)), (0.85, 0.72))
+    found = stats.auc_gap(labels, scores, second)
+
+    def gap(a, b, c, d, axis=-1):
+        def auc(p, n):
+            return (np.sign(p[..., :, None] - n[..., None, :]).mean((-1, -2)) + 1) / 2
+        return auc(a, b) - auc(c, d)
+
+    samples = [scores[(labels == c) & (second == s)] for s in (False, True) for c in (1, 0)]
+    reference = bootstrap(samples, gap, method="percentile", n_resamples=2000, batch=500,
+                          rng=1).confidence_interval
+    assert found.gap.estimate == pytest.approx(gap(*samples))
+    assert found.gap.low == pytest.approx(reference.low, abs=0.012)
+    assert found.gap.high == pytest.approx(reference.high, abs=0.012)
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.integers(0, 10_000))
+def test_the_gaps_p_agree_with_its_limits(seed):
+    labels, scores, second = two_populations(
+        np.random.default_rng(seed), ((20, 30), (15, 25)), (0.8, 0.75))
+    found = stats.auc_gap(labels, scores, second, margin=0.2)
+    if 1e-5 < found.p < 0.99:
+        at = stats.auc_gap(labels, scores, second, level=1 - found.p).gap
+        assert min(abs(at.low), abs(at.high)) < 1e-6
+    if 1e-5 < found.equivalence_p < 0.49:
+        at = stats.auc_gap(labels, scores, second, level=1 - 2 * found.equivalence_p).gap
+        assert max(at.high, -at.low) == pytest.approx(0.2, abs=1e-6)
+    assert (found.p < 0.05) == (found.gap.low > 0 or found.gap.high < 0)
+    swapped = stats.auc_gap(labels, scores, ~second, margin=0.2)
+    assert swapped.gap.low == pytest.approx(-found.gap.high)
+    assert (swapped.p, swapped.equivalence_p) == pytest.approx((found.p, found.equivalence_p))
+
+
+def test_the_verdict_says_what_was_shown(rng):
+    labels, scores, second = two_populations(rng, ((400, 800), (400, 800)), (0.85, 0.85))
+    found = stats.auc_gap(labels, scores, second)
+    assert found.verdict == "equivalent" and found.equivalence_p < 0.01 < found.p
+    few = np.flatnonzero(np.arange(len(labels)) % 40 == 0)
+    assert stats.auc_gap(labels[few], scores[few], second[few]).verdict == "undecided"
+    labels, scores, second = two_populations(rng, ((400, 800), (400, 800)), (0.85, 0.6))
+    worse = stats.auc_gap(labels, scores, second)
+    assert worse.verdict == "different" and worse.equivalence_p >= 0.5
+    assert 0 < worse.detectable < 0.1
+
+
+def test_a_person_in_both_groups_is_refused(rng):
+    labels, scores, second = two_populations(rng, ((9, 9), (9, 9)), (0.8, 0.8))
+    subjects = np.arange(36)
+    subjects[30] = 2
+    with pytest.raises(ValueError, match="1 subjects are in both groups"):
+        stats.auc_gap(labels, scores, second, subjects)
+    with pytest.raises(ValueError, match="margin is 0"):
+        stats.auc_gap(labels, scores, second, margin=0)
+
+
+def test_groups_side_by_side(rng):
+    labels, scores, second = two_populations(rng, ((60, 180), (40, 80)), (0.9, 0.7))
+    groups = np.where(second, "D", "A")
+    table = stats.auc_by_group(labels, scores, groups)
+    assert list(table["group"]) == ["A", "D"] and list(table["people"]) == [240, 120]
+    found = stats.auc_gap(labels, scores, second)
+    assert table.loc[1, ["gap_low", "gap_high"]].tolist() == pytest.approx(
+        [found.gap.low, found.gap.high])
+    assert np.isnan(table.loc[0, "gap"]) and table.loc[1, "verdict"] == found.verdict
+    with pytest.raises(ValueError, match="reference is 'E', expected one of"):
+        stats.auc_by_group(labels, scores, groups, reference="E")
+
+
+def test_the_largest_gap_of_equal_groups_is_no_surprise(rng):
+    labels, scores = np.tile([0, 0, 1], 200), rng.normal(size=600)
+    table = stats.auc_by_group(labels, scores + labels, np.arange(600) // 3 % 5)
+    found = stats.spread_by_chance(table)
+    errors = (table["high"] - table["low"]) / 3.92
+    # the range of five standard normals averages 2.326
+    assert found["expected"] == pytest.approx(2.326 * errors.mean(), rel=0.05)
+    assert found["p"] > 0.05 and found["observed"] < found["upper"]
+
+
+def test_corrected_resampled_is_the_t_test_where_nothing_is_shared(rng):
+    values = rng.normal(0.3, 1, 12)
+    found = stats.corrected_resampled(values, train=10**9, test=1)
+    reference = ttest_1samp(values, 0)
+    assert found.p == pytest.approx(reference.pvalue, rel=1e-6)
+    limits = reference.confidence_interval()
+    assert (found.low, found.high) == pytest.approx((limits.low, limits.high), rel=1e-6)
+    tenfold = stats.corrected_resampled(values, train=90, test=10)
+    assert tenfold.error == pytest.approx(np.std(values, ddof=1) * np.sqrt(1 / 12 + 1 / 9))
+    assert stats.corrected_resampled([0.0, 0.0], 9, 1).p == 1.0
+    with pytest.raises(ValueError, match=r"values: shape \(1,\)"):
+        stats.corrected_resampled([0.1], 9, 1)
+
+
+def test_minimum_detectable_gap_inverts_the_power_of_independent_samples():
+    found = stats.minimum_detectable_gap(0.85, (106, 494), (50, 150))
+    error = np.sqrt(stats.auc_variance(0.85, 106, 494) + stats.auc_variance(0.85 - found, 50, 150))
+    assert norm.sf(1.959964 - found / error) == pytest.approx(0.8, abs=1e-4)
+    assert np.isnan(stats.minimum_detectable_gap(0.3, (4, 4), (4, 4)))

@@ -63,6 +63,14 @@ def auc_difference(
     return _bca(labels, [scores_a, scores_b], clusters, resamples, seed, level)
 
 
+def bias_corrected(estimate: float, draws: np.ndarray, level: float) -> tuple[float, float]:
+    """Limits of the bias-corrected percentile bootstrap (Efron 1981)."""
+    below = ((draws < estimate).sum() + 0.5 * (draws == estimate).sum()) / len(draws)
+    bias = ndtri(np.clip(below, 0.5 / len(draws), 1 - 0.5 / len(draws)))
+    low, high = np.quantile(draws, ndtr(2 * bias + ndtri([0.5 - level / 2, 0.5 + level / 2])))
+    return float(low), float(high)
+
+
 class Clusters:
     """Subjects and their strata: only class 0, only class 1, or scans of both.
 

@@ -1,0 +1,113 @@
+"""Covariates against the hidden truth, floors against formulas, predictions against chance."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.stats import kstest
+from sklearn.linear_model import LogisticRegression, RidgeCV
+from sklearn.metrics import r2_score, roc_auc_score
+from sklearn.preprocessing import StandardScaler
+
+from mmssl import confounds
+
+
+@pytest.fixture
+def people(rng):
+    """Give 200 people: z tells age and site, not sex; older ones are ill more often."""
+    n = 200
+    age, site = rng.normal(70, 8, n), np.array(["A", "B", "C"])[rng.integers(0, 3, n)]
+    z = rng.normal(size=(n, 7))
+    z[:, 0] += (age - 70) / 8
+    z[:, 3] += 2.0 * (site == "B")
+    table = pd.DataFrame({"age": age, "sex": rng.choice(["F", "M"], n), "site": site})
+    labels = (age + rng.normal(size=n) * 5 > 72).astype(int)
+    return z, table, labels, np.arange(120), np.arange(120, n)
+
+
+def test_covariates_are_public_and_head_size_finds_the_hidden_one(tiny_phantom):
+    table = confounds.covariates(tiny_phantom)
+    assert list(table.columns) == ["age", "sex", "site", "head size"]
+    truth = pd.read_csv(tiny_phantom.path / "truth" / "factors.tsv", sep="\t")
+    hidden = truth.set_index("participant_id").loc[tiny_phantom.subjects]
+    assert np.array_equal(table["age"], hidden["age"])
+    assert np.corrcoef(np.log(table["head size"]), hidden["head_size"])[0, 1] > 0.8
+    assert 1.2 < table["head size"].median() < 2.6  # litres
+
+
+def test_head_size_counts_voxels_in_litres(tiny_phantom, affine):
+    images = np.zeros((2, 7, 8, 9), np.float32)
+    images[0, 2:5, 1:7, 3:8] = 4.0
+    images[1, 2:4, 1:7, 3:8] = 9.0  # a brighter, smaller head
+    toy = tiny_phantom.__class__(**{**tiny_phantom.__dict__, "volumes": {"T1": images},
+                                    "mask": images[0] > 0, "affine": affine,
+                                    "modalities": ("T1",)})
+    expected = np.array([3 * 6 * 5, 2 * 6 * 5]) * 2.0 * 2.5 * 3.0 * 1e-6
+    assert np.allclose(confounds.head_size(toy), expected)
+
+
+def test_a_cohort_without_covariates_is_named(tiny_phantom):
+    bare = tiny_phantom.__class__(**{**tiny_phantom.__dict__, "intensity": "unit"})
+    with pytest.raises(ValueError, match="none of weight found"):
+        confounds.covariates(bare, ["weight"])
+
+
+def test_one_number_alone_has_the_auc_of_its_own_order(people):
+    _, table, labels, train, test = people
+    lines = confounds.baselines(labels, table, train, test).set_index("covariates")
+    assert list(lines.index) == ["age", "sex", "site", "all"]
+    expected = roc_auc_score(labels[test], table["age"].to_numpy()[test])
+    assert lines.loc["age", "auc"] == pytest.approx(expected) and expected > 0.8
+    assert lines.loc["sex", "low"] < 0.5 < lines.loc["sex", "high"]
+    assert lines.loc["all", "auc"] > 0.75
+
+
+def test_a_baseline_learns_from_the_training_rows_alone(people):
+    _, table, labels, train, test = people
+    before = confounds.baselines(labels, table, train, test)
+    swapped = np.where(np.isin(np.arange(200), test), 1 - labels, labels)
+    after = confounds.baselines(swapped, table, train, test)
+    assert np.allclose(after["auc"], 1 - before["auc"])
+    elsewhere = table.assign(site=np.where(np.isin(np.arange(200), test), "D", table["site"]))
+    line = confounds.baselines(labels, elsewhere, train, test).set_index("covariates").loc["site"]
+    assert line["auc"] == 0.5  # an unknown site says nothing
+
+
+def test_predicted_equals_the_models_written_out(people):
+    z, table, _, train, test = people
+    found = confounds.predicted(z, table, train, test, resamples=200).set_index("covariate")
+    scaler = StandardScaler().fit(z[train])
+    age = table["age"].to_numpy()
+    ridge = RidgeCV(np.logspace(-4, 4, 9)).fit(scaler.transform(z[train]), age[train])
+    guess = ridge.predict(scaler.transform(z[test]))
+    ratio = r2_score(age[test], guess)  # against the tested people's own mean
+    own, known = (((age[test] - age[rows].mean()) ** 2).sum() for rows in (test, train))
+    assert found.loc["age", "value"] == pytest.approx(1 - (1 - ratio) * own / known)
+    weak = LogisticRegression(C=1.0, class_weight="balanced", max_iter=1000)
+    weak.fit(scaler.transform(z[train]), table["site"].to_numpy()[train])
+    reference = roc_auc_score(table["site"].to_numpy()[test],
+                              weak.predict_proba(scaler.transform(z[test])), multi_class="ovr")
+    assert found.loc["site", "value"] == pytest.approx(reference, abs=0.05)
+    assert (found.loc[["age", "site"], "p"] < 0.01).all() and found.loc["sex", "p"] > 0.05
+    assert found.loc["sex", "low"] < 0.5 < found.loc["sex", "high"]
+    assert ((found["low"] <= found["value"]) & (found["value"] <= found["high"])).all()
+
+
+def test_the_null_is_centred_and_its_p_uniform():
+    p = []
+    for world in range(60):
+        rng = np.random.default_rng([5, world])
+        z, table = rng.normal(size=(60, 4)), pd.DataFrame({"age": rng.normal(size=60)})
+        line = confounds.predicted(z, table, np.arange(40), np.arange(40, 60), 100, world).iloc[0]
+        p.append(line["p"])
+    assert kstest(p, "uniform").pvalue > 0.01
+
+
+def test_words_unknown_to_training_are_left_out(people):
+    z, table, _, train, test = people
+    elsewhere = table.assign(site=np.where(np.isin(np.arange(200), test), "D", table["site"]))
+    found = confounds.predicted(z, elsewhere, train, test, resamples=50)
+    assert list(found["covariate"]) == ["age", "sex"]
+    lonely = table.copy()
+    lonely.loc[[3, 130], "site"] = "E"  # one of them to learn from
+    found = confounds.predicted(z, lonely, train, test, resamples=50).set_index("covariate")
+    assert found.loc["site", "train"] == 119 and found.loc["site", "test"] == 79
