@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from mmssl.augment import Clean, PadCropFlip, make_views, merge, shift_and_flip
+from mmssl.augment import Clean, Noisy, PadCropFlip, make_views, merge, shift_and_flip
 from mmssl.keyed import Stream
 
 
@@ -69,3 +69,45 @@ def test_views_of_two_names_differ_and_none_is_the_runs_own(rng):
     assert torch.equal(views["clean"].volumes["T1"], volumes["T1"])
     assert not torch.equal(views["main"].volumes["T1"], views["other"].volumes["T1"])
     assert views["main"].kind == "main"
+
+
+def test_noise_falls_on_a_third_of_the_pairs_with_a_uniform_deviation():
+    still = {m: torch.zeros(3000, 1, 6, 7, 8) for m in ("T1", "fALFF")}
+    out = Noisy(Clean(), most=0.8)(still, Stream(torch.arange(3000), 5, 6))
+    spread = {m: x.flatten(1).std(1) for m, x in out.items()}
+    hit = spread["T1"] > 0
+    assert torch.equal(hit, spread["fALFF"] > 0)  # one coin a pair
+    assert abs(hit.float().mean().item() - 0.33) < 0.03
+    drawn = spread["T1"][hit]
+    # uniform on [0, .8]: mean .4, standard deviation .8 / sqrt(12), of about 990 draws
+    assert abs(drawn.mean().item() - 0.4) < 0.03 and drawn.max() < 0.95
+    assert abs(drawn.std().item() - 0.231) < 0.02
+    both = torch.stack([drawn, spread["fALFF"][hit]])
+    assert abs(torch.corrcoef(both)[0, 1].item()) < 0.15
+    one = {m: x[hit][0].flatten() for m, x in out.items()}
+    assert abs(torch.corrcoef(torch.stack(list(one.values())))[0, 1].item()) < 0.3
+
+
+def test_noise_comes_after_the_recipe_and_rows_stand_alone(rng):
+    volumes = {"T1": torch.from_numpy(rng.normal(size=(40, 1, 8, 8, 8))).half()}
+    stream = Stream(torch.arange(40), 1, 2)
+    cropped = PadCropFlip(pad=2)(volumes, stream)["T1"].float()
+    out = Noisy(PadCropFlip(pad=2))(volumes, stream)["T1"]
+    still = (out == cropped).flatten(1).all(1)
+    assert 0 < still.sum() < 40
+    row = int((~still).nonzero()[0])
+    alone = Noisy(PadCropFlip(pad=2))({"T1": volumes["T1"][row : row + 1]},
+                                      Stream(torch.tensor([row]), 1, 2))
+    assert torch.equal(alone["T1"][0], out[row])
+    assert torch.equal(Noisy(PadCropFlip(pad=2), most=0.0)(volumes, stream)["T1"], cropped)
+    assert torch.equal(Noisy(Clean(), probability=0.0)(volumes, stream)["T1"],
+                       volumes["T1"].float())
+
+
+def test_the_name_of_a_noisy_recipe_says_everything():
+    assert repr(Noisy()) == (
+        "Noisy(recipe=PadCropFlip(pad=None, flips=True), most=1.0, probability=0.33)")
+    assert Noisy() == Noisy(PadCropFlip()) != Noisy(most=0.5)
+    for wrong in ({"most": -1.0}, {"probability": 1.2}):
+        with pytest.raises(ValueError, match="Noisy: most="):
+            Noisy(**wrong)

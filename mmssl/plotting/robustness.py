@@ -30,7 +30,7 @@ def populations(
     -------
     Figure
         Figure 1, right, of "Tasting the cake", with intervals; and what it leaves to the eye, the
-        gap. A filled point: a verdict was reached (equivalent or different).
+        gap. A filled point: the verdict is "equivalent" or "different".
     """
     modalities, order = list(table["modality"].unique()), list(table["row"].unique())[::-1]
     inches = 0.6 + len(modalities) * (0.5 + 0.34 * len(order))
@@ -45,17 +45,18 @@ def populations(
             left.scatter(lines[name], height + up, color=shade, s=22, zorder=3, label=label)
         right.axvspan(-margin, margin, color=FLOOR, alpha=0.18, lw=0)
         right.hlines(height, lines["gap_low"], lines["gap_high"], color=PALETTE[7])
-        known = lines["verdict"] != "not resolved"
+        known = lines["verdict"] != "undecided"
         right.scatter(lines["gap"], height, s=26, zorder=3, edgecolors=PALETTE[7],
                       c=np.where(known, PALETTE[7], "white"))  # fmt: skip
         for axis, middle in ((left, 0.5), (right, 0.0)):
             axis.axvline(middle, color=FLOOR, ls=":", lw=1)
             axis.set(yticks=height, yticklabels=order if axis is left else [],
                      ylim=(-0.6, len(order) - 0.4))  # fmt: skip
-        left.set_title(m)
+        left.set_title(m, loc="left")
     axes[-1, 0].set(xlabel="ROC-AUC", xlim=(None, 1.02))
-    axes[-1, 1].set(xlabel=f"gap: {names[1]} minus {names[0]}")
-    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper right", ncols=2)
+    axes[-1, 1].set(xlabel=f"gap: {names[0]} minus {names[1]}")
+    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper right", ncols=2,
+                  frameon=False)  # fmt: skip
     return figure
 
 
@@ -93,14 +94,15 @@ def robustness_curves(table: pd.DataFrame, modality: str, floors: Sequence[str] 
         unit = panel["unit"].iloc[0]
         axis.axhline(0.5, color=FLOOR, ls=":", lw=1)
         axis.set_title(f"{distortion}: {parameter.replace('_', ' ')}{f' ({unit})' if unit else ''}",
-                       fontsize=9.5)  # fmt: skip
+                       fontsize=9.5, loc="left")  # fmt: skip
         axis.tick_params(labelsize=8)
     for axis in axes.flat[len(panels):]:
         axis.set_axis_off()
     for axis in axes[:, 0]:
         axis.set_ylabel("ROC-AUC", fontsize=9)
     entries = axes[0, 0].get_legend_handles_labels()
-    figure.legend(*entries, loc="outside lower center", ncols=min(5, len(looks)), fontsize=8.5)
+    figure.legend(*entries, loc="outside lower center", ncols=min(5, len(looks)), fontsize=8.5,
+                  frameon=False)  # fmt: skip
     figure.suptitle(modality, x=0.02, ha="left")
     return figure
 
@@ -119,28 +121,31 @@ def robustness_verdict(table: pd.DataFrame, areas: pd.DataFrame) -> Figure:
     -------
     Figure
         Left: area under the curves averaged over the panels, with its interval, and the undistorted
-        AUC (open). Right: the difference, row minus column; framed where the corrected test says
+        AUC (open). Right: the difference, row minus column; bold where the corrected test says
         which is more robust, pale where it does not.
     """
     modalities = list(table["modality"].unique())
     means = areas[areas["panel"] == table["panel"].iloc[0]]
-    inches = 2.0 + 0.32 * means["row"].nunique()
-    figure, axes = canvas(len(modalities), 2, 9.0, inches * len(modalities),
-                          width_ratios=(1, 1.15))  # fmt: skip
+    inches = 1.5 + 0.34 * means["row"].nunique()
+    figure, axes = canvas(len(modalities), 2, 9.0, inches * len(modalities), sharey="row")
     reach = table["difference"].abs().max() or 1.0
+    seen = means[["low", "high"]].to_numpy()
     for (left, right), m in zip(axes, modalities, strict=True):
         lines = means[means["modality"] == m].sort_values("area", ascending=False)
         order = list(lines["row"])
         height = np.arange(len(order))
         left.hlines(height, lines["low"], lines["high"], color=PALETTE[0])
         left.scatter(lines["area"], height, color=PALETTE[0], zorder=3, label="under distortion")
-        left.scatter(lines["area"] + lines["loss"], height, facecolors="white", zorder=3, s=24,
+        left.scatter(lines["area"] + lines["loss"], height, facecolors="none", zorder=4, s=30,
                      edgecolors=PALETTE[7], label="undistorted")  # fmt: skip
         left.axvline(0.5, color=FLOOR, ls=":", lw=1)
-        left.set(yticks=height, yticklabels=order, ylim=(len(order) - 0.5, -0.5), title=m)
+        left.set(xlim=(np.nanmin(seen) - 0.03, 1.02))
+        left.set_title(m, loc="left")
         image = _differences(right, table[table["modality"] == m], order, reach)
+        left.set(yticks=height, yticklabels=order, ylim=(len(order) - 0.5, -0.5))
     axes[-1, 0].set_xlabel("mean ROC-AUC over the panels")
-    axes[0, 0].legend(loc="lower left", fontsize=8)
+    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper left", ncols=2,
+                  frameon=False)  # fmt: skip
     figure.colorbar(image, ax=axes[:, 1], shrink=0.6, label="row minus column")
     return figure
 
@@ -199,11 +204,11 @@ def _differences(axis, table: pd.DataFrame, order: Sequence[str], reach: float):
         matrix[i, j], matrix[j, i] = line.difference, -line.difference
         known[i, j] = known[j, i] = line.verdict != "not resolved"
     alpha = np.where(known, 1.0, 0.25)
-    image = axis.imshow(matrix, cmap=DIVERGING, vmin=-reach, vmax=reach, origin="upper",
-                        alpha=alpha)  # fmt: skip
+    image = axis.imshow(matrix, cmap=DIVERGING, vmin=-reach, vmax=reach, alpha=alpha,
+                        origin="upper", aspect="auto")  # fmt: skip
     for i, j in np.argwhere(~np.isnan(matrix)):
         axis.text(j, i, f"{matrix[i, j]:+.2f}", ha="center", va="center", fontsize=7.5,
                   weight="bold" if known[i, j] else "normal")  # fmt: skip
     axis.set_xticks(range(len(order)), order, rotation=40, ha="right", rotation_mode="anchor")
-    axis.set_yticks(range(len(order)), [])
+    axis.tick_params(labelleft=False)
     return image

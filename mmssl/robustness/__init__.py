@@ -16,11 +16,11 @@ from mmssl.robustness.engine import (
     seeds,
     sweep,
 )
-from mmssl.robustness.shift import equivalence, populations
+from mmssl.robustness.shift import populations
 from mmssl.robustness.spaces import DEFAULTS, PARAMETER_SPACES, UNITS, points
 
 __all__ = [
     "DEFAULTS", "PARAMETER_SPACES", "UNITS", "Bootstrap", "Models", "Reader", "Sweep",
-    "anisotropic", "areas", "bootstrap", "chosen_runs", "curves", "distort", "equivalence",
-    "gallery", "linear_models", "points", "populations", "project", "seeds", "sweep", "verdict",
+    "anisotropic", "areas", "bootstrap", "chosen_runs", "curves", "distort", "gallery",
+    "linear_models", "points", "populations", "project", "seeds", "sweep", "verdict",
 ]  # fmt: skip

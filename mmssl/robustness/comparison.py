@@ -13,6 +13,8 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+from scipy.stats import norm
+from scipy.stats import t as student
 
 from mmssl.robustness.engine import CLEAN, Sweep
 
@@ -26,6 +28,7 @@ class Bootstrap(NamedTuple):
     auc : (points, rows, modalities); NaN where less than half of a class is left.
     draws : (points, rows, modalities, resamples).
     people : (points, modalities), how many were scored.
+    classes : people of each class.
     """
 
     points: pd.DataFrame
@@ -34,6 +37,7 @@ class Bootstrap(NamedTuple):
     auc: np.ndarray
     draws: np.ndarray
     people: np.ndarray
+    classes: tuple[int, int]
 
 
 def bootstrap(sweep: Sweep, labels, resamples: int = 2000, seed: int = 0) -> Bootstrap:
@@ -46,7 +50,7 @@ def bootstrap(sweep: Sweep, labels, resamples: int = 2000, seed: int = 0) -> Boo
     ----------
     sweep : Sweep
     labels : array, shape (people,)
-        0 or 1.
+        0 or 1; two people of each at least.
     resamples : int
         Bootstrap draws, stratified by class.
 
@@ -69,7 +73,8 @@ def bootstrap(sweep: Sweep, labels, resamples: int = 2000, seed: int = 0) -> Boo
             if min(left) >= 0.5:
                 auc[p, :, j] = aucs(labels[kept], scores[:, kept], np.ones((1, kept.sum())))[:, 0]
                 draws[p, :, j] = aucs(labels[kept], scores[:, kept], counts[:, kept])
-    return Bootstrap(sweep.points, sweep.rows, sweep.modalities, auc, draws, people)
+    classes = tuple(np.bincount(labels).tolist())
+    return Bootstrap(sweep.points, sweep.rows, sweep.modalities, auc, draws, people, classes)
 
 
 def resample(labels: np.ndarray, resamples: int, seed: int) -> np.ndarray:
@@ -162,7 +167,10 @@ def verdict(
 
     .. math:: p = \frac{1 + \#\{b : \max |D^*_b - D| / s \ge |D| / s\}}{1 + B},
 
-    and D ± c s with c the `level` quantile of that maximum holds for all lines at once.
+    and D ± c s with c the `level` quantile of that maximum holds for all lines at once. A bootstrap
+    of few people is too sure of itself: s is widened by sqrt(n / (n - 1)), n the people of the
+    smaller class, and c moves from the normal to Student's t, of all people minus 2 degrees of
+    freedom.
 
     Parameters
     ----------
@@ -197,13 +205,15 @@ def verdict(
     error = np.sqrt((spread**2).mean(-1))
     scale = np.where(error > 0, error, np.inf)  # equal rankings differ by 0 in every resample
     most = np.nanmax(np.abs(spread) / scale[..., None], axis=(0, 1, 2))
-    reach, statistic = np.quantile(most, level), np.abs(difference) / scale
+    freedom, wider = sum(boot.classes) - 2, np.sqrt(min(boot.classes) / (min(boot.classes) - 1))
+    half_widths = error * wider * student.isf(norm.sf(np.quantile(most, level)), freedom)
+    statistic = norm.isf(student.sf(np.abs(difference) / (scale * wider), freedom))
     p = (1 + (most >= statistic[..., None]).sum(-1)) / (1 + len(most))
     p[np.isnan(difference)] = np.nan  # no point of the panel could be scored
     lines = []
     for k, j, a in np.ndindex(len(names), len(boot.modalities), len(pairs)):
         one, other = (boot.rows[i] for i in pairs[a])
-        gap, half = difference[k, a, j], reach * error[k, a, j]
+        gap, half = difference[k, a, j], half_widths[k, a, j]
         said = {1: f"{one} > {other}", -1: f"{other} > {one}"}.get(
             np.sign(gap) * (abs(gap) > half), "not resolved")
         lines.append({"modality": boot.modalities[j], "panel": names[k], "first": one,
@@ -259,4 +269,7 @@ def _checked(labels, people: int) -> np.ndarray:
     found = np.unique(labels).tolist()
     if found != [0, 1]:
         raise ValueError(f"labels: classes {found}, expected 0 and 1: one class has no AUC")
+    if min(np.bincount(labels)) < 2:
+        raise ValueError(f"labels: {np.bincount(labels).tolist()} people of the classes, expected "
+                         "at least two of each")
     return labels

@@ -268,7 +268,7 @@ def _untrained(cohort, seed: int, width: int, latent: int) -> dict[str, Encoder]
 def _check(inputs, subjects, readers) -> None:
     names, counts = np.unique(subjects, return_counts=True)
     if (counts > 1).any():
-        raise ValueError(f"subjects: {names[counts.argmax()]!r} stands {counts.max()} times, "
+        raise ValueError(f"subjects: {str(names[counts.argmax()])!r} stands {counts.max()} times, "
                          "expected one volume a person")
     for m, x in inputs.items():
         if x.ndim != 5 or x.shape[1] != 1 or len(x) != len(subjects):
