@@ -89,7 +89,8 @@ def smoothgrad(
         raise ValueError(f"precision={precision!r}, expected 'fp32' or 'bf16'")
     gradient = _dcgan_gradient if type(encoder) is Encoder else _gradient
     maps = None
-    with _frozen(encoder):
+    kind = (device or volumes.device).type
+    with _frozen(encoder), torch.autocast(kind, enabled=False):  # whatever surrounds the call
         for i, (row, key) in enumerate(zip(volumes, seeds, strict=True)):
             row = row.to(device=device, dtype=dtype)
             copies = row + std * noise(row.shape, samples, int(key), row.device).to(dtype)

@@ -1,5 +1,6 @@
 """SmoothGrad against Captum, loops and closed forms; maps; forgetting; pairs of dimensions."""
 
+import shutil
 import sys
 import tracemalloc
 from pathlib import Path
@@ -194,6 +195,14 @@ def test_it_works_where_gradients_are_switched_off():
     with torch.no_grad():
         assert torch.equal(reference, saliency.smoothgrad(encoder, x))
     with torch.inference_mode():
+        assert torch.equal(reference, saliency.smoothgrad(encoder, x))
+
+
+@pytest.mark.parametrize("make", [dcgan, Small])
+def test_autocast_around_the_call_changes_nothing(make):
+    encoder, x = make(), volumes(1, (16, 16, 16))
+    reference = saliency.smoothgrad(encoder, x)
+    with torch.autocast("cpu", torch.bfloat16):
         assert torch.equal(reference, saliency.smoothgrad(encoder, x))
 
 
@@ -583,9 +592,13 @@ def test_a_real_person_is_mapped_in_their_own_space(real_data, tmp_path):
     execute.execute(ROOT / "notebooks/02_preprocessing.ipynb", tmp_path / "02.ipynb", {
         "t1w": str(folder / "anat" / "sub-02_T1w.nii.gz"), "bold": str(bold), "size": 32,
         "output": str(tmp_path / "person")})  # fmt: skip
+    edition = f"test-{tmp_path.name}"
     page = execute.execute(ROOT / "notebooks/06_saliency.ipynb", tmp_path / "06.ipynb", {
-        "edition": "person", "cohort": str(tmp_path / "person"), "runs": str(runs),
+        "edition": edition, "cohort": str(tmp_path / "person"), "runs": str(runs),
         "output": str(tmp_path / "results")})  # fmt: skip
+    drawn = {f.name for f in (ROOT / "figures" / edition).glob("*.png")}
+    shutil.rmtree(ROOT / "figures" / edition)
+    assert "06_saliency_best_pair.png" in drawn and "06_saliency_pairs.png" not in drawn
     assert "too few people" in page.read_text()
     person = cohorts.load(tmp_path / "person")
     maps = sorted((tmp_path / "results" / "maps").glob("saliency_*.nii.gz"))
