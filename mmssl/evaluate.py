@@ -84,10 +84,13 @@ class Probed(NamedTuple):
     fits : one line per protocol, row and modality: fold, protocol, row, modality, train (people);
         of the logistic regression also inner_folds (5, or as many as the smaller class has
         people), tuning_auc, C, penalty and l1_ratio.
+    exposures : whom the landmarks, components, encoders and probes behind the scores have seen, and
+        whom they are tested on.
     """
 
     scores: pd.DataFrame
     fits: pd.DataFrame
+    exposures: Sequence[ledger.Exposure] = ()
 
 
 def probe(
@@ -100,6 +103,7 @@ def probe(
     seed: int = 0,
     task: str | None = None,
     width: int = 32,
+    seen: Mapping[str, Sequence[ledger.Exposure]] | None = None,
 ) -> Probed:
     """Fit the probes on the training people of a fold and score the hold-out, floors included.
 
@@ -120,6 +124,9 @@ def probe(
         A task of two classes; by default the cohort's first.
     width : int
         Of the untrained encoder.
+    seen : {row: exposures}, optional
+        Whom each row's encoder has seen, of `ledger.read_exposures(run / "exposures.json")`. A row
+        that is not named is taken to have seen the training and validation rows of the fold.
 
     Raises
     ------
@@ -127,7 +134,8 @@ def probe(
         Before any fit: no runs, an unknown protocol, a shape that does not fit the cohort, one
         class only.
     LeakError
-        Before any fit: a subject or an image in two of training, validation, hold-out and shift.
+        Before any fit: a subject or an image in two of training, validation, hold-out and shift,
+        or seen by an encoder and tested.
     """
     if unknown := set(protocols) - set(PROTOCOLS):
         raise ValueError(f"protocols: {sorted(unknown)} found, expected of {PROTOCOLS}")
@@ -139,6 +147,9 @@ def probe(
             raise ValueError(f"{cohort.path}: ROC-AUC needs two classes of at least two people, "
                              f"the {role} rows of fold {fold} hold {people.tolist()}")
     _check_embeddings(cohort, embeddings)
+    exposures = _exposures(cohort, fold, train, test, {row: (seen or {}).get(row)
+                                                       for row in embeddings})
+    ledger.prove(exposures)
     latent = max(z.shape[1] for by_modality in embeddings.values() for z in by_modality.values())
     folds = int(min(INNER_FOLDS, np.bincount(labels[train]).min()))
 
@@ -160,7 +171,7 @@ def probe(
         scores.append(pd.DataFrame({**who, "floor": row in FLOORS, "pair": test,
                                     "subject": subjects[test], "label": labels[test],
                                     "score": found}))  # fmt: skip
-    return Probed(pd.concat(scores, ignore_index=True), pd.DataFrame(fits))
+    return Probed(pd.concat(scores, ignore_index=True), pd.DataFrame(fits), exposures)
 
 
 def results_table(
@@ -183,12 +194,17 @@ def results_table(
         every fold); difference, with its low and high, to the untrained encoder on the same
         resamples; minimum_detectable, the gain over that floor a paired test would find with power
         .8 (mean over folds); floor, folds, train, positives, negatives (people), tuning_auc (mean).
+        ``attrs["proof"]`` is that of `ledger.prove`, for the sidecar.
 
     Raises
     ------
     ValueError
         If the folds hold other rows or other people.
+    LeakError
+        If it is not proven that who is tested was seen by no landmarks, components, encoder or
+        probe of any fold.
     """
+    proof = ledger.prove((one for p in probed for one in p.exposures), _needed(probed))
     scores = pd.concat([p.scores for p in probed], ignore_index=True)
     fits = pd.concat([p.fits for p in probed], ignore_index=True)
     keys = ["protocol", "row", "modality"]
@@ -211,7 +227,9 @@ def results_table(
         })  # fmt: skip
     fits = fits.reindex(columns=[*keys, "train", "tuning_auc"])
     means = fits.groupby(keys, as_index=False).mean()
-    return pd.DataFrame(lines).merge(means, on=keys, how="left")
+    table = pd.DataFrame(lines).merge(means, on=keys, how="left")
+    table.attrs["proof"] = proof
+    return table
 
 
 def readable(table: pd.DataFrame) -> pd.DataFrame:
@@ -288,6 +306,30 @@ def _roles(cohort, fold: int, task: str | None) -> tuple[np.ndarray, np.ndarray]
     return train, test
 
 
+def _exposures(cohort, fold: int, train, test, seen: Mapping) -> list[ledger.Exposure]:
+    """Whom everything behind the scores of one fold has seen; see `probe` for rows without record.
+    """
+    rows = cohort.rows("train", fold), cohort.rows("valid", fold)
+    declared = [ledger.exposure("encoder", role, cohort, part)
+                for role, part in zip(("train", "choose"), rows, strict=True)]
+    floor = declared[0]._replace(fit=f"landmarks and components, fold {fold}")
+    probes = ledger.exposure(f"probes, fold {fold}", "train", cohort, train)
+    tested = ledger.exposure("hold-out", "test", cohort, test)
+    encoders = [one._replace(fit=f"{one.fit} {row}, fold {fold}")
+                for row, records in seen.items() for one in records or declared]
+    return [floor, *encoders, probes, tested]
+
+
+def _needed(probed: Sequence[Probed]) -> list[str]:
+    """Fits that must be on record before a table of these scores is shown."""
+    rows = {(row, fold) for p in probed
+            for row, fold in zip(p.scores["row"], p.scores["fold"], strict=True)}
+    encoders = sorted(f"encoder {row}, fold {k}" for row, k in rows if row not in FLOORS)
+    folds = sorted({k for _, k in rows})
+    return [*(f"{kind}, fold {k}" for kind in ("landmarks and components", "probes")
+              for k in folds), *encoders]
+
+
 def _compared(labels, scores, floor, subjects, resamples: int, seed: int) -> dict[str, float]:
     """AUC with interval; its difference to the floor; what could have been found.
 
@@ -320,14 +362,17 @@ def _detectable(labels, score, floor) -> float:
 def _components(voxels: np.ndarray, train: np.ndarray, count: int) -> np.ndarray:
     """Scores of all rows on the leading principal components of the training rows.
 
-    (n, voxels) to (n, at most count). Through the eigenvectors of the small Gram matrix, as there
-    are many more voxels than rows; directions without spread are left out.
+    (n, voxels) to (n, at most count). Through the eigenvectors of the smaller of the Gram and the
+    covariance matrix; directions without spread are left out.
     """
     mean = voxels[train].mean(axis=0)
     centred = voxels[train] - mean
-    spread, vectors = np.linalg.eigh(centred @ centred.T)
+    wide = centred.shape[1] > len(centred)
+    spread, vectors = np.linalg.eigh(centred @ centred.T if wide else centred.T @ centred)
     kept = np.flatnonzero(spread > 1e-6 * spread[-1])[::-1][: min(count, len(train) - 1)]
-    axes = vectors[:, kept].T @ centred / np.sqrt(spread[kept])[:, None]  # (count, voxels)
+    axes = vectors[:, kept].T  # (count, voxels), or of the Gram matrix (count, rows)
+    if wide:
+        axes = axes @ centred / np.sqrt(spread[kept])[:, None]
     return (voxels - mean) @ axes.T
 
 

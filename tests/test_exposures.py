@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mmssl import cohorts, ledger
+from mmssl import cohorts, evaluate, ledger
 from mmssl.cohorts import splits
 
 
@@ -137,3 +137,44 @@ def test_a_missing_record_and_an_unknown_role_are_named(cohort, tmp_path):
         ledger.read_exposures(tmp_path / "RR" / "exposures.json")
     with pytest.raises(ValueError, match="role 'tune' is unknown; expected one of train, choose"):
         ledger.exposure("probe", "tune", cohort, [0])
+
+
+def scored(cohort, exposures):
+    """Return what a probe of one fold leaves, with scores drawn at random."""
+    test = cohort.downstream(cohort.rows("holdout"))
+    rng = np.random.default_rng(0)
+    lines = [{"fold": 0, "protocol": "p", "row": row, "modality": "T1", "floor": row != "RR-AE",
+              "pair": i, "subject": cohort.subjects[i], "label": cohort.labels()[i],
+              "score": rng.normal()} for row in ("random encoder", "RR-AE") for i in test]
+    fits = pd.DataFrame(lines)[["fold", "protocol", "row", "modality"]].drop_duplicates()
+    return evaluate.Probed(pd.DataFrame(lines), fits.assign(train=9), exposures)
+
+
+def test_a_results_table_refuses_to_show_what_is_not_proven(cohort):
+    seen = [one._replace(fit=one.fit.replace("landmarks", "landmarks and components").replace(
+        "probe RR-AE", "probes")) for one in honest(cohort)]
+    table = evaluate.results_table([scored(cohort, seen)], resamples=100)
+    assert table.attrs["proof"]["shared"] == 0 and table.attrs["proof"]["tested"] == 16
+    with pytest.raises(ledger.LeakError, match="nothing is on record as tested"):
+        evaluate.results_table([scored(cohort, ())], resamples=100)
+    for fit in ("landmarks and components", "encoder RR-AE", "probes"):
+        without = [one for one in seen if not one.fit.startswith(fit)]
+        with pytest.raises(ledger.LeakError, match=f"'{fit}, fold 0' left no record"):
+            evaluate.results_table([scored(cohort, without)], resamples=100)
+    leaky = ledger.exposure("landmarks and components, fold 0", "train", cohort, range(80))
+    with pytest.raises(ledger.LeakError, match="landmarks.*training rows of the fold alone"):
+        evaluate.results_table([scored(cohort, [*seen, leaky])], resamples=100)
+
+
+def test_a_probe_refuses_an_encoder_that_has_seen_whom_it_is_tested_on(cohort, monkeypatch):
+    def untouchable(*_, **__):
+        raise AssertionError("long work began before the proof")
+
+    monkeypatch.setattr(evaluate, "floors", untouchable)
+    z = {"RR": {"T1": np.zeros((80, 3))}}
+    everybody = [ledger.exposure("encoder", "train", cohort, range(80))]
+    with pytest.raises(ledger.LeakError, match=r"'encoder RR, fold 0 \(train\)' and 'hold-out"):
+        evaluate.probe(cohort, z, seen={"RR": everybody})
+    rows = cohort.rows("train")
+    with pytest.raises(AssertionError, match="before the proof"):
+        evaluate.probe(cohort, z, seen={"RR": [ledger.exposure("encoder", "train", cohort, rows)]})
