@@ -1,0 +1,169 @@
+r"""From an interval to a verdict: the one rule of the ledger.
+
+A claim says that a quantity lies in a region :math:`R = [a, b]`, mostly "above 0". With the
+interval :math:`[l, h]` of this edition and the smallest difference that matters, :math:`\epsilon`,
+
+- **supported** where :math:`[l, h] \subset R`;
+- **contradicted** where :math:`[l, h]` misses :math:`[a + \epsilon, b - \epsilon]`: it lies on the
+  other side, or whatever advantage is left is negligible;
+- **not resolvable at this sample size** otherwise, with the smallest effect that these people would
+  show with power .8.
+
+Contradiction goes first: a sure but negligible advantage contradicts. Many claims are judged at
+once, so intervals are widened until the share of wrong verdicts among the decided ones is bounded
+by 5 % (Benjamini & Yekutieli 2005: with R of m sampled claims decided, each interval has level
+:math:`1 - .05 R / m`; that R is Benjamini & Hochberg's).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from scipy.special import ndtri
+
+from mmssl.claims import catalogue
+from mmssl.claims.evidence import LEVEL, Found, NotInEdition, Region
+
+VERDICTS = SUPPORTED, CONTRADICTED, UNRESOLVED, NOT_COMPUTED, UNTESTABLE = (
+    "supported", "contradicted", "not resolvable at this sample size",
+    "not computed in this edition", "not testable here",
+)  # fmt: skip
+"""Every verdict, in the order in which pages show them."""
+
+POWER = 0.8
+
+
+def verdict(low: float, high: float, region: Region) -> str:
+    """Judge a claim by the interval of its quantity (see the module).
+
+    Raises
+    ------
+    ValueError
+        For limits that are no numbers or in the wrong order.
+    """
+    if not low <= high:
+        raise ValueError(f"interval [{low}, {high}]: expected low <= high")
+    if high < region.low + region.negligible or low > region.high - region.negligible:
+        return CONTRADICTED
+    return SUPPORTED if region.low <= low and high <= region.high else UNRESOLVED
+
+
+def widened(found: Found, level: float) -> tuple[float, float]:
+    """Limits at another level: each side is stretched as a normal's would be."""
+    if found.exact:
+        return found.low, found.high
+    factor = _reach(level) / _reach(LEVEL)
+    return (found.estimate - factor * (found.estimate - found.low),
+            found.estimate + factor * (found.high - found.estimate))
+
+
+def detectable(found: Found, level: float = LEVEL) -> float:
+    """Smallest true effect that an interval of this width would have shown with power .8."""
+    error = (found.high - found.low) / (2 * _reach(LEVEL))
+    return np.nan if found.exact else float((_reach(level) + ndtri(POWER)) * error)
+
+
+def corrected_level(judged: Iterable[tuple[Found, Region]], level: float = LEVEL) -> float:
+    """Level at which as many sampled claims are decided as that level allows for.
+
+    Parameters
+    ----------
+    judged : findings and the regions of their claims
+        Exact ones do not count.
+    level : float
+        1 minus the share of wrong verdicts among the decided.
+
+    Returns
+    -------
+    float
+        1 - (1 - level) R / m for the largest R of m for which R claims are decided; R = 1 where
+        none is.
+    """
+    sampled = [(found, region) for found, region in judged if not found.exact]
+    for decided in range(len(sampled), 0, -1):
+        each = 1 - (1 - level) * decided / len(sampled)
+        said = [verdict(*widened(found, each), region) for found, region in sampled]
+        if len(said) - said.count(UNRESOLVED) >= decided:
+            return each
+    return 1 - (1 - level) / max(1, len(sampled))
+
+
+def assess(
+    claims: Sequence[catalogue.Claim], results: str | Path, simulated: bool = True,
+    level: float = LEVEL,
+) -> pd.DataFrame:
+    """Test every claim that can be tested in an edition.
+
+    Parameters
+    ----------
+    claims : sequence of Claim
+        Of `mmssl.claims.load`.
+    results : path
+        The edition's folder of tables.
+    simulated : bool
+        Whether the people of the edition are simulated; what is a property of the papers' own
+        people is then not tested.
+    level : float
+        1 minus the share of wrong verdicts among the decided ones.
+
+    Returns
+    -------
+    DataFrame
+        One line per claim, in their order: id, paper, where, kind, claim; test, evidence, claimed;
+        estimate, low, high (corrected limits), low_95, high_95, level, detectable, sample, method;
+        verdict, why.
+    """
+    answers = [_answer(claim, results, simulated) for claim in claims]
+    regions = [claim.region for claim in claims]
+    judged = [(a, r) for a, r in zip(answers, regions, strict=True) if isinstance(a, Found)]
+    each = corrected_level(judged, level)
+    rows = []
+    for claim, answer, region in zip(claims, answers, regions, strict=True):
+        row = {name: getattr(claim, name) for name in _COLUMNS[:7]} | {"test": claim.described}
+        if isinstance(answer, Found):
+            low, high = widened(answer, each)
+            row |= {"estimate": answer.estimate, "low": low, "high": high, "low_95": answer.low,
+                    "high_95": answer.high, "level": np.nan if answer.exact else each,
+                    "detectable": detectable(answer, each), "sample": answer.sample,
+                    "method": answer.method,
+                    "verdict": verdict(low, high, region), "why": claim.note}  # fmt: skip
+        else:
+            row |= {"verdict": answer[0], "why": answer[1]}
+        rows.append(row)
+    return pd.DataFrame(rows, columns=_COLUMNS)
+
+
+def counts(assessed: pd.DataFrame) -> pd.DataFrame:
+    """How many claims of each paper have each verdict: (papers, verdicts), with a last line all."""
+    table = pd.crosstab(assessed["paper"], assessed["verdict"])
+    table = table.reindex(columns=list(VERDICTS), fill_value=0)
+    table.loc["all"] = table.sum()
+    return table
+
+
+_COLUMNS = (
+    "id", "paper", "where", "kind", "claim", "evidence", "claimed", "test", "estimate", "low",
+    "high", "low_95", "high_95", "level", "detectable", "sample", "method", "verdict", "why",
+)  # fmt: skip
+
+
+def _answer(claim: catalogue.Claim, results, simulated: bool) -> Found | tuple[str, str]:
+    """The finding of a claim's test, or a verdict with its reason."""
+    if claim.untestable:
+        return UNTESTABLE, claim.untestable
+    if claim.chapter:
+        return NOT_COMPUTED, f"chapter {claim.chapter} is to come"
+    if claim.real_people and simulated:
+        return UNTESTABLE, ("a property of the paper's own people, and these are simulated; the "
+                            "paper edition, on OASIS-3, tests it")  # fmt: skip
+    try:
+        return claim.run(results)
+    except NotInEdition as missing:
+        return NOT_COMPUTED, str(missing)
+
+
+def _reach(level: float) -> float:
+    return float(ndtri(0.5 + level / 2))
