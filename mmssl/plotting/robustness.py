@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from mmssl.plotting.look import ANATOMY, DIVERGING, FLOOR, PALETTE, canvas, style
 
 _DASHES = ("-", "--", ":", "-.")
+_COLOURS = [c for c in PALETTE if c != "#F0E442"]  # thin yellow lines are lost on white
 _COLUMNS = 3
 
 
@@ -189,8 +190,8 @@ def _looks(rows: Sequence[str], floors: Sequence[str]) -> dict[str, dict]:
     """Colour and dash of each row; floors are thin and grey."""
     looks, real = {}, [row for row in rows if row not in floors]
     for i, row in enumerate(real):
-        dash = _DASHES[i // 7 % len(_DASHES)]
-        looks[row] = {"color": PALETTE[i % 7], "ls": dash, "lw": 1.6}
+        dash = _DASHES[i // len(_COLOURS) % len(_DASHES)]
+        looks[row] = {"color": _COLOURS[i % len(_COLOURS)], "ls": dash, "lw": 1.6}
     for i, row in enumerate(row for row in rows if row in floors):
         looks[row] = {"color": FLOOR, "ls": _DASHES[(i + 1) % len(_DASHES)], "lw": 1.2}
     return looks
@@ -207,7 +208,7 @@ def _differences(axis, table: pd.DataFrame, order: Sequence[str], reach: float):
     image = axis.imshow(matrix, cmap=DIVERGING, vmin=-reach, vmax=reach, alpha=alpha,
                         origin="upper", aspect="auto")  # fmt: skip
     for i, j in np.argwhere(~np.isnan(matrix)):
-        axis.text(j, i, f"{matrix[i, j]:+.2f}", ha="center", va="center", fontsize=7.5,
+        axis.text(j, i, f"{matrix[i, j]:+.2f}", ha="center", va="center", fontsize=7,
                   weight="bold" if known[i, j] else "normal")  # fmt: skip
     axis.set_xticks(range(len(order)), order, rotation=40, ha="right", rotation_mode="anchor")
     axis.tick_params(labelleft=False)
