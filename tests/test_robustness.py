@@ -533,7 +533,7 @@ def test_populations_report_gap_and_equivalence(rng):
     assert table.loc["fair", "verdict"] == "equivalent"
     assert table.loc["unfair", "verdict"] == "different"
     for row, s in (("fair", fair), ("unfair", unfair)):
-        gap = roc_auc_score(labels[source], s[source]) - roc_auc_score(labels[shift], s[shift])
+        gap = roc_auc_score(labels[shift], s[shift]) - roc_auc_score(labels[source], s[source])
         line = table.loc[row]
         assert line["gap"] == pytest.approx(gap) and line["gap_low"] < gap < line["gap_high"]
     with pytest.raises(ValueError, match=r"shift: 3 people of the classes \[0\]"):

@@ -55,7 +55,7 @@ def populations(
                      ylim=(-0.6, len(order) - 0.4))  # fmt: skip
         left.set_title(m, loc="left")
     axes[-1, 0].set(xlabel="ROC-AUC", xlim=(None, 1.02))
-    axes[-1, 1].set(xlabel=f"gap: {names[0]} minus {names[1]}")
+    axes[-1, 1].set(xlabel=f"gap: {names[1]} minus {names[0]}")
     figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper right", ncols=2,
                   frameon=False)  # fmt: skip
     return figure

@@ -40,7 +40,7 @@ def populations(
     -------
     DataFrame
         row, modality; source, source_low, source_high, shift, shift_low, shift_high (AUC); gap
-        (source minus shift), gap_low, gap_high, p, equivalence_p, verdict ("different",
+        (shift minus source), gap_low, gap_high, p, equivalence_p, verdict ("different",
         "equivalent", "different, within the margin" or "undecided") and detectable, the fall that
         so many people would have shown with power .8.
 
@@ -61,10 +61,10 @@ def populations(
             found = stats.auc_gap(labels[rows], np.asarray(score)[rows], second, margin=margin,
                                   level=level)  # fmt: skip
             line = {"row": row, "modality": m}
-            sides = {"source": found.first, "shift": found.second, "gap": found.gap}
-            for name, interval in sides.items():
-                line |= {name: interval.estimate, f"{name}_low": interval.low,
-                         f"{name}_high": interval.high}  # fmt: skip
+            for name, auc in (("source", found.first), ("shift", found.second)):
+                line |= {name: auc.estimate, f"{name}_low": auc.low, f"{name}_high": auc.high}
+            gap = found.gap
+            line |= {"gap": -gap.estimate, "gap_low": -gap.high, "gap_high": -gap.low}
             lines.append({**line, "p": found.p, "equivalence_p": found.equivalence_p,
                           "verdict": found.verdict, "detectable": found.detectable})  # fmt: skip
     return pd.DataFrame(lines)
