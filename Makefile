@@ -43,6 +43,7 @@ smoke: $(SMOKE)
 MADE_01_cohort := data/derived/smoke
 MADE_02_preprocessing := data/derived/person
 MADE_03_pretraining := data/runs/smoke/CR-XX-CC-fold0-seed0
+MADE_09_natural_images := data/derived/smoke-natural data/runs/smoke-natural
 
 data/executed/smoke/02_preprocessing.ipynb: data/executed/smoke/01_cohort.ipynb
 data/executed/smoke/03_pretraining.ipynb: data/executed/smoke/01_cohort.ipynb

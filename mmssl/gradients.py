@@ -22,7 +22,7 @@ from torch.nn import functional as F
 
 from mmssl.keyed import Stream
 from mmssl.models import Encoder
-from mmssl.models.dcgan import _deconvolve_parities
+from mmssl.models.dcgan import deconvolve_parities
 
 SLOPE = 0.2  # of the encoder's leaky rectifiers
 _CHUNK_BYTES = {"cpu": 1 << 23, "cuda": 1 << 30}  # of one batch of dimensions, at its largest
@@ -199,7 +199,7 @@ def _dcgan_gradient(encoder: Encoder, copies: Tensor, dimensions, half: bool) ->
             for weight, slope in zip(weights[:0:-1], slopes[:0:-1], strict=True):
                 g = _TRANSPOSE[dims](g * slope[n], weight, stride=2, padding=1)
             total.addcmul_(g, slopes[0][n])
-        voxels = (_deconvolve_parities(total, weights[0]) if dims == 3
+        voxels = (deconvolve_parities(total, weights[0]) if dims == 3
                   else F.conv_transpose2d(total, weights[0], stride=2, padding=1))  # fmt: skip
         maps.append(voxels.to(copies.dtype) / len(copies))
     return torch.cat(maps)

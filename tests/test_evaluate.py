@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from sklearn.decomposition import PCA
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import StratifiedGroupKFold, cross_val_score
@@ -293,6 +294,15 @@ def test_components_are_those_of_the_training_rows(cohort):
     other = dataclasses.replace(cohort, volumes=changed)
     again = evaluate.floors(other, fold=1, width=4, latent=8)["PCA-64"]["T1"]
     assert np.array_equal(floor[train], again[train])
+
+
+def test_components_are_the_same_by_the_smaller_matrix(rng):
+    voxels = rng.normal(size=(90, 40)).astype(np.float32) @ rng.normal(size=(40, 40))
+    for rows in (np.arange(30), np.arange(80)):  # fewer and more rows than voxels
+        found = evaluate._components(voxels, rows, 5)
+        pca = PCA(5).fit(voxels[rows])
+        signs = np.sign((found * pca.transform(voxels)).sum(axis=0))
+        assert np.allclose(found * signs, pca.transform(voxels), atol=1e-3)
 
 
 def test_accuracy_table_counts_what_the_probe_gets_right(cohort, run):

@@ -6,7 +6,7 @@ from torch import nn
 
 from mmssl.keyed import Stream
 from mmssl.models import ConvolutionalHead, Decoder, Encoder, SharedUpdate
-from mmssl.models.dcgan import _deconvolve_parities
+from mmssl.models.dcgan import deconvolve_parities
 
 
 def count(module):
@@ -94,7 +94,7 @@ def test_interleaving_keeps_the_axes_apart():
     x = torch.randn(2, 3, 5, 4, 6, dtype=torch.float64)
     weight = torch.randn(3, 2, 4, 4, 4, dtype=torch.float64)
     direct = nn.functional.conv_transpose3d(x, weight, stride=2, padding=1)
-    torch.testing.assert_close(_deconvolve_parities(x, weight), direct)
+    torch.testing.assert_close(deconvolve_parities(x, weight), direct)
 
 
 @pytest.mark.parametrize(("passes", "rate"), [(1, 0.1), (5, 0.1), (3, 1.0)])

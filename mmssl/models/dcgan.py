@@ -66,7 +66,7 @@ def _convolve_parities(x: Tensor, weight: Tensor) -> Tensor:
     return F.conv3d(folded, torch.stack(taps, 2).flatten(1, 2))
 
 
-def _deconvolve_parities(x: Tensor, weight: Tensor) -> Tensor:
+def deconvolve_parities(x: Tensor, weight: Tensor) -> Tensor:
     """Last 3D layer (transposed, kernel 4, stride 2, padding 1) as kernel 2, stride 1, interleaved.
 
     The same sums in another order: each parity of the output is a convolution of its own, and the
@@ -205,5 +205,5 @@ class Decoder(nn.Module):
         for deconv, norm in zip(self.deconvs, self.norms, strict=False):
             x = F.leaky_relu(norm(deconv(x)), 0.01)
         last = self.deconvs[-1]
-        x = _deconvolve_parities(x, last.weight) if self.dims == 3 else last(x)
+        x = deconvolve_parities(x, last.weight) if self.dims == 3 else last(x)
         return x if self.activation is None else getattr(torch, self.activation)(x)
