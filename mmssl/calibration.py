@@ -50,7 +50,7 @@ def calibration(
     labels,
     probabilities,
     subjects=None,
-    bins: int = 10,
+    bins: int = 5,
     resamples: int = 2000,
     seed: int = 0,
     level: float = 0.95,
@@ -59,7 +59,10 @@ def calibration(
 
     The ECE of few people is large even where nothing is wrong: at 88 people and 10 bins it
     averages about .1 under perfect calibration. It is shown beside what chance gives, and its
-    lower limit is 0 unless it exceeds nearly all of that.
+    lower limit is 0 unless it exceeds nearly all of that. A resample adds the same noise once more:
+    the lower limit is moved down by what the resamples exceed the estimate, the upper one is not.
+    With 5 bins and 88 people these limits hold the truth in .93 to .97 of simulated worlds; with
+    10 bins in as few as .77.
 
     Parameters
     ----------
@@ -68,7 +71,7 @@ def calibration(
     probabilities : array-like, shape (n,)
         Of class 1, in [0, 1].
     subjects : array-like, shape (n,), optional
-        Whose row it is; subjects are resampled within their class, and errors of the line are
+        Whose row it is; subjects are resampled, whatever their class, and errors of the line are
         robust to several rows a subject.
     bins : int
         Of the ECE.
@@ -81,27 +84,28 @@ def calibration(
         Probabilities outside [0, 1], or as in `mmssl.stats.auc_interval`.
     """
     y, p = _checked(labels, probabilities)
-    clusters = Clusters(y, subjects)
-    weights = clusters.draws(resamples, seed)
+    whose = Clusters(y, subjects).rows
+    people, rng = whose.max() + 1, np.random.default_rng(seed)
+    weights = rng.multinomial(people, np.full(people, 1 / people), resamples)[:, whose]
     cells = _cells(p, bins)
     errors = (p - y) ** 2
     brier, share = float(errors.mean()), y.mean()
     ece = expected_error(y, p, bins)
-    rng = np.random.default_rng([seed, 1])
     perfect = _ece((rng.random((resamples, len(p))) < p) - p, np.ones((1, len(p))), cells)
     ece_p = float((1 + (perfect >= ece).sum()) / (1 + resamples))
-    limits = bias_corrected(ece, _ece(y - p, weights, cells), level)
-    low = 0.0 if ece_p > 0.5 - level / 2 else limits[0]
-    intercept, slope = _line(y, p, clusters.rows, level)
+    draws = _ece(y - p, weights, cells)
+    low, high = np.quantile(draws, [0.5 - level / 2, 0.5 + level / 2])
+    low = 0.0 if ece_p > 0.5 - level / 2 else max(0.0, low - (draws.mean() - ece))
+    intercept, slope = _line(y, p, whose, level)
     return Calibration(
         Interval(brier, *bias_corrected(brier, weights @ errors / weights.sum(1), level), level,
-                 "bootstrap, bias-corrected"),
+                 "bootstrap"),
         float(1 - brier / (share * (1 - share))), intercept, slope,
-        Interval(ece, low, limits[1], level, "bootstrap, bias-corrected"),
+        Interval(ece, float(low), float(high), level, "bootstrap, debiased below"),
         float(perfect.mean()), ece_p)  # fmt: skip
 
 
-def expected_error(labels, probabilities, bins: int = 10) -> float:
+def expected_error(labels, probabilities, bins: int = 5) -> float:
     r"""Expected calibration error over bins of equally many people.
 
     .. math:: \mathrm{ECE} = \sum_b \frac{n_b}{n} |\bar y_b - \bar p_b|
@@ -113,7 +117,7 @@ def expected_error(labels, probabilities, bins: int = 10) -> float:
     return float(_ece(y - p, np.ones((1, len(p))), _cells(p, bins))[0])
 
 
-def reliability(labels, probabilities, bins: int = 10, level: float = 0.95) -> pd.DataFrame:
+def reliability(labels, probabilities, bins: int = 5, level: float = 0.95) -> pd.DataFrame:
     """The reliability diagram as a table.
 
     Returns

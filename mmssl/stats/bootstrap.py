@@ -19,6 +19,10 @@ def auc_interval(
 ) -> Interval:
     """ROC-AUC with its subject-cluster, class-stratified BCa bootstrap interval.
 
+    At 22 patients and 66 controls it holds the truth in 94 of 100 simulated worlds, on the edge of
+    its promise (2,000 worlds with null labels: .939, 99 % interval .924 to .952), about .01 less
+    often than `logit_interval` in the same worlds; the table of ``tests/simulation`` has the rest.
+
     Where classes are separated perfectly no resample differs and a bootstrap interval would have no
     width; the score interval (`score_interval`) is given instead, and `method` says so.
 
