@@ -314,6 +314,18 @@ def test_correction_decides_as_many_as_benjamini_and_hochberg():
         assert said == rejected.tolist()
 
 
+def test_families_are_corrected_apart_and_exact_findings_are_in_none(book, assessed):
+    families = assessed.dropna(subset="level").groupby("evidence")["level"].unique()
+    assert families.map(len).eq(1).all() and len(families) == 2
+    ours = [c for c in book[1] if c.evidence == catalogue.EVIDENCE[tables]]
+    judged = assessed[assessed["id"].isin([c.id for c in ours])].dropna(subset="level")
+    m, decided = len(judged), (judged["verdict"] != UNRESOLVED).sum()
+    assert judged["level"].iloc[0] == pytest.approx(1 - 0.05 * decided / m, abs=0.05 / m)
+    alone = assessed["method"].isin(["exact", "simulation"])
+    assert alone.sum() > 80 and assessed.loc[alone, "level"].isna().all()
+    assert (assessed.loc[alone, "low"] == assessed.loc[alone, "low_95"]).all()
+
+
 def test_exact_findings_need_no_correction_and_widening_is_the_normals():
     exact = evidence.exact(1.0, "")
     assert verdicts.widened(exact, 0.999) == (1.0, 1.0)
@@ -714,10 +726,10 @@ def test_figures_and_counts(assessed):
     assert len(figure.axes) == 1 + assessed.loc[assessed["estimate"].notna(), "evidence"].nunique()
     bars = sum(patch.get_width() for axis in figure.axes for patch in axis.patches)
     assert bars == pytest.approx(len(assessed))
-    figure = plotting.claim_intervals(assessed, "auc_contrast", "difference")
+    figure = plotting.claim_intervals(assessed, ("auc_contrast",), "difference")
     shown = assessed["test"].str.startswith("auc_contrast") & assessed["estimate"].notna()
     assert len(figure.axes[0].get_yticklabels()) == shown.sum()
-    plotting.claim_intervals(assessed.iloc[:0], "auc_contrast", "difference")
+    plotting.claim_intervals(assessed.iloc[:0], ("auc_contrast",), "difference")
 
 
 def test_figures_know_every_verdict():

@@ -65,9 +65,9 @@ class Found(NamedTuple):
     method: str
 
     @property
-    def exact(self) -> bool:
-        """Whether nothing was sampled: arithmetic, counts."""
-        return self.method == "exact"
+    def sampled(self) -> bool:
+        """Whether the interval is one of people or images, rather than of arithmetic or draws."""
+        return self.method not in ("exact", "simulation")
 
 
 def exact(value: float, sample: str) -> Found:

@@ -13,6 +13,7 @@ from mmssl.plotting.claims import VERDICT
 
 _STYLE = """<style>
 .claims td, .claims th {vertical-align: top; text-align: left; font-size: .85em; padding: .3em .5em}
+.claims tr[hidden] {display: none}
 .claims-box {overflow-x: auto; max-height: 42em; border: 1px solid #8884}
 .claims small {opacity: .75} .claims-filter > * {margin-right: 1em}
 .claims-filter select, .claims-filter input {max-width: 16em; font: inherit}

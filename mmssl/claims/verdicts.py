@@ -11,8 +11,10 @@ interval :math:`[l, h]` of this edition and the smallest difference that matters
 
 Contradiction goes first: a sure but negligible advantage contradicts. Many claims are judged at
 once, so intervals are widened until the share of wrong verdicts among the decided ones is bounded
-by 5 % (Benjamini & Yekutieli 2005: with R of m sampled claims decided, each interval has level
-:math:`1 - .05 R / m`; that R is Benjamini & Hochberg's).
+by 5 % (Benjamini & Yekutieli 2005: with R of m claims decided, each interval has level
+:math:`1 - .05 R / m`; that R is Benjamini & Hochberg's). What is judged on this edition's people
+and what on a paper's printed sample are two families; arithmetic and simulations, which can be made
+as exact as one likes, are in neither, as they would only make it easier for the rest.
 """
 
 from __future__ import annotations
@@ -53,7 +55,7 @@ def verdict(low: float, high: float, region: Region) -> str:
 
 def widened(found: Found, level: float) -> tuple[float, float]:
     """Limits at another level: each side is stretched as a normal's would be."""
-    if found.exact:
+    if not found.sampled:
         return found.low, found.high
     factor = _reach(level) / _reach(LEVEL)
     return (found.estimate - factor * (found.estimate - found.low),
@@ -63,7 +65,7 @@ def widened(found: Found, level: float) -> tuple[float, float]:
 def detectable(found: Found, level: float = LEVEL) -> float:
     """Smallest true effect that an interval of this width would have shown with power .8."""
     error = (found.high - found.low) / (2 * _reach(LEVEL))
-    return np.nan if found.exact else float((_reach(level) + ndtri(POWER)) * error)
+    return float((_reach(level) + ndtri(POWER)) * error) if error else np.nan
 
 
 def corrected_level(judged: Iterable[tuple[Found, Region]], level: float = LEVEL) -> float:
@@ -72,7 +74,7 @@ def corrected_level(judged: Iterable[tuple[Found, Region]], level: float = LEVEL
     Parameters
     ----------
     judged : findings and the regions of their claims
-        Exact ones do not count.
+        Of one family; those that sampled nobody do not count.
     level : float
         1 minus the share of wrong verdicts among the decided.
 
@@ -82,7 +84,7 @@ def corrected_level(judged: Iterable[tuple[Found, Region]], level: float = LEVEL
         1 - (1 - level) R / m for the largest R of m for which R claims are decided; R = 1 where
         none is.
     """
-    sampled = [(found, region) for found, region in judged if not found.exact]
+    sampled = [(found, region) for found, region in judged if found.sampled]
     for decided in range(len(sampled), 0, -1):
         each = 1 - (1 - level) * decided / len(sampled)
         said = [verdict(*widened(found, each), region) for found, region in sampled]
@@ -118,18 +120,22 @@ def assess(
     """
     answers = [_answer(claim, results, simulated) for claim in claims]
     regions = [claim.region for claim in claims]
-    judged = [(a, r) for a, r in zip(answers, regions, strict=True) if isinstance(a, Found)]
-    each = corrected_level(judged, level)
+    families = {family: corrected_level(
+        [(answer, region) for claim, answer, region in zip(claims, answers, regions, strict=True)
+         if claim.evidence == family and isinstance(answer, Found)], level)
+        for family in {claim.evidence for claim in claims}}  # fmt: skip
     rows = []
     for claim, answer, region in zip(claims, answers, regions, strict=True):
         row = {name: getattr(claim, name) for name in _COLUMNS[:7]} | {"test": claim.described}
         if isinstance(answer, Found):
+            each = families[claim.evidence] if answer.sampled else np.nan
             low, high = widened(answer, each)
-            row |= {"estimate": answer.estimate, "low": low, "high": high, "low_95": answer.low,
-                    "high_95": answer.high, "level": np.nan if answer.exact else each,
-                    "detectable": detectable(answer, each), "sample": answer.sample,
-                    "method": answer.method,
-                    "verdict": verdict(low, high, region), "why": claim.note}  # fmt: skip
+            row |= {
+                "estimate": answer.estimate, "low": low, "high": high, "low_95": answer.low,
+                "high_95": answer.high, "level": each, "sample": answer.sample,
+                "detectable": detectable(answer, each if answer.sampled else LEVEL),
+                "method": answer.method, "verdict": verdict(low, high, region), "why": claim.note,
+            }  # fmt: skip
         else:
             row |= {"verdict": answer[0], "why": answer[1]}
         rows.append(row)

@@ -43,32 +43,33 @@ def claim_counts(assessed: pd.DataFrame) -> Figure:
                 axis.text(left[place] + width[place] / 2, place, width[place], ha="center",
                           va="center", fontsize=8)
             left = left + width
-        axis.set(title=kind, xlabel="claims", xlim=(0, 1.05 * most))
+        axis.set_title(kind, fontsize=9)
+        axis.set(xlabel="claims", xlim=(0, 1.05 * most))
         axis.tick_params(axis="y", length=0)
     handles = [Patch(color=tint, label=name) for name, tint in VERDICT.items()]
     figure.legend(handles=handles, loc="outside lower center", ncols=3, fontsize=9)
     return figure
 
 
-def claim_intervals(assessed: pd.DataFrame, test: str, label: str) -> Figure:
-    """Draw the intervals of all claims that one test judged, with what each of them asserted.
+def claim_intervals(assessed: pd.DataFrame, tests: tuple[str, ...], label: str) -> Figure:
+    """Draw the intervals of all claims that some tests judged, with what each of them asserted.
 
     Parameters
     ----------
     assessed : DataFrame
         Of `mmssl.claims.assess`.
-    test : str
-        Start of the test's description, e.g. "auc_contrast".
+    tests : tuple of str
+        Names of the tests, e.g. ("auc_contrast", "auc_lead").
     label : str
         Of the horizontal axis.
 
     Returns
     -------
     Figure
-        Thick: 95 %; thin: corrected for the number of claims; coloured by verdict. Empty where the
-        test judged none.
+        Thick: 95 %; thin: corrected for the number of claims; coloured by verdict. Empty where
+        they judged none.
     """
-    lines = assessed[assessed["test"].str.startswith(test) & assessed["estimate"].notna()]
+    lines = assessed[assessed["test"].str.startswith(tests) & assessed["estimate"].notna()]
     lines = lines.sort_values("estimate")
     figure, axes = canvas(1, 1, 8.0, 1.3 + 0.24 * len(lines))
     axis, height = axes[0, 0], np.arange(len(lines))
