@@ -28,7 +28,7 @@ def main() -> None:
         table.to_csv(temporary, sep="\t", index=False, float_format="%.6g")
     ledger.write_sidecar(
         target, {"simulations": HERE / "simulations.py"}, {"share": asked.share}, simulations.SEED,
-        ("mmssl.calibration", "mmssl.confounds", "mmssl.groupmaps", "mmssl.stats"),
+        tuple(f"mmssl.{m}" for m in ("adjusted", "calibration", "confounds", "groupmaps", "stats")),
         {"seconds": time.perf_counter() - start})
     print(table.drop(columns=["promised"]).to_string(index=False, float_format="%.3f"))
     broken = table[table["holds"].eq(False)]

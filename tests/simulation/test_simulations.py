@@ -12,6 +12,7 @@ SMALL = {
     simulations.calibration_line: {"worlds": 40, "resamples": 200},
     simulations.covariate_in_noise: {"worlds": 6},
     simulations.false_voxels: {"worlds": 40, "permutations": 99, "side": 8},
+    simulations.covariate_behind_groups: {"worlds": 40, "permutations": 99},
     simulations.scans_across_folds: {"worlds": 20},
 }
 
