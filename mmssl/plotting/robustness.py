@@ -88,7 +88,7 @@ def robustness_curves(table: pd.DataFrame, modality: str, floors: Sequence[str] 
         for row, points in panel.groupby("row", sort=False):
             points, look = points.drop_duplicates("value"), looks[row]
             axis.plot(points["value"], points["auc"], label=row, **look)
-            axis.fill_between(points["value"], points["low"], points["high"], lw=0, alpha=0.1,
+            axis.fill_between(points["value"], points["low"], points["high"], lw=0, alpha=0.08,
                               color=look["color"])  # fmt: skip
             axis.plot([-0.015, 0.015], [clean[row]] * 2, color=look["color"], lw=2.2, clip_on=False,
                       transform=axis.get_yaxis_transform())  # fmt: skip

@@ -23,7 +23,7 @@ from scipy.ndimage import gaussian_filter1d
 from torch import Generator, Tensor
 
 from mmssl.robustness import warps
-from mmssl.robustness.spaces import PARAMETER_SPACES, settings
+from mmssl.robustness.spaces import DEFAULTS, PARAMETER_SPACES, settings
 
 Row = Callable[[Tensor, Generator], Tensor]  # a volume (X, Y, Z) and its draws -> the distorted one
 
@@ -73,8 +73,8 @@ def distort(
     return torch.stack(rows)[:, None] if rows else volumes
 
 
-def anisotropic(volume: Tensor, affine: np.ndarray, factor: float = 2.0, seed: int = 0) -> Tensor:
-    """Sample every `factor`-th plane of a random axis and interpolate back: figure 4 only.
+def anisotropic(volume: Tensor, affine: np.ndarray, seed: int = 0) -> Tensor:
+    """Sample every second plane of a random axis and interpolate back: figure 4 only.
 
     It has a default in appendix A.1 but no parameter space, so TorchIO itself is good enough.
 
@@ -88,7 +88,8 @@ def anisotropic(volume: Tensor, affine: np.ndarray, factor: float = 2.0, seed: i
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         image = torchio.ScalarImage(tensor=volume[None].cpu(), affine=affine)
-        return torchio.RandomAnisotropy(downsampling=(factor, factor))(image).data[0]
+        factor = (DEFAULTS["anisotropy"]["downsampling"],) * 2
+        return torchio.RandomAnisotropy(downsampling=factor)(image).data[0]
 
 
 def gallery(

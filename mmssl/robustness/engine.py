@@ -289,7 +289,8 @@ def _key(inputs, subjects, readers, affine, seed) -> str:
         "inputs": {m: ledger.hash_array(x) for m, x in inputs.items()},
         "subjects": subjects, "affine": affine, "seed": seed,
         "readers": [[row, m, weights(by[m])] for row, by in readers.items() for m in inputs],
-        "code": ledger.fingerprint("mmssl.robustness.distortions", "mmssl.models"),
+        "code": [ledger.fingerprint("mmssl.robustness.distortions", "mmssl.models"),
+                 ledger.hash_file(__file__)],
     })  # fmt: skip
 
 
