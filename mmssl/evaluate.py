@@ -126,7 +126,8 @@ def probe(
         Of the untrained encoder.
     seen : {row: exposures}, optional
         Whom each row's encoder has seen, of `ledger.read_exposures(run / "exposures.json")`. A row
-        that is not named is taken to have seen the training and validation rows of the fold.
+        that is not named is taken to have seen the training and validation rows of the fold, and
+        the proof says "declared" of it.
 
     Raises
     ------
@@ -315,7 +316,7 @@ def _exposures(cohort, fold: int, train, test, seen: Mapping) -> list[ledger.Exp
     floor = declared[0]._replace(fit=f"landmarks and components, fold {fold}")
     probes = ledger.exposure(f"probes, fold {fold}", "train", cohort, train)
     tested = ledger.exposure("hold-out", "test", cohort, test)
-    encoders = [one._replace(fit=f"{one.fit} {row}, fold {fold}")
+    encoders = [one._replace(fit=f"{one.fit} {row}, fold {fold}{'' if records else ', declared'}")
                 for row, records in seen.items() for one in records or declared]
     return [floor, *encoders, probes, tested]
 
