@@ -2,9 +2,9 @@
 
 The person is the unit everywhere: all scans of one subject count together. Three families of
 interval stand beside one another and are held against simulation: the BCa bootstrap
-(`auc_interval`, `auc_difference`), Student-t limits of DeLong's components (`logit_interval`,
-`difference_interval`), and the score interval for perfect separation. Power follows from Hanley &
-McNeil's variance without any data.
+(`auc_interval`, `auc_difference`); Student-t limits of DeLong's components (`logit_interval`,
+`difference_interval`), the ones to use with few patients; and the score interval for perfect
+separation. Power follows from Hanley & McNeil's variance without any data.
 """
 
 from mmssl.stats.auc import Interval, delong_covariance, roc_auc

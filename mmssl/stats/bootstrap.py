@@ -19,9 +19,9 @@ def auc_interval(
 ) -> Interval:
     """ROC-AUC with its subject-cluster, class-stratified BCa bootstrap interval.
 
-    At 22 patients and 66 controls it holds the truth in 94 of 100 simulated worlds, on the edge of
-    its promise (2,000 worlds with null labels: .939, 99 % interval .924 to .952), about .01 less
-    often than `logit_interval` in the same worlds; the table of ``tests/simulation`` has the rest.
+    In 2,000 simulated worlds of 22 patients and 66 controls its 95 % held the truth in .939 with
+    null labels (99 % interval .924 to .952), .946 at an AUC of .85 and .938 at .95;
+    `logit_interval` in the same worlds in .948, .952 and .948 (``tests/simulation``).
 
     Where classes are separated perfectly no resample differs and a bootstrap interval would have no
     width; the score interval (`score_interval`) is given instead, and `method` says so.
@@ -60,6 +60,10 @@ def auc_difference(
 
     Parameters and errors as in `auc_interval`. Identical rankings differ by exactly 0 in every
     resample, and the interval is then [0, 0].
+
+    With few patients it is too short: in 1,000 simulated worlds of 22 patients and 66 controls
+    without a difference its 95 % held 0 in .930 at AUCs of .5 and in .910 at .85 (99 % interval
+    .884 to .932); `difference_interval`, 3 to 5 % wider, in .947 and .953.
     """
     labels, scores_a = checked_all(labels, scores_a)
     labels, scores_b = checked_all(labels, scores_b)
