@@ -566,6 +566,15 @@ def test_similarity_of_a_collapsed_code_is_not_computed(edition, tmp_path):
         tables.similarity_contrast(tmp_path, "CKA", ["CR"], ["RR"])
 
 
+def test_limits_that_a_table_does_not_know_decide_nothing(book, edition, tmp_path):
+    table = pd.read_csv(edition / "similarity.tsv", sep="\t")
+    table[["low", "high"]] = np.nan
+    table.to_csv(tmp_path / "similarity.tsv", sep="\t", index=False)
+    claim = next(c for c in book[1] if c.id == "001-R-21")
+    answer = claims.assess([claim], tmp_path).iloc[0]
+    assert answer["verdict"] == NOT_COMPUTED and "no limits" in answer["why"]
+
+
 def test_similarity_and_auc_against_scipy(edition):
     rows = ["CR", "XX", "CC", "RR", "AE", "RR-AE", "DCCAE"]
     table = pd.read_csv(edition / "similarity.tsv", sep="\t").query(
@@ -589,7 +598,7 @@ def test_accuracy_contrast_is_newcombes(edition, tmp_path):
     table["data"] = table["data"].replace(
         "MNIST-SVHN", "MNIST-painted (a stand-in for MNIST-SVHN)")  # fmt: skip
     table.to_csv(tmp_path / "natural_images.tsv", sep="\t", index=False)
-    with pytest.raises(evidence.NotInEdition, match="not among its rows"):
+    with pytest.raises(evidence.NotInEdition, match="no SVHN in this edition, only .*painted"):
         tables.accuracy_contrast(tmp_path, "-SVHN", ["CR"], ["AE"], ["MNIST"])
 
 

@@ -47,9 +47,10 @@ def auc_contrast(
 def auc_level(
     results: Path, rows: list[str], modality: list[str], protocol: str = "logistic regression"
 ) -> Found:
-    """Mean hold-out AUC of some rows, with DeLong's interval."""
+    """Mean hold-out AUC of some rows, with DeLong's interval, cut at 0 and 1."""
     labels, scores = _scores(results, rows, modality, protocol)
-    return _difference(labels, scores, scores[:0], LEVEL)
+    found = _difference(labels, scores, scores[:0], LEVEL)
+    return found._replace(low=max(found.low, 0.0), high=min(found.high, 1.0))
 
 
 def auc_lead(
@@ -140,6 +141,10 @@ def accuracy_contrast(
     columns = ("data", "row", "modality", "accuracy", "low", "high", "test")
     found = table(results, "natural_images.tsv", "09_natural_images", columns)
     mine = found["data"].str.startswith(data) | found["data"].str.endswith(data)
+    if not mine.any():
+        there = ", ".join(dict.fromkeys(found["data"]))
+        name = data.strip("-")
+        raise NotInEdition(f"natural_images.tsv: no {name} in this edition, only {there}")
     found = found[mine & found["modality"].isin(modality)]
     sides = [lines(found, rows, f"natural_images.tsv, {data}") for rows in (first, second)]
     (p1, l1, u1), (p2, l2, u2) = (s[["accuracy", "low", "high"]].mean() for s in sides)
@@ -208,8 +213,9 @@ def overlap_contrast(
     if len(gaps) < 2:
         raise NotInEdition(f"group_overlap.tsv: {len(gaps)} maps of both sides, expected 2 or more")
     error = gaps.std(ddof=1) / len(gaps) ** 0.5
-    half = student.ppf(0.5 + LEVEL / 2, len(gaps) - 1) * error
-    return Found(gaps.mean(), gaps.mean() - half, gaps.mean() + half, f"{len(gaps)} maps", "t")
+    half = float(student.ppf(0.5 + LEVEL / 2, len(gaps) - 1) * error)
+    mean = float(gaps.mean())
+    return Found(mean, mean - half, mean + half, f"{len(gaps)} maps", "t")
 
 
 def _scores(results, rows: list[str], modality: list[str], protocol: str):

@@ -166,9 +166,12 @@ def _answer(claim: catalogue.Claim, results, simulated: bool) -> Found | tuple[s
         return UNTESTABLE, ("a property of the paper's own people, and these are simulated; the "
                             "paper edition, on OASIS-3, tests it")  # fmt: skip
     try:
-        return claim.run(results)
+        found = claim.run(results)
     except NotInEdition as missing:
         return NOT_COMPUTED, str(missing)
+    if not np.isfinite(found[:3]).all():
+        return NOT_COMPUTED, "its table has no estimate or no limits there: too few people"
+    return found
 
 
 def _reach(level: float) -> float:
