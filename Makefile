@@ -51,6 +51,8 @@ data/executed/smoke/04_linear_evaluation.ipynb: data/executed/smoke/03_pretraini
 data/executed/smoke/05_similarity.ipynb: data/executed/smoke/04_linear_evaluation.ipynb
 data/executed/smoke/06_saliency.ipynb: data/executed/smoke/03_pretraining.ipynb
 data/executed/smoke/07_group_differences.ipynb: data/executed/smoke/03_pretraining.ipynb
+data/executed/smoke/08_robustness.ipynb: data/executed/smoke/03_pretraining.ipynb
+data/executed/smoke/12_claims.ipynb: data/executed/smoke/05_similarity.ipynb data/executed/smoke/08_robustness.ipynb
 
 data/executed/smoke/%.ipynb: notebooks/%.ipynb $(SOURCES) | $(INSTALLED)
 	rm -rf $(MADE_$*)

@@ -59,7 +59,7 @@ def plan(config):
     if unknown:
         raise WorkflowError(f"unknown entries {sorted(unknown)} in the edition's file")
     edition, given, grid = config["edition"], config["notebooks"], config["grid"]
-    jobs, cohort, chapters, alone = [], [], [], []
+    jobs, cohort, chapters, alone, last = [], [], [], [], []
     for notebook, parameters in given.items():
         parameters = {"edition": edition, **parameters}
         page = f"book/executed/{edition}/{notebook}.ipynb"
@@ -73,6 +73,8 @@ def plan(config):
             jobs += training_jobs(parameters, grid, variants, page, edition, cohort)
         elif notebook == "04_linear_evaluation":
             jobs.append(Job(notebook, page, parameters, after=[job.executed for job in jobs]))
+        elif notebook == "12_claims":  # it reads what all others left
+            last.append(Job(notebook, page, parameters))
         elif parameters.get("cohort") == given["03_pretraining"]["cohort"]:
             # the later chapters read what 01 to 04 left, not each other
             chapters.append(Job(notebook, page, parameters, slots=1))
@@ -81,6 +83,9 @@ def plan(config):
     for job in chapters:
         job.after = [earlier.executed for earlier in jobs]
     jobs += chapters + alone
+    for job in last:
+        job.after = [earlier.executed for earlier in jobs]
+    jobs += last
     for job in jobs:
         try:
             execute.resolve(ROOT / job.source, job.parameters)
