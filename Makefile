@@ -52,7 +52,7 @@ data/executed/smoke/05_similarity.ipynb: data/executed/smoke/04_linear_evaluatio
 data/executed/smoke/06_saliency.ipynb: data/executed/smoke/03_pretraining.ipynb
 data/executed/smoke/07_group_differences.ipynb: data/executed/smoke/03_pretraining.ipynb
 data/executed/smoke/08_robustness.ipynb: data/executed/smoke/03_pretraining.ipynb
-data/executed/smoke/12_claims.ipynb: data/executed/smoke/05_similarity.ipynb data/executed/smoke/08_robustness.ipynb
+data/executed/smoke/12_claims.ipynb: $(filter-out %12_claims.ipynb,$(SMOKE))
 
 data/executed/smoke/%.ipynb: notebooks/%.ipynb $(SOURCES) | $(INSTALLED)
 	rm -rf $(MADE_$*)

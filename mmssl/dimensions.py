@@ -8,12 +8,13 @@ dimension, beta.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from mmssl import saliency
+from mmssl import ledger, saliency
 from mmssl.groupmaps import rank_biserial, two_groups
 from mmssl.probes import logistic_regression
 
@@ -48,6 +49,28 @@ def choose(
             lines += [(source, m, sign, int(k), float(beta[k]))
                       for sign, k in zip(SIGNS, (beta.argmax(), beta.argmin()), strict=True)]
     return pd.DataFrame(lines, columns=["source", "modality", "sign", "dimension", "beta"])
+
+
+def prove(cohort, runs: Sequence[Path], train, test) -> dict:
+    """That no person of a group map was seen by what the map is made of, for the sidecar.
+
+    Parameters
+    ----------
+    cohort : Cohort
+    runs : sequence of Path
+        Folders of the runs whose encoders are mapped.
+    train, test : array of int
+        Rows that choose the dimensions, and rows that are compared.
+
+    Raises
+    ------
+    LeakError
+        If a subject or an image of ``test`` was seen by landmarks, an encoder or the choice.
+    """
+    chosen = ledger.exposure("dimension", "choose", cohort, train)
+    tested = ledger.exposure("hold-out", "test", cohort, test)
+    seen = [one for run in runs for one in ledger.read_exposures(run / "exposures.json")]
+    return ledger.prove([chosen, tested, *seen], needs=["landmarks", "encoder", "dimension"])
 
 
 def subject_maps(

@@ -185,16 +185,17 @@ def results_table(
     probed : sequence of Probed
         Of `probe`, one per fold; all of the same rows.
     resamples, seed : int
-        Of the bootstrap.
+        Of the bootstrap of each AUC.
 
     Returns
     -------
     DataFrame
         One line per protocol, row and modality: auc (mean over folds), auc_sd (over folds; NaN for
         one), low, high (BCa subject bootstrap of that mean, 95 %: people are resampled, the same in
-        every fold); difference, with its low and high, to the untrained encoder on the same
-        resamples; minimum_detectable, the gain over that floor a paired test would find with power
-        .8 (mean over folds); floor, folds, train, positives, negatives (people), tuning_auc (mean).
+        every fold); difference to the untrained encoder on the same people, with its low and high
+        (Student-t: a bootstrap of it is too short at 22 patients); minimum_detectable, the gain
+        over that floor a paired test would find with power .8 (mean over folds); floor, folds,
+        train, positives, negatives (people), tuning_auc (mean).
         ``attrs["proof"]`` is that of `ledger.prove`, for the sidecar.
 
     Raises
@@ -343,7 +344,7 @@ def _compared(labels, scores, floor, subjects, resamples: int, seed: int) -> dic
     if scores is floor:
         return line | dict.fromkeys(
             ("difference", "difference_low", "difference_high", "minimum_detectable"), np.nan)
-    gain = stats.auc_difference(labels, scores, floor, subjects, resamples, seed)
+    gain = stats.difference_interval(labels, scores, floor, subjects)
     detectable = [_detectable(labels, a, b) for a, b in zip(scores, floor, strict=True)]
     return line | {"difference": gain.estimate, "difference_low": gain.low,
                    "difference_high": gain.high, "minimum_detectable": np.mean(detectable)}

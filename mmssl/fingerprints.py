@@ -8,6 +8,7 @@ counts.
 
 import ast
 from collections.abc import Iterator, Mapping
+from functools import cache
 from pathlib import Path
 
 from mmssl.content import hash_file
@@ -52,7 +53,8 @@ def fingerprint(*modules: str) -> dict[str, str]:
     return dict(sorted(found.items()))
 
 
-def imports(source: str, module: str = "") -> set[str]:
+@cache
+def imports(source: str, module: str = "") -> frozenset[str]:
     """Return the modules of mmssl that a piece of Python imports or reaches as ``mmssl.name``.
 
     Parameters
@@ -64,7 +66,7 @@ def imports(source: str, module: str = "") -> set[str]:
 
     Returns
     -------
-    set of str
+    frozenset of str
         Dotted names. A lazy package is among them only where all of it may be used; else the
         modules are whose names are used.
     """
@@ -86,7 +88,7 @@ def imports(source: str, module: str = "") -> set[str]:
         first, *rest = used
         if first in bound:
             names |= _meant(".".join([bound[first], *rest]), as_value=True)
-    return names
+    return frozenset(names)
 
 
 def source_of(name: str) -> Path | None:

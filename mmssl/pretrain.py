@@ -137,6 +137,7 @@ def fit(
     inputs = standardised(cohort, landmarks, np.float16)
     partial.mkdir(parents=True, exist_ok=True)
     _write_json(partial / "params.json", {**parameters, **provenance})
+    ledger.write_exposures(partial / "exposures.json", _exposures(cohort, fold, train, valid))
     module = Pretraining(
         built,
         {m: torch.from_numpy(x) for m, x in inputs.items()},
@@ -165,6 +166,14 @@ def _finish(folder: Path, module: Pretraining, recorder: Recorder, landmarks, ab
     np.savez(folder / "embeddings.npz", **encode(module.objective.encoders, inputs))
     for name in ("last.ckpt", "best.ckpt"):
         (folder / name).unlink()
+
+
+def _exposures(cohort, fold: int, train: Draw, valid: Draw | None) -> list[ledger.Exposure]:
+    """Whom the landmarks and the encoders of this run see."""
+    draws = {"train": train, "choose": valid}
+    return [ledger.exposure("landmarks", "train", cohort, cohort.rows("train", fold)),
+            *(ledger.exposure("encoder", role, cohort, np.concatenate(draw.groups))
+              for role, draw in draws.items() if draw)]
 
 
 def _precision(precision: str) -> str:
