@@ -2,6 +2,12 @@
 
 Submodules load on first use (``mmssl.losses``, ``from mmssl import cohorts``), so that
 ``import mmssl`` costs nothing and does not import torch.
+
+Docstrings cite the five papers by number: 000, "Tasting the cake" (Fedorov et al. 2021); 001, "On
+self-supervised multimodal representation learning: an application to Alzheimer's disease" (Fedorov
+et al. 2021); 002, "Self-supervised learning from 100 million medical images" (Ghesu et al. 2022);
+003, "Preservational learning" (Zhou et al. 2021); 004, "Self-supervised multimodal domino", first
+"Taxonomy of multimodal self-supervised representation learning" (Fedorov et al. 2021).
 """
 
 import importlib
