@@ -33,6 +33,7 @@ class Job:
     folders: list = field(default_factory=list)
     after: list = field(default_factory=list)
     slots: int = 0
+    priority: int = 0
 
     @property
     def name(self):
@@ -78,8 +79,8 @@ def plan(config):
         elif parameters.get("cohort") == given["03_pretraining"]["cohort"]:
             # the later chapters read what 01 to 04 left, not each other
             chapters.append(Job(notebook, page, parameters, slots=1))
-        else:  # and one with data of its own waits for nobody
-            alone.append(Job(notebook, page, parameters, slots=1))
+        else:  # and one with data of its own waits for nobody, so that it may as well begin
+            alone.append(Job(notebook, page, parameters, slots=1, priority=1))
     for job in chapters:
         job.after = [earlier.executed for earlier in jobs]
     jobs += chapters + alone
@@ -140,14 +141,16 @@ for job in JOBS:
             folders=[directory(folder) for folder in job.folders],
         params:
             flags=job.flags,
-        # single-threaded jobs side by side beat jobs that share the cores
-        threads: 1
+        # single-threaded jobs side by side beat jobs that share the cores; one that splits its own
+        # work into processes takes as many
+        threads: job.parameters.get("jobs", 1)
+        priority: job.priority
         # snakemake 9.15 never charges a job that was ready alone, but refunds it when it ends, so
         # that one core too many is in use from then on; slots are charged only where many wait
         resources:
             slots=job.slots,
         shell:
-            "OMP_NUM_THREADS={threads} ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS={threads} "
+            "OMP_NUM_THREADS=1 ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS=1 "
             "{sys.executable} notebooks/execute.py {input.notebook} {output.notebook} {params.flags}"
 
 

@@ -16,16 +16,17 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+from joblib import Parallel, delayed
 from tqdm.auto import tqdm
 
-from mmssl import inputs, ledger, pretrain, stats
+from mmssl import ledger, stats
+from mmssl.floors import FLOORS, PCA_64, RANDOM, floors
 from mmssl.probes import LogisticFit, finite, linear_probe, logistic_regression
 
-__all__ = ["FLOORS", "PROTOCOLS", "LogisticFit", "Probed", "accuracy_table", "finished_runs",
-           "floors", "linear_probe", "logistic_regression", "probe", "readable", "results_table"]
+__all__ = ["FLOORS", "PCA_64", "PROTOCOLS", "RANDOM", "LogisticFit", "Probed", "accuracy_table",
+           "finished_runs", "floors", "linear_probe", "logistic_regression", "probe", "readable",
+           "results_table"]
 
-RANDOM, PCA_64 = "random encoder", "PCA-64"
-FLOORS = (RANDOM, PCA_64)
 LOGISTIC, PROJECTION = PROTOCOLS = ("logistic regression", "linear projection")
 INNER_FOLDS = 5
 
@@ -59,23 +60,6 @@ def finished_runs(runs: str | Path, cohort, fold: int = 0) -> dict[str, Path]:
     return dict(sorted(zip(names, found, strict=True)))
 
 
-def floors(
-    cohort, fold: int = 0, seed: int = 0, width: int = 32, latent: int = 64
-) -> dict[str, dict[str, np.ndarray]]:
-    """What an objective must beat: {floor: {modality: (pairs, dimensions)}}.
-
-    An untrained encoder of the same shape, and the 64 leading principal components of the same
-    standardised voxels, fewer where there are not more than 64 training rows. Intensity landmarks
-    and components are fitted on the training rows of the fold alone.
-    """
-    train = cohort.rows("train", fold)
-    random = pretrain.untrained(cohort, seed=seed, fold=fold, width=width, latent=latent)
-    components = {}
-    for modality, x in inputs.standardised(cohort, inputs.fit_landmarks(cohort, fold)).items():
-        components[modality] = _components(x.reshape(len(x), -1), train, 64)
-    return {RANDOM: random, PCA_64: components}
-
-
 class Probed(NamedTuple):
     """What the probes of one fold said of the hold-out.
 
@@ -104,6 +88,7 @@ def probe(
     task: str | None = None,
     width: int = 32,
     seen: Mapping[str, Sequence[ledger.Exposure]] | None = None,
+    jobs: int = 1,
 ) -> Probed:
     """Fit the probes on the training people of a fold and score the hold-out, floors included.
 
@@ -128,6 +113,8 @@ def probe(
         Whom each row's encoder has seen, of `ledger.read_exposures(run / "exposures.json")`. A row
         that is not named is taken to have seen the training and validation rows of the fold, and
         the proof says "declared" of it.
+    jobs : int
+        Processes that share the searches of the logistic regression; the result is the same.
 
     Raises
     ------
@@ -154,24 +141,27 @@ def probe(
     latent = max(z.shape[1] for by_modality in embeddings.values() for z in by_modality.values())
     folds = int(min(INNER_FOLDS, np.bincount(labels[train]).min()))
 
-    def score(protocol: str, z: np.ndarray) -> tuple[np.ndarray, dict]:
-        if protocol == PROJECTION:
-            logits = linear_probe(z[train], labels[train], z[test], 2, epochs, seed=seed)
-            return logits[:, 1] - logits[:, 0], {}
-        fit = logistic_regression(z[train], labels[train], subjects[train], trials, folds, seed)
-        return fit.pipeline.decision_function(z[test]), {
-            "inner_folds": folds, "tuning_auc": fit.score, **fit.parameters}
-
     everything = {**floors(cohort, fold, seed, width, latent), **embeddings}
+    z = {(row, m): np.asarray(x) for row, by in everything.items() for m, x in by.items()}
+    fitted = {}
+    if LOGISTIC in protocols:
+        ways = (delayed(_searched)(x, labels, subjects, train, test, trials, folds, seed)
+                for x in z.values())
+        found = Parallel(jobs, return_as="generator")(ways)
+        bar = tqdm(found, desc=f"searches, fold {fold}", total=len(z), leave=False)
+        fitted[LOGISTIC] = dict(zip(z, bar, strict=True))
+    if PROJECTION in protocols:
+        logits = _projected(z, labels, train, test, 2, epochs, seed)
+        fitted[PROJECTION] = {key: (both[:, 1] - both[:, 0], {}) for key, both in logits.items()}
     scores, fits = [], []
-    work = [(p, row, m) for p in protocols for row, by in everything.items() for m in by]
-    for protocol, row, m in tqdm(work, desc=f"probes, fold {fold}", leave=False):
-        found, fit = score(protocol, everything[row][m])
-        who = {"fold": fold, "protocol": protocol, "row": row, "modality": m}
-        fits.append({**who, "train": len(train), **fit})
-        scores.append(pd.DataFrame({**who, "floor": row in FLOORS, "pair": test,
-                                    "subject": subjects[test], "label": labels[test],
-                                    "score": found}))  # fmt: skip
+    for protocol in protocols:
+        for row, m in z:
+            found, fit = fitted[protocol][row, m]
+            who = {"fold": fold, "protocol": protocol, "row": row, "modality": m}
+            fits.append({**who, "train": len(train), **fit})
+            scores.append(pd.DataFrame({**who, "floor": row in FLOORS, "pair": test,
+                                        "subject": subjects[test], "label": labels[test],
+                                        "score": found}))  # fmt: skip
     return Probed(pd.concat(scores, ignore_index=True), pd.DataFrame(fits), exposures)
 
 
@@ -278,17 +268,35 @@ def accuracy_table(
     _check_embeddings(cohort, embeddings)
     labels = cohort.labels(task)
     classes = int(labels.max()) + 1
+    z = {(row, m): np.asarray(x) for row, by in embeddings.items() for m, x in by.items()}
     lines = []
-    for row, by_modality in embeddings.items():
-        for modality, z in by_modality.items():
-            logits = linear_probe(z[train], labels[train], z[test], classes, epochs, seed=seed)
-            right = int((logits.argmax(axis=1) == labels[test]).sum())
-            interval = stats.proportion_interval(right, len(test))
-            lines.append({
-                "row": row, "modality": modality, "fold": fold, "accuracy": interval.estimate,
-                "low": interval.low, "high": interval.high, "train": len(train), "test": len(test),
-            })  # fmt: skip
+    for (row, modality), logits in _projected(z, labels, train, test, classes, epochs,
+                                              seed).items():
+        right = int((logits.argmax(axis=1) == labels[test]).sum())
+        interval = stats.proportion_interval(right, len(test))
+        lines.append({
+            "row": row, "modality": modality, "fold": fold, "accuracy": interval.estimate,
+            "low": interval.low, "high": interval.high, "train": len(train), "test": len(test),
+        })  # fmt: skip
     return pd.DataFrame(lines)
+
+
+def _searched(z, labels, subjects, train, test, trials: int, folds: int, seed: int):
+    """Hold-out scores of the tuned logistic regression on one z, and what the search chose."""
+    fit = logistic_regression(z[train], labels[train], subjects[train], trials, folds, seed)
+    return fit.pipeline.decision_function(z[test]), {
+        "inner_folds": folds, "tuning_auc": fit.score, **fit.parameters}
+
+
+def _projected(z: Mapping, labels, train, test, classes: int, epochs: int, seed: int) -> dict:
+    """Hold-out logits of the linear probe on every z; those of one length side by side."""
+    logits = {}
+    for latent in dict.fromkeys(x.shape[1] for x in z.values()):
+        keys = [key for key, x in z.items() if x.shape[1] == latent]
+        learned, tested = (np.stack([z[key][rows] for key in keys]) for rows in (train, test))
+        found = linear_probe(learned, labels[train], tested, classes, epochs, seed=seed)
+        logits |= dict(zip(keys, found, strict=True))
+    return {key: logits[key] for key in z}
 
 
 def _roles(cohort, fold: int, task: str | None) -> tuple[np.ndarray, np.ndarray]:
@@ -359,23 +367,6 @@ def _detectable(labels, score, floor) -> float:
     positives = int(labels.sum())
     return stats.minimum_detectable_difference(
         stats.roc_auc(labels, floor), positives, len(labels) - positives, correlation)
-
-
-def _components(voxels: np.ndarray, train: np.ndarray, count: int) -> np.ndarray:
-    """Scores of all rows on the leading principal components of the training rows.
-
-    (n, voxels) to (n, at most count). Through the eigenvectors of the smaller of the Gram and the
-    covariance matrix; directions without spread are left out.
-    """
-    mean = voxels[train].mean(axis=0)
-    centred = voxels[train] - mean
-    wide = centred.shape[1] > len(centred)
-    spread, vectors = np.linalg.eigh(centred @ centred.T if wide else centred.T @ centred)
-    kept = np.flatnonzero(spread > 1e-6 * spread[-1])[::-1][: min(count, len(train) - 1)]
-    axes = vectors[:, kept].T  # (count, voxels), or of the Gram matrix (count, rows)
-    if wide:
-        axes = axes @ centred / np.sqrt(spread[kept])[:, None]
-    return (voxels - mean) @ axes.T
 
 
 def _check_embeddings(cohort, embeddings: Embeddings) -> None:

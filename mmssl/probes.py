@@ -134,6 +134,9 @@ def linear_probe(
     Parameters
     ----------
     z_train, z_test : array, shapes (n, latent) and (n_test, latent)
+        Or (probes, n, latent) and (probes, n_test, latent): as many layers, each on its own
+        embedding of the same people, trained side by side in the time of one; the result is then
+        (probes, n_test, classes), each as if it were alone.
     y_train : array, shape (n,)
         Class indices below `classes`.
 
@@ -142,33 +145,41 @@ def linear_probe(
     ValueError
         Shapes that differ, values not finite, a label outside the classes, one class only.
     """
-    z_train, y_train = _checked(z_train, y_train)
-    z_test = finite(z_test, "z_test")
-    if z_test.shape[1] != z_train.shape[1]:
-        raise ValueError(f"z_test: shape {z_test.shape}, expected (n, {z_train.shape[1]})")
+    several = np.ndim(z_train) == 3
+    pairs = [_checked(z, y_train) for z in (z_train if several else [z_train])]
+    tests = [finite(z, "z_test") for z in (z_test if several else [z_test])]
+    y_train = pairs[0][1]
+    expected, found = [z.shape[1] for z, _ in pairs], [z.shape[1] for z in tests]
+    if expected != found:
+        raise ValueError(f"z_test: shape {np.shape(z_test)}, expected (n, {expected[0]}) for each "
+                         f"of {len(pairs)} probes")
     if y_train.min() < 0 or y_train.max() >= classes:
         raise ValueError(f"labels run from {y_train.min()} to {y_train.max()}, expected 0 to "
                          f"{classes - 1}")
-    z, y = torch.from_numpy(z_train), torch.from_numpy(y_train)
+    z, y = torch.from_numpy(np.stack([z for z, _ in pairs])), torch.from_numpy(y_train)
     generator = torch.Generator().manual_seed(seed)
-    layer = torch.nn.utils.skip_init(torch.nn.Linear, z.shape[1], classes)
-    torch.nn.init.xavier_uniform_(layer.weight, generator=generator)
-    torch.nn.init.constant_(layer.bias, 1 / classes)
-    optimiser = torch.optim.RAdam(layer.parameters(), lr=4e-4)
+    first = torch.nn.init.xavier_uniform_(torch.empty(classes, z.shape[2]), generator=generator)
+    weight = first.T.repeat(len(z), 1, 1).requires_grad_()
+    bias = torch.full((len(z), 1, classes), 1 / classes, requires_grad=True)
+    optimiser = torch.optim.RAdam([weight, bias], lr=4e-4)
     groups = [torch.from_numpy(np.flatnonzero(y_train == c)) for c in np.unique(y_train)]
     if not balanced:
-        groups = [torch.arange(len(z))]
+        groups = [torch.arange(len(y))]
     largest = max(len(group) for group in groups)
     steps = epochs * -(-largest * len(groups) // batch_size)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, max_lr=0.01, total_steps=steps)
     for _ in range(epochs):
         for rows in _epoch(groups, largest, generator).split(batch_size):
             optimiser.zero_grad()
-            torch.nn.functional.cross_entropy(layer(z[rows]), y[rows]).backward()
+            logits = torch.baddbmm(bias, z[:, rows], weight).flatten(0, 1)
+            wanted = y[rows].repeat(len(z))  # a sum over probes, so that none dilutes another
+            loss = torch.nn.functional.cross_entropy(logits, wanted, reduction="sum") / len(rows)
+            loss.backward()
             optimiser.step()
             schedule.step()
     with torch.no_grad():
-        return layer(torch.from_numpy(z_test)).numpy()
+        logits = torch.baddbmm(bias, torch.from_numpy(np.stack(tests)), weight).numpy()
+    return logits if several else logits[0]
 
 
 def _epoch(groups: list[torch.Tensor], largest: int, generator: torch.Generator) -> torch.Tensor:

@@ -14,7 +14,7 @@ from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import StratifiedGroupKFold, cross_val_score
 from sklearn.preprocessing import StandardScaler
 
-from mmssl import cohorts, evaluate, ledger, plotting, pretrain, probes
+from mmssl import cohorts, evaluate, floors, ledger, plotting, pretrain, probes
 from mmssl.cohorts import splits
 
 PEOPLE, SESSIONS = 60, 2
@@ -177,6 +177,24 @@ def test_the_linear_probe_repeats_and_leaves_its_input_alone(rng):
     assert (longer.argmax(axis=1) == y[:50]).mean() > 0.9
 
 
+def test_probes_side_by_side_are_each_as_if_alone(rng):
+    z, y = rng.normal(size=(3, 90, 6)).astype(np.float32), np.arange(90) % 7 % 3
+    z[1] *= 1e3  # whose loss and gradients dwarf the others'
+    together = evaluate.linear_probe(z[:, :70], y[:70], z[:, 70:], 3, epochs=12, seed=4)
+    alone = [evaluate.linear_probe(one[:70], y[:70], one[70:], 3, epochs=12, seed=4) for one in z]
+    assert together.shape == (3, 20, 3)
+    for found, expected in zip(together, alone, strict=True):
+        assert np.allclose(found, expected, rtol=1e-4, atol=1e-5 * np.abs(expected).max())
+
+
+def test_searches_in_two_processes_say_the_same(cohort, run):
+    rows = {"RR": pretrain.embed(run, cohort)}
+    one, two = (evaluate.probe(cohort, rows, trials=3, epochs=3, width=4, jobs=jobs)
+                for jobs in (1, 2))
+    pd.testing.assert_frame_equal(one.scores, two.scores, check_exact=True)
+    pd.testing.assert_frame_equal(one.fits, two.fits, check_exact=True)
+
+
 def test_the_linear_probe_answers_as_if_classes_were_equally_common(rng):
     """Without a signal the logits follow the class shares that training has shown."""
     z, y = rng.normal(size=(400, 3)).astype(np.float32), (np.arange(400) % 10 == 0).astype(int)
@@ -191,6 +209,7 @@ def test_the_linear_probe_names_bad_input(rng):
     for arguments, message in (
         ((z, y, z, 3), "labels run from 0 to 3, expected 0 to 2"),
         ((z, y, z[:, :3], 4), r"z_test: shape \(20, 3\)"),
+        ((z[None], y, z[None, :, :3], 4), r"z_test: shape \(1, 20, 3\), expected \(n, 4\)"),
         ((z, np.zeros(20, int), z, 4), "one class only"),
     ):
         with pytest.raises(ValueError, match=message):
@@ -299,7 +318,7 @@ def test_components_are_those_of_the_training_rows(cohort):
 def test_components_are_the_same_by_the_smaller_matrix(rng):
     voxels = rng.normal(size=(90, 40)).astype(np.float32) @ rng.normal(size=(40, 40))
     for rows in (np.arange(30), np.arange(80)):  # fewer and more rows than voxels
-        found = evaluate._components(voxels, rows, 5)
+        found = floors._components(voxels, rows, 5)
         pca = PCA(5).fit(voxels[rows])
         signs = np.sign((found * pca.transform(voxels)).sum(axis=0))
         assert np.allclose(found * signs, pca.transform(voxels), atol=1e-3)

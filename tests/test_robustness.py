@@ -368,12 +368,15 @@ def test_bad_sweeps_are_named(small, affine, tmp_path):
 
 
 def test_the_projection_is_the_linear_probes(rng):
-    z, labels = rng.normal(size=(40, 5)).astype(np.float32), np.arange(40) % 2
+    z, labels = rng.normal(size=(3, 40, 5)).astype(np.float32), np.arange(40) % 2
     other = rng.normal(size=(9, 5)).astype(np.float32)
-    found = robustness.project(torch.nn.Identity(), z, labels, epochs=5, seed=3)
-    logits = linear_probe(z, labels, other, 2, 5, seed=3)
-    expected = logits[:, 1] - logits[:, 0]
-    np.testing.assert_allclose(other @ found.weight + found.bias, expected, atol=1e-5)
+    encoders = [torch.nn.Identity() for _ in z]
+    found = robustness.project(encoders, z, labels, epochs=5, seed=3)
+    assert [reader.encoder for reader in found] == encoders
+    for reader, own in zip(found, z, strict=True):
+        logits = linear_probe(own, labels, other, 2, 5, seed=3)
+        expected = logits[:, 1] - logits[:, 0]
+        np.testing.assert_allclose(other @ reader.weight + reader.bias, expected, atol=1e-5)
 
 
 def test_models_of_finished_runs_score_the_undistorted_cohort(tiny_phantom, tmp_path):

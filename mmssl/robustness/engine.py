@@ -19,14 +19,13 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from mmssl import atomic, ledger, pretrain
+from mmssl.floors import RANDOM
 from mmssl.models import Encoder
 from mmssl.probes import linear_probe
 from mmssl.robustness.distortions import distort
 
 CLEAN = "none"
 """The distortion of the first point of a sweep: the volumes as they are."""
-
-RANDOM = "random encoder"
 
 
 class Reader(NamedTuple):
@@ -129,31 +128,35 @@ def linear_models(
     encoders[RANDOM] = _untrained(cohort, seed, width, latent)
     embeddings[RANDOM] = pretrain.untrained(cohort, seed, fold, width, latent)
     work = [(row, m) for row in encoders for m in landmarks]
+    read = project([encoders[row][m] for row, m in work],
+                   np.stack([embeddings[row][m][train] for row, m in work]), labels[train], epochs,
+                   seed)  # fmt: skip
     readers, scores = {}, {}
-    for row, m in tqdm(work, desc="projections", leave=False):
-        z = embeddings[row][m]
-        reader = project(encoders[row][m], z[train], labels[train], epochs, seed)
+    for (row, m), reader in zip(work, read, strict=True):
         readers.setdefault(row, {})[m] = reader
-        scores.setdefault(row, {})[m] = z @ reader.weight + reader.bias
+        scores.setdefault(row, {})[m] = embeddings[row][m] @ reader.weight + reader.bias
     return Models(readers, landmarks, scores)
 
 
-def project(encoder: nn.Module, z, labels, epochs: int = 500, seed: int = 0) -> Reader:
-    """Fit the linear projection of an encoder on embeddings of the source population.
+def project(encoders: Sequence[nn.Module], z, labels, epochs: int = 500,
+            seed: int = 0) -> list[Reader]:
+    """Fit the linear projection of each encoder on its embeddings of the source population.
 
     Parameters
     ----------
-    encoder : Module
+    encoders : sequence of Module
         Anything whose output has a field ``z`` (B, latent).
-    z : array, shape (n, latent)
+    z : array, shape (encoders, n, latent)
         Of the training people, undistorted.
     labels : array, shape (n,)
         0 or 1; larger scores mean 1.
     """
-    asked = np.vstack([np.zeros(z.shape[1]), np.eye(z.shape[1])])  # an affine map, read off
-    logits = linear_probe(z, labels, asked, 2, epochs, seed=seed)
-    margin = logits[:, 1] - logits[:, 0]
-    return Reader(encoder, margin[1:] - margin[0], float(margin[0]))
+    z = np.asarray(z)
+    asked = np.vstack([np.zeros(z.shape[2]), np.eye(z.shape[2])])  # an affine map, read off
+    logits = linear_probe(z, labels, np.stack([asked] * len(z)), 2, epochs, seed=seed)
+    margins = logits[..., 1] - logits[..., 0]
+    return [Reader(encoder, margin[1:] - margin[0], float(margin[0]))
+            for encoder, margin in zip(encoders, margins, strict=True)]
 
 
 def seeds(subjects: Sequence[str], distortion: str, parameter: str, value: float, seed: int = 0):

@@ -1,0 +1,48 @@
+"""What an objective must beat: representations that learned nothing by gradient.
+
+Random filters already carry a good deal of an image with as strong a contrast as a brain's
+(Saxe et al. 2011), and principal components carry more. A number without them says little.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from mmssl import inputs, pretrain
+
+RANDOM, PCA_64 = "random encoder", "PCA-64"
+FLOORS = (RANDOM, PCA_64)
+
+
+def floors(
+    cohort, fold: int = 0, seed: int = 0, width: int = 32, latent: int = 64
+) -> dict[str, dict[str, np.ndarray]]:
+    """What an objective must beat: {floor: {modality: (pairs, dimensions)}}.
+
+    An untrained encoder of the same shape, and the 64 leading principal components of the same
+    standardised voxels, fewer where there are not more than 64 training rows. Intensity landmarks
+    and components are fitted on the training rows of the fold alone.
+    """
+    train = cohort.rows("train", fold)
+    random = pretrain.untrained(cohort, seed=seed, fold=fold, width=width, latent=latent)
+    components = {}
+    for modality, x in inputs.standardised(cohort, inputs.fit_landmarks(cohort, fold)).items():
+        components[modality] = _components(x.reshape(len(x), -1), train, 64)
+    return {RANDOM: random, PCA_64: components}
+
+
+def _components(voxels: np.ndarray, train: np.ndarray, count: int) -> np.ndarray:
+    """Scores of all rows on the leading principal components of the training rows.
+
+    (n, voxels) to (n, at most count). Through the eigenvectors of the smaller of the Gram and the
+    covariance matrix; directions without spread are left out.
+    """
+    mean = voxels[train].mean(axis=0)
+    centred = voxels[train] - mean
+    wide = centred.shape[1] > len(centred)
+    spread, vectors = np.linalg.eigh(centred @ centred.T if wide else centred.T @ centred)
+    kept = np.flatnonzero(spread > 1e-6 * spread[-1])[::-1][: min(count, len(train) - 1)]
+    axes = vectors[:, kept].T  # (count, voxels), or of the Gram matrix (count, rows)
+    if wide:
+        axes = axes @ centred / np.sqrt(spread[kept])[:, None]
+    return (voxels - mean) @ axes.T
