@@ -12,6 +12,7 @@ from hypothesis.extra import numpy as hnp
 from scipy import ndimage
 from scipy.stats import binom, mannwhitneyu, rankdata
 from sklearn.metrics import roc_auc_score
+from statsmodels.stats.multitest import multipletests
 
 from mmssl import groupmaps
 
@@ -193,6 +194,8 @@ def test_a_family_of_maps_is_corrected_together(rng):
     assert np.array_equal(found.corrected, flat.reshape(2, 3, 11))
     alone = groupmaps.rank_biserial(values[group, 1, 2], values[~group, 1, 2])
     assert np.array_equal(found.rbc[1, 2], alone.rbc) and np.array_equal(found.p[1, 2], alone.p)
+    assert np.allclose(found.fdr.ravel(), multipletests(found.p.ravel(), method="fdr_bh")[1])
+    assert (found.fdr >= found.p).all()
     single = groupmaps.max_statistic_test(values[:, 1, 2], group, 150)
     assert (found.corrected[1, 2] >= single).all()
     mask = np.zeros(SHAPE, dtype=bool)
