@@ -5,6 +5,7 @@ import json
 import nibabel as nib
 import numpy as np
 import pytest
+import SimpleITK as sitk
 from scipy import ndimage
 from scipy.spatial.transform import Rotation
 from sklearn.metrics import mutual_info_score
@@ -61,10 +62,14 @@ def test_planted_similarity_is_found(pose, skull):
     assert quality.dice(mask, truth) >= 0.95
 
 
-def test_registration_repeats_itself():
+def test_registration_repeats_itself_on_any_number_of_threads():
     volume, affine, _ = native(POSES["tilted"], sides=(4.0, 4.2, 4.4), shape=(48, 54, 48))
-    first, second = (registration.to_template(volume, affine).matrix for _ in range(2))
-    np.testing.assert_array_equal(first, second)
+    before, found = sitk.ProcessObject.GetGlobalDefaultNumberOfThreads(), []
+    for threads in (1, 3, before):
+        sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(threads)
+        found.append(registration.to_template(volume, affine).matrix)
+    np.testing.assert_array_equal(found[0], found[1])
+    np.testing.assert_array_equal(found[0], found[2])
 
 
 def test_bold_to_anatomy_with_a_wrong_origin():

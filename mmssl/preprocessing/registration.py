@@ -2,10 +2,11 @@
 
 Both minimise Mattes mutual information (Mattes et al. 2003) with SimpleITK. Mutual information has
 many local optima, so each registration begins from several poses on coarse images and only the
-best ones go on to the fine ones. Nothing is sampled at random and a registration is never split
-between threads: the same image gives the same matrix.
+best ones go on to the fine ones. Poses are tried side by side, but nothing is sampled at random and
+a pose is never split between threads: the same image gives the same matrix.
 """
 
+from concurrent.futures import ThreadPoolExecutor
 from itertools import product
 from typing import NamedTuple
 
@@ -138,10 +139,15 @@ def _centre(image: sitk.Image, mask: sitk.Image | None = None) -> np.ndarray:
 
 def _best(fixed: list, moving: list, starts: list[sitk.Transform]) -> Registration:
     """Run all starts on the coarsest level, the best on the next, and the winner to the end."""
-    poses = [_optimise(fixed[0], moving[0], s, 30) for s in starts]
-    for level in range(1, len(fixed)):
-        poses = sorted(poses, key=lambda pose: pose[1])[: _KEPT if level == 1 else 1]
-        poses = [_optimise(fixed[level], moving[level], p, 100) for p, _ in poses]
+    threads = sitk.ProcessObject.GetGlobalDefaultNumberOfThreads()
+    poses = [(start, 0.0) for start in starts]
+    with ThreadPoolExecutor(threads) as pool:  # ITK computes outside of the interpreter's lock
+        for level, pair in enumerate(zip(fixed, moving, strict=True)):
+            if level > 0:
+                poses = sorted(poses, key=lambda pose: pose[1])[: _KEPT if level == 1 else 1]
+            iterations = 100 if level else 30
+            tried = [pool.submit(_optimise, *pair, pose, iterations) for pose, _ in poses]
+            poses = [one.result() for one in tried]
     transform, value = min(poses, key=lambda pose: pose[1])
     return Registration(space.to_matrix(transform), -value)
 
