@@ -14,11 +14,13 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 from sklearn.compose import make_column_selector, make_column_transformer
+from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegressionCV, RidgeCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from mmssl import stats
+from mmssl.stats.auc import weighted_auc
 from mmssl.stats.bootstrap import bias_corrected
 
 COLUMNS = ("age", "sex", "site")
@@ -26,7 +28,8 @@ COLUMNS = ("age", "sex", "site")
 
 HEAD_SIZE = "head size"
 INNER_FOLDS = 5
-_STRENGTHS = np.logspace(-4, 4, 9)  # penalties tried in inner folds
+_PENALTIES = np.logspace(-4, 4, 9)  # of the ridge, tried in inner folds
+_STRENGTHS = np.logspace(-4, 2, 7)  # inverse penalties of the logistic regression
 
 
 def covariates(cohort, columns: Sequence[str] = COLUMNS) -> pd.DataFrame:
@@ -41,7 +44,10 @@ def covariates(cohort, columns: Sequence[str] = COLUMNS) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        (pairs,) numbers and words; with "head size" for brains, see `head_size`.
+        (pairs,) numbers and words, NaN where a person has none. "head size" is the column
+        ``head_size`` of participants.tsv, such as an intracranial volume; where there is none and
+        the images are brains, it is measured on them (`head_size`). ``attrs["missing"]`` names the
+        columns that were not found, ``attrs["measured"]`` what was measured instead.
 
     Raises
     ------
@@ -49,11 +55,15 @@ def covariates(cohort, columns: Sequence[str] = COLUMNS) -> pd.DataFrame:
         If nothing is left.
     """
     people = cohort.participants.set_index("participant_id").loc[cohort.subjects]
-    table = people[[c for c in columns if c in people]].reset_index(drop=True)
-    if cohort.intensity == "brain" and cohort.dims == 3:
+    found = [c for c in (*columns, "head_size") if c in people and people[c].notna().any()]
+    table = people[found].reset_index(drop=True).rename(columns={"head_size": HEAD_SIZE})
+    measured = HEAD_SIZE not in table and cohort.intensity == "brain" and cohort.dims == 3
+    if measured:
         table[HEAD_SIZE] = head_size(cohort)
     if table.columns.empty:
         raise ValueError(f"{cohort.path / 'participants.tsv'}: none of {', '.join(columns)} found")
+    table.attrs = {"missing": [c for c in (*columns, HEAD_SIZE) if c not in table],
+                   "measured": [HEAD_SIZE] if measured else []}
     return table
 
 
@@ -71,13 +81,11 @@ def head_size(cohort, modality: str | None = None) -> np.ndarray:
     return np.asarray(counts) * voxel * 1e-6
 
 
-def baselines(
-    labels, table: pd.DataFrame, train, test, subjects=None, level: float = 0.95
-) -> pd.DataFrame:
-    """How well covariates alone tell the classes: the floor of a results table.
+def alone(labels, table: pd.DataFrame, train, test) -> pd.DataFrame:
+    """Score of every tested person from covariates alone: (tested, covariates and "all").
 
     A logistic regression with balanced classes on the training rows, its penalty chosen in inner
-    folds, for every covariate and for all of them together.
+    folds. A missing number is read as the median of the training rows, a missing word as a word.
 
     Parameters
     ----------
@@ -86,26 +94,69 @@ def baselines(
         Of `covariates`.
     train, test : arrays of int
         Rows, one a person.
+    """
+    labels, scores = np.asarray(labels), {}
+    for name in (*table.columns, "all"):
+        x = table if name == "all" else table[[name]]
+        model = make_pipeline(_encoder(), _logistic(labels[train]))
+        model.fit(x.iloc[train], labels[train])
+        scores[name] = model.decision_function(x.iloc[test])
+    return pd.DataFrame(scores, index=pd.Index(test, name="pair"))
+
+
+def baselines(labels, known: pd.DataFrame, subjects=None, level: float = 0.95) -> pd.DataFrame:
+    """How well covariates alone tell the classes: the floor of a results table.
+
+    Parameters
+    ----------
+    labels : array, shape (n,)
+    known : DataFrame
+        Of `alone`.
     subjects : array, shape (n,), optional
 
     Returns
     -------
     DataFrame
-        One line per covariate and for "all": covariates, auc, low, high, train, test (people).
+        One line per covariate and for "all": covariates, auc, low, high, test (people).
     """
     labels, lines = np.asarray(labels), []
-    for name in (*table.columns, "all"):
-        x = table if name == "all" else table[[name]]
-        model = make_pipeline(_encoder(), _logistic(labels[train]))
-        score = model.fit(x.iloc[train], labels[train]).decision_function(x.iloc[test])
-        found = stats.logit_interval(labels[test], score, _of(subjects, test), level)
+    for name, score in known.items():
+        found = stats.logit_interval(labels[known.index], score, _of(subjects, known.index), level)
         lines.append({"covariates": name, "auc": found.estimate, "low": found.low,
-                      "high": found.high, "train": len(train), "test": len(test)})
+                      "high": found.high, "test": len(known)})
+    return pd.DataFrame(lines)
+
+
+def gains(scores: pd.DataFrame, known: pd.DataFrame, level: float = 0.95) -> pd.DataFrame:
+    """What rows of a results table add to covariates, on the same people.
+
+    Parameters
+    ----------
+    scores : DataFrame
+        Of `mmssl.evaluate.Probed`, one protocol and fold.
+    known : DataFrame
+        Of `alone`; "all" counts.
+
+    Returns
+    -------
+    DataFrame
+        One line a row and modality: row, modality, auc with low and high; gain (AUC minus that of
+        the covariates) with gain_low and gain_high (paired, Student-t).
+    """
+    lines = []
+    for (row, m), one in scores.groupby(["row", "modality"], sort=False):
+        y, subjects, other = one["label"], one["subject"], known.loc[one["pair"], "all"]
+        auc = stats.logit_interval(y, one["score"], subjects, level)
+        gain = stats.difference_interval(y, one["score"], other, subjects, level)
+        lines.append({"row": row, "modality": m, "auc": auc.estimate, "low": auc.low,
+                      "high": auc.high, "gain": gain.estimate, "gain_low": gain.low,
+                      "gain_high": gain.high})
     return pd.DataFrame(lines)
 
 
 def predicted(
-    z, table: pd.DataFrame, train, test, resamples: int = 1000, seed: int = 0, level: float = 0.95
+    z, table: pd.DataFrame, train, test, resamples: int = 2000, shuffles: int = 200, seed: int = 0,
+    level: float = 0.95,
 ) -> pd.DataFrame:
     r"""How well a representation tells each covariate, on people it was not fitted on.
 
@@ -120,69 +171,75 @@ def predicted(
     table : DataFrame, n rows
     train, test : arrays of int
         Rows, one a person.
-    resamples : int
+    resamples, shuffles : int
         Draws of the bootstrap and of the null.
 
     Returns
     -------
     DataFrame
         One line a covariate: covariate, measure ("R2" or "AUC"), value with low and high
-        (bias-corrected bootstrap over people), by_chance (mean of the null), p, train, test. Words
-        that fewer than two training people have, such as another population's site, are left out;
-        so is a covariate with fewer than two values left.
+        (bias-corrected bootstrap over people), by_chance (mean of the null) with its 95th
+        percentile, p, train, test (people of whom it is known). Words that fewer than two training
+        people have, such as another population's site, are left out; so is a covariate with fewer
+        than two values left.
     """
     z, rng, lines = np.asarray(z, dtype=np.float64), np.random.default_rng(seed), []
     for name in table.columns:
         y, number = table[name].to_numpy(), pd.api.types.is_numeric_dtype(table[name])
-        learned, seen = (rows if number else _known(y, train, rows) for rows in (train, test))
-        if len(np.unique(y[learned])) < 2 or len(np.unique(y[seen])) < 2:
+        known = table[name].notna().to_numpy()
+        learned, seen = (np.asarray(rows)[known[rows]] for rows in (train, test))
+        if not number:
+            learned, seen = (_shared(y, learned, rows) for rows in (learned, seen))
+        if min(len(np.unique(y[rows])) for rows in (learned, seen)) < 2:
             continue
-        model = make_pipeline(StandardScaler(), RidgeCV(_STRENGTHS) if number else
+        model = make_pipeline(StandardScaler(), RidgeCV(_PENALTIES) if number else
                               _logistic(y[learned])).fit(z[learned], y[learned])
-        score = (_r2(model.predict(z[seen]), y[learned].mean()) if number
-                 else _mean_auc(model, z[seen]))
-        value, everybody = score(y[seen], np.arange(len(seen))), np.arange(len(seen))
-        null = np.array([score(rng.permutation(y[seen]), everybody) for _ in range(resamples)])
-        draws = np.array([score(y[seen][rows], rows) for rows in
-                          _resamples(y[seen], number, resamples, rng)])
+        scores = (_r2(model.predict(z[seen]), y[learned].mean()) if number
+                  else _mean_auc(model, z[seen]))
+        value = scores(y[seen], np.ones((1, len(seen))))[0]
+        null = np.array([scores(rng.permutation(y[seen]), np.ones((1, len(seen))))[0]
+                         for _ in range(shuffles)])
+        draws = scores(y[seen], _weights(y[seen], number, resamples, rng))
         low, high = bias_corrected(value, draws, level)
         lines.append({
             "covariate": name, "measure": "R2" if number else "AUC", "value": value, "low": low,
-            "high": high, "by_chance": null.mean(),
-            "p": (1 + (null >= value).sum()) / (1 + resamples), "train": len(learned),
+            "high": high, "by_chance": null.mean(), "by_chance_95": np.quantile(null, 0.95),
+            "p": (1 + (null >= value).sum()) / (1 + shuffles), "train": len(learned),
             "test": len(seen)})  # fmt: skip
     return pd.DataFrame(lines)
 
 
-def _known(y: np.ndarray, train, rows) -> np.ndarray:
+def _shared(y: np.ndarray, train, rows) -> np.ndarray:
     """Those rows whose word two training people or more have."""
-    words, counts = np.unique(y[train], return_counts=True)
-    return np.asarray(rows)[np.isin(y[rows], words[counts > 1])]
+    words, counts = np.unique(y[train].astype(str), return_counts=True)
+    return rows[np.isin(y[rows].astype(str), words[counts > 1])]
 
 
 def _r2(predictions: np.ndarray, centre: float):
-    """Score of (true values, rows of the predictions)."""
-    def score(y, rows):
-        return float(1 - ((y - predictions[rows]) ** 2).sum() / ((y - centre) ** 2).sum())
-    return score
+    """Scores (B,) of true values (n,), people weighted by (B, n)."""
+    def scores(y, weights):
+        return 1 - weights @ (y - predictions) ** 2 / (weights @ (y - centre) ** 2)
+    return scores
 
 
 def _mean_auc(model, z: np.ndarray):
-    """Mean one-against-rest AUC over the classes that occur, of (true words, rows)."""
-    classes, scores = model[-1].classes_, model.decision_function(z)
-    scores = np.column_stack([-scores, scores]) if scores.ndim == 1 else scores
+    """Mean one-against-rest AUC over the words that occur, as `_r2`."""
+    classes, decided = model[-1].classes_, model.decision_function(z)
+    decided = np.column_stack([-decided, decided]) if decided.ndim == 1 else decided
 
-    def score(y, rows):
+    def scores(y, weights):
         present = [k for k, c in enumerate(classes) if 0 < (y == c).sum() < len(y)]
-        return float(np.mean([stats.roc_auc(y == classes[k], scores[rows, k]) for k in present]))
-    return score
+        return np.mean([weighted_auc(y == classes[k], decided[:, k], weights) for k in present], 0)
+    return scores
 
 
-def _resamples(y: np.ndarray, number: bool, count: int, rng: np.random.Generator):
-    """Rows drawn with replacement; within the words of a covariate, which then all occur."""
+def _weights(y: np.ndarray, number: bool, count: int, rng: np.random.Generator) -> np.ndarray:
+    """How often each person is drawn, (count, n); within the words of a covariate, if any."""
     strata = [np.arange(len(y))] if number else [np.flatnonzero(y == v) for v in np.unique(y)]
-    for _ in range(count):
-        yield np.concatenate([rng.choice(rows, len(rows)) for rows in strata])
+    weights = np.empty((count, len(y)))
+    for rows in strata:
+        weights[:, rows] = rng.multinomial(len(rows), np.full(len(rows), 1 / len(rows)), count)
+    return weights
 
 
 def _logistic(y) -> LogisticRegressionCV:
@@ -196,7 +253,8 @@ def _logistic(y) -> LogisticRegressionCV:
 def _encoder():
     words = make_column_selector(dtype_exclude=np.number)
     return make_column_transformer(
-        (StandardScaler(), make_column_selector(dtype_include=np.number)),
+        (make_pipeline(SimpleImputer(strategy="median"), StandardScaler()),
+         make_column_selector(dtype_include=np.number)),
         (OneHotEncoder(handle_unknown="infrequent_if_exist"), words))
 
 

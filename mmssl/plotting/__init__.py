@@ -4,8 +4,10 @@ One module a theme: :mod:`look` holds colours and the empty canvas, the others a
 """
 
 from mmssl.plotting.brainmaps import cascade, group_maps, interactive, overlap_with_truth
+from mmssl.plotting.calibration import reliability
 from mmssl.plotting.claims import claim_counts, claim_intervals
 from mmssl.plotting.cohort import people, planted, roles, scans
+from mmssl.plotting.confounds import covariate_floor, covariates_in_z
 from mmssl.plotting.evaluation import linear_evaluation
 from mmssl.plotting.look import (
     ANATOMY,
@@ -35,10 +37,10 @@ from mmssl.plotting.training import term_history, training_history, views
 __all__ = [
     "ANATOMY", "DIVERGING", "FLOOR", "GROUP", "MAGNITUDE", "MODALITY", "PALETTE",
     "accuracy_per_view", "best_pair", "canvas", "cascade", "claim_counts", "claim_intervals",
-    "colour", "dimension_pairs", "distortion_gallery", "example_pairs", "forgetting",
-    "group_maps", "head_motion", "interactive", "linear_evaluation", "objective_graph",
-    "overlap_with_truth", "overlay", "people", "planted", "populations", "robustness_curves",
-    "robustness_verdict", "roles", "saliency_maps", "scans", "sham_difference",
-    "similarity_and_auc", "similarity_measures", "style", "term_history", "tissue_histogram",
-    "training_history", "views",
+    "colour", "covariate_floor", "covariates_in_z", "dimension_pairs", "distortion_gallery",
+    "example_pairs", "forgetting", "group_maps", "head_motion", "interactive",
+    "linear_evaluation", "objective_graph", "overlap_with_truth", "overlay", "people", "planted",
+    "populations", "reliability", "robustness_curves", "robustness_verdict", "roles",
+    "saliency_maps", "scans", "sham_difference", "similarity_and_auc", "similarity_measures",
+    "style", "term_history", "tissue_histogram", "training_history", "views",
 ]
