@@ -1,9 +1,15 @@
 """The statistics keep their promises in simulated worlds: a few of them, and all (slow)."""
 
+import numpy as np
+import pandas as pd
 import pytest
 import simulations
+import worlds
 from scipy.stats import binomtest
 
+from mmssl import ledger, paths
+
+TABLE = paths.project("book/calibration.tsv")
 SMALL = {
     simulations.auc_coverage: {"worlds": 60, "resamples": 200},
     simulations.difference_coverage: {"worlds": 60, "resamples": 200},
@@ -11,9 +17,12 @@ SMALL = {
     simulations.repeated_splits: {"worlds": 80},
     simulations.calibration_line: {"worlds": 40, "resamples": 200},
     simulations.covariate_in_noise: {"worlds": 6},
-    simulations.false_voxels: {"worlds": 40, "permutations": 99, "side": 8},
+    simulations.false_voxels: {"worlds": 40, "permutations": 99, "side": 7},
+    simulations.picked_dimension: {"worlds": 40, "permutations": 99, "dimensions": 8},
     simulations.covariate_behind_groups: {"worlds": 40, "permutations": 99},
     simulations.scans_across_folds: {"worlds": 20},
+    simulations.coupling_difference: {"worlds": 30, "permutations": 19, "dimensions": 8},
+    simulations.claim_verdicts: {"worlds": 10, "sizes": (67, 1000)},
 }
 
 
@@ -33,18 +42,23 @@ def test_every_simulation_is_run_at_both_sizes():
     assert list(SMALL) == list(simulations.SIMULATIONS)
 
 
-def test_seeds_are_fixed():
-    first, again = (simulations.repeated_splits(10) for _ in range(2))
-    assert first.equals(again)
+def test_seeds_are_fixed_and_who_draws_a_world_does_not_matter(monkeypatch):
+    first = simulations.repeated_splits(10)
+    monkeypatch.setattr(worlds, "JOBS", 2)
+    assert first.equals(simulations.repeated_splits(10))
 
 
 def test_a_method_that_breaks_its_promise_is_caught():
     covered = [True] * 85 + [False] * 15
-    kept = simulations.line("s", "t", "m", covered, 0.95, claim="at least")
+    kept = worlds.line("s", "t", "m", covered, 0.95, claim="at least")
     limits = binomtest(85, 100).proportion_ci(0.99, "exact")
     assert (kept["low"], kept["high"]) == (limits.low, limits.high) and not kept["holds"]
-    assert simulations.line("s", "t", "m", covered, 0.90, claim="at least")["holds"]
-    assert not simulations.line("s", "t", "m", covered, 0.05, claim="at most")["holds"]
+    assert worlds.line("s", "t", "m", covered, 0.90, claim="at least")["holds"]
+    assert not worlds.line("s", "t", "m", covered, 0.05, claim="at most")["holds"]
+    exactly = [worlds.line("s", "t", "m", covered, share, claim="exactly")["holds"]
+               for share in (0.5, 0.8, 0.9, 0.99)]
+    assert exactly == [False, True, True, False]
+    assert worlds.line("s", "t", "m", covered, 0.99)["holds"] is None
 
 
 def test_a_scan_wise_split_invents_an_auc_and_a_person_wise_one_does_not():
@@ -53,12 +67,34 @@ def test_a_scan_wise_split_invents_an_auc_and_a_person_wise_one_does_not():
     assert abs(table.loc["split by person", "mean_auc"] - 0.5) < 0.08
 
 
+def test_a_dimension_picked_once_raises_false_alarms():
+    table = simulations.picked_dimension(60, 59).set_index("method")
+    assert table.loc["picked once", "low"] > 0.05
+
+
+@pytest.mark.skipif(not TABLE.is_file(), reason="make calibration writes it")
+def test_the_table_of_the_book_is_of_full_size_and_has_every_line():
+    table, record = pd.read_csv(TABLE, sep="\t"), ledger.read_sidecar(TABLE)
+    assert record["parameters"] == {"share": 1.0} and record["seed"] == worlds.SEED
+    assert record["content"] == ledger.hash_file(TABLE)
+    assert set(table["worlds"]) == set(simulations.SIMULATIONS.values())
+    names = set(table["simulation"])
+    assert {"a false voxel anywhere", "a false voxel in a picked dimension",
+            "a coupling difference where there is none", "power for a population gap",
+            "interval of an AUC", "right verdict on a claim"} <= names
+    limits = [binomtest(round(share * n), n).proportion_ci(0.99, "exact")
+              for share, n in zip(table["share"], table["worlds"], strict=True)]
+    assert np.allclose(table[["low", "high"]], limits, atol=1e-5)
+
+
 @pytest.mark.slow
 def test_every_claim_holds_at_full_size():
     table = simulations.everything()
     assert broken(table).empty, broken(table).to_string()
     # what the pages say of the alternatives
     by = table.set_index(["simulation", "method"])
-    uncorrected = by.loc[("a false voxel anywhere", "uncorrected"), "low"]
-    naive = by.loc[("repeated cross-validation, no difference", "splits as if independent"), "low"]
-    assert uncorrected.item() > 0.5 and naive.item() > 0.1
+    for alternative in (("a false voxel anywhere", "uncorrected"),
+                        ("a false voxel in a picked dimension", "picked once"),
+                        ("a false voxel with a covariate", "labels permuted"),
+                        ("repeated cross-validation, no difference", "splits as if independent")):
+        assert by.loc[alternative, "low"].item() > 0.1, alternative

@@ -1,0 +1,95 @@
+"""What is said of representations: covariates, leaks, coupling of modalities, claims."""
+
+import numpy as np
+import pandas as pd
+from worlds import CONTROLS, PATIENTS, SEED, each, line
+
+from mmssl import agreement, confounds, stats
+from mmssl.claims import verdicts
+from mmssl.claims import worlds as editions
+
+
+def covariate_in_noise(worlds, shuffles=99):
+    """How often does a representation of nothing seem to tell age or sex?"""
+
+    def one(world):
+        rng = np.random.default_rng([SEED, 7, world])
+        table = pd.DataFrame({"age": rng.normal(70, 8, 120), "sex": rng.choice(["F", "M"], 120)})
+        lines = confounds.predicted(rng.normal(size=(120, 8)), table, np.arange(80),
+                                    np.arange(80, 120), 100, shuffles, world)
+        return dict(zip(lines["covariate"], lines["p"], strict=True))
+
+    found = each(one, worlds, "covariates")
+    return pd.DataFrame([
+        line("covariate told by noise", "80 to learn from, 40 tested", name,
+             [p[name] <= 0.05 for p in found], 0.05, np.nan, "at most")
+        for name in ("age", "sex")])  # fmt: skip
+
+
+def scans_across_folds(worlds, people=60, scans=5, dimensions=16):
+    """Null labels, several scans a person: the AUC that a split by scan invents."""
+    rows = np.repeat(np.arange(people), scans)
+
+    def one(world):
+        rng = np.random.default_rng([SEED, 9, world])
+        labels = rng.permutation(np.arange(people) % 2)[rows]
+        z = rng.normal(size=(people, dimensions))[rows]
+        z = z + 0.3 * rng.normal(size=z.shape)
+        aucs = []
+        for test in (np.isin(rows, rng.choice(people, people // 5, replace=False)),
+                     rng.random(len(rows)) < 0.2):
+            # the nearest scan's label: an encoder that remembers faces needs no more
+            near = ((z[test][:, None] - z[~test][None]) ** 2).sum(2).argmin(1)
+            guess = labels[~test][near] + 1e-6 * rng.normal(size=int(test.sum()))
+            aucs.append(stats.roc_auc(labels[test], guess) if np.ptp(labels[test]) else 0.5)
+        return aucs
+
+    setting = f"null labels, {people} people of {scans} scans"
+    found = zip(*each(one, worlds, "scan-wise splits"), strict=True)
+    return pd.DataFrame([
+        line("AUC above .75 where nothing is to be found", setting, f"split by {name}",
+             np.array(aucs) > 0.75, 0.05, np.nan) | {"mean_auc": np.mean(aucs)}
+        for name, aucs in zip(("person", "scan"), found, strict=True)])  # fmt: skip
+
+
+def coupling_difference(worlds, permutations=39, dimensions=64):
+    """Two groups of one population: how often do their modalities seem to agree unequally?"""
+    labels = np.repeat((0, 1), (CONTROLS, PATIENTS))
+
+    def one(world):
+        x, y = agreement.related(len(labels), dimensions, 0.7, dimensions // 8,
+                                 rng=[SEED, 13, world])
+        return agreement.group_test(x, y, labels, permutations, world).set_index("measure")
+
+    found = each(one, worlds, "coupling")
+    setting = f"{PATIENTS} and {CONTROLS}, {dimensions} dimensions, {permutations} permutations"
+    lines = []
+    for measure in ("SVCCA", "CKA", "debiased CKA"):
+        # what printing the two numbers side by side would say
+        larger = [f.loc[measure, "second"] > f.loc[measure, "first"] for f in found]
+        p = [f.loc[measure, "p"] <= 0.05 for f in found]
+        lines += [line("a coupling difference where there is none", setting, measure, p, 0.05,
+                       np.nan, "exactly"),
+                  line("the smaller group seems more alike", setting, measure, larger, 0.5)]
+    return pd.DataFrame(lines)
+
+
+def claim_verdicts(worlds, sizes=(67, 1000, 4000)):
+    """Simulated editions: one claim of each in turn, so that all trials are independent."""
+    lines = []
+    for size in sizes:
+        def one(world, size=size):
+            seed = int(np.random.default_rng([SEED, 14, size, world]).integers(2**31))
+            claims = editions.right(1, size, size, seed)
+            claim = claims.iloc[world % len(claims)]
+            decided = claim["verdict"] != verdicts.UNRESOLVED
+            right = claim["verdict"] == claim["truth"]
+            return right, decided and not right
+
+        setting = f"{size} patients and {size} controls"
+        right, wrong = zip(*each(one, worlds, f"claims of {size}"), strict=True)
+        lines += [line("right verdict on a claim", setting, "claims ledger", right, 0.90, np.nan,
+                       "at least" if size >= 1000 else ""),
+                  line("wrong verdict on a claim", setting, "claims ledger", wrong, 0.05, np.nan,
+                       "at most")]
+    return pd.DataFrame(lines)
