@@ -8,7 +8,7 @@ recalibration (1958) sums that up in two numbers,
 1 for the slope b of probabilities that are neither too bold (b < 1) nor too timid (b > 1), and 0
 for the intercept, taken at b = 1: calibration in the large. A probe trained with balanced classes
 speaks of a world where both are equally common; its intercept on any other sample is not 0.
-`probabilities` therefore reads its scores in three ways, and `table` judges each.
+`mmssl.probabilities` therefore reads its scores in three ways.
 """
 
 from __future__ import annotations
@@ -18,17 +18,10 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 import statsmodels.api as sm
-from scipy.special import expit, logit
+from scipy.special import logit
 
-from mmssl import ledger, probes
-from mmssl.evaluate import LOGISTIC
 from mmssl.stats import Interval, proportion_interval, roc_auc
 from mmssl.stats.bootstrap import Clusters, bias_corrected
-
-WAYS = AS_FITTED, TRAINING_SHARE, RECALIBRATED = (
-    "as fitted", "training share", "recalibrated",
-)  # fmt: skip
-"""How a score becomes a probability, see `probabilities`."""
 
 _EDGE = 1e-6  # probabilities are kept this far from 0 and 1, where the logit ends
 
@@ -142,108 +135,6 @@ def reliability(labels, probabilities, bins: int = 5, level: float = 0.95) -> pd
         lines.append({"people": int(of.sum()), "predicted": p[of].mean(),
                       "observed": seen.estimate, "low": seen.low, "high": seen.high})
     return pd.DataFrame(lines)
-
-
-def probabilities(cohort, embeddings, probed, rows, seed: int = 0, task: str | None = None):
-    r"""What the logistic regressions of `mmssl.evaluate.probe` say of each held-out person.
-
-    A decision function s is read in three ways. *as fitted*: :math:`1 / (1 + e^{-s})`, of a world
-    where classes are equally common, as balanced weights make them. *training share*: the share
-    :math:`\pi` of class 1 among the training people is put back,
-    :math:`s + \log(\pi / (1 - \pi))`. *recalibrated*: :math:`a + b s`, a and b fitted by maximum
-    likelihood on the fold's validation people, whom no probe has seen; NaN where these are
-    separated perfectly, so that no line is the best.
-
-    Parameters
-    ----------
-    cohort : Cohort
-    embeddings : {row: {modality: (pairs, latent)}}
-        Those that were probed, with the floors if these are asked for.
-    probed : Probed
-        Of one fold.
-    rows : sequence of str
-    seed, task
-        As given to `mmssl.evaluate.probe`.
-
-    Returns
-    -------
-    DataFrame
-        One line per row, modality, way and held-out person: row, modality, way, pair, subject,
-        label, probability. ``attrs["proof"]`` is that of `mmssl.ledger.prove`.
-
-    Raises
-    ------
-    ValueError
-        If an embedding is not the one that was probed.
-    LeakError
-        If validation people or their images are among those held out.
-    """
-    fits, scores = (t[t["protocol"] == LOGISTIC] for t in (probed.fits, probed.scores))
-    fits, scores = fits.set_index(["row", "modality"]), scores.groupby(["row", "modality"])
-    fold, labels = int(probed.fits["fold"].iloc[0]), cohort.labels(task)
-    train, valid = (cohort.downstream(cohort.rows(r, fold), task) for r in ("train", "valid"))
-    line = ledger.exposure(f"recalibration, fold {fold}", "train", cohort, valid)
-    proof = ledger.prove([*probed.exposures, line])
-    share, lines = logit(labels[train].mean()), []
-    for row, m in [(name, m) for name in rows for m in embeddings[name]]:
-        z, held = np.asarray(embeddings[row][m]), scores.get_group((row, m))
-        model = _refitted(z[train], labels[train], fits.loc[(row, m)], seed)
-        s = held["score"].to_numpy(dtype=np.float64)
-        if np.abs(model.decision_function(z[held["pair"]]) - s).max() > 0.05 * s.std() + 1e-6:
-            raise ValueError(f"{row}, {m}: the scores of this embedding are not those probed; "
-                             "expected the same embeddings and seed")
-        a, b = _best_line(labels[valid], model.decision_function(z[valid]))
-        for way, odds in zip(WAYS, (s, s + share, a + b * s), strict=True):
-            lines.append(held[["row", "modality", "pair", "subject", "label"]].assign(
-                way=way, probability=expit(odds)))
-    found = pd.concat(lines, ignore_index=True)
-    found.attrs["proof"] = proof
-    return found
-
-
-def table(
-    found: pd.DataFrame, bins: int = 5, resamples: int = 2000, seed: int = 0
-) -> pd.DataFrame:
-    """`calibration` of every row, modality and way of `probabilities`; NaN where it has none.
-
-    Returns
-    -------
-    DataFrame
-        row, modality, way; brier, intercept, slope and ece, each with _low and _high; skill,
-        ece_by_chance, ece_p.
-    """
-    lines = []
-    for who, one in found.groupby(["row", "modality", "way"], sort=False):
-        line = dict(zip(("row", "modality", "way"), who, strict=True))
-        if one["probability"].notna().all():
-            judged = calibration(one["label"], one["probability"], one["subject"], bins, resamples,
-                                 seed)._asdict()
-            for name, value in judged.items():
-                line |= {name: value} if not isinstance(value, Interval) else {
-                    name: value.estimate, f"{name}_low": value.low, f"{name}_high": value.high}
-        lines.append(line)
-    return pd.DataFrame(lines)
-
-
-def diagrams(found: pd.DataFrame, bins: int = 5) -> pd.DataFrame:
-    """`reliability` of every row, modality and way of `probabilities` that has any."""
-    return pd.concat([
-        reliability(one["label"], one["probability"], bins).assign(row=row, modality=m, way=way)
-        for (row, m, way), one in found.dropna().groupby(["row", "modality", "way"], sort=False)
-    ], ignore_index=True)
-
-
-def _refitted(z, labels, chosen, seed: int):
-    """The probe once more, with the penalty that its search chose."""
-    z = np.ascontiguousarray(z, dtype=np.float32)
-    return probes._fit(probes._pipeline(chosen, seed, "balanced"), z, labels)
-
-
-def _best_line(labels, score) -> tuple[float, float]:
-    """Cox's line of some people, for others; NaN where they are separated or all alike."""
-    if roc_auc(labels, score) in (0.0, 1.0) or np.ptp(score) == 0:
-        return np.nan, np.nan
-    return tuple(sm.GLM(labels, sm.add_constant(score), sm.families.Binomial()).fit().params)
 
 
 def _line(y, p, whose, level: float) -> tuple[Interval, Interval]:

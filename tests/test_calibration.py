@@ -1,18 +1,13 @@
 """Calibration against scikit-learn, loops, a Newton solver by hand, and perfect forecasters."""
 
 import numpy as np
-import pandas as pd
 import pytest
-from matplotlib.collections import PathCollection
 from scipy.optimize import minimize
 from scipy.special import expit, logit
 from sklearn.calibration import calibration_curve
-from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import brier_score_loss
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 
-from mmssl import calibration, evaluate, ledger, plotting
+from mmssl import calibration
 
 
 @pytest.fixture
@@ -129,110 +124,3 @@ def test_bad_input_is_named(forecast):
         calibration.calibration(np.ones(88, int), p)
     with pytest.raises(ValueError, match="bins is 0"):
         calibration.expected_error(labels, p, 0)
-
-
-class Study:
-    """A cohort's side that `probabilities` reads: 300 people, 1 in 4 of them ill."""
-
-    name = "toy"
-
-    def __init__(self, valid=slice(150, 220), ill=0.25):
-        self.parts = {"train": slice(0, 150), "valid": valid, "holdout": slice(220, 300)}
-        self.subjects = np.array([f"sub-{i}" for i in range(300)])
-        self.participants = pd.DataFrame({"participant_id": self.subjects})
-        rng = np.random.default_rng(8)
-        self.y = (rng.random(300) < ill).astype(int)
-        self.z = (rng.normal(size=(300, 5)) + 0.8 * self.y[:, None]).astype(np.float32)
-
-    def labels(self, task=None):
-        return self.y
-
-    def rows(self, role, fold=0):
-        return np.arange(300)[self.parts[role]]
-
-    def downstream(self, rows, task=None):
-        return rows
-
-    def image_hashes(self, rows):
-        return {f"T1[{row}]": f"{row:x}".ljust(64, "-") for row in rows}
-
-
-def probed(study, c=1.0):
-    """Score the hold-out as `evaluate.probe` does, with the penalty given instead of searched."""
-    line = {"fold": 0, "protocol": evaluate.LOGISTIC, "row": "CR", "modality": "T1", "C": c,
-            "penalty": "l2", "l1_ratio": 0.0}
-    train, test = study.rows("train"), study.rows("holdout")
-    model = make_pipeline(StandardScaler(), LogisticRegression(C=c, class_weight="balanced"))
-    score = model.fit(study.z[train], study.y[train]).decision_function(study.z[test])
-    scores = pd.DataFrame({**line, "pair": test, "subject": study.subjects[test],
-                           "label": study.y[test], "score": score})
-    exposures = [ledger.exposure("probes, fold 0", "train", study, train),
-                 ledger.exposure("hold-out", "test", study, test)]
-    return model, evaluate.Probed(scores, pd.DataFrame([line]), exposures)
-
-
-def test_three_ways_to_read_a_score_are_those_written_out():
-    study = Study()
-    model, done = probed(study)
-    found = calibration.probabilities(study, {"CR": {"T1": study.z}}, done, ["CR"])
-    by_way = {way: one["probability"].to_numpy() for way, one in found.groupby("way")}
-    s, train, valid = done.scores["score"].to_numpy(), study.rows("train"), study.rows("valid")
-    assert np.allclose(by_way[calibration.AS_FITTED], expit(s))
-    odds = study.y[train].sum() / (150 - study.y[train].sum())
-    assert np.allclose(by_way[calibration.TRAINING_SHARE], expit(s) * odds /
-                       (expit(s) * odds + 1 - expit(s)))  # Bayes with the prior put back
-    line = LogisticRegression(C=1e9, tol=1e-10)
-    line.fit(model.decision_function(study.z[valid])[:, None], study.y[valid])
-    assert np.allclose(by_way[calibration.RECALIBRATED], line.predict_proba(s[:, None])[:, 1],
-                       atol=0.01)  # the probe's solver stops earlier than this one
-    assert "recalibration, fold 0 (train)" in found.attrs["proof"]["fits"]
-
-
-def test_the_hold_out_has_no_say_in_its_probabilities():
-    study = Study()
-    _, done = probed(study)
-    before = calibration.probabilities(study, {"CR": {"T1": study.z}}, done, ["CR"])
-    study.y = np.where(np.arange(300) >= 220, 1 - study.y, study.y)
-    after = calibration.probabilities(study, {"CR": {"T1": study.z}}, done, ["CR"])
-    assert np.array_equal(before["probability"], after["probability"])
-
-
-def test_another_embedding_and_a_recalibration_on_the_hold_out_are_refused():
-    study = Study()
-    _, done = probed(study)
-    with pytest.raises(ValueError, match="CR, T1: the scores of this embedding are not those"):
-        calibration.probabilities(study, {"CR": {"T1": study.z[::-1]}}, done, ["CR"])
-    with pytest.raises(ledger.LeakError, match="'recalibration, fold 0.*hold-out"):
-        calibration.probabilities(Study(slice(150, 230)), {"CR": {"T1": study.z}}, done, ["CR"])
-
-
-def test_the_table_judges_every_way_and_leaves_out_what_has_no_line():
-    study = Study()
-    _, done = probed(study)
-    found = calibration.probabilities(study, {"CR": {"T1": study.z}}, done, ["CR"])
-    separated = found.assign(probability=found["probability"].where(
-        found["way"] != calibration.RECALIBRATED))
-    for said, ways in ((found, 3), (separated, 2)):
-        lines = calibration.table(said, resamples=200).set_index("way")
-        assert lines["brier"].notna().sum() == ways
-        assert calibration.diagrams(said)["way"].nunique() == ways
-    alone = calibration.calibration(study.y[220:], found["probability"][:80], resamples=200)
-    assert lines.loc[calibration.AS_FITTED, "slope_low"] == alone.slope.low
-    assert lines.loc[calibration.AS_FITTED, "ece_by_chance"] == alone.ece_by_chance
-    slopes = lines["slope"]  # a shift of all scores tilts no line
-    assert slopes[calibration.AS_FITTED] == pytest.approx(slopes[calibration.TRAINING_SHARE])
-
-
-def test_the_figure_draws_every_estimate_and_points_at_what_lies_outside():
-    study = Study()
-    _, done = probed(study)
-    found = calibration.probabilities(study, {"CR": {"T1": study.z}}, done, ["CR"])
-    lines = calibration.table(found, resamples=100)
-    figure = plotting.reliability(lines.assign(slope=[1.0, 9.0, -7.0]),
-                                  calibration.diagrams(found), "CR")
-    _, slope, error = figure.axes
-    dots = [p.get_offsets() for p in slope.collections if isinstance(p, PathCollection)]
-    drawn = sorted(x for part in dots for x in np.asarray(part)[:, 0])
-    assert drawn == [-1.0, 1.0, 4.0]  # the edges stand for what is beyond
-    dots = [p.get_offsets() for p in error.collections if isinstance(p, PathCollection)]
-    assert {*lines["ece"]} <= {x for part in dots for x in np.asarray(part)[:, 0]}

@@ -17,7 +17,7 @@ def reliability(table: pd.DataFrame, diagrams: pd.DataFrame, row: str) -> Figure
     Parameters
     ----------
     table, diagrams : DataFrame
-        Of `mmssl.calibration.table` and `mmssl.calibration.diagrams`.
+        Of `mmssl.probabilities.table` and `mmssl.probabilities.diagrams`.
     row : str
         Whose diagram is drawn.
 
