@@ -14,6 +14,8 @@ from torch import Tensor
 from mmssl.keyed import Stream
 
 Volumes = dict[str, Tensor]
+_BLOCK_BYTES = 1 << 23  # of one modality, on a CPU: what passes through its caches in one go
+_LAYOUTS = {4: torch.channels_last, 5: torch.channels_last_3d}  # the fastest for convolutions
 
 
 @dataclass
@@ -140,7 +142,7 @@ class Noisy:
         """Apply the recipe, then add noise to the pairs it falls on."""
         volumes = self.recipe(volumes, stream)
         chosen = (stream.uniform("noisy") < self.probability).nonzero().flatten()
-        rows = Stream(stream.rows[chosen], stream.seed, stream.step, stream.purpose)
+        rows = stream[chosen]
         noisy = {}
         for m, x in volumes.items():
             std = rows.uniform(f"std/{m}").view(-1, *(1,) * (x.dim() - 1)) * self.most
@@ -169,13 +171,19 @@ def merge(specs: list[ViewSpec]) -> dict[str, Recipe | None]:
     return merged
 
 
-def make_views(volumes: Volumes, spec: ViewSpec, own: Recipe, stream: Stream) -> dict[str, View]:
-    """Make every view of a specification.
+def make_views(
+    inputs: Volumes, rows: dict[str, Tensor], spec: ViewSpec, own: Recipe, stream: Stream
+) -> dict[str, View]:
+    """Make every view of a specification, as a network reads it: float32, channels last.
+
+    On a CPU a few rows at a time are selected, changed and converted while they are in its caches.
 
     Parameters
     ----------
-    volumes : dict of Tensor, each (B, C, *sides)
-        Clean volumes of the batch.
+    inputs : dict of Tensor, each (pairs, C, *sides)
+        Clean volumes of the whole cohort.
+    rows : dict of Tensor of int64, each (B,)
+        Which of them the batch holds.
     spec : mapping of str to Recipe or None
     own : Recipe
         The run's own augmentation, used where the specification says None.
@@ -183,6 +191,23 @@ def make_views(volumes: Volumes, spec: ViewSpec, own: Recipe, stream: Stream) ->
         Keyed random numbers, one row a sample.
     """
     return {
-        name: View((recipe or own)(volumes, stream.child(f"view/{name}")), name)
+        name: View(_view(inputs, rows, recipe or own, stream.child(f"view/{name}")), name)
         for name, recipe in spec.items()
     }
+
+
+def _view(inputs: Volumes, rows: dict[str, Tensor], recipe: Recipe, stream: Stream) -> Volumes:
+    """One view of the batch, block by block."""
+    batch, out = len(stream.rows), {}
+    block = batch
+    if stream.rows.device.type == "cpu":
+        block = max(1, _BLOCK_BYTES // max(x[0].nbytes for x in inputs.values()))
+    for start in range(0, batch, block):
+        some = slice(start, start + block)
+        made = recipe({m: x[rows[m][some]] for m, x in inputs.items()}, stream[some])
+        for m, x in made.items():
+            if m not in out:
+                shape, layout = (batch, *x.shape[1:]), _LAYOUTS[x.dim()]
+                out[m] = torch.empty(shape, device=x.device, memory_format=layout)
+            out[m][some] = x
+    return out

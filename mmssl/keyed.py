@@ -49,6 +49,10 @@ class Stream:
         """The stream of a more particular purpose."""
         return Stream(self.rows, self.seed, self.step, f"{self.purpose}/{purpose}")
 
+    def __getitem__(self, some) -> "Stream":
+        """The stream of some of the rows."""
+        return Stream(self.rows[some], self.seed, self.step, self.purpose)
+
     def _bits(self, purpose: str, count: int) -> Tensor:
         text = zlib.crc32(f"{self.purpose}/{purpose}".encode())
         key = torch.zeros_like(self.rows)

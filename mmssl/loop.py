@@ -135,16 +135,11 @@ class Pretraining(lightning.LightningModule):
         }
         keys = torch.arange(start, start + share, device=self.device)
         step = self.global_step if role == "train" else _VALIDATION_STEP
-        layout = torch.channels_last_3d if self.inputs_are_volumes else torch.channels_last
-        volumes = {m: x[rows[m]] for m, x in self.inputs.items()}
         recipe = self.recipe if role == "train" else Clean()
-        views = make_views(volumes, self.objective.views, recipe, Stream(keys, self.seed, step))
-        for view in views.values():
-            view.volumes = {
-                m: x.to(torch.float32, memory_format=layout) for m, x in view.volumes.items()
-            }
-        labels = {m: {task: y[rows[m]] for task, y in self.labels.items()} for m in volumes}
-        return Batch(views, dict.fromkeys(volumes, keys), labels, step, self.seed)
+        stream = Stream(keys, self.seed, step)
+        views = make_views(self.inputs, rows, self.objective.views, recipe, stream)
+        labels = {m: {task: y[rows[m]] for task, y in self.labels.items()} for m in rows}
+        return Batch(views, dict.fromkeys(rows, keys), labels, step, self.seed)
 
     @property
     def inputs_are_volumes(self) -> bool:

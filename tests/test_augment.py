@@ -63,12 +63,26 @@ def test_views_merge_or_clash():
 
 
 def test_views_of_two_names_differ_and_none_is_the_runs_own(rng):
-    volumes = {"T1": torch.from_numpy(rng.normal(size=(3, 1, 8, 8, 8)))}
+    inputs = {"T1": torch.from_numpy(rng.normal(size=(5, 1, 8, 8, 8))).float()}
+    rows = {"T1": torch.tensor([4, 0, 2])}
     spec = {"main": None, "other": PadCropFlip(pad=2), "clean": Clean()}
-    views = make_views(volumes, spec, PadCropFlip(pad=2), Stream(torch.arange(3), 0, 0))
-    assert torch.equal(views["clean"].volumes["T1"], volumes["T1"])
+    views = make_views(inputs, rows, spec, PadCropFlip(pad=2), Stream(torch.arange(3), 0, 0))
+    assert torch.equal(views["clean"].volumes["T1"], inputs["T1"][[4, 0, 2]])
     assert not torch.equal(views["main"].volumes["T1"], views["other"].volumes["T1"])
     assert views["main"].kind == "main"
+
+
+@pytest.mark.parametrize("sides", [(7, 8, 9), (6, 5)])
+def test_views_do_not_depend_on_the_blocks_they_are_made_in(sides, rng, monkeypatch):
+    inputs = {m: torch.from_numpy(rng.normal(size=(9, 2, *sides))).half() for m in ("T1", "fALFF")}
+    rows = {m: torch.from_numpy(rng.integers(0, 9, 7)) for m in inputs}
+    arguments = rows, {"main": None}, Noisy(PadCropFlip(pad=1)), Stream(torch.arange(7) + 3, 0, 0)
+    whole = make_views(inputs, *arguments)["main"].volumes
+    monkeypatch.setattr("mmssl.augment._BLOCK_BYTES", 3 * inputs["T1"][0].nbytes)
+    layout = {4: torch.channels_last, 5: torch.channels_last_3d}[len(sides) + 2]
+    for m, x in make_views(inputs, *arguments)["main"].volumes.items():
+        assert x.dtype == torch.float32 and x.is_contiguous(memory_format=layout)
+        assert torch.equal(x, whole[m])
 
 
 def test_noise_falls_on_a_third_of_the_pairs_with_a_uniform_deviation():
