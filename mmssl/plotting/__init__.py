@@ -24,6 +24,7 @@ from mmssl.plotting.look import (
 from mmssl.plotting.natural import accuracy_per_view, example_pairs
 from mmssl.plotting.objective import objective_graph
 from mmssl.plotting.preparation import head_motion, overlay, tissue_histogram
+from mmssl.plotting.promises import promises
 from mmssl.plotting.robustness import (
     distortion_gallery,
     populations,
@@ -38,9 +39,9 @@ __all__ = [
     "ANATOMY", "DIVERGING", "FLOOR", "GROUP", "MAGNITUDE", "MODALITY", "PALETTE",
     "accuracy_per_view", "best_pair", "canvas", "cascade", "claim_counts", "claim_intervals",
     "colour", "covariate_floor", "covariates_in_z", "dimension_pairs", "distortion_gallery",
-    "example_pairs", "forgetting", "group_maps", "head_motion", "interactive",
-    "linear_evaluation", "objective_graph", "overlap_with_truth", "overlay", "people", "planted",
-    "populations", "reliability", "robustness_curves", "robustness_verdict", "roles",
-    "saliency_maps", "scans", "sham_difference", "similarity_and_auc", "similarity_measures",
-    "style", "term_history", "tissue_histogram", "training_history", "views",
+    "example_pairs", "forgetting", "group_maps", "head_motion", "interactive", "linear_evaluation",
+    "objective_graph", "overlap_with_truth", "overlay", "people", "planted", "populations",
+    "promises", "reliability", "robustness_curves", "robustness_verdict", "roles", "saliency_maps",
+    "scans", "sham_difference", "similarity_and_auc", "similarity_measures", "style",
+    "term_history", "tissue_histogram", "training_history", "views",
 ]

@@ -40,7 +40,7 @@ def main() -> None:
     ledger.write_sidecar(
         target, drawn, {"share": asked.share}, worlds.SEED, MODULES,
         {"seconds": round(time.perf_counter() - start), "processes": asked.jobs})
-    print(table.drop(columns=["promised"]).to_string(index=False, float_format="%.3f"))
+    print(table.drop(columns=["part"]).to_string(index=False, float_format="%.3f"))
     broken = table[table["holds"].eq(False)]
     print(f"{len(broken)} of {table['holds'].notna().sum()} claims do not hold; {target}")
     sys.exit(len(broken) > 0)

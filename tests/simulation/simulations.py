@@ -32,6 +32,7 @@ SIMULATIONS = {  # worlds at full size
 
 
 def everything(share=1.0, least=20):
-    """All simulations at a share of their full size, as one table."""
+    """All simulations at a share of their full size, as one table; `part` is a line's module."""
     sizes = {run: max(least, round(share * full)) for run, full in SIMULATIONS.items()}
-    return pd.concat([run(worlds) for run, worlds in sizes.items()], ignore_index=True)
+    tables = [run(worlds).assign(part=run.__module__) for run, worlds in sizes.items()]
+    return pd.concat(tables, ignore_index=True)
