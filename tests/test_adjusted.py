@@ -87,6 +87,34 @@ def test_what_age_explains_goes_and_the_group_stays():
     assert found.corrected[1] < 0.01
 
 
+def test_strata_are_those_who_are_alike(study):
+    _, group, table = study
+    table = table.assign(sex=np.where(np.arange(30) % 3 == 0, "F", "M"), ward=np.arange(30) % 2)
+    found = adjusted.strata(table, bins=3)
+    thirds = np.searchsorted(np.quantile(table["age"], [1 / 3, 2 / 3]), table["age"])
+    same = found[:, None] == found
+    alike = thirds[:, None] == thirds
+    for name in ("site", "sex", "ward"):
+        values = table[name].to_numpy()
+        alike &= values[:, None] == values
+    assert np.array_equal(same, alike) and len(np.unique(found)) > 10
+    assert np.array_equal(adjusted.strata(table[["ward"]]), table["ward"])
+
+
+def test_labels_exchanged_between_the_alike_do_not_find_what_a_site_explains():
+    rng = np.random.default_rng(5)
+    site = rng.choice(["A", "B", "C"], 160)
+    shift = np.select([site == "A", site == "B"], [1.0, 0.0], -1.0)
+    group = (shift + rng.normal(size=160) > 0).astype(int)
+    values = rng.normal(size=(160, 2))
+    values[:, 0] += shift
+    values[:, 1] += 1.2 * group
+    plain = groupmaps.max_statistic_test(values, group, 400, progress=False)
+    alike = adjusted.strata(pd.DataFrame({"site": site}))
+    found = groupmaps.max_statistic_test(values, group, 400, strata=alike, progress=False)
+    assert plain[0] < 0.01 and found[0] > 0.05 and found[1] < 0.01
+
+
 def test_bad_input_is_named(study):
     values, group, table = study
     with pytest.raises(ValueError, match="explain the labels"):
@@ -97,3 +125,7 @@ def test_bad_input_is_named(study):
         adjusted.freedman_lane(np.full((30, 2), np.nan), group, table)
     with pytest.raises(ValueError, match="permutations is 0"):
         adjusted.freedman_lane(values, group, table, 0)
+    with pytest.raises(ValueError, match=r"missing \{'age': 1\}"):
+        adjusted.strata(table.assign(age=table["age"].where(np.arange(30) != 4)))
+    with pytest.raises(ValueError, match="bins is 1"):
+        adjusted.strata(table, 1)
