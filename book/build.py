@@ -4,8 +4,9 @@
 
 A page that failed, ran only in part, belongs to another edition, or no longer follows from its
 notebook, parameters, code and inputs is refused with the reason; so is one that shows a path of
-this machine or an identifier of a person. The build is strict: any warning of Sphinx fails it. No
-page may weigh 2 MB or more.
+this machine or an identifier of a person, and one with a map of a group difference that lacks its
+correction or the verdict of the saliency court. The build is strict: any warning of Sphinx fails
+it. No page may weigh 2 MB or more.
 """
 
 import json
@@ -18,7 +19,7 @@ from typing import Any
 
 import yaml
 
-from mmssl import ledger
+from mmssl import ledger, paths, published
 
 BOOK = Path(__file__).resolve().parent
 ROOT = BOOK.parent
@@ -30,6 +31,14 @@ PRIVATE = {
     "an e-mail address": re.compile(r"\b[\w.+-]+@[\w-]+\.(?:[\w-]+\.)*[a-z]{2,}\b"),
 }
 """What must never be published, however it came onto a page."""
+
+MAPS = re.compile(r"\b(?:group_maps|interactive)\(")
+"""How a page draws group differences: with functions that refuse a map without its defence."""
+
+BYPASS = re.compile(
+    r"\b(?:plot_(?:stat_map|glass_brain|img|epi|prob_atlas|surf\w*)|view_(?:img\w*|surf))\b"
+)
+"""How it could draw them around those."""
 
 
 def check_page(page: Path, edition: str, parameters: dict[str, Any] | None = None) -> list[str]:
@@ -55,7 +64,7 @@ def check_page(page: Path, edition: str, parameters: dict[str, Any] | None = Non
     if not page.is_file():
         return ["it has not been run"]
     cells = json.loads(page.read_text(encoding="utf-8"))["cells"]
-    reasons = _incomplete(cells) + _private(cells)
+    reasons = _incomplete(cells) + _private(cells) + _bypassed(cells)
     if not ledger.sidecar_of(page).is_file():
         return [*reasons, "it has no sidecar, so nobody knows what made it"]
     record = ledger.read_sidecar(page)
@@ -65,7 +74,7 @@ def check_page(page: Path, edition: str, parameters: dict[str, Any] | None = Non
     for name, value in (parameters or {}).items():
         if name not in ran or ran[name] != value:
             reasons.append(f"it ran with {name} = {ran.get(name)!r}, the edition says {value!r}")
-    return reasons + ledger.stale(page)
+    return reasons + _undefended(cells, page, ran.get("output")) + ledger.stale(page)
 
 
 def check_html(folder: Path, limit: int = LIMIT) -> list[str]:
@@ -134,6 +143,25 @@ def _private(cells: list[dict[str, Any]]) -> list[str]:
         texts += ["".join(text) for kind, text in rich.items() if kind.startswith("text/")]
     found = {what: pattern.search("\n".join(texts)) for what, pattern in PRIVATE.items()}
     return [f"it shows {what}: {match[0]}" for what, match in found.items() if match]
+
+
+def _bypassed(cells: list[dict[str, Any]]) -> list[str]:
+    found = BYPASS.search(_code(cells))
+    return [f"it draws a brain map by {found[0]}; mmssl.plotting draws none without its "
+            "correction and its verdict"] if found else []
+
+
+def _undefended(cells: list[dict[str, Any]], page: Path, output: str | None) -> list[str]:
+    """What is wrong with the maps that a page of group differences has left."""
+    if not MAPS.search(_code(cells)):
+        return []
+    if not output:
+        return ["it draws maps of groups and leaves none, so that nobody can check them"]
+    return published.complaints(paths.root(page.parent) / output / "maps")
+
+
+def _code(cells: list[dict[str, Any]]) -> str:
+    return "\n".join("".join(c["source"]) for c in cells if c["cell_type"] == "code")
 
 
 def page_of(notebook: str, edition: str) -> Path:

@@ -13,19 +13,24 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from scipy.stats import false_discovery_control
 
-from mmssl import ledger, saliency
+from mmssl import groupmaps, ledger, saliency
 from mmssl.groupmaps import rank_biserial, two_groups
-from mmssl.probes import logistic_regression
+from mmssl.localisation import KEYS
+from mmssl.probes import LogisticFit, logistic_regression
 
 SIGNS = ("positive", "negative")
 
+Probes = Mapping[str, Mapping[str, LogisticFit]]
+"""Tuned probes, {source: {modality: LogisticFit}}."""
 
-def choose(
+
+def fit(
     embeddings: Mapping[str, Mapping[str, np.ndarray]], labels, subjects, trials: int = 25,
     folds: int = 5, seed: int = 0,
-) -> pd.DataFrame:
-    """Dimensions with the largest and the smallest coefficient of a tuned logistic regression.
+) -> dict[str, dict[str, LogisticFit]]:
+    """A tuned logistic regression of every source and modality.
 
     Parameters
     ----------
@@ -34,6 +39,15 @@ def choose(
     labels, subjects : array-like, shape (n,)
     trials, folds, seed : int
         Of `mmssl.probes.logistic_regression`; never more folds than a class has people.
+    """
+    folds = int(min(folds, np.bincount(labels).min()))
+    return {source: {m: logistic_regression(z, labels, subjects, trials, folds, seed)
+                     for m, z in by_modality.items()}
+            for source, by_modality in embeddings.items()}
+
+
+def choose(probes: Probes) -> pd.DataFrame:
+    """Dimensions with the largest and the smallest coefficient of each probe.
 
     Returns
     -------
@@ -41,14 +55,19 @@ def choose(
         source, modality, sign ("positive", "negative"), dimension, beta. A strong penalty may leave
         no coefficient of a sign; the beta then says so, and the dimension means nothing.
     """
-    folds, lines = int(min(folds, np.bincount(labels).min())), []
-    for source, by_modality in embeddings.items():
-        for m, z in by_modality.items():
-            fit = logistic_regression(z, labels, subjects, trials, folds, seed)
-            beta = fit.pipeline[-1].coef_[0]
-            lines += [(source, m, sign, int(k), float(beta[k]))
-                      for sign, k in zip(SIGNS, (beta.argmax(), beta.argmin()), strict=True)]
+    lines = []
+    for source, by_modality in probes.items():
+        for m, probe in by_modality.items():
+            beta = probe.pipeline[-1].coef_[0]
+            lines += [(source, m, sign, k, float(beta[k]))
+                      for sign, k in zip(SIGNS, extremes(probe.pipeline), strict=True)]
     return pd.DataFrame(lines, columns=["source", "modality", "sign", "dimension", "beta"])
+
+
+def extremes(pipeline) -> tuple[int, int]:
+    """Dimensions of the largest and of the smallest coefficient of a fitted probe."""
+    beta = pipeline[-1].coef_[0]
+    return int(beta.argmax()), int(beta.argmin())
 
 
 def prove(cohort, runs: Sequence[Path], train, test) -> dict:
@@ -110,6 +129,58 @@ def subject_maps(
     return np.concatenate(maps, axis=1)
 
 
+def compare(
+    encoders: Mapping, volumes: Mapping, labels, picks: pd.DataFrame, mask,
+    permutations: int = 10_000, *, seed: int = 0, **options,
+) -> tuple[dict, pd.DataFrame]:
+    """Maps of group differences of all sources, each source corrected as one family.
+
+    Parameters
+    ----------
+    encoders : {source: {modality: Module}}
+    volumes, mask, seed, **options
+        As in `subject_maps`.
+    labels : array-like, shape (n,)
+    picks : DataFrame
+        Of `choose`.
+    permutations : int
+        Of `mmssl.groupmaps.compare`.
+
+    Returns
+    -------
+    maps : {(source, modality, sign): (rbc, corrected p)}, (X, Y, Z) each.
+    picks : DataFrame
+        With ``voxels_fdr``: how many voxels the false discovery rate of Benjamini & Hochberg
+        (1995) leaves at .05, over the same families.
+    """
+    maps, left = {}, []
+    for source, own in picks.groupby("source", sort=False):
+        values = subject_maps(encoders[source], volumes, own, mask, seed=seed, **options)
+        found = groupmaps.compare(values, labels, permutations, seed)
+        keys = own[list(KEYS)].itertuples(index=False, name=None)
+        maps |= zip(keys, found.volumes(mask), strict=True)
+        kept = false_discovery_control(found.p.ravel()).reshape(found.p.shape) < 0.05
+        left.append(own.assign(voxels_fdr=kept.sum(axis=1)))
+    return maps, pd.concat(left, ignore_index=True)
+
+
+def group_differences(
+    encoders: Mapping, volumes: Mapping, labels, picks: pd.DataFrame, mask, **options
+) -> np.ndarray:
+    """Rank-biserial maps of two groups of the picked dimensions, (picks, voxels).
+
+    Parameters
+    ----------
+    labels : array-like, shape (n,)
+        Two-valued; positive where the larger has larger saliency.
+    encoders, volumes, picks, mask, **options
+        As in `subject_maps`.
+    """
+    group = two_groups(labels, len(next(iter(volumes.values()))))
+    maps = subject_maps(encoders, volumes, picks, mask, **options).swapaxes(0, 1)
+    return np.array([rank_biserial(x[group], x[~group]).rbc for x in maps])
+
+
 def cascade(
     encoders: Mapping, rbc, volumes: Mapping, labels, picks: pd.DataFrame, mask, *, seed: int = 0,
     **options,
@@ -134,21 +205,19 @@ def cascade(
         The picks, for every number of ``layers`` drawn anew from 0, with ``correlation`` over
         voxels (Pearson); NaN where a map is constant.
     """
-    group = two_groups(labels, len(next(iter(volumes.values()))))
     depth, tables = min(saliency.depth(e) for e in encoders.values()), []
     for layers in range(depth + 1):
         again = np.asarray(rbc)
         if layers:
             forgetful = {m: saliency.randomised(e, layers, seed) for m, e in encoders.items()}
-            seen = subject_maps(forgetful, volumes, picks, mask, seed=seed, **options)
-            again = [rank_biserial(x[group], x[~group]).rbc for x in seen.swapaxes(0, 1)]
-        found = [_correlation(a, b) for a, b in zip(np.asarray(rbc), again, strict=True)]
+            again = group_differences(forgetful, volumes, labels, picks, mask, seed=seed, **options)
+        found = [correlation(a, b) for a, b in zip(np.asarray(rbc), again, strict=True)]
         tables.append(picks.assign(layers=layers, correlation=found))
     return pd.concat(tables, ignore_index=True)
 
 
-def _correlation(a: np.ndarray, b: np.ndarray) -> float:
-    """Pearson correlation; NaN where one of them is constant."""
+def correlation(a: np.ndarray, b: np.ndarray) -> float:
+    """Pearson correlation of two maps, (voxels,); NaN where one of them is constant."""
     a, b = a - a.mean(), b - b.mean()
     size = np.sqrt((a @ a) * (b @ b))
     return float(a @ b / size) if size > 0 else float("nan")

@@ -88,12 +88,14 @@ def smoothgrad(
     if precision not in ("fp32", "bf16"):
         raise ValueError(f"precision={precision!r}, expected 'fp32' or 'bf16'")
     gradient = _dcgan_gradient if type(encoder) is Encoder else _gradient
-    maps = None
+    maps, drawn, draws = None, None, None
     kind = (device or volumes.device).type
     with _frozen(encoder), torch.autocast(kind, enabled=False):  # whatever surrounds the call
         for i, (row, key) in enumerate(zip(volumes, seeds, strict=True)):
             row = row.to(device=device, dtype=dtype)
-            copies = row + std * noise(row.shape, samples, int(key), row.device).to(dtype)
+            if key != drawn:  # a third of the time of two dimensions, and rows may share a seed
+                drawn, draws = key, noise(row.shape, samples, int(key), row.device).to(dtype)
+            copies = row + std * draws
             found = gradient(encoder, copies, dimensions, precision == "bf16")
             if maps is None:
                 maps = found.new_empty(len(volumes), *found.shape)

@@ -29,6 +29,9 @@ FACES, CORNERS = 1, 3
 KEYS = ("source", "modality", "sign")
 """What names a map in tables: what it was made from, of which images, of which dimension."""
 
+PLANTED = {"T1": ("ventricles", "temporal_lobe"), "fALFF": ("default_mode",)}
+"""Files of the regions in which a simulated disease acts, by modality."""
+
 Maps = Mapping[tuple[str, str, str], tuple[np.ndarray, np.ndarray]]
 
 
@@ -154,6 +157,21 @@ def read(path: str | Path, shape, affine) -> np.ndarray:
         raise ValueError(f"{path}: affine {image.affine.tolist()}, expected "
                          f"{np.asarray(affine).tolist()}")
     return np.asarray(image.dataobj, dtype=np.float32)
+
+
+def planted(cohort) -> dict[str, np.ndarray]:
+    """Where a simulated disease acts, {modality: bool (X, Y, Z)}; empty for real people.
+
+    Parameters
+    ----------
+    cohort : Cohort
+        With a folder ``truth`` of masks where it is simulated.
+    """
+    folder = cohort.path / "truth"
+    if not folder.is_dir():
+        return {}
+    return {m: np.any([read(folder / f"{name}.nii.gz", cohort.mask.shape, cohort.affine)
+                       for name in names], axis=0) & cohort.mask for m, names in PLANTED.items()}
 
 
 def peak(volume, affine, mask=None) -> tuple[np.ndarray, tuple[int, int, int]]:

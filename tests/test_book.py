@@ -4,13 +4,16 @@ import importlib.util
 import json
 import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import nbformat
+import numpy as np
 import pandas as pd
 import pytest
 import yaml
 
-from mmssl import ledger
+from mmssl import ledger, localisation, published
+from mmssl.verdict import CONTROL, TESTS, Ruling, Verdict, stamp
 
 ROOT = Path(__file__).parents[1]
 SPEC = importlib.util.spec_from_file_location("book_build", ROOT / "book" / "build.py")
@@ -40,7 +43,7 @@ def page(tmp_path):
 def _record(page, edition="demo"):
     root = page.parents[2]
     inputs = {"notebook": root / "source.ipynb", "cohort": root / "cohort"}
-    parameters = {"edition": edition, "subjects": 400}
+    parameters = {"edition": edition, "subjects": 400, "output": "results"}
     ledger.write_sidecar(page, inputs, parameters, 0, ("mmssl.ledger",), {"edition": edition})
 
 
@@ -121,6 +124,107 @@ def test_an_edited_page_and_one_without_provenance_are_refused(page):
     assert build.check_page(page, "demo") == ["it has no sidecar, so nobody knows what made it"]
     page.unlink()
     assert build.check_page(page, "demo") == ["it has not been run"]
+
+
+# ---- maps --------------------------------------------------------------------------------------
+
+SHAPE = (7, 8, 9)
+
+
+@pytest.fixture
+def maps(page, rng, affine):
+    """Give a page of group differences, the folder of its maps, and what it left there."""
+    _edit(page, lambda cell: cell.update(source="plotting.group_maps(drawn, background, affine)"))
+    folder = page.parents[2] / "results" / "maps"
+    volumes, verdicts = {}, {}
+    for key in (("RR-AE", "T1", "positive"), ("voxels", "T1", "voxels")):
+        volumes[key] = rng.uniform(-1, 1, SHAPE).astype("f4"), np.full(SHAPE, 0.2, "f4")
+        control = key[0] == "voxels"
+        rulings = {} if control else {t: Ruling("yes", "r = 0.1") for t in TESTS}
+        verdicts[key] = Verdict(stamp(volumes[key][0]), rulings, CONTROL if control else "")
+    made = published.Provenance({}, {}, 0, ("mmssl.published",))
+    made.leave_group_maps(folder, volumes, verdicts, affine, 99)
+    return SimpleNamespace(page=page, folder=folder, made=made, affine=affine, volumes=volumes,
+                           verdicts=verdicts, effect=folder / "group_RR-AE_T1_positive_rbc.nii.gz",
+                           p=folder / "group_RR-AE_T1_positive_p.nii.gz")  # fmt: skip
+
+
+def _say(file, **about):
+    """Change what the sidecar of a map says; None takes a statement away."""
+    record = ledger.read_sidecar(file)
+    said = record["facts"]["map"] | about
+    record["facts"]["map"] = {k: v for k, v in said.items() if v is not None}
+    ledger.sidecar_of(file).write_text(json.dumps(record))
+
+
+def _refused(page):
+    (reason,) = build.check_page(page, "demo")
+    return reason
+
+
+def test_a_page_of_defended_maps_passes(maps):
+    assert build.check_page(maps.page, "demo") == []
+    maps.made.leave_map(maps.folder / "saliency_RR-AE_T1_3.nii.gz", np.ones(SHAPE), maps.affine,
+                        kind=published.SALIENCY)  # fmt: skip
+    assert build.check_page(maps.page, "demo") == []
+
+
+def test_an_uncorrected_map_is_refused(maps):
+    _say(maps.effect, correction=None)
+    assert "positive_rbc.nii.gz is not corrected for the number of voxels" in _refused(maps.page)
+
+
+def test_a_map_that_lost_its_corrected_p_is_refused(maps):
+    maps.p.unlink()
+    assert "has lost its corrected p, group_RR-AE_T1_positive_p.nii.gz" in _refused(maps.page)
+
+
+def test_uncorrected_p_in_the_place_of_corrected_ones_are_refused(maps):
+    small = np.full(SHAPE, 0.2)
+    small[3, 4, 5] = 1e-4  # 99 relabellings cannot give less than .01
+    maps.made.leave_map(maps.p, small, maps.affine, kind=published.CORRECTED)
+    assert "these are not the corrected ones" in _refused(maps.page)
+
+
+def test_a_map_without_a_verdict_is_refused(maps):
+    _say(maps.effect, verdict=None)
+    assert "has no verdict of the saliency court" in _refused(maps.page)
+
+
+def test_the_verdict_on_another_map_is_refused(maps):
+    other = maps.verdicts["voxels", "T1", "voxels"]
+    _say(maps.effect, verdict=other.record())
+    assert "carries the verdict on another map" in _refused(maps.page)
+    half = maps.verdicts["RR-AE", "T1", "positive"].record()
+    del half["tests"]["deletion"]
+    _say(maps.effect, verdict=half)
+    assert "was not heard in full: deletion missing" in _refused(maps.page)
+
+
+def test_a_map_from_elsewhere_an_edited_one_and_none_at_all_are_refused(maps):
+    stray = localisation.save(maps.folder / "effect.nii.gz", np.ones(SHAPE), maps.affine)
+    assert "effect.nii.gz does not say what it shows" in _refused(maps.page)
+    stray.unlink()
+    localisation.save(maps.effect, np.ones(SHAPE), maps.affine)
+    assert "positive_rbc.nii.gz was changed after it was made" in _refused(maps.page)
+    for file in maps.folder.iterdir():
+        file.unlink()
+    assert "draws maps of groups, but none lies in maps" in _refused(maps.page)
+
+
+def test_a_page_that_draws_around_the_court_is_refused(page):
+    _edit(page, lambda cell: cell.update(source="nilearn.plotting.plot_stat_map(image)"))
+    assert "draws a brain map by plot_stat_map" in _refused(page)
+
+
+def test_no_undefended_map_is_written(maps, tmp_path):
+    key = "RR-AE", "T1", "positive"
+    rbc, p = maps.volumes[key]
+    given = maps.verdicts
+    for pair, verdicts in (((rbc, None), given), ((rbc, p), {}), ((-rbc, p), given)):
+        with pytest.raises(ValueError, match="RR-AE, T1, positive|another map"):
+            maps.made.leave_group_maps(tmp_path / "new", {key: pair}, verdicts, maps.affine, 99)
+    assert not (tmp_path / "new").exists()
 
 
 def test_a_heavy_html_page_is_a_complaint(tmp_path):

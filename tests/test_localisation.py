@@ -17,6 +17,7 @@ from torch import nn
 
 from mmssl import dimensions, groupmaps, localisation, plotting
 from mmssl.models import Encoder
+from mmssl.verdict import TESTS, Ruling, Verdict, stamp
 
 SHAPE = (17, 18, 19)
 
@@ -28,6 +29,13 @@ def _planted(affine, side):
     brain = np.linalg.norm((world - centre) / (15, 19, 24), axis=-1) < 1
     ball = np.linalg.norm(world - centre - (side * 8, 3, -5), axis=-1) < 5.5
     return brain, ball, centre + (side * 8, 3, -5)
+
+
+def _judged(rbc):
+    """A verdict that was given on this map."""
+    answers = ("yes", "yes", "yes", "no")
+    rulings = {test: Ruling(a, "") for test, a in zip(TESTS, answers, strict=True)}
+    return Verdict(stamp(rbc), rulings)
 
 
 @pytest.fixture
@@ -71,7 +79,7 @@ def test_left_stays_left_in_the_figures_array(one_sided):
     """The array that is drawn, placed by the extent that is drawn, peaks where the ball lies."""
     o = one_sided
     figure = plotting.group_maps(
-        {"row": {"column": (o.rbc, o.p)}}, o.mask.astype(float), o.affine, {"row": o.ball})
+        {"row": {"column": (o.rbc, o.p, _judged(o.rbc))}}, o.mask * 1.0, o.affine, {"row": o.ball})
     axial = next(a for a in figure.axes
                  if any(t.get_text().startswith("z=") for t in a.texts))  # fmt: skip
     drawn = [i for i in axial.images if isinstance(i, AxesImage) and i.get_cmap().name == "RdBu_r"]
@@ -89,17 +97,47 @@ def test_left_stays_left_in_the_figures_array(one_sided):
 def test_the_page_says_when_nothing_survives(rng, centred):
     mask = _planted(centred, 1)[0]
     rbc = rng.uniform(-0.2, 0.2, SHAPE) * mask
-    figure = plotting.group_maps({"row": {"a": (rbc, np.ones(SHAPE))}}, mask * 1.0, centred)
-    assert any("nothing survives" in t.get_text() for t in figure.texts)
+    given = rbc, np.ones(SHAPE), _judged(rbc)
+    figure = plotting.group_maps({"row": {"a": given}}, mask * 1.0, centred)
+    said = "".join(t.get_text() for t in figure.texts)
+    assert "nothing survives" in said and "court: 3 of 4; no: deletion" in said
 
 
 def test_the_viewer_is_small_and_needs_nothing_from_elsewhere(one_sided):
     o = one_sided
     background = np.random.default_rng(0).random(SHAPE) * o.mask
-    view = plotting.interactive(o.rbc, o.affine, background, o.affine, "title")
+    verdict = _judged(o.rbc)
+    view = plotting.interactive(o.rbc, o.p, verdict, o.affine, background, o.affine, "title")
     page = view.get_standalone()
+    assert str(verdict) in page and f"> {np.abs(o.rbc).max() / 2:.2f}" in page.replace("&gt;", ">")
     assert len(page) < 1_000_000
     assert "<script src" not in page and 'rel="stylesheet" href="http' not in page
+
+
+@pytest.mark.parametrize(
+    ("spoil", "reason"),
+    [
+        (lambda rbc, p, verdict: (rbc, None, verdict), "shown with its correction"),
+        (lambda rbc, p, verdict: (rbc, p[1:], verdict), "shown with its correction"),
+        (lambda rbc, p, verdict: (rbc, np.full(SHAPE, np.nan), verdict), "above 0"),
+        (lambda rbc, p, verdict: (rbc, p, None), "what the saliency court says"),
+        (lambda rbc, p, verdict: (rbc, p, "court: 4 of 4"), "what the saliency court says"),
+        (lambda rbc, p, verdict: (-rbc, p, verdict), "given on another map"),
+    ],
+)  # fmt: skip
+def test_no_map_is_drawn_without_its_correction_and_its_verdict(one_sided, spoil, reason):
+    o = one_sided
+    rbc, p, verdict = spoil(o.rbc, o.p, _judged(o.rbc))
+    with pytest.raises(ValueError, match=reason):
+        plotting.group_maps({"row": {"a": (rbc, p, verdict)}}, o.mask * 1.0, o.affine)
+    with pytest.raises(ValueError, match=reason):
+        plotting.interactive(rbc, p, verdict, o.affine, o.mask * 1.0, o.affine)
+
+
+def test_a_map_given_as_a_bare_pair_is_refused(one_sided):
+    o = one_sided
+    with pytest.raises(ValueError, match="row, a: NoneType for a verdict"):
+        plotting.group_maps({"row": {"a": (o.rbc, o.p)}}, o.mask * 1.0, o.affine)
 
 
 def test_clusters_equal_nilearns(rng, affine):
@@ -246,7 +284,7 @@ def test_the_probe_leans_on_the_planted_dimensions(rng):
     z = rng.normal(size=(60, 5))
     z[:, 3] += 2 * labels
     z[:, 1] = 100 * (z[:, 1] - 2 * labels)  # another unit must not count
-    picks = dimensions.choose({"row": {"T1": z}}, labels, np.arange(60), trials=6)
+    picks = dimensions.choose(dimensions.fit({"row": {"T1": z}}, labels, np.arange(60), trials=6))
     assert picks["dimension"].tolist() == [3, 1]
     assert picks["sign"].tolist() == ["positive", "negative"]
     assert picks["beta"][0] > 0 > picks["beta"][1]

@@ -8,6 +8,7 @@ from mmssl.plotting.calibration import reliability
 from mmssl.plotting.claims import claim_counts, claim_intervals
 from mmssl.plotting.cohort import people, planted, roles, scans
 from mmssl.plotting.confounds import covariate_floor, covariates_in_z
+from mmssl.plotting.court import deletion, rivals
 from mmssl.plotting.evaluation import linear_evaluation
 from mmssl.plotting.look import (
     ANATOMY,
@@ -33,15 +34,17 @@ from mmssl.plotting.robustness import (
 )
 from mmssl.plotting.saliency import best_pair, dimension_pairs, forgetting, saliency_maps
 from mmssl.plotting.similarity import sham_difference, similarity_and_auc, similarity_measures
+from mmssl.plotting.subgroups import subgroup_gaps
 from mmssl.plotting.training import term_history, training_history, views
 
 __all__ = [
     "ANATOMY", "DIVERGING", "FLOOR", "GROUP", "MAGNITUDE", "MODALITY", "PALETTE",
     "accuracy_per_view", "best_pair", "canvas", "cascade", "claim_counts", "claim_intervals",
-    "colour", "covariate_floor", "covariates_in_z", "dimension_pairs", "distortion_gallery",
-    "example_pairs", "forgetting", "group_maps", "head_motion", "interactive", "linear_evaluation",
-    "objective_graph", "overlap_with_truth", "overlay", "people", "planted", "populations",
-    "promises", "reliability", "robustness_curves", "robustness_verdict", "roles", "saliency_maps",
-    "scans", "sham_difference", "similarity_and_auc", "similarity_measures", "style",
-    "term_history", "tissue_histogram", "training_history", "views",
+    "colour", "covariate_floor", "covariates_in_z", "deletion", "dimension_pairs",
+    "distortion_gallery", "example_pairs", "forgetting", "group_maps", "head_motion",
+    "interactive", "linear_evaluation", "objective_graph", "overlap_with_truth", "overlay",
+    "people", "planted", "populations", "promises", "reliability", "rivals", "robustness_curves",
+    "robustness_verdict", "roles", "saliency_maps", "scans", "sham_difference",
+    "similarity_and_auc", "similarity_measures", "style", "subgroup_gaps", "term_history",
+    "tissue_histogram", "training_history", "views",
 ]

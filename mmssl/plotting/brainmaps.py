@@ -1,4 +1,7 @@
-"""Figures of group differences in the brain: slices at the peak, overlap with truth, cascades."""
+"""Figures of group differences in the brain: slices at the peak, overlap with truth, cascades.
+
+No map is drawn without its corrected p and its verdict (`mmssl.published.defended`).
+"""
 
 from collections.abc import Mapping
 
@@ -13,6 +16,8 @@ from nibabel.affines import apply_affine
 from nilearn import plotting
 
 from mmssl.plotting.look import DIVERGING, FLOOR, PALETTE, canvas, colour, style
+from mmssl.published import defended
+from mmssl.verdict import Verdict
 
 SURVIVES, TRUTH = PALETTE[7], PALETTE[2]
 """Colours of the contours: what survives correction, and what was planted."""
@@ -20,11 +25,11 @@ SURVIVES, TRUTH = PALETTE[7], PALETTE[2]
 SIGNS = {"positive": ("o", "-"), "negative": ("s", "--")}
 """Marker and line of the dimension with the largest positive and negative coefficient."""
 
-_LINE, _TITLE, _LEFT, _RIGHT = 1.75, 0.42, 0.1, 0.75  # inches
+_LINE, _TITLE, _LEFT, _RIGHT = 1.75, 0.58, 0.1, 0.75  # inches
 
 
 def group_maps(
-    maps: Mapping[str, Mapping[str, tuple[np.ndarray, np.ndarray]]],
+    maps: Mapping[str, Mapping[str, tuple[np.ndarray, np.ndarray, Verdict]]],
     background: np.ndarray,
     affine: np.ndarray,
     truth: Mapping[str, np.ndarray] | None = None,
@@ -35,8 +40,8 @@ def group_maps(
     Parameters
     ----------
     maps : mapping
-        {line: {column: (rbc, p)}}, arrays (X, Y, Z): effect sizes, 0 outside the brain, and their
-        corrected p, 1 outside.
+        {line: {column: (rbc, p, verdict)}}, arrays (X, Y, Z): effect sizes, 0 outside the brain,
+        their corrected p, 1 outside, and what the saliency court says of them.
     background : array (X, Y, Z), on the same grid.
     affine : array (4, 4), voxel to RAS+ world in mm.
     truth : mapping, optional
@@ -49,24 +54,33 @@ def group_maps(
     Figure
         As figure 4 of Fedorov et al. 2021 ("Application to Alzheimer's disease"). One scale,
         symmetric about 0, for all; small effects fade into the anatomy. Black contour: what
-        survives; the title says if nothing does. Green contour: ``truth``.
+        survives; the title says if nothing does, and the verdict. Green contour: ``truth``.
+
+    Raises
+    ------
+    ValueError
+        For a map without corrected p, or without the verdict that was given on it.
     """
-    limit = max(np.abs(rbc).max() for line in maps.values() for rbc, _ in line.values()) or 1.0
+    for line, across in maps.items():
+        for column, given in across.items():
+            defended(*(*given, None, None)[:3], what=f"{line}, {column}")
+    limit = max(np.abs(rbc).max() for line in maps.values() for rbc, *_ in line.values()) or 1.0
     columns, inches = max(len(line) for line in maps.values()), _LINE + _TITLE
     width, height = 4.3 * columns + _LEFT + _RIGHT, inches * len(maps)
     with style():
         figure = Figure(figsize=(width, height), layout="none")
     for i, (line, across) in enumerate(maps.items()):
-        for j, (column, (rbc, p)) in enumerate(across.items()):
+        for j, (column, (rbc, p, verdict)) in enumerate(across.items()):
             box = ((_LEFT + 4.3 * j) / width, (height - inches * (i + 1)) / height,
                    4.2 / width, _LINE / height)  # fmt: skip
             x, y, z = _cuts(rbc, affine)
             survives = p < level
-            verdict = (f"{int(survives.sum())} voxels with $p_{{FWE}}$ < {level:g}"
-                       if survives.any() else f"nothing survives $p_{{FWE}}$ < {level:g}")
+            count = (f"{int(survives.sum())} voxels with $p_{{FWE}}$ < {level:g}"
+                     if survives.any() else f"nothing survives $p_{{FWE}}$ < {level:g}")
             _slices(figure, box, rbc, survives, (truth or {}).get(line), background, affine, limit)
             figure.text(box[0], box[1] + (_LINE + 0.05) / height,
-                        f"{line}, {column}\npeak ({x:.0f}, {y:.0f}, {z:.0f}) mm; {verdict}",
+                        f"{line}, {column}\n"
+                        f"peak ({x:.0f}, {y:.0f}, {z:.0f}) mm; {count}\n{verdict}",
                         fontsize=8.5, va="bottom", linespacing=1.25)  # fmt: skip
     bar = figure.add_axes((1 - 0.62 / width, 0.25 / height, 0.12 / width, 1.5 / height))
     figure.colorbar(ScalarMappable(Normalize(-limit, limit), DIVERGING), cax=bar)
@@ -75,26 +89,42 @@ def group_maps(
     return figure
 
 
-def interactive(volume: np.ndarray, affine: np.ndarray, background: np.ndarray,
-                background_affine: np.ndarray, title: str = ""):  # fmt: skip
+def interactive(
+    volume: np.ndarray, p: np.ndarray, verdict: Verdict, affine: np.ndarray,
+    background: np.ndarray, background_affine: np.ndarray, title: str = "", share: float = 0.5,
+):  # fmt: skip
     """Let a reader walk through one map: nilearn's viewer, opened at the absolute peak.
 
     Parameters
     ----------
-    volume, affine : array (X, Y, Z) and (4, 4)
+    volume, p, verdict
+        As in `group_maps`.
+    affine : array (4, 4), of the map.
     background, background_affine : array and (4, 4)
         Anatomy; the map is shown on its grid, so that 4 mm voxels keep the page small.
+    title : str
+        The share shown, what survives and the verdict are said behind it.
+    share : float
+        Of the largest absolute effect; where it is smaller, anatomy shows.
 
     Returns
     -------
     nilearn.plotting.html_stat_map.StatMapView
         Shows itself at the end of a cell; nothing is fetched from elsewhere.
+
+    Raises
+    ------
+    ValueError
+        As `group_maps`.
     """
+    defended(volume, p, verdict, what=title or "map")
+    peak = float(np.abs(volume).max()) or 1.0
+    said = f"{title}: |RBC| > {share * peak:.2f}; {int((p < 0.05).sum())} voxels with p < .05"
     return plotting.view_img(
         _image(volume, affine), bg_img=_image(background, background_affine),
-        cut_coords=_cuts(volume, affine), cmap=DIVERGING, vmax=float(np.abs(volume).max()) or 1.0,
-        symmetric_cmap=True, threshold=None, black_bg=False, resampling_interpolation="nearest",
-        title=title, width_view=600,
+        cut_coords=_cuts(volume, affine), cmap=DIVERGING, vmax=peak, symmetric_cmap=True,
+        threshold=share * peak, black_bg=False, resampling_interpolation="nearest",
+        title=f"{said}; {verdict}", width_view=600,
     )  # fmt: skip
 
 

@@ -1,0 +1,402 @@
+r"""The saliency court: four ways in which a map of group differences can fail to be evidence.
+
+A map that follows anatomy convinces whoever looks at it. Before one is drawn it answers four
+questions, each with a stated rule (`mmssl.verdict.judge`):
+
+- **weights**: does it change when the encoder forgets (Adebayo et al. 2018, section 3.1)?
+- **labels**: does it differ from, and exceed, maps of dimensions that a probe of permuted labels
+  would have chosen? That paper trains on permuted labels; encoders that never saw a label cannot
+  forget one, so here the probe alone is refitted.
+- **random encoder**: does it differ from, and exceed, maps of untrained encoders made in the same
+  way, the choice of dimensions included?
+- **deletion**: does the probe lose its separation sooner when voxels are deleted in the order of
+  the map than in random order (Samek et al. 2017)? Random is random in blobs as smooth as the map:
+  scattered single voxels are filled in by any convolution, and would lose to any smooth order.
+
+"no" means that the test could have shown it and did not; "undecided", that it had no chance.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from scipy import ndimage
+from sklearn.base import clone
+from tqdm.auto import tqdm
+
+from mmssl import dimensions, embedding, groupmaps, inputs, probes, saliency, stats
+from mmssl.localisation import KEYS, to_volume
+from mmssl.stats.auc import weighted_auc
+from mmssl.stats.bootstrap import Clusters, bias_corrected
+from mmssl.verdict import CONTROL, FLOOR, TESTS, Verdict, judge, stamp, table
+
+__all__ = ["TESTS", "Hearing", "against", "blobs", "control", "deleted", "deletion", "floor",
+           "hear", "judge", "panel", "relabelled", "smoothness", "table", "untrained"]
+
+Rivals = Mapping[tuple[str, str], np.ndarray]
+"""Maps that others might have got, {(modality, sign): (draws, voxels)}."""
+
+
+class Hearing(NamedTuple):
+    """What the tests measured, for `mmssl.verdict.judge` and the figures.
+
+    cascade : of `mmssl.dimensions.cascade`.
+    rivals : of `against`, for labels and for the random encoder.
+    curves, areas : of `deletion`.
+    """
+
+    cascade: pd.DataFrame
+    rivals: pd.DataFrame
+    curves: pd.DataFrame
+    areas: pd.DataFrame
+
+
+def hear(
+    sources: Sequence[str], maps: Mapping, picks: pd.DataFrame, encoders: Mapping, fits: Mapping,
+    learned: Mapping, learned_labels, seen: Mapping, labels, subjects, mask, *, rivals: int = 19,
+    people: int = 0, steps: int = 6, naive: str, seed: int = 0, **options,
+) -> Hearing:
+    """All four tests of the maps of several sources.
+
+    Rivals are compared before a `panel` and, as the map on trial there, made of one noisy copy:
+    with the standard deviation of SmoothGrad, one and five give nearly the same maps of groups.
+
+    Parameters
+    ----------
+    sources : sequence of str
+        Whose maps are heard.
+    maps, picks, encoders : of `mmssl.dimensions.compare`.
+    fits : {source: {modality: LogisticFit}}, of `mmssl.dimensions.fit`.
+    learned, seen : {modality: (n, C, X, Y, Z)}, images of training and of mapped people.
+    learned_labels, labels, subjects : array-like, shape (n,), of training, mapped, mapped people.
+    mask : array of bool, shape (X, Y, Z)
+    rivals, people, steps : int
+        Draws of each of two tests, size of the panel, steps of deletion.
+    naive : str
+        The source that is an untrained encoder; its probe's penalty serves all untrained ones.
+    **options
+        Of `mmssl.dimensions.subject_maps` without samples.
+    """
+    rows = panel(labels, people)
+    one = options | {"samples": 1, "seed": seed}
+    few, theirs = {m: x[rows] for m, x in seen.items()}, np.asarray(labels)[rows]
+    before, tables = (few, theirs, mask), []
+    mean = {m: x.mean(axis=0) for m, x in learned.items()}
+    untaught = untrained(encoders[sources[0]], fits[naive], learned, learned_labels, *before,
+                         rivals, **one)  # fmt: skip
+    for source in sources:
+        own, of, fit = picks[picks["source"] == source], encoders[source], fits[source]
+        codes = embedding.encode(of, learned)
+        effects = dimensions.group_differences(of, few, theirs, own, mask, **one)
+        relabels = relabelled(of, fit, codes, learned_labels, *before, rivals, **one)
+        beside = [against(effects, own, others, test)
+                  for test, others in zip(TESTS[1:3], (relabels, untaught), strict=True)]
+        keys = own[list(KEYS)].itertuples(index=False, name=None)
+        rbc = np.array([maps[key][0][mask] for key in keys])
+        forgotten = dimensions.cascade(of, effects, few, theirs, own, mask, **one)
+        gone = deletion(of, fit, seen, labels, subjects, rbc, own, mask, mean, steps=steps,
+                        seed=seed)  # fmt: skip
+        tables.append((forgotten, pd.concat(beside), *gone))
+    return Hearing(*(pd.concat(found, ignore_index=True) for found in zip(*tables, strict=True)))
+
+
+# ---- what is compared --------------------------------------------------------------------------
+
+
+def panel(labels, people: int = 0) -> np.ndarray:
+    """Rows of the people in front of whom maps are compared, half of each group.
+
+    Parameters
+    ----------
+    labels : array-like, shape (n,)
+        Two-valued.
+    people : int
+        The first ``people // 2`` of each group, or all that the smaller one has; 0: everybody.
+    """
+    group = groupmaps.two_groups(labels, len(labels))
+    if not people:
+        return np.arange(len(group))
+    each = max(groupmaps.SMALLEST_GROUP, min(people // 2, group.sum(), (~group).sum()))
+    return np.sort(np.concatenate([np.flatnonzero(side)[:each] for side in (group, ~group)]))
+
+
+def relabelled(
+    encoders: Mapping, fits: Mapping, z: Mapping, learned_labels, volumes: Mapping, labels, mask,
+    draws: int = 19, *, seed: int = 0, **options,
+) -> Rivals:
+    """Group maps of the dimensions that probes of permuted training labels choose.
+
+    Each draw permutes the labels of the training people, refits the probe at its tuned penalty and
+    takes the extreme coefficients; groups of the mapped people keep their true labels. A dimension
+    chosen twice is mapped once. With the training labels exchangeable, the map of the true choice
+    is one more draw.
+
+    Parameters
+    ----------
+    encoders, fits, z : {modality: Module}, {modality: LogisticFit}, {modality: (people, latent)}
+        Of one source; z and ``learned_labels`` (people,) of the training people.
+    volumes, labels, mask, **options
+        As in `mmssl.dimensions.group_differences`.
+    """
+    rng, rivals = np.random.default_rng(seed), {}
+    orders = [rng.permutation(learned_labels) for _ in range(draws)]
+    for m, fit in fits.items():
+        chosen = [dimensions.extremes(refit(fit, z[m], order)) for order in orders]
+        distinct = pd.DataFrame({"modality": m, "dimension": np.unique(chosen)})
+        maps = dimensions.group_differences(encoders, volumes, labels, distinct, mask, seed=seed,
+                                            **options)  # fmt: skip
+        by = dict(zip(distinct["dimension"], maps, strict=True))
+        rivals |= {(m, sign): np.array([by[d[i]] for d in chosen])
+                   for i, sign in enumerate(dimensions.SIGNS)}
+    return rivals
+
+
+def untrained(
+    like: Mapping, fits: Mapping, learned: Mapping, learned_labels, volumes: Mapping, labels, mask,
+    draws: int = 19, *, seed: int = 0, progress: bool = True, **options,
+) -> Rivals:
+    """Group maps of several untrained encoders, each with a probe that chose its dimensions.
+
+    Parameters
+    ----------
+    like, fits : {modality: Module} and {modality: LogisticFit}
+        Encoders of the shape in question, whose weights are all drawn anew; probes, whose penalty
+        is used again.
+    learned : {modality: (people, C, X, Y, Z)}
+        Of the training people, whose ``learned_labels`` the probes learn.
+    volumes, labels, mask, **options
+        As in `mmssl.dimensions.group_differences`.
+    """
+    maps = []
+    for draw in tqdm(range(draws), desc="untrained encoders", leave=False, disable=not progress):
+        encoders = {m: saliency.randomised(e, seed=seed + 1 + draw) for m, e in like.items()}
+        z = embedding.encode(encoders, learned)
+        pairs = [(m, k) for m, fit in fits.items()
+                 for k in dimensions.extremes(refit(fit, z[m], learned_labels))]
+        picks = pd.DataFrame(pairs, columns=["modality", "dimension"])
+        maps.append(dimensions.group_differences(encoders, volumes, labels, picks, mask, seed=seed,
+                                                 **options))  # fmt: skip
+    keys = [(m, sign) for m in fits for sign in dimensions.SIGNS]
+    return {key: np.array([drawn[i] for drawn in maps]) for i, key in enumerate(keys)}
+
+
+def refit(fit: probes.LogisticFit, z, labels):
+    """A probe of the same penalty, fitted on other codes or labels: a Pipeline."""
+    return probes._fit(clone(fit.pipeline), np.asarray(z, dtype=np.float32), np.asarray(labels))
+
+
+def against(rbc, picks: pd.DataFrame, rivals: Rivals, test: str) -> pd.DataFrame:
+    """A map beside its rivals: how alike they are, and how strong.
+
+    Parameters
+    ----------
+    rbc : array, shape (picks, voxels)
+        Of the same people and voxels as the rivals'.
+    picks : DataFrame
+        source, modality, sign: which maps.
+    test : str
+        Name of the test.
+
+    Returns
+    -------
+    DataFrame
+        source, modality, sign, test, draw, ``correlation`` over voxels (Pearson; NaN where one of
+        them is constant), ``strength``, the largest absolute effect of the rival, and ``own``, that
+        of the map.
+
+    Raises
+    ------
+    ValueError
+        For other shapes, or a map with a value that is not finite.
+    """
+    rbc, lines = np.asarray(rbc, dtype=np.float64), []
+    if rbc.ndim != 2 or len(rbc) != len(picks) or not np.isfinite(rbc).all():
+        raise ValueError(f"rbc: shape {rbc.shape}, {int((~np.isfinite(rbc)).sum())} values not "
+                         f"finite, expected finite ({len(picks)}, voxels) as there are picks")
+    for own, key in zip(rbc, picks[list(KEYS)].itertuples(index=False, name=None), strict=True):
+        others = np.asarray(rivals[key[1:]])
+        if others.ndim != 2 or others.shape[1:] != own.shape:
+            raise ValueError(f"rivals {key[1:]}: shape {others.shape}, expected (draws, "
+                             f"{len(own)})")
+        lines += [(*key, test, draw, dimensions.correlation(own, other), np.abs(other).max(),
+                   np.abs(own).max()) for draw, other in enumerate(others)]
+    return pd.DataFrame(lines, columns=[*KEYS, "test", "draw", "correlation", "strength", "own"])
+
+
+# ---- deletion ----------------------------------------------------------------------------------
+
+
+def deleted(volumes, mask, order, count: int, baseline) -> np.ndarray:
+    """Images whose first ``count`` voxels in an order are those of the baseline.
+
+    Parameters
+    ----------
+    volumes : array, shape (n, C, X, Y, Z)
+    mask : array of bool, shape (X, Y, Z)
+    order : array of int, shape (voxels,)
+        Of the mask's voxels.
+    baseline : array, shape (C, X, Y, Z)
+    """
+    gone = np.flatnonzero(mask)[order[:count]]
+    copy = np.array(volumes)
+    copy.reshape(*copy.shape[:2], -1)[..., gone] = baseline.reshape(len(baseline), -1)[:, gone]
+    return copy
+
+
+def smoothness(values, mask) -> float:
+    r"""Sigma in voxels of the Gaussian that made noise as smooth as a map, (voxels,).
+
+    Neighbours of noise smoothed by a Gaussian correlate by :math:`\exp(-1 / 4 \sigma^2)` (Kiebel et
+    al. 1999); here over pairs of neighbours that both lie in the mask, the three axes together.
+    """
+    volume, inside = to_volume(values - np.mean(values), mask).astype(np.float64), np.asarray(mask)
+    products, squares = 0.0, 0.0
+    for axis in range(3):
+        a, b = (np.take(volume, range(i, volume.shape[axis] - 1 + i), axis) for i in (0, 1))
+        both = np.logical_and(*(np.take(inside, range(i, inside.shape[axis] - 1 + i), axis)
+                                for i in (0, 1)))  # fmt: skip
+        products += (a * b)[both].sum()
+        squares += ((a**2 + b**2)[both]).sum() / 2
+    r = np.clip(products / squares if squares > 0 else 0.0, 1e-3, 1 - 1e-3)
+    return float(np.sqrt(-1 / (4 * np.log(r))))
+
+
+def blobs(mask, sigma: float, seed: int) -> np.ndarray:
+    """A random order of the mask's voxels, (voxels,): absolute smooth noise, largest first."""
+    noise = np.random.default_rng(seed).normal(size=np.shape(mask))
+    return np.argsort(-np.abs(ndimage.gaussian_filter(noise, sigma))[np.asarray(mask)])
+
+
+def deletion(
+    encoders: Mapping, fits: Mapping, volumes: Mapping, labels, subjects, rbc, picks: pd.DataFrame,
+    mask, baselines: Mapping, *, steps: int = 6, orders: int = 3, resamples: int = 2000,
+    seed: int = 0, progress: bool = True,
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    r"""What is left of a probe's separation as the voxels that a map points at are deleted.
+
+    A deleted voxel takes the value of the mean training image there: nobody's own, yet one that the
+    encoder may meet (a hole of zeros is not, and a blurred copy still holds an enlarged ventricle).
+    The share deleted doubles from step to step up to one half, because what a map points at is
+    small. With :math:`A_m` and :math:`A_b` the AUCs on the mapped people after deletion by map and
+    by blobs, the area is :math:`\overline{A_b(f) - A_m(f)}`, the mean over steps and random orders.
+
+    Parameters
+    ----------
+    encoders, fits : {modality: Module} and {modality: LogisticFit}
+        Of one source; the probe's decision reads all dimensions.
+    volumes : {modality: (n, C, X, Y, Z)}
+    labels, subjects : array-like, shape (n,)
+        0 or 1; people are resampled within their class.
+    rbc, picks
+        Maps (picks, voxels), deleted by decreasing absolute value, and which they are.
+    mask : array of bool, shape (X, Y, Z)
+    baselines : {modality: (C, X, Y, Z)}, mean images of the training people.
+    steps, orders, resamples : int
+        Steps of deletion, random orders, draws of the bootstrap.
+
+    Returns
+    -------
+    curves, areas : DataFrame
+        source, modality, sign and: fraction, map, blobs (AUCs; at 0 nothing is deleted); intact,
+        intact_low (AUC before and its lower 95 % limit), area, low, high (95 %, bias-corrected
+        bootstrap of people with the orders held).
+
+    Raises
+    ------
+    ValueError
+        For maps not finite or of another number, or labels of one class.
+    """
+    if not np.isfinite(rbc).all() or len(rbc) != len(picks):
+        raise ValueError(f"rbc: {len(rbc)} maps, {int((~np.isfinite(rbc)).sum())} values not "
+                         f"finite; expected {len(picks)} finite ones as there are picks")
+    labels, curves, areas = np.asarray(labels), [], []
+    weights = np.vstack([np.ones(len(labels)), Clusters(labels, subjects).draws(resamples, seed)])
+    shares = 0.5 ** np.arange(steps, 0, -1)
+    counts = np.maximum(1, np.rint(shares * np.sum(mask))).astype(int)
+    with tqdm(total=len(fits) * orders + len(picks), desc="deletion", leave=False,
+              disable=not progress) as bar:  # fmt: skip
+        for m, fit in fits.items():
+            mine, effects = (picks["modality"] == m).to_numpy(), np.asarray(rbc)
+            images, read = volumes[m], partial(scores, encoders[m], fit)
+            after = partial(_separation, read, images, mask, baselines[m], counts, labels, weights,
+                            bar)  # fmt: skip
+            sigma = np.mean([smoothness(effect, mask) for effect in effects[mine]])
+            blind = np.mean([after(blobs(mask, sigma, seed + i)) for i in range(orders)], axis=0)
+            whole = stats.auc_interval(labels, read(images), subjects, seed=seed)
+            keys = picks.loc[mine, list(KEYS)].itertuples(index=False, name=None)
+            for key, effect in zip(keys, effects[mine], strict=True):
+                left = after(np.argsort(-np.abs(effect), kind="stable"))
+                gap = (blind - left).mean(axis=0)
+                limits = bias_corrected(gap[0], gap[1:], 0.95)
+                areas.append((*key, whole.estimate, whole.low, gap[0], *limits))
+                curves += [(*key, 0.0, whole.estimate, whole.estimate)]
+                curves += [(*key, *at) for at in zip(shares, left[:, 0], blind[:, 0], strict=True)]
+    return (pd.DataFrame(curves, columns=[*KEYS, "fraction", "map", "blobs"]),
+            pd.DataFrame(areas, columns=[*KEYS, "intact", "intact_low", "area", "low", "high"]))
+
+
+def scores(encoder, fit: probes.LogisticFit, volumes) -> np.ndarray:
+    """Decision of a probe on the codes of images, (n,)."""
+    return fit.pipeline.decision_function(embedding.encode({0: encoder}, {0: volumes})[0])
+
+
+def _separation(read, images, mask, baseline, counts, labels, weights, bar, order) -> np.ndarray:
+    """AUCs of every weighting of the people after each step of an order, (steps, weightings)."""
+    bar.update()
+    return np.array([weighted_auc(labels, read(deleted(images, mask, order, n, baseline)), weights)
+                     for n in counts])
+
+
+# ---- what is not on trial ----------------------------------------------------------------------
+
+
+def control(
+    cohort, landmarks: Mapping, rows, permutations: int = 10_000, seed: int = 0
+) -> tuple[dict, dict[tuple[str, str, str], Verdict]]:
+    """The positive control: the test of `mmssl.groupmaps.compare` on the images themselves.
+
+    No encoder is on trial, so that the verdict says nothing else; and because this function reads
+    the images from the cohort and makes both, no other map can get that verdict.
+
+    Returns
+    -------
+    maps : {("voxels", modality, "voxels"): (rbc, corrected p)}, (X, Y, Z) each.
+    verdicts : {the same: Verdict}
+    """
+    images = inputs.standardised(cohort, landmarks, np.float32, rows)
+    values = np.stack([x[:, 0][:, cohort.mask] for x in images.values()], axis=1)
+    found = groupmaps.compare(values, cohort.labels()[rows], permutations, seed)
+    maps = dict(zip([("voxels", m, "voxels") for m in images], found.volumes(cohort.mask),
+                    strict=True))  # fmt: skip
+    return maps, {key: Verdict(stamp(rbc), {}, CONTROL) for key, (rbc, _) in maps.items()}
+
+
+def floor(
+    source: str, maps: Mapping, encoders: Mapping, like: Mapping, seed: int = 0
+) -> dict[tuple[str, str, str], Verdict]:
+    """Verdicts on the maps of an untrained encoder, which none of the tests can ask anything.
+
+    Parameters
+    ----------
+    source : str
+        Which of the maps are its own.
+    maps : {(source, modality, sign): (rbc, corrected p)}, (X, Y, Z) each.
+    encoders, like : {modality: Module}
+        Those of the maps, and what `mmssl.saliency.randomised` made them of with the ``seed``.
+
+    Raises
+    ------
+    ValueError
+        If any weight of the encoders is not the one drawn.
+    """
+    for m, encoder in encoders.items():
+        drawn = saliency.randomised(like[m], seed=seed).state_dict()
+        if learned := [k for k, x in encoder.state_dict().items() if not x.equal(drawn[k])]:
+            raise ValueError(f"{m}: {learned[0]} is not as seed {seed} draws it; an encoder that "
+                             "may have learned something is judged, not exempt")
+    return {key: Verdict(stamp(rbc), {}, FLOOR) for key, (rbc, _) in maps.items()
+            if key[0] == source}
