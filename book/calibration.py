@@ -16,6 +16,7 @@ from mmssl.plotting.promises import promises
 BOOK = Path(__file__).resolve().parent
 TABLE = BOOK / "calibration.tsv"
 BUILD = BOOK / "_build" / "calibration"
+MOST = 6  # changes that the page names
 
 PARTS = {
     "intervals": "Intervals and tests of scores",
@@ -59,8 +60,9 @@ def about(lines: pd.DataFrame, record: dict, changed: list[str]) -> str:
     text += [f"- **Broken**: {row.simulation} ({row.setting}), {row.method}: {_share(row)}, "
              f"promised {row.claim} {row.promised:.2f}." for row in broken.itertuples()]
     if changed:
-        text.append(":::{note}\nThe code has changed since: " + "; ".join(changed) + ". "
-                    "`make calibration` makes the numbers anew.\n:::")
+        more = f"; and {len(changed) - MOST} more" if len(changed) > MOST else ""
+        text.append(":::{note}\nThe code has changed since: " + "; ".join(changed[:MOST]) + more +
+                    ". `make calibration` makes the numbers anew.\n:::")
     else:
         text.append("This is the code of this book: no module behind a number has changed since.")
     return "\n\n".join(text) + "\n"

@@ -27,7 +27,7 @@ SIMULATIONS = {  # worlds at full size
     auc_coverage: 2000, difference_coverage: 1000, population_gap: 1000, repeated_splits: 2000,
     calibration_line: 1000, covariate_in_noise: 300, false_voxels: 2000, picked_dimension: 2000,
     covariate_behind_groups: 1000, scans_across_folds: 200, coupling_difference: 2000,
-    claim_verdicts: 300,
+    claim_verdicts: 200,
 }  # fmt: skip
 
 
