@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from mmssl import atomic, ledger, objectives
+from mmssl import atomic, ledger, memory, objectives
 from mmssl.augment import Clean, PadCropFlip, Recipe
 from mmssl.embedding import embed, encode, load_encoders, network, untrained
 from mmssl.inputs import fit_landmarks, standardised
@@ -270,13 +270,14 @@ def _train(
     )
     last = folder / "last.ckpt"
     steps = {role: range(len(draw)) for role, draw in module.draws.items() if draw}
-    trainer.fit(
-        module,
-        steps["train"],
-        steps.get("valid"),
-        ckpt_path=last if last.exists() else None,
-        weights_only=True,
-    )
+    with memory.kept():
+        trainer.fit(
+            module,
+            steps["train"],
+            steps.get("valid"),
+            ckpt_path=last if last.exists() else None,
+            weights_only=True,
+        )
     return recorder
 
 

@@ -1,16 +1,21 @@
-"""One optimiser step of CR-XX-CC, 64^3, batch 8, against plain eager fp32 with masked scores."""
+"""One optimiser step of CR-XX-CC, 64^3, batch 8, against plain eager fp32 with masked scores.
+
+Peer and ours take turns, each in a process of its own, as a user would run it: ours keeps the
+memory of its tensors (`mmssl.memory`), which within one process would serve the peer as well.
+"""
 
 import re
 import statistics
 import subprocess
 import sys
 import time
+from contextlib import nullcontext
 from pathlib import Path
 
 import peers
 import torch
 
-from mmssl import pretrain
+from mmssl import memory, pretrain
 from mmssl.augment import View
 from mmssl.objectives import Batch, Context, build
 
@@ -52,34 +57,54 @@ class Step:
         return time.perf_counter() - start
 
 
-def peak_memory(way: str) -> float:
-    """Peak resident memory in MB of a fresh process that takes two steps."""
-    out = subprocess.run(
-        [sys.executable, __file__, way], check=True, capture_output=True, text=True
-    )
-    return float(out.stdout.split()[-1])
+class Process:
+    """A fresh process that takes a step whenever it is asked to."""
+
+    def __init__(self, way: str):
+        command = [sys.executable, __file__, way]
+        self.pipe = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                     text=True)  # fmt: skip
+        self.loss = float(self.pipe.stdout.readline())
+
+    def __call__(self) -> float:
+        """Seconds of one step."""
+        self.pipe.stdin.write("step\n")
+        self.pipe.stdin.flush()
+        return float(self.pipe.stdout.readline())
+
+    def end(self) -> float:
+        """Let it go; its peak resident memory in MB."""
+        out, _ = self.pipe.communicate()
+        return float(out)
 
 
 def measure(rounds: int) -> dict:
     """Step of CR-XX-CC against plain eager fp32 with masked score matrices."""
-    ways = {"peer": Step("peer"), "fp32": Step("fp32")}
-    if pretrain.best_precision() == "bf16":
-        ways["bf16"] = Step("bf16")
-    losses = {way: step.loss().item() for way, step in ways.items()}
-    report = {"loss": losses, "peak_MB": {way: peak_memory(way) for way in ways}}
-    peer = ways.pop("peer")
-    for way, ours in ways.items():  # each alone with the peer: a third would share the caches
-        peer(), ours()
-        times = [(peer(), ours()) for _ in range(rounds)]
+    report = {"loss": {}, "peak_MB": {}}
+    for way in ("fp32", "bf16") if pretrain.best_precision() == "bf16" else ("fp32",):
+        both = {"peer": Process("peer"), way: Process(way)}
+        for _ in range(3):  # until the heap of either is as large as it gets
+            [step() for step in both.values()]
+        times = [[step() for step in both.values()] for _ in range(rounds)]
+        report["loss"] |= {name: step.loss for name, step in both.items()}
+        report["peak_MB"] |= {name: step.end() for name, step in both.items()}
         report[f"{way}_peer_ms"] = 1e3 * statistics.median(a for a, _ in times)
         report[f"{way}_ms"] = 1e3 * statistics.median(b for _, b in times)
         report[f"{way}_ratio"] = statistics.median(a / b for a, b in times)
     return report
 
 
-if __name__ == "__main__":  # a fresh process that takes two steps
-    step = Step(sys.argv[1])
-    step(), step()
+def serve(way: str) -> None:
+    """Print the first loss, then the seconds of a step for every line read, last the peak in MB."""
+    with nullcontext() if way == "peer" else memory.kept():
+        step = Step(way)
+        print(step.loss().item(), flush=True)
+        for _ in sys.stdin:
+            print(step(), flush=True)
     # not getrusage: its maximum is inherited from the parent process
     status = Path("/proc/self/status").read_text()
     print(int(re.search(r"VmHWM:\s+(\d+)", status)[1]) / 1024)
+
+
+if __name__ == "__main__":
+    serve(sys.argv[1])
