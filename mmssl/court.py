@@ -10,8 +10,7 @@ questions, each with a stated rule (`mmssl.verdict.judge`):
 - **random encoder**: does it differ from, and exceed, maps of untrained encoders made in the same
   way, the choice of dimensions included?
 - **deletion**: does the probe lose its separation sooner when voxels are deleted in the order of
-  the map than in random order (Samek et al. 2017)? Random is random in blobs as smooth as the map:
-  scattered single voxels are filled in by any convolution, and would lose to any smooth order.
+  the map of other people than in random order (`mmssl.deletion`)?
 
 "no" means that the test could have shown it and did not; "undecided", that it had no chance.
 """
@@ -19,23 +18,20 @@ questions, each with a stated rule (`mmssl.verdict.judge`):
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from scipy import ndimage
 from sklearn.base import clone
 from tqdm.auto import tqdm
 
-from mmssl import dimensions, embedding, groupmaps, inputs, probes, saliency, stats
-from mmssl.localisation import KEYS, to_volume
-from mmssl.stats.auc import weighted_auc
-from mmssl.stats.bootstrap import Clusters, bias_corrected
+from mmssl import dimensions, embedding, groupmaps, inputs, probes, saliency
+from mmssl.deletion import deletion
+from mmssl.localisation import KEYS
 from mmssl.verdict import CONTROL, FLOOR, TESTS, Verdict, judge, stamp, table
 
-__all__ = ["TESTS", "Hearing", "against", "blobs", "control", "deleted", "deletion", "floor",
-           "hear", "judge", "panel", "relabelled", "smoothness", "table", "untrained"]
+__all__ = ["TESTS", "Hearing", "against", "control", "deletion", "exhibits", "floor", "hear",
+           "judge", "panel", "relabelled", "table", "untrained"]
 
 Rivals = Mapping[tuple[str, str], np.ndarray]
 """Maps that others might have got, {(modality, sign): (draws, voxels)}."""
@@ -56,7 +52,7 @@ class Hearing(NamedTuple):
 
 
 def hear(
-    sources: Sequence[str], maps: Mapping, picks: pd.DataFrame, encoders: Mapping, fits: Mapping,
+    sources: Sequence[str], picks: pd.DataFrame, encoders: Mapping, fits: Mapping,
     learned: Mapping, learned_labels, seen: Mapping, labels, subjects, mask, *, rivals: int = 19,
     people: int = 0, steps: int = 6, naive: str, seed: int = 0, **options,
 ) -> Hearing:
@@ -69,7 +65,7 @@ def hear(
     ----------
     sources : sequence of str
         Whose maps are heard.
-    maps, picks, encoders : of `mmssl.dimensions.compare`.
+    picks, encoders : as in `mmssl.dimensions.compare`.
     fits : {source: {modality: LogisticFit}}, of `mmssl.dimensions.fit`.
     learned, seen : {modality: (n, C, X, Y, Z)}, images of training and of mapped people.
     learned_labels, labels, subjects : array-like, shape (n,), of training, mapped, mapped people.
@@ -91,14 +87,13 @@ def hear(
     for source in sources:
         own, of, fit = picks[picks["source"] == source], encoders[source], fits[source]
         codes = embedding.encode(of, learned)
-        effects = dimensions.group_differences(of, few, theirs, own, mask, **one)
+        values = dimensions.subject_maps(of, seen, own, mask, **one)
+        effects = dimensions.effects(values[rows], theirs)
         relabels = relabelled(of, fit, codes, learned_labels, *before, rivals, **one)
         beside = [against(effects, own, others, test)
                   for test, others in zip(TESTS[1:3], (relabels, untaught), strict=True)]
-        keys = own[list(KEYS)].itertuples(index=False, name=None)
-        rbc = np.array([maps[key][0][mask] for key in keys])
         forgotten = dimensions.cascade(of, effects, few, theirs, own, mask, **one)
-        gone = deletion(of, fit, seen, labels, subjects, rbc, own, mask, mean, steps=steps,
+        gone = deletion(of, fit, seen, labels, subjects, values, own, mask, mean, steps=steps,
                         seed=seed)  # fmt: skip
         tables.append((forgotten, pd.concat(beside), *gone))
     return Hearing(*(pd.concat(found, ignore_index=True) for found in zip(*tables, strict=True)))
@@ -227,128 +222,21 @@ def against(rbc, picks: pd.DataFrame, rivals: Rivals, test: str) -> pd.DataFrame
     return pd.DataFrame(lines, columns=[*KEYS, "test", "draw", "correlation", "strength", "own"])
 
 
-# ---- deletion ----------------------------------------------------------------------------------
-
-
-def deleted(volumes, mask, order, count: int, baseline) -> np.ndarray:
-    """Images whose first ``count`` voxels in an order are those of the baseline.
+def exhibits(picks: pd.DataFrame, maps: Mapping, verdicts: Mapping) -> dict[str, dict[str, tuple]]:
+    """Maps as `mmssl.plotting.group_maps` draws them, a line for each source and modality.
 
     Parameters
     ----------
-    volumes : array, shape (n, C, X, Y, Z)
-    mask : array of bool, shape (X, Y, Z)
-    order : array of int, shape (voxels,)
-        Of the mask's voxels.
-    baseline : array, shape (C, X, Y, Z)
+    picks : DataFrame
+        source, modality, sign, dimension, beta: which maps.
+    maps, verdicts : {(source, modality, sign): (rbc, corrected p)} and {the same: Verdict}
     """
-    gone = np.flatnonzero(mask)[order[:count]]
-    copy = np.array(volumes)
-    copy.reshape(*copy.shape[:2], -1)[..., gone] = baseline.reshape(len(baseline), -1)[:, gone]
-    return copy
-
-
-def smoothness(values, mask) -> float:
-    r"""Sigma in voxels of the Gaussian that made noise as smooth as a map, (voxels,).
-
-    Neighbours of noise smoothed by a Gaussian correlate by :math:`\exp(-1 / 4 \sigma^2)` (Kiebel et
-    al. 1999); here over pairs of neighbours that both lie in the mask, the three axes together.
-    """
-    volume, inside = to_volume(values - np.mean(values), mask).astype(np.float64), np.asarray(mask)
-    products, squares = 0.0, 0.0
-    for axis in range(3):
-        a, b = (np.take(volume, range(i, volume.shape[axis] - 1 + i), axis) for i in (0, 1))
-        both = np.logical_and(*(np.take(inside, range(i, inside.shape[axis] - 1 + i), axis)
-                                for i in (0, 1)))  # fmt: skip
-        products += (a * b)[both].sum()
-        squares += ((a**2 + b**2)[both]).sum() / 2
-    r = np.clip(products / squares if squares > 0 else 0.0, 1e-3, 1 - 1e-3)
-    return float(np.sqrt(-1 / (4 * np.log(r))))
-
-
-def blobs(mask, sigma: float, seed: int) -> np.ndarray:
-    """A random order of the mask's voxels, (voxels,): absolute smooth noise, largest first."""
-    noise = np.random.default_rng(seed).normal(size=np.shape(mask))
-    return np.argsort(-np.abs(ndimage.gaussian_filter(noise, sigma))[np.asarray(mask)])
-
-
-def deletion(
-    encoders: Mapping, fits: Mapping, volumes: Mapping, labels, subjects, rbc, picks: pd.DataFrame,
-    mask, baselines: Mapping, *, steps: int = 6, orders: int = 3, resamples: int = 2000,
-    seed: int = 0, progress: bool = True,
-) -> tuple[pd.DataFrame, pd.DataFrame]:
-    r"""What is left of a probe's separation as the voxels that a map points at are deleted.
-
-    A deleted voxel takes the value of the mean training image there: nobody's own, yet one that the
-    encoder may meet (a hole of zeros is not, and a blurred copy still holds an enlarged ventricle).
-    The share deleted doubles from step to step up to one half, because what a map points at is
-    small. With :math:`A_m` and :math:`A_b` the AUCs on the mapped people after deletion by map and
-    by blobs, the area is :math:`\overline{A_b(f) - A_m(f)}`, the mean over steps and random orders.
-
-    Parameters
-    ----------
-    encoders, fits : {modality: Module} and {modality: LogisticFit}
-        Of one source; the probe's decision reads all dimensions.
-    volumes : {modality: (n, C, X, Y, Z)}
-    labels, subjects : array-like, shape (n,)
-        0 or 1; people are resampled within their class.
-    rbc, picks
-        Maps (picks, voxels), deleted by decreasing absolute value, and which they are.
-    mask : array of bool, shape (X, Y, Z)
-    baselines : {modality: (C, X, Y, Z)}, mean images of the training people.
-    steps, orders, resamples : int
-        Steps of deletion, random orders, draws of the bootstrap.
-
-    Returns
-    -------
-    curves, areas : DataFrame
-        source, modality, sign and: fraction, map, blobs (AUCs; at 0 nothing is deleted); intact,
-        intact_low (AUC before and its lower 95 % limit), area, low, high (95 %, bias-corrected
-        bootstrap of people with the orders held).
-
-    Raises
-    ------
-    ValueError
-        For maps not finite or of another number, or labels of one class.
-    """
-    if not np.isfinite(rbc).all() or len(rbc) != len(picks):
-        raise ValueError(f"rbc: {len(rbc)} maps, {int((~np.isfinite(rbc)).sum())} values not "
-                         f"finite; expected {len(picks)} finite ones as there are picks")
-    labels, curves, areas = np.asarray(labels), [], []
-    weights = np.vstack([np.ones(len(labels)), Clusters(labels, subjects).draws(resamples, seed)])
-    shares = 0.5 ** np.arange(steps, 0, -1)
-    counts = np.maximum(1, np.rint(shares * np.sum(mask))).astype(int)
-    with tqdm(total=len(fits) * orders + len(picks), desc="deletion", leave=False,
-              disable=not progress) as bar:  # fmt: skip
-        for m, fit in fits.items():
-            mine, effects = (picks["modality"] == m).to_numpy(), np.asarray(rbc)
-            images, read = volumes[m], partial(scores, encoders[m], fit)
-            after = partial(_separation, read, images, mask, baselines[m], counts, labels, weights,
-                            bar)  # fmt: skip
-            sigma = np.mean([smoothness(effect, mask) for effect in effects[mine]])
-            blind = np.mean([after(blobs(mask, sigma, seed + i)) for i in range(orders)], axis=0)
-            whole = stats.auc_interval(labels, read(images), subjects, seed=seed)
-            keys = picks.loc[mine, list(KEYS)].itertuples(index=False, name=None)
-            for key, effect in zip(keys, effects[mine], strict=True):
-                left = after(np.argsort(-np.abs(effect), kind="stable"))
-                gap = (blind - left).mean(axis=0)
-                limits = bias_corrected(gap[0], gap[1:], 0.95)
-                areas.append((*key, whole.estimate, whole.low, gap[0], *limits))
-                curves += [(*key, 0.0, whole.estimate, whole.estimate)]
-                curves += [(*key, *at) for at in zip(shares, left[:, 0], blind[:, 0], strict=True)]
-    return (pd.DataFrame(curves, columns=[*KEYS, "fraction", "map", "blobs"]),
-            pd.DataFrame(areas, columns=[*KEYS, "intact", "intact_low", "area", "low", "high"]))
-
-
-def scores(encoder, fit: probes.LogisticFit, volumes) -> np.ndarray:
-    """Decision of a probe on the codes of images, (n,)."""
-    return fit.pipeline.decision_function(embedding.encode({0: encoder}, {0: volumes})[0])
-
-
-def _separation(read, images, mask, baseline, counts, labels, weights, bar, order) -> np.ndarray:
-    """AUCs of every weighting of the people after each step of an order, (steps, weightings)."""
-    bar.update()
-    return np.array([weighted_auc(labels, read(deleted(images, mask, order, n, baseline)), weights)
-                     for n in counts])
+    lines = {}
+    for pick in picks.itertuples():
+        key = pick.source, pick.modality, pick.sign
+        title = f"{pick.sign} β {pick.beta:.2g} (dimension {pick.dimension})"
+        lines.setdefault(", ".join(key[:2]), {})[title] = (*maps[key], verdicts[key])
+    return lines
 
 
 # ---- what is not on trial ----------------------------------------------------------------------

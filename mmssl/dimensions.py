@@ -167,18 +167,46 @@ def compare(
 def group_differences(
     encoders: Mapping, volumes: Mapping, labels, picks: pd.DataFrame, mask, **options
 ) -> np.ndarray:
-    """Rank-biserial maps of two groups of the picked dimensions, (picks, voxels).
+    """`effects` of the `subject_maps` of the picked dimensions, (picks, voxels)."""
+    return effects(subject_maps(encoders, volumes, picks, mask, **options), labels)
+
+
+def effects(values, labels) -> np.ndarray:
+    """Rank-biserial maps of two groups, (picks, voxels), from people's maps (n, picks, voxels).
+
+    Positive where the group of the larger label has larger saliency.
+    """
+    group = two_groups(labels, len(values))
+    return np.array([rank_biserial(x[group], x[~group]).rbc for x in values.swapaxes(0, 1)])
+
+
+def following(
+    cohort, rows, codes: Mapping, maps: Mapping
+) -> dict[tuple[str, str, str], np.ndarray]:
+    """Maps of the dimension that follows the true severity best, and of all in the mean.
 
     Parameters
     ----------
-    labels : array-like, shape (n,)
-        Two-valued; positive where the larger has larger saliency.
-    encoders, volumes, picks, mask, **options
-        As in `subject_maps`.
+    cohort : Cohort
+        Simulated: ``truth/factors.tsv`` holds everybody's severity.
+    rows : array of int
+        People of the codes.
+    codes : {source: {modality: (people, latent)}}
+    maps : {(source, modality): Saliency of arrays (latent, X, Y, Z)}
+
+    Returns
+    -------
+    dict
+        (source, modality, which) -> (X, Y, Z); which dimension it is and how far it follows.
     """
-    group = two_groups(labels, len(next(iter(volumes.values()))))
-    maps = subject_maps(encoders, volumes, picks, mask, **options).swapaxes(0, 1)
-    return np.array([rank_biserial(x[group], x[~group]).rbc for x in maps])
+    truth = pd.read_csv(cohort.path / "truth" / "factors.tsv", sep="\t", index_col="participant_id")
+    severity, found = truth["severity"].loc[cohort.subjects[rows]], {}
+    for (source, m), saliencies in maps.items():
+        r = np.corrcoef(codes[source][m].T, severity)[-1, :-1]
+        k = int(np.nanargmax(np.abs(r)))
+        found[source, m, f"{k}, severity (r = {r[k]:+.2f})"] = saliencies.scaled[k]
+        found[source, m, "mean of all"] = saliencies.scaled.mean(0)
+    return found
 
 
 def cascade(

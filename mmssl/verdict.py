@@ -89,7 +89,7 @@ def judge(
       `ALIKE` and the map is stronger, p = (1 + #{rivals as strong}) / (1 + draws) <= level;
       undecided with fewer than 1 / level - 1 draws.
     - deletion: yes if the interval of the area lies above 0; undecided where the interval of the
-      probe's AUC on intact images holds .5.
+      probe's AUC on intact images holds .5, or people were too few.
 
     Parameters
     ----------
@@ -103,10 +103,9 @@ def judge(
         If a test of a map that another test has heard is missing.
     """
     last = cascades[cascades["layers"] == cascades["layers"].max()].set_index(list(KEYS))
-    found = {}
+    found, beside, gone = {}, _by_map(rivals), _by_map(areas)
     for key in last.index:
-        rows = rivals[(rivals[list(KEYS)] == key).all(axis=1)]
-        area = areas[(areas[list(KEYS)] == key).all(axis=1)]
+        rows, area = beside.get(key, rivals[:0]), gone.get(key, areas[:0])
         if set(rows["test"]) != {"labels", "random encoder"} or len(area) != 1:
             raise ValueError(f"{key}: heard by {sorted({*rows['test']})} and {len(area)} "
                              "deletions, expected labels, random encoder and one deletion")
@@ -126,6 +125,10 @@ def table(verdicts: Mapping[tuple[str, str, str], Verdict]) -> pd.DataFrame:
     return pd.DataFrame(lines, columns=[*KEYS, *TESTS, "verdict"])
 
 
+def _by_map(table: pd.DataFrame) -> dict[tuple, pd.DataFrame]:
+    return dict(list(table.groupby(list(KEYS), sort=False)))
+
+
 def _weights(r: float, survives: bool) -> Ruling:
     said = f"r = {r:.2f} with the map of random weights"
     if not survives or np.isnan(r):
@@ -143,6 +146,8 @@ def _rivals(rows: pd.DataFrame, level: float) -> Ruling:
 
 
 def _deletion(area: pd.Series) -> Ruling:
+    if np.isnan(area["area"]):
+        return Ruling("undecided", "too few people to delete by the map of others")
     said = (f"area {area['area']:.3f} [{area['low']:.3f}, {area['high']:.3f}], intact AUC "
             f"{area['intact']:.2f}")
     if area["intact_low"] <= 0.5:

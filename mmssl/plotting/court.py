@@ -22,12 +22,12 @@ def rivals(table: pd.DataFrame, alike: float = 0.5) -> Figure:
     rows, tests = list(table["source"].unique()), list(table["test"].unique())
     figure, axes = canvas(2, len(rows), 0.8 + 4.2 * len(rows), 4.6, sharey="row", sharex=True)
     maps = list(table.groupby(["modality", "sign"], sort=False).groups)
+    each = dict(list(table.groupby([*KEYS, "test"], sort=False)))
     for column, row in zip(axes.T, rows, strict=True):
         for place, (m, sign) in enumerate(maps):
-            mine = table[(table[list(KEYS)] == (row, m, sign)).all(axis=1)]
             mark = SIGNS.get(sign, ("D", "-"))[0]
             for i, test in enumerate(tests):
-                some = mine[mine["test"] == test]
+                some = each.get((row, m, sign, test), table[:0])
                 x = place + 0.36 * (i - 0.5 * (len(tests) - 1))
                 spread = x + np.linspace(-0.1, 0.1, len(some))
                 column[0].plot(spread, some["strength"], ".", color=FLOOR, ms=4)
@@ -65,15 +65,16 @@ def deletion(curves: pd.DataFrame, areas: pd.DataFrame) -> Figure:
             mark, dash = SIGNS.get(sign, ("D", "-"))
             one = areas.loc[(row, m, sign)]
             axis.plot(range(len(curve)), curve["map"], mark + dash, color=colour(m), ms=4,
-                      label=f"{sign}: {one['area']:+.3f} [{one['low']:.3f}, {one['high']:.3f}]",
-                      )  # fmt: skip
+                      label=f"{sign}: {one['area']:+.3f} [{one['low']:.3f}, {one['high']:.3f}]"
+                      if np.isfinite(one["area"]) else f"{sign}: too few people")  # fmt: skip
         axis.plot(range(len(curve)), curve["blobs"], color=FLOOR, label="blobs")
         axis.axhline(0.5, color=FLOOR, ls=":", lw=1)
         axis.set(title=f"{row}, {m}", xticks=range(len(shares)))
         axis.set_xticklabels(["0", *(f"1/{round(1 / share)}" for share in shares[1:])])
         axis.legend(fontsize=7.5, loc="lower left")
-    for axis in axes[:, 0]:
-        axis.set_ylabel("AUC of the probe")
+    low = min(curves["map"].min(), curves["blobs"].min(), 0.5)
+    for axis in axes[:, 0]:  # the axes share their limits: room for the legends below the curves
+        axis.set(ylabel="AUC of the probe", ylim=(low - 0.16, None))
     for axis in axes[-1]:
         axis.set_xlabel("share of the brain deleted")
     return figure
