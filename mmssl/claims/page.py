@@ -12,10 +12,15 @@ from mmssl.claims.verdicts import UNRESOLVED, VERDICTS
 from mmssl.plotting.claims import VERDICT
 
 _STYLE = """<style>
-.claims td, .claims th {vertical-align: top; text-align: left; font-size: .85em; padding: .3em .5em}
+.claims .ledger {table-layout: fixed; width: 100%; min-width: 42em; border-collapse: collapse}
+.claims td, .claims th {vertical-align: top; text-align: left; font-size: .85em; padding: .3em .6em;
+  overflow-wrap: anywhere}
+.claims th:nth-child(1) {width: 28%} .claims th:nth-child(2) {width: 13%}
+.claims th:nth-child(3) {width: 23%} .claims th:nth-child(4) {width: 18%}
 .claims tr[hidden] {display: none}
 .claims-box {overflow-x: auto; max-height: 42em; border: 1px solid #8884}
-.claims small {opacity: .75} .claims-filter > * {margin-right: 1em}
+.claims small {opacity: .75; font-size: .9em} .claims .id {white-space: nowrap}
+.claims-filter > * {display: inline-block; margin-right: 1em}
 .claims-filter select, .claims-filter input {max-width: 16em; font: inherit}
 </style>"""
 
@@ -73,7 +78,7 @@ def filterable(assessed: pd.DataFrame) -> str:
     head = "".join(f'<th scope="col">{name}</th>' for name in cells)
     return (f'<div class="claims">{_STYLE}<p class="claims-filter">{menus}<label>search '
             f'<input type="search"></label><output>{len(assessed)} claims</output></p>'
-            f'<div class="claims-box"><table><thead><tr>{head}</tr></thead>'
+            f'<div class="claims-box"><table class="ledger"><thead><tr>{head}</tr></thead>'
             f"<tbody>{body}</tbody></table></div>{_SCRIPT}</div>")
 
 
@@ -90,7 +95,7 @@ def interval(row) -> str:
 
 
 def _claim(row) -> str:
-    return f'{escape(row.claim)} <small>({escape(row.id)})</small>'
+    return f'{escape(row.claim)} <small class="id">({escape(row.id)})</small>'
 
 
 def _test(row) -> str:

@@ -178,7 +178,8 @@ def robustness_contrast(
         raise NotInEdition(f"{name}: {len(both)} of the comparisons of {first} with {second} in "
                            f"{panels} of {modality}")
     d, low, high = both[["difference", "low", "high"]].mean()
-    return Found(d, low, high, f"{len(both)} comparisons", "simultaneous bootstrap")
+    sample = f"{len(both)} comparison{'s' * (len(both) > 1)}"
+    return Found(d, low, high, sample, "simultaneous bootstrap")
 
 
 def population(
