@@ -109,7 +109,7 @@ def test_the_viewer_is_small_and_needs_nothing_from_elsewhere(one_sided):
     verdict = _judged(o.rbc)
     view = plotting.interactive(o.rbc, o.p, verdict, o.affine, background, o.affine, "title")
     page = view.get_standalone()
-    assert str(verdict) in page and f"> {np.abs(o.rbc).max() / 2:.2f}" in page.replace("&gt;", ">")
+    assert f"title: |RBC| above {np.abs(o.rbc).max() / 2:.2f}" in page and str(verdict) in page
     assert len(page) < 1_000_000
     assert "<script src" not in page and 'rel="stylesheet" href="http' not in page
 

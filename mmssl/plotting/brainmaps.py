@@ -3,6 +3,7 @@
 No map is drawn without its corrected p and its verdict (`mmssl.published.defended`).
 """
 
+import html
 from collections.abc import Mapping
 
 import nibabel as nib
@@ -103,7 +104,7 @@ def interactive(
     background, background_affine : array and (4, 4)
         Anatomy; the map is shown on its grid, so that 4 mm voxels keep the page small.
     title : str
-        The share shown, what survives and the verdict are said behind it.
+        Begins the caption, in which the share shown, what survives and the verdict follow.
     share : float
         Of the largest absolute effect; where it is smaller, anatomy shows.
 
@@ -119,13 +120,18 @@ def interactive(
     """
     defended(volume, p, verdict, what=title or "map")
     peak = float(np.abs(volume).max()) or 1.0
-    said = f"{title}: |RBC| > {share * peak:.2f}; {int((p < 0.05).sum())} voxels with p < .05"
-    return plotting.view_img(
+    view = plotting.view_img(
         _image(volume, affine), bg_img=_image(background, background_affine),
         cut_coords=_cuts(volume, affine), cmap=DIVERGING, vmax=peak, symmetric_cmap=True,
         threshold=share * peak, black_bg=False, resampling_interpolation="nearest",
-        title=f"{said}; {verdict}", width_view=600,
+        title="", width_view=600,
     )  # fmt: skip
+    said = (f"{title}: |RBC| above {share * peak:.2f}; {int((p < 0.05).sum())} voxels with "
+            f"corrected p below .05; {verdict}")  # fmt: skip
+    caption = f'<p style="font: 14px sans-serif; margin: 0">{html.escape(said)}</p>'
+    view.html = view.html.replace("</body>", f"{caption}</body>")  # its own title has one line
+    view.resize(660, 350)
+    return view
 
 
 def overlap_with_truth(table: pd.DataFrame) -> Figure:
