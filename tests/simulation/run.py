@@ -1,7 +1,9 @@
 """`make calibration`: hold the statistics against worlds whose truth is known.
 
-Prints and writes ``book/calibration.tsv``, which a page of the book shows. ``--share .1`` takes a
-tenth of the worlds, ``--output`` writes elsewhere. Exits with 1 if a claim does not hold.
+Prints and writes ``book/calibration.tsv``, which a page of the book shows. Each simulation leaves
+its own table in ``data/results/calibration`` and is run anew only where its code has changed.
+``--share .1`` takes a tenth of the worlds, ``--output`` writes elsewhere. Exits with 1 if a claim
+does not hold.
 """
 
 import argparse
@@ -14,36 +16,57 @@ HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # worlds run side by side, each on one core
 
+import pandas as pd  # noqa: E402
 import simulations  # noqa: E402
 import worlds  # noqa: E402
 
 from mmssl import atomic, ledger, paths  # noqa: E402
 
-MODULES = tuple(f"mmssl.{m}" for m in (
-    "adjusted", "agreement", "calibration", "claims.worlds", "confounds", "enhancement",
-    "groupmaps", "selection", "stats"))  # fmt: skip
-
 
 def main() -> None:
-    """Run and write the table with its sidecar."""
+    """Run what is not there yet and write the table with its sidecar."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--share", type=float, default=1.0, help="of the full number of worlds")
     parser.add_argument("--output", default="book/calibration.tsv")
+    parser.add_argument("--parts", default="data/results/calibration", help="folder of the parts")
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="processes")
     asked = parser.parse_args()
-    start, target, worlds.JOBS = time.perf_counter(), paths.project(asked.output), asked.jobs
-    table = simulations.everything(asked.share)
-    with atomic.file(target) as temporary:
-        table.to_csv(temporary, sep="\t", index=False, float_format="%.6g")
-    drawn = {file.stem: file for file in sorted(HERE.glob("*.py"))
-             if file.stem != "run" and not file.stem.startswith("test_")}
-    ledger.write_sidecar(
-        target, drawn, {"share": asked.share}, worlds.SEED, MODULES,
-        {"seconds": round(time.perf_counter() - start), "processes": asked.jobs})
+    worlds.JOBS = asked.jobs
+    parts = [part(run, number, asked.share, paths.project(asked.parts))
+             for run, number in simulations.sizes(asked.share).items()]
+    table = pd.concat([pd.read_csv(path, sep="\t") for path in parts], ignore_index=True)
+    seconds = sum(ledger.read_sidecar(path)["facts"]["seconds"] for path in parts)
+    target = keep(table, paths.project(asked.output), sorted(set(table["part"])), asked.share,
+                  seconds)
     print(table.drop(columns=["part"]).to_string(index=False, float_format="%.3f"))
     broken = table[table["holds"].eq(False)]
     print(f"{len(broken)} of {table['holds'].notna().sum()} claims do not hold; {target}")
     sys.exit(len(broken) > 0)
+
+
+def part(run, number: int, share: float, folder: Path) -> Path:
+    """Where the lines of one simulation are, made if they are not there or of other code."""
+    path = folder / f"{run.__name__}.tsv"
+    fresh = not ledger.stale(path) and ledger.read_sidecar(path)["parameters"] == {"share": share}
+    print(f"{run.__name__}: {number} worlds{', as they are' if fresh else ''}", flush=True)
+    if fresh:
+        return path
+    start, name = time.perf_counter(), run.__module__
+    table = run(number).assign(part=name)
+    return keep(table, path, [name], share, time.perf_counter() - start)
+
+
+def keep(table: pd.DataFrame, target: Path, modules: list[str], share: float, seconds: float):
+    """Write a table, and beside it which simulations made it from which code of the package."""
+    drawn = {name: HERE / f"{name}.py" for name in (*modules, "worlds")}
+    code = {found for file in drawn.values() for found in ledger.imports(file.read_text())}
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with atomic.file(target) as temporary:
+        table.to_csv(temporary, sep="\t", index=False, float_format="%.6g")
+    ledger.write_sidecar(
+        target, drawn, {"share": share}, worlds.SEED, tuple(sorted(code)),
+        {"seconds": round(seconds), "processes": worlds.JOBS})
+    return target
 
 
 if __name__ == "__main__":

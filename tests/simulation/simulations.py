@@ -7,7 +7,7 @@ claim beside it holds: that the interval reaches up to the share promised ("at l
 ("at most"), or contains it ("exactly"). Lines without a claim are there to compare.
 """
 
-import pandas as pd
+from editions import claim_verdicts
 from intervals import (
     auc_coverage,
     calibration_line,
@@ -16,12 +16,7 @@ from intervals import (
     repeated_splits,
 )
 from maps import covariate_behind_groups, false_voxels, picked_dimension
-from representations import (
-    claim_verdicts,
-    coupling_difference,
-    covariate_in_noise,
-    scans_across_folds,
-)
+from representations import coupling_difference, covariate_in_noise, scans_across_folds
 
 SIMULATIONS = {  # worlds at full size
     auc_coverage: 2000, difference_coverage: 1000, population_gap: 1000, repeated_splits: 2000,
@@ -31,8 +26,6 @@ SIMULATIONS = {  # worlds at full size
 }  # fmt: skip
 
 
-def everything(share=1.0, least=20):
-    """All simulations at a share of their full size, as one table; `part` is a line's module."""
-    sizes = {run: max(least, round(share * full)) for run, full in SIMULATIONS.items()}
-    tables = [run(worlds).assign(part=run.__module__) for run, worlds in sizes.items()]
-    return pd.concat(tables, ignore_index=True)
+def sizes(share=1.0, least=20):
+    """Each simulation and its number of worlds, at a share of the full size."""
+    return {run: max(least, round(share * full)) for run, full in SIMULATIONS.items()}

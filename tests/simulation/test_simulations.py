@@ -1,5 +1,8 @@
 """The statistics keep their promises in simulated worlds: a few of them, and all (slow)."""
 
+import importlib.util
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -72,6 +75,31 @@ def test_a_dimension_picked_once_raises_false_alarms():
     assert table.loc["picked once", "low"] > 0.05
 
 
+def test_a_simulation_is_run_anew_only_if_its_code_or_size_has_changed(tmp_path, monkeypatch):
+    file = Path(__file__).with_name("run.py")
+    spec = importlib.util.spec_from_file_location("run_simulations", file)
+    command = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(command)
+    made, simulation = [], simulations.scans_across_folds
+
+    def noted(number):
+        made.append(number)
+        return simulation(number)
+
+    noted.__module__ = simulation.__module__
+    path = command.part(noted, 20, 0.1, tmp_path)
+    assert command.part(noted, 20, 0.1, tmp_path) == path and made == [20]
+    command.part(noted, 21, 0.2, tmp_path)
+    record = ledger.read_sidecar(path)
+    assert made == [20, 21] and record["seed"] == worlds.SEED
+    assert set(record["inputs"]) == {"representations", "worlds"}
+    assert "mmssl.stats.auc" in record["code"] and "mmssl.groupmaps" not in record["code"]
+    now = ledger.fingerprint("mmssl.stats") | {"mmssl.stats.auc": "0" * 64}
+    monkeypatch.setattr(ledger, "fingerprint", lambda *modules: now)
+    command.part(noted, 21, 0.2, tmp_path)
+    assert made == [20, 21, 21]
+
+
 @pytest.mark.skipif(not TABLE.is_file(), reason="make calibration writes it")
 def test_the_table_of_the_book_is_of_full_size_and_has_every_line():
     table, record = pd.read_csv(TABLE, sep="\t"), ledger.read_sidecar(TABLE)
@@ -89,7 +117,7 @@ def test_the_table_of_the_book_is_of_full_size_and_has_every_line():
 
 @pytest.mark.slow
 def test_every_claim_holds_at_full_size():
-    table = simulations.everything()
+    table = pd.concat([run(number) for run, number in simulations.sizes().items()])
     assert broken(table).empty, broken(table).to_string()
     # what the pages say of the alternatives
     by = table.set_index(["simulation", "method"])
