@@ -113,7 +113,7 @@ def diagrams(found: pd.DataFrame, bins: int = 5) -> pd.DataFrame:
 
 
 def readable(table: pd.DataFrame) -> pd.DataFrame:
-    """The table as text, for a page: one line a row and modality, the ways side by side.
+    """The table as text, for a page: a line a row and modality, as fitted and after recalibration.
 
     Parameters
     ----------
@@ -132,14 +132,12 @@ def readable(table: pd.DataFrame) -> pd.DataFrame:
     for (row, m), ways in table.groupby(["row", "modality"], sort=False):
         ways = ways.set_index("way")
         line = {"row": row, "modality": m}
-        for way in WAYS:
+        for way, after in ((AS_FITTED, ""), (RECALIBRATED, " after")):
             skill = ways.loc[way, "skill"]
-            line[f"skill, {way}"] = "–" if np.isnan(skill) else f"{skill:+.2f}"
-        for way in (AS_FITTED, RECALIBRATED):
-            line[f"slope, {way} [95 %]"] = written(ways.loc[way], "slope")
-        fitted = ways.loc[AS_FITTED]
-        line[f"ECE, {AS_FITTED} [95 %]"] = written(fitted, "ece")
-        line["by chance"] = f"{fitted['ece_by_chance']:.2f}"
+            line[f"skill{after}"] = "–" if np.isnan(skill) else f"{skill:+.2f}"
+            line[f"slope{after} [95 %]"] = written(ways.loc[way], "slope")
+            line[f"ECE{after} [95 %]"] = written(ways.loc[way], "ece")
+        line["ECE by chance"] = f"{ways.loc[AS_FITTED, 'ece_by_chance']:.2f}"
         lines.append(line)
     return pd.DataFrame(lines)
 

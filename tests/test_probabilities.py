@@ -125,8 +125,12 @@ def test_the_page_shows_the_tables_numbers():
     found = probabilities.of_probes(study, {"CR": {"T1": study.z}}, done, ["CR"])
     lines = probabilities.table(found, resamples=200)
     shown = probabilities.readable(lines).iloc[0]
-    fitted = lines.set_index("way").loc[probabilities.AS_FITTED]
-    assert shown["slope, as fitted [95 %]"].startswith(f"{fitted['slope']:.2f} [")
-    assert shown["skill, as fitted"] == f"{fitted['skill']:+.2f}"
-    empty = lines.assign(slope=np.nan, skill=np.nan)
-    assert probabilities.readable(empty).iloc[0]["slope, recalibrated [95 %]"] == "–"
+    ways = lines.set_index("way")
+    for way, after in ((probabilities.AS_FITTED, ""), (probabilities.RECALIBRATED, " after")):
+        assert shown[f"slope{after} [95 %]"].startswith(f"{ways.loc[way, 'slope']:.2f} [")
+        assert shown[f"skill{after}"] == f"{ways.loc[way, 'skill']:+.2f}"
+        assert shown[f"ECE{after} [95 %]"].endswith(f", {ways.loc[way, 'ece_high']:.2f}]")
+    empty = probabilities.readable(lines.assign(slope=np.nan, skill=-np.nan)).iloc[0]
+    assert empty["slope after [95 %]"] == empty["skill"] == "–"
+    steep = probabilities.readable(lines.assign(slope=[47.0, 0.0, -80.0])).iloc[0]
+    assert steep["slope [95 %]"] == "> 10" and steep["slope after [95 %]"] == "< −10"
