@@ -3,12 +3,13 @@
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.collections import PathCollection
 from scipy.stats import kstest
 from sklearn.linear_model import LogisticRegression, RidgeCV
 from sklearn.metrics import r2_score, roc_auc_score
 from sklearn.preprocessing import StandardScaler
 
-from mmssl import confounds
+from mmssl import confounds, plotting
 
 
 @pytest.fixture
@@ -168,3 +169,30 @@ def test_limits_are_those_of_a_bootstrap_written_as_a_loop(people):
         draws.append(roc_auc_score(site[test][rows], p[rows], multi_class="ovr"))
     assert found["high"] - found["low"] == pytest.approx(np.ptp(np.quantile(draws, [0.025, 0.975])),
                                                          rel=0.2)
+
+
+def drawn(axis):
+    """Give the x of every dot of an axis."""
+    return sorted(round(float(x), 9) for part in axis.collections
+                  if isinstance(part, PathCollection) for x in np.asarray(part.get_offsets())[:, 0])
+
+
+def test_the_figures_draw_every_number(people):
+    z, table, labels, train, test = people
+    known = confounds.alone(labels, table, train, test)
+    scores = pd.concat([
+        pd.DataFrame({"pair": test, "subject": test, "label": labels[test], "row": row,
+                      "modality": m, "score": z[test, k]})
+        for k, (row, m) in enumerate((r, m) for r in ("CR", "RR") for m in ("T1", "fALFF"))])
+    alone, gained = confounds.baselines(labels, known), confounds.gains(scores, known)
+    left, right = plotting.covariate_floor(alone, gained).axes
+    assert drawn(left) == sorted(np.r_[alone["auc"], gained["auc"]].round(9).tolist())
+    assert drawn(right) == sorted(gained["gain"].round(9).tolist())
+    names = [text.get_text() for text in left.get_yticklabels()]
+    assert names == ["all covariates", "site alone", "sex alone", "age alone", "RR", "CR"]
+    inside = pd.concat([confounds.predicted(z, table, train, test, 50, 50).assign(
+        row=row, modality="T1") for row in ("CR", "RR")])
+    for axis, (_, lines) in zip(plotting.covariates_in_z(inside).axes,
+                                inside.groupby("covariate", sort=False), strict=True):
+        assert drawn(axis) == sorted(lines["value"].round(9).tolist())
+        assert axis.get_title(loc="left") == lines["covariate"].iloc[0]
