@@ -54,7 +54,7 @@ class Hearing(NamedTuple):
 def hear(
     sources: Sequence[str], picks: pd.DataFrame, encoders: Mapping, fits: Mapping,
     learned: Mapping, learned_labels, seen: Mapping, labels, subjects, mask, *, rivals: int = 19,
-    people: int = 0, steps: int = 6, naive: str, seed: int = 0, **options,
+    people: int = 0, steps: int = 4, naive: str, seed: int = 0, **options,
 ) -> Hearing:
     """All four tests of the maps of several sources.
 

@@ -152,7 +152,8 @@ def test_deletion_equals_a_slow_loop(case):
         assert line["map"] == pytest.approx(by_map, abs=1e-9)
         assert line["blobs"] == pytest.approx(by_blobs, abs=1e-9)
         gaps.append(by_blobs - by_map)
-    assert gaps[0] == 0 and areas["area"][0] == pytest.approx(np.mean(gaps[1:]))
+    assert gaps[0] == pytest.approx(0, abs=1e-12)
+    assert areas["area"][0] == pytest.approx(np.mean(gaps[1:]))
     assert areas["intact"][0] == pytest.approx(auc(np.arange(48), [], 0), abs=1e-9)
     assert areas["low"][0] < areas["area"][0] < areas["high"][0]
 
@@ -197,6 +198,20 @@ def test_the_figures_show_each_map_among_its_rivals(case):
     drawn = figure.axes[0].lines[0].get_ydata()
     mine = c.heard.curves[(c.heard.curves[list(KEYS)] == list(KEY)).all(axis=1)]
     assert np.array_equal(drawn, mine["map"])
+
+
+def test_the_interval_holds_people_and_orders(rng):
+    """Losses made of a person's part and an order's part, each of known variance."""
+    inside, p, o = 0, 0.02, 0.03
+    for _ in range(400):
+        people, orders = rng.normal(0, p), rng.normal(0, o, 8)  # the last order is the map's
+        again = rng.normal(people, p, 300)
+        losses = np.concatenate([np.full((7, 1), people), np.tile(again, (7, 1))], axis=1)
+        blind = (losses + orders[:7, None])[:, None]
+        area, low, high = deletion._area(blind, np.full((1, 301), orders[7]))
+        assert area == pytest.approx(people + orders[:7].mean() - orders[7])
+        inside += low < 0 < high
+    assert binomtest(inside, 400, 0.95).pvalue > 0.001
 
 
 def test_a_map_of_accidents_does_not_pass_where_nothing_differs(rng):
