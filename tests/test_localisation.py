@@ -290,6 +290,52 @@ def test_the_probe_leans_on_the_planted_dimensions(rng):
     assert picks["beta"][0] > 0 > picks["beta"][1]
 
 
+def test_maps_of_all_sources_are_each_corrected_as_one_family(rng):
+    labels, mask = np.arange(20) < 8, np.ones((2, 3, 4), dtype=bool)
+    values = {"a": rng.normal(size=(20, 2, 24)), "b": rng.normal(size=(20, 2, 24))}
+    values["a"][labels, 1, :5] += 3
+    picks = pd.DataFrame([(s, "T1", sign, 0, 0.0) for s in values for sign in dimensions.SIGNS],
+                         columns=["source", "modality", "sign", "dimension", "beta"])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(dimensions, "subject_maps", lambda encoders, *a, **k: values[encoders])
+        maps, counted = dimensions.compare({s: s for s in values}, {}, labels, picks, mask, 99)
+    assert list(maps) == list(picks[list(localisation.KEYS)].itertuples(index=False, name=None))
+    for source, people in values.items():
+        expected = groupmaps.compare(people, labels, 99, 0, progress=False)
+        for i, sign in enumerate(dimensions.SIGNS):
+            rbc, p = maps[source, "T1", sign]
+            assert np.allclose(rbc[mask], expected.rbc[i]) and np.allclose(p[mask],
+                                                                           expected.corrected[i])
+        # Benjamini and Hochberg: the largest k of the sorted p with p_k <= .05 k / m
+        p = np.sort(expected.p.ravel())
+        below = [k for k in range(1, len(p) + 1) if p[k - 1] <= 0.05 * k / len(p)]
+        limit = p[max(below) - 1] if below else -1.0
+        found = counted.loc[counted["source"] == source, "voxels_fdr"]
+        assert found.tolist() == (expected.p <= limit).sum(axis=1).tolist()
+    assert counted["voxels_fdr"].tolist()[1] >= 4
+
+
+def test_what_was_planted_and_who_follows_it(tiny_phantom):
+    planted = localisation.planted(tiny_phantom)
+    folder = tiny_phantom.path / "truth"
+    both = [nib.load(folder / f"{n}.nii.gz").get_fdata() > 0 for n in localisation.PLANTED["T1"]]
+    assert np.array_equal(planted["T1"], (both[0] | both[1]) & tiny_phantom.mask)
+    assert localisation.planted(SimpleNamespace(path=folder)) == {}
+
+    rows = np.arange(12)
+    truth = pd.read_csv(folder / "factors.tsv", sep="\t", index_col="participant_id")
+    severity = truth["severity"].loc[tiny_phantom.subjects[rows]].to_numpy()
+    z = np.random.default_rng(0).normal(size=(12, 3)) * 0.1
+    z[:, 2] -= severity
+    scaled = np.arange(3.0)[:, None, None, None] * np.ones((3, 2, 2, 2))
+    maps = {("a", "T1"): SimpleNamespace(scaled=scaled)}
+    found = dimensions.following(tiny_phantom, rows, {"a": {"T1": z}}, maps)
+    first, second = found
+    r = np.corrcoef(z[:, 2], severity)[0, 1]
+    assert first[2] == f"2, severity (r = {r:+.2f})" and (found[first] == 2).all() and r < -0.9
+    assert second == ("a", "T1", "mean of all") and (found[second] == 1).all()
+
+
 class _Linear(nn.Module):
     """An encoder without anything non-linear."""
 
