@@ -125,7 +125,7 @@ def readable(table: pd.DataFrame) -> pd.DataFrame:
         if np.isnan(line[name]):
             return "–"
         if abs(line[name]) > 10:  # of scores that hardly differ any line is as good
-            return "> 10" if line[name] > 0 else "< −10"
+            return "above 10" if line[name] > 0 else "below −10"
         return f"{line[name]:.2f} [{line[name + '_low']:.2f}, {line[name + '_high']:.2f}]"
 
     lines = []

@@ -133,4 +133,5 @@ def test_the_page_shows_the_tables_numbers():
     empty = probabilities.readable(lines.assign(slope=np.nan, skill=-np.nan)).iloc[0]
     assert empty["slope after [95 %]"] == empty["skill"] == "–"
     steep = probabilities.readable(lines.assign(slope=[47.0, 0.0, -80.0])).iloc[0]
-    assert steep["slope [95 %]"] == "> 10" and steep["slope after [95 %]"] == "< −10"
+    assert steep["slope [95 %]"] == "above 10"
+    assert steep["slope after [95 %]"] == "below −10"
