@@ -67,6 +67,14 @@ def covariates(cohort, columns: Sequence[str] = COLUMNS) -> pd.DataFrame:
     return table
 
 
+def origin(table: pd.DataFrame) -> str:
+    """Where each covariate of `covariates` comes from, and which were not found: one sentence."""
+    measured, missing = (", ".join(table.attrs[what]) for what in ("measured", "missing"))
+    columns = ", ".join(c for c in table if c not in table.attrs["measured"])
+    return (f"Columns of participants.tsv: {columns or 'none'}; measured on the images: "
+            f"{measured or 'nothing'}; not found: {missing or 'nothing'}.")
+
+
 def head_size(cohort, modality: str | None = None) -> np.ndarray:
     """(pairs,) litres of head that an image of the cohort shows: what registration left of size.
 

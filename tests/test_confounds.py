@@ -124,6 +124,8 @@ def test_a_head_size_that_was_measured_before_is_taken_and_what_is_missing_is_na
     volume = people.set_index("participant_id")["head_size"]
     assert np.array_equal(table["head size"], volume.loc[toy.subjects])
     assert table.attrs == {"missing": ["sex", "site"], "measured": []}
+    assert confounds.origin(table) == ("Columns of participants.tsv: age, head size; measured on "
+                                       "the images: nothing; not found: sex, site.")
     assert confounds.covariates(tiny_phantom).attrs == {"missing": [], "measured": ["head size"]}
 
 
