@@ -22,6 +22,9 @@ from mmssl.probes import LogisticFit
 from mmssl.stats.auc import weighted_auc
 from mmssl.stats.bootstrap import Clusters
 
+LARGEST = 1 / 8
+"""Share of the brain that is deleted last; with more, random orders differ more than maps do."""
+
 CURVES = [*KEYS, "fraction", "map", "blobs"]
 AREAS = [*KEYS, "intact", "intact_low", "area", "low", "high"]
 
@@ -78,11 +81,11 @@ def deletion(
     accident. So people are halved, and voxels are deleted from the images of each half in the order
     of the map of the other. A deleted voxel takes the value of the mean training image there:
     nobody's own, yet one that the encoder may meet (a hole of zeros is not, and a blurred copy
-    still holds an enlarged ventricle). The share deleted doubles from step to step up to one half,
+    still holds an enlarged ventricle). The share deleted doubles from step to step up to `LARGEST`,
     because what a map points at is small. With :math:`A_m` and :math:`A_b` the AUCs after deletion
-    by map and by blobs, the area is :math:`\overline{A_b(f) - A_m(f)}`, the mean over steps,
-    halves and :math:`R` random orders. A map that means nothing is one more random order, so its
-    limits are those of Student's t with :math:`R - 1` degrees of freedom at
+    by map and by blobs, the area is :math:`\overline{A_b(f) - A_m(f)}`, the mean over steps, halves
+    and :math:`R` random orders. A map that means nothing is one more random order, so its limits
+    are those of Student's t with :math:`R - 1` degrees of freedom at
 
     .. math:: \mathrm{area} \pm t \sqrt{v_p + (1 + 1 / R)\, v_o},
 
@@ -129,7 +132,7 @@ def deletion(
         return _nothing(encoders, fits, volumes, labels, subjects, picks, seed)
     parts, lines, areas = halves(labels, subjects), [], []
     people = [_Tested(part, labels, subjects, resamples, seed + i) for i, part in enumerate(parts)]
-    shares = 0.5 ** np.arange(steps, 0, -1)
+    shares = LARGEST * 0.5 ** np.arange(steps - 1, -1, -1)
     counts = [0, *np.maximum(1, np.rint(shares * np.sum(mask))).astype(int)]
     with tqdm(total=len(fits) * orders + len(picks), desc="deletion", leave=False,
               disable=not progress) as bar:  # fmt: skip

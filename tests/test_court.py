@@ -144,7 +144,7 @@ def test_deletion_equals_a_slow_loop(case):
     sigma = np.mean([deletion.smoothness(np.array(m), c.mask) for m, _ in (by_first, by_second)])
     blind = [deletion.blobs(c.mask, sigma, 3 + i) for i in range(orders)]
     gaps = []
-    for step, share in enumerate((0, 1 / 8, 1 / 4, 1 / 2)):
+    for step, share in enumerate((0, 1 / 32, 1 / 16, 1 / 8)):
         count, line = round(share * len(where)), curves.iloc[step]
         by_map = (auc(first, by_second[1], count) + auc(second, by_first[1], count)) / 2
         by_blobs = np.mean([auc(half, o, count) for half in (first, second) for o in blind])
