@@ -22,6 +22,7 @@ PARTS = {
     "intervals": "Intervals and tests of scores",
     "maps": "Tests of maps",
     "representations": "What is said of representations",
+    "covariates": "Covariates in a representation",
     "editions": "Verdicts of the claims ledger",
 }
 """Parts of the table, and what their figures are called."""

@@ -7,6 +7,7 @@ claim beside it holds: that the interval reaches up to the share promised ("at l
 ("at most"), or contains it ("exactly"). Lines without a claim are there to compare.
 """
 
+from covariates import covariate_in_noise
 from editions import claim_verdicts
 from intervals import (
     auc_coverage,
@@ -16,7 +17,7 @@ from intervals import (
     repeated_splits,
 )
 from maps import covariate_behind_groups, false_voxels, picked_dimension
-from representations import coupling_difference, covariate_in_noise, scans_across_folds
+from representations import coupling_difference, scans_across_folds
 
 SIMULATIONS = {  # worlds at full size
     auc_coverage: 2000, difference_coverage: 1000, population_gap: 1000, repeated_splits: 2000,

@@ -1,0 +1,24 @@
+"""Covariates in a representation: are they found where there are none?"""
+
+import numpy as np
+import pandas as pd
+from worlds import SEED, each, line
+
+from mmssl import confounds
+
+
+def covariate_in_noise(worlds, shuffles=99):
+    """How often does a representation of nothing seem to tell age or sex?"""
+
+    def one(world):
+        rng = np.random.default_rng([SEED, 7, world])
+        table = pd.DataFrame({"age": rng.normal(70, 8, 120), "sex": rng.choice(["F", "M"], 120)})
+        lines = confounds.predicted(rng.normal(size=(120, 8)), table, np.arange(80),
+                                    np.arange(80, 120), 100, shuffles, world)
+        return dict(zip(lines["covariate"], lines["p"], strict=True))
+
+    found = each(one, worlds, "covariates")
+    return pd.DataFrame([
+        line("covariate told by noise", "80 to learn from, 40 tested", name,
+             [p[name] <= 0.05 for p in found], 0.05, np.nan, "at most")
+        for name in ("age", "sex")])  # fmt: skip
