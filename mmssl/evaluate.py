@@ -302,10 +302,7 @@ def _projected(z: Mapping, labels, train, test, classes: int, epochs: int, seed:
 def _roles(cohort, fold: int, task: str | None) -> tuple[np.ndarray, np.ndarray]:
     """Rows a probe learns from and is tested on, after the leak check and the check of classes."""
     rows_of = {role: cohort.rows(role, fold) for role in ("train", "valid", "holdout", "shift")}
-    ledger.check_disjoint({
-        role: {"subjects": set(cohort.subjects[rows]), "images": cohort.image_hashes(rows)}
-        for role, rows in rows_of.items()
-    })  # fmt: skip
+    ledger.check_disjoint(cohort, rows_of)
     train, test = (cohort.downstream(rows_of[role], task) for role in ("train", "holdout"))
     labels = cohort.labels(task)
     for role, rows in (("training", train), ("hold-out", test)):

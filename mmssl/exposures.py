@@ -25,6 +25,7 @@ from mmssl.content import as_json
 TRAIN, CHOOSE, TEST = ROLES = ("train", "choose", "test")
 _DIGITS = 16  # 64 bits of a hash: a chance collision among 100,000 people is one in 10^9
 
+_DOES = {TRAIN: "learned from", CHOOSE: "chosen with", TEST: "tested on"}
 _ADVICE = {
     (TRAIN, CHOOSE): "who chooses may not be who trains. Deal people, not scans, to folds: remake "
     "splits.json.",
@@ -33,7 +34,7 @@ _ADVICE = {
     (CHOOSE, TEST): "a choice made with the people it is tested on flatters the result. Choose on "
     "training or validation people.",
     (TEST, TEST): "samples that are compared as independent may not share a person. Give each "
-    "person one population or fold.",
+    "person one population (participants.tsv) and one fold (splits.json).",
 }
 
 
@@ -48,7 +49,7 @@ class Exposure(NamedTuple):
         the sample that is tested: "hold-out".
     role : "train" (its parameters), "choose" (an epoch, penalty, dimension or threshold was picked
         with them) or "test" (a table reports them).
-    subjects : {keyed hash of the identifier: where to find the person, "<cohort>[<row>]"}.
+    subjects : {keyed hash of the identifier: "row <n> of <cohort>/pairs.tsv"}, where to find whom.
     images : {content hash: "<modality>[<row>]"}.
     """
 
@@ -82,7 +83,7 @@ def exposure(fit: str, role: str, cohort, rows) -> Exposure:
     subjects: dict[str, str] = {}
     for row in rows.tolist():
         keyed = hashlib.blake2b(cohort.subjects[row].encode(), key=key, digest_size=_DIGITS // 2)
-        subjects.setdefault(keyed.hexdigest(), f"{cohort.name}[{row}]")
+        subjects.setdefault(keyed.hexdigest(), f"row {row} of {cohort.name}/pairs.tsv")
     images = {digest[:_DIGITS]: name for name, digest in cohort.image_hashes(rows).items()}
     return Exposure(fit, role, subjects, images)
 
@@ -117,16 +118,16 @@ def prove(exposures: Iterable[Exposure], needs: Iterable[str] = ()) -> dict[str,
     merged = _merged(exposures)
     fits = {fit for fit, _ in merged}
     if not any(role == TEST for _, role in merged):
-        raise LeakError(f"nothing is on record as tested (fits: {', '.join(sorted(fits)) or 'none'}"
+        raise LeakError(f"nothing is on record as tested (fits: {'; '.join(sorted(fits)) or 'none'}"
                         "), so nothing can be proven; add exposure(\"hold-out\", \"test\", …)")
     for need in needs:
         if not any(f == need or f.startswith((need + " ", need + ",")) for f in fits):
             raise LeakError(f"{need!r} left no record of whom it has seen (on record: "
-                            f"{', '.join(sorted(fits))}); make it anew, so that it writes one")
+                            f"{'; '.join(sorted(fits))}); make it anew, so that it writes one")
     for first, second in combinations(sorted(merged, key=lambda k: ROLES.index(k[1])), 2):
         roles = (first[1], second[1])
         if TEST in roles or (first[0] == second[0] and roles == (TRAIN, CHOOSE)):
-            named = [f"{fit} ({role})" for fit, role in (first, second)]
+            named = [f"{fit} ({_DOES[role]})" for fit, role in (first, second)]
             _check_pair(*named, merged[first], merged[second], _ADVICE[roles])
     people = {side: set().union(*(one.subjects for (_, role), one in merged.items()
                                   if (role == TEST) == (side == TEST))) for side in (TEST, TRAIN)}
@@ -157,25 +158,21 @@ def read_exposures(path: str | Path) -> list[Exposure]:
     return [Exposure(**record) for record in json.loads(path.read_text())]
 
 
-def check_disjoint(roles: Mapping[str, Mapping[str, Any]]) -> None:
-    """Refuse data in which a subject or an image has two roles.
+def check_disjoint(cohort, rows: Mapping[str, Any]) -> None:
+    """Refuse a cohort in which a person or an image has two roles.
 
     Parameters
     ----------
-    roles : mapping
-        ``{"train": {"subjects": ids, "images": {name: hash}}, "holdout": ...}``; either entry
-        may be absent. Image hashes catch the same scan under two participant names.
+    cohort : Cohort
+    rows : {role: array-like of int}
+        Rows of ``pairs.tsv`` of each role. Image hashes catch the same scan under two names.
 
     Raises
     ------
     LeakError
-        Naming the two roles and the subject, or the two images, that they share.
+        Naming the two roles and the rows of the person, or the two images, that they share.
     """
-    sides = {
-        role: Exposure(role, "", dict.fromkeys(map(str, seen.get("subjects", ()))),
-                       {digest: name for name, digest in seen.get("images", {}).items()})
-        for role, seen in roles.items()
-    }  # fmt: skip
+    sides = {role: exposure(role, TEST, cohort, part) for role, part in rows.items()}
     for first, second in combinations(sides, 2):
         _check_pair(first, second, sides[first], sides[second],
                     "a person has one role. Remake splits.json.")
@@ -185,16 +182,20 @@ def _check_pair(first: str, second: str, a: Exposure, b: Exposure, advice: str) 
     """Refuse two sides that share a person or an image."""
     if shared := a.subjects.keys() & b.subjects.keys():
         one = min(shared)
-        places = sorted({side[one] for side in (a.subjects, b.subjects) if side[one]})
-        who = f"the person of {' and '.join(places)}" if places else f"subject {one!r}"
-        raise LeakError(f"{who} is in both {first!r} and {second!r} ({len(shared)} in common): "
-                        f"{advice}")
+        places = sorted({a.subjects[one], b.subjects[one]})
+        raise LeakError(f"the person of {' and '.join(places)} is in both {first!r} and {second!r} "
+                        f"({_people(len(shared))} in common): {advice}")
     if shared := a.images.keys() & b.images.keys():
         one = min(shared)
         raise LeakError(
-            f"image {a.images[one]!r} of {first!r} and image {b.images[one]!r} of {second!r} are "
-            f"the same (sha256 {one[:12]}): one scan under two names. Remove one of them."
+            f"image {a.images[one]} of {first!r} and image {b.images[one]} of {second!r} are the "
+            f"same (sha256 {one[:12]}): one scan under two names. Find out whose it is, remove the "
+            "other, remake splits.json."
         )
+
+
+def _people(number: int) -> str:
+    return "1 person" if number == 1 else f"{number} people"
 
 
 def _merged(exposures: Iterable[Exposure]) -> dict[tuple[str, str], Exposure]:

@@ -344,8 +344,11 @@ def test_a_subject_in_two_roles_is_a_leak(cohort, monkeypatch):
     monkeypatch.setattr(evaluate, "floors", untouchable)
     held = [*cohort.splits["holdout"], cohort.splits["folds"][0]["valid"][0]]
     leaky = dataclasses.replace(cohort, splits={**cohort.splits, "holdout": held})
-    with pytest.raises(ledger.LeakError, match=held[-1]):
+    row = np.flatnonzero(cohort.subjects == held[-1])[0]
+    message = f"row {row} of toy/pairs.tsv is in both 'valid' and 'holdout'"
+    with pytest.raises(ledger.LeakError, match=message) as caught:
         evaluate.probe(leaky, {"x": {"T1": np.zeros((120, 8))}})
+    assert held[-1] not in str(caught.value)
 
 
 @pytest.mark.parametrize("role", ["holdout", "valid"])

@@ -60,20 +60,22 @@ def with_one_image_twice(cohort):
 PLANTED = {
     "same subject across folds": (
         "encoder RR-AE, fold 0", "choose", lambda c: np.arange(1, 80, 2),
-        r"'encoder RR-AE, fold 0 \(train\)' and 'encoder RR-AE, fold 0 \(choose\)'.*Deal people, "
-        "not scans, to folds"),
+        r"'encoder RR-AE, fold 0 \(learned from\)' and 'encoder RR-AE, fold 0 \(chosen with\)'.*"
+        "Deal people, not scans, to folds"),
     "landmarks fitted on all": (
         "landmarks, fold 0", "train", lambda c: np.arange(80),
-        r"'landmarks, fold 0 \(train\)' and 'hold-out \(test\)' \(6 in common\): .*training rows"),
+        r"'landmarks, fold 0 \(learned from\)' and 'hold-out \(tested on\)' "
+        r"\(6 people in common\): .*training rows"),
     "probe tuned on the hold-out": (
         "probe RR-AE, fold 0", "choose", lambda c: c.downstream(c.rows("holdout")),
-        r"'probe RR-AE, fold 0 \(choose\)' and 'hold-out \(test\)'.*flatters the result"),
+        r"'probe RR-AE, fold 0 \(chosen with\)' and 'hold-out \(tested on\)'.*flatters the result"),
     "dimension chosen on the subjects it is tested on": (
         "dimension RR-AE, fold 0", "choose", lambda c: c.rows("holdout")[2:4],
-        r"'dimension RR-AE, fold 0 \(choose\)' and 'hold-out \(test\)' \(1 in common\)"),
+        r"'dimension RR-AE, fold 0 \(chosen with\)' and 'hold-out \(tested on\)' "
+        r"\(1 person in common\)"),
     "population overlap": (
         "second population", "test", lambda c: c.rows("holdout")[:2],
-        r"'hold-out \(test\)' and 'second population \(test\)'.*one population"),
+        r"'hold-out \(tested on\)' and 'second population \(tested on\)'.*one population"),
 }  # fmt: skip
 
 
@@ -83,12 +85,12 @@ def test_a_planted_leak_is_refused(cohort, leak):
     leaky = ledger.exposure(fit, role, cohort, rows(cohort))
     with pytest.raises(ledger.LeakError, match=message) as caught:
         ledger.prove([*honest(cohort), leaky])
-    assert "sub-" not in str(caught.value) and "forty[" in str(caught.value)
+    assert "sub-" not in str(caught.value) and "of forty/pairs.tsv" in str(caught.value)
 
 
 def test_the_sixth_leak_one_image_under_two_names_is_refused(cohort):
     row, held = cohort.rows("train")[4], cohort.rows("holdout")[0]
-    expected = rf"image 'T1\[{row}\]' of '.*train.*' and image 'T1\[{held}\]' of 'hold-out"
+    expected = rf"image T1\[{row}\] of '.*learned.*' and image T1\[{held}\] of 'hold-out"
     with pytest.raises(ledger.LeakError, match=expected + ".*one scan under two names"):
         ledger.prove(honest(with_one_image_twice(cohort)))
 
@@ -98,7 +100,7 @@ def test_the_person_named_is_one_who_is_shared(cohort):
     leaky = ledger.exposure("threshold", "choose", cohort, shared)
     with pytest.raises(ledger.LeakError) as caught:
         ledger.prove([*honest(cohort), leaky])
-    assert f"the person of forty[{shared[0]}] is in both" in str(caught.value)
+    assert f"the person of row {shared[0]} of forty/pairs.tsv is in both" in str(caught.value)
 
 
 def test_a_fit_without_a_record_and_a_table_without_a_test_are_refused(cohort):
@@ -173,7 +175,8 @@ def test_a_probe_refuses_an_encoder_that_has_seen_whom_it_is_tested_on(cohort, m
     monkeypatch.setattr(evaluate, "floors", untouchable)
     z = {"RR": {"T1": np.zeros((80, 3))}}
     everybody = [ledger.exposure("encoder", "train", cohort, range(80))]
-    with pytest.raises(ledger.LeakError, match=r"'encoder RR, fold 0 \(train\)' and 'hold-out"):
+    message = r"'encoder RR, fold 0 \(learned from\)' and 'hold-out"
+    with pytest.raises(ledger.LeakError, match=message):
         evaluate.probe(cohort, z, seen={"RR": everybody})
     rows = cohort.rows("train")
     with pytest.raises(AssertionError, match="before the proof"):

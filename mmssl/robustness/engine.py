@@ -111,10 +111,7 @@ def linear_models(
         A subject or image in two of training, validation, hold-out and the second population.
     """
     roles = {role: cohort.rows(role, fold) for role in ("train", "valid", "holdout", "shift")}
-    ledger.check_disjoint({
-        role: {"subjects": set(cohort.subjects[rows]), "images": cohort.image_hashes(rows)}
-        for role, rows in roles.items()
-    })  # fmt: skip
+    ledger.check_disjoint(cohort, roles)
     train, labels = cohort.downstream(roles["train"]), cohort.labels()
     loaded = {row: pretrain.load_encoders(run) for row, run in runs.items()}
     landmarks = next(iter(loaded.values()))[1]
