@@ -70,11 +70,13 @@ class Probed(NamedTuple):
         people), tuning_auc, C, penalty and l1_ratio.
     exposures : whom the landmarks, components, encoders and probes behind the scores have seen, and
         whom they are tested on.
+    z : {row: {modality: (pairs, latent)}}, what the probes read, floors included.
     """
 
     scores: pd.DataFrame
     fits: pd.DataFrame
     exposures: Sequence[ledger.Exposure] = ()
+    z: Embeddings | None = None
 
 
 def probe(
@@ -162,7 +164,7 @@ def probe(
             scores.append(pd.DataFrame({**who, "floor": row in FLOORS, "pair": test,
                                         "subject": subjects[test], "label": labels[test],
                                         "score": found}))  # fmt: skip
-    return Probed(pd.concat(scores, ignore_index=True), pd.DataFrame(fits), exposures)
+    return Probed(pd.concat(scores, ignore_index=True), pd.DataFrame(fits), exposures, everything)
 
 
 def results_table(
