@@ -23,6 +23,10 @@ from mmssl import ledger, paths, published
 
 BOOK = Path(__file__).resolve().parent
 ROOT = BOOK.parent
+sys.path.insert(0, str(BOOK))
+
+import calibration  # noqa: E402
+
 LIMIT = 2_000_000  # bytes of HTML
 
 PRIVATE = {
@@ -103,6 +107,7 @@ def build(edition_file: Path) -> list[str]:
     ]
     if complaints:
         return complaints
+    calibration.write()
     config, toc = _settings(edition)
     tool = Path(sys.executable).with_name("jupyter-book")  # this environment's, whatever the PATH
     command = [tool, "build", BOOK, "-n", "-W", "--keep-going", "--config", config, "--toc", toc]
