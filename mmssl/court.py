@@ -182,7 +182,7 @@ def untrained(
 
 def refit(fit: probes.LogisticFit, z, labels):
     """A probe of the same penalty, fitted on other codes or labels: a Pipeline."""
-    return probes._fit(clone(fit.pipeline), np.asarray(z, dtype=np.float32), np.asarray(labels))
+    return probes.fitted(clone(fit.pipeline), np.asarray(z, dtype=np.float32), np.asarray(labels))
 
 
 def against(rbc, picks: pd.DataFrame, rivals: Rivals, test: str) -> pd.DataFrame:

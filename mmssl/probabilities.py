@@ -145,7 +145,7 @@ def readable(table: pd.DataFrame) -> pd.DataFrame:
 def _refitted(z, labels, chosen, seed: int):
     """The probe once more, with the penalty that its search chose."""
     z = np.ascontiguousarray(z, dtype=np.float32)
-    return probes._fit(probes._pipeline(chosen, seed, "balanced"), z, labels)
+    return probes.fitted(probes.penalised(chosen, seed, "balanced"), z, labels)
 
 
 def _best_line(labels, score) -> tuple[float, float]:

@@ -85,10 +85,10 @@ def logistic_regression(
     optuna.logging.set_verbosity(optuna.logging.WARNING)
 
     def objective(trial: optuna.Trial) -> float:
-        pipeline = _pipeline(_suggest(trial), seed, class_weight)
+        pipeline = penalised(_suggest(trial), seed, class_weight)
         aucs, converged = [], []
         for train, valid in splits:
-            _fit(pipeline, z[train], labels[train])
+            fitted(pipeline, z[train], labels[train])
             converged.append(pipeline[-1].n_iter_[0] < _ITERATIONS)
             aucs.append(stats.roc_auc(labels[valid], pipeline.decision_function(z[valid])))
         trial.set_user_attr("converged", float(np.mean(converged)))
@@ -98,18 +98,40 @@ def logistic_regression(
     study.optimize(objective, n_trials=trials, n_jobs=1)
     table = pd.DataFrame([{**t.user_attrs, "score": t.value} for t in study.trials])
     best = {k: study.best_trial.user_attrs[k] for k in ("C", "penalty", "l1_ratio")}
-    pipeline = _fit(_pipeline(best, seed, class_weight), z, labels)
+    pipeline = fitted(penalised(best, seed, class_weight), z, labels)
     return LogisticFit(pipeline, best, study.best_value, table)
 
 
-def _fit(pipeline: Pipeline, z: np.ndarray, labels: np.ndarray) -> Pipeline:
-    """Fit; a fit that stops early is counted by the caller instead of warned of 2,500 times."""
+def fitted(pipeline: Pipeline, z: np.ndarray, labels: np.ndarray) -> Pipeline:
+    """Fit; a fit that stops early is counted by the caller instead of warned of 2,500 times.
+
+    Parameters
+    ----------
+    pipeline : Pipeline
+        Of `penalised`.
+    z, labels : array, shapes (n, latent) and (n,)
+    """
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         pipeline.fit(z, labels)
     for other in (w for w in caught if not issubclass(w.category, ConvergenceWarning)):
         warnings.warn_explicit(other.message, other.category, other.filename, other.lineno)
     return pipeline
+
+
+def penalised(point: Mapping, seed: int = 0, class_weight: str | None = "balanced") -> Pipeline:
+    """Standardisation and logistic regression at one point of the search, not fitted yet.
+
+    Parameters
+    ----------
+    point : mapping
+        C and l1_ratio, as in `LogisticFit`.
+    """
+    model = LogisticRegression(
+        C=point["C"], l1_ratio=point["l1_ratio"], solver="saga", tol=_TOLERANCE,
+        max_iter=_ITERATIONS, class_weight=class_weight, random_state=seed,
+    )  # fmt: skip
+    return make_pipeline(StandardScaler(), model)
 
 
 def linear_probe(
@@ -201,14 +223,6 @@ def _suggest(trial: optuna.Trial) -> dict:
     for name, value in point.items():
         trial.set_user_attr(name, value)
     return point
-
-
-def _pipeline(point: Mapping, seed: int, class_weight: str | None) -> Pipeline:
-    model = LogisticRegression(
-        C=point["C"], l1_ratio=point["l1_ratio"], solver="saga", tol=_TOLERANCE,
-        max_iter=_ITERATIONS, class_weight=class_weight, random_state=seed,
-    )  # fmt: skip
-    return make_pipeline(StandardScaler(), model)
 
 
 def _inner_folds(labels, subjects, folds: int, seed: int) -> list[tuple[np.ndarray, np.ndarray]]:

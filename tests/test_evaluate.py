@@ -85,7 +85,7 @@ def test_saga_meets_another_solver_without_a_warning(study, strength):
     point = {"C": strength, "l1_ratio": 0.0}
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        found = probes._pipeline(point, 0, "balanced").fit(z, labels)
+        found = probes.penalised(point, 0, "balanced").fit(z, labels)
     expected = LogisticRegression(C=strength, solver="newton-cholesky", class_weight="balanced")
     scaled = StandardScaler().fit_transform(z)
     expected.fit(scaled, labels)
