@@ -260,14 +260,18 @@ def accuracy_table(
     epochs: int = 50,
     seed: int = 0,
     task: str | None = None,
+    seen: Mapping[str, Sequence[ledger.Exposure]] | None = None,
 ) -> pd.DataFrame:
     """Hold-out accuracy of the linear probe, per row and modality, with its Wilson interval.
 
     Parameters and errors as in `probe`, for a task of any number of classes; the floors are
     the caller's to add. One line per row and modality: accuracy, low, high, train, test.
+    ``attrs["proof"]`` is that of `ledger.prove`, for the sidecar.
     """
     train, test = _roles(cohort, fold, task)
     _check_embeddings(cohort, embeddings)
+    known = {row: (seen or {}).get(row) for row in embeddings}
+    proof = ledger.prove(_exposures(cohort, fold, train, test, known))
     labels = cohort.labels(task)
     classes = int(labels.max()) + 1
     z = {(row, m): np.asarray(x) for row, by in embeddings.items() for m, x in by.items()}
@@ -280,7 +284,9 @@ def accuracy_table(
             "row": row, "modality": modality, "fold": fold, "accuracy": interval.estimate,
             "low": interval.low, "high": interval.high, "train": len(train), "test": len(test),
         })  # fmt: skip
-    return pd.DataFrame(lines)
+    table = pd.DataFrame(lines)
+    table.attrs["proof"] = proof
+    return table
 
 
 def _searched(z, labels, subjects, train, test, trials: int, folds: int, seed: int):

@@ -326,13 +326,23 @@ def test_components_are_the_same_by_the_smaller_matrix(rng):
 
 def test_accuracy_table_counts_what_the_probe_gets_right(cohort, run):
     embeddings = pretrain.embed(run, cohort)
-    line = evaluate.accuracy_table(cohort, {"RR": embeddings}, epochs=5).iloc[0]
+    seen = {"RR": ledger.read_exposures(run / "exposures.json")}
+    table = evaluate.accuracy_table(cohort, {"RR": embeddings}, epochs=5, seen=seen)
+    assert table.attrs["proof"]["shared"] == 0
+    line = table.iloc[0]
     train = cohort.downstream(cohort.rows("train"))
     held, labels = cohort.downstream(cohort.rows("holdout")), cohort.labels()
     z = embeddings[line["modality"]]
     logits = evaluate.linear_probe(z[train], labels[train], z[held], 2, epochs=5)
     assert line["accuracy"] == pytest.approx((logits.argmax(axis=1) == labels[held]).mean())
     assert line["low"] < line["accuracy"] < line["high"]
+
+
+def test_an_accuracy_of_an_encoder_that_saw_the_hold_out_is_refused(cohort, run):
+    everybody = [ledger.exposure("encoder", "train", cohort, range(len(cohort)))]
+    with pytest.raises(ledger.LeakError, match="encoder RR, fold 0.*hold-out"):
+        evaluate.accuracy_table(cohort, {"RR": pretrain.embed(run, cohort)}, epochs=5,
+                                seen={"RR": everybody})  # fmt: skip
 
 
 def untouchable(*_, **__):
