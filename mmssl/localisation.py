@@ -19,7 +19,6 @@ import pandas as pd
 from nibabel.affines import apply_affine
 from scipy import ndimage
 from scipy.spatial import cKDTree
-from sklearn.metrics import average_precision_score
 
 from mmssl import atomic
 
@@ -309,6 +308,8 @@ def overlap(volume, truth, mask, affine) -> Overlap:
     ValueError
         If shapes differ, a value in the brain is not finite, or the truth is empty or everything.
     """
+    from sklearn.metrics import average_precision_score  # a second, which few callers need
+
     volume, truth, mask = np.asarray(volume), np.asarray(truth, bool), np.asarray(mask, bool)
     if not volume.shape == truth.shape == mask.shape:
         raise ValueError(f"truth and mask: shapes {truth.shape} and {mask.shape}, expected "

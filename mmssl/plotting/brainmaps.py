@@ -1,6 +1,7 @@
 """Figures of group differences in the brain: slices at the peak, overlap with truth, cascades.
 
-No map is drawn without its corrected p and its verdict (`mmssl.published.defended`).
+No map is drawn without its corrected p and its verdict (`mmssl.published.defended`). nilearn's
+plotting takes two seconds to import, so it waits until a map is drawn.
 """
 
 import html
@@ -14,7 +15,6 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from nibabel.affines import apply_affine
-from nilearn import plotting
 
 from mmssl.plotting.look import DIVERGING, FLOOR, PALETTE, canvas, colour, style
 from mmssl.published import defended
@@ -118,6 +118,8 @@ def interactive(
     ValueError
         As `group_maps`.
     """
+    from nilearn import plotting
+
     defended(volume, p, verdict, what=title or "map")
     peak = float(np.abs(volume).max()) or 1.0
     view = plotting.view_img(
@@ -193,6 +195,8 @@ def cascade(table: pd.DataFrame) -> Figure:
 
 def _slices(figure, box, rbc, survives, truth, background, affine, limit) -> None:
     """One map through its peak in a box of the figure."""
+    from nilearn import plotting
+
     image = _image(rbc, affine)
     view = plotting.plot_stat_map(
         image, bg_img=_image(background, affine), cut_coords=_cuts(rbc, affine), figure=figure,

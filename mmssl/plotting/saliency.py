@@ -13,7 +13,6 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from nibabel.affines import apply_affine
-from nilearn import plotting
 
 from mmssl.plotting.look import DIVERGING, FLOOR, MAGNITUDE, PALETTE, canvas, colour, style
 
@@ -148,6 +147,8 @@ def forgetting(kept: Mapping[str, np.ndarray]) -> Figure:
 
 def _slices(figure, box, values, background, affine, mode, cuts, threshold):
     """One map in a box of the figure; nilearn cuts it by its affine and writes L and R."""
+    from nilearn import plotting  # two seconds, which pages without a brain should not wait
+
     return plotting.plot_stat_map(
         _image(values, affine), bg_img=_image(background, affine), display_mode=mode,
         cut_coords=cuts, figure=figure, axes=box, cmap=MAGNITUDE, vmin=_limit(values, threshold),
