@@ -299,3 +299,18 @@ def test_the_readme_takes_its_numbers_from_the_table(tmp_path):
         assert readme.read_text().count("`RR` | 0.90") == 1
     with pytest.raises(ValueError, match="Run make reproduce"):
         refresh.load_results(tmp_path)
+
+
+@pytest.mark.parametrize("left_out", [[], ["02_preprocessing", "08_robustness"]])
+def test_links_to_a_chapter_left_out_are_no_error(left_out, tmp_path, monkeypatch):
+    for name in ("_config.yml", "_toc.yml"):
+        (tmp_path / name).write_text((ROOT / "book" / name).read_text())
+    monkeypatch.setattr(build, "BOOK", tmp_path)
+    chapters = {page.stem for page in (ROOT / "notebooks").glob("[0-9]*.ipynb")} - set(left_out)
+    config, toc = build._settings(
+        {"edition": "mine", "banner": "x", "notebooks": dict.fromkeys(chapters)})
+    ignored = yaml.safe_load(config.read_text())["sphinx"]["config"]["suppress_warnings"]
+    assert ignored == (["myst.xref_missing"] if left_out else [])
+    shown = [c["file"] for part in yaml.safe_load(toc.read_text())["parts"]
+             for c in part["chapters"] if "executed" in c["file"]]
+    assert sorted(shown) == [f"executed/mine/{name}" for name in sorted(chapters)]
