@@ -22,7 +22,7 @@ from mmssl.similarity import BIASED, MEASURES
 from mmssl.stats import Interval
 
 FEWEST = 5
-"""People an interval asks for: debiased CKA needs four after one is left out."""
+"""People an interval or a group asks for: debiased CKA needs four after one is left out."""
 
 
 def intervals(
@@ -106,16 +106,17 @@ def group_test(
     """Is the similarity of group 1 another than that of group 0? With and without matched sizes.
 
     Labels are permuted with both group sizes kept, so that a difference due to the sizes alone is
-    in the null. Each group's mean is removed first: a group that lies elsewhere is no group whose
-    modalities agree otherwise.
+    in the null. A group that lies elsewhere is no group whose modalities agree otherwise: each
+    group's mean is removed first, in such a way that people stay exchangeable, which costs the test
+    one of each group (`_exchangeable`).
 
     Parameters
     ----------
     x, y : array-like, shape (n, d1), (n, d2)
     labels : array-like, shape (n,)
-        0 or 1, at least 4 rows each.
+        0 or 1, at least 5 rows each.
     permutations, seed : int
-        Also the number of subsets behind the matched columns.
+        Also the number of subsets behind the matched columns, and who stands back in the test.
 
     Returns
     -------
@@ -128,12 +129,10 @@ def group_test(
     Raises
     ------
     ValueError
-        As `mmssl.similarity.cka`; also labels of another shape, other labels, a group below 4.
+        As `mmssl.similarity.cka`; also labels of another shape, other labels, a group below 5.
     """
     x, y = similarity.checked(x, y)
     groups = _two_groups(labels, len(x))
-    for g in groups:
-        x[g], y[g] = x[g] - x[g].mean(axis=0), y[g] - y[g].mean(axis=0)
     smaller = min(map(len, groups))
     whole = [similarity.measures(x[g], y[g], threshold) for g in groups]
     at_one_size = [
@@ -141,18 +140,23 @@ def group_test(
             matched(x[g], y[g], smaller, permutations, seed, threshold).items()}
         for g, own in zip(groups, whole, strict=True)
     ]  # fmt: skip
-    rng, cut = np.random.default_rng((seed, len(x))), len(groups[0])
-    orders = [rng.permutation(len(x)) for _ in range(permutations)]
-    null = [_subsets(x, y, part, threshold) for part in
-            ([order[:cut] for order in orders], [order[cut:] for order in orders])]
+    rng = np.random.default_rng((seed, len(x)))
+    groups = [rng.permutation(g) for g in groups]
+    x, y = _exchangeable(x, groups), _exchangeable(y, groups)
+    orders = [np.arange(len(x)), *(rng.permutation(len(x)) for _ in range(permutations))]
+    cut = len(groups[0]) - 1
+    first = _subsets(x, y, (order[:cut] for order in orders), threshold)
+    second = _subsets(x, y, (order[cut:] for order in orders), threshold)
     lines = []
     for name in MEASURES:
-        by_chance = null[1][name] - null[0][name]
-        difference, centre = whole[1][name] - whole[0][name], by_chance.mean()
+        differences = second[name] - first[name]  # of the groups as they are, then permuted
+        # centred with the observed one: each of them could have been it
+        distance = abs(differences - differences.mean())
         lines.append({
             "measure": name, "first": whole[0][name], "second": whole[1][name],
-            "difference": difference, "null_difference": centre,
-            "p": similarity.p_value(abs(difference - centre), abs(by_chance - centre)),
+            "difference": whole[1][name] - whole[0][name],
+            "null_difference": differences[1:].mean(),
+            "p": similarity.p_value(distance[0], distance[1:]),
             "matched_first": at_one_size[0][name], "matched_second": at_one_size[1][name],
             "matched_difference": at_one_size[1][name] - at_one_size[0][name],
         })  # fmt: skip
@@ -264,7 +268,7 @@ def group_table(
     Raises
     ------
     ValueError
-        For a task of other than two classes, or fewer than 4 people in one.
+        For a task of other than two classes, or fewer than 5 people in one.
     """
     rows = cohort.downstream(cohort.rows(role, fold))
     labels = cohort.labels()[rows]
@@ -289,15 +293,33 @@ def _subsets(x, y, subsets: Iterable, threshold: float) -> dict[str, np.ndarray]
     return {name: np.array([values[name] for values in found]) for name in MEASURES}
 
 
+def _exchangeable(z: np.ndarray, groups: Iterable[np.ndarray]) -> np.ndarray:
+    r"""Rows of each group but its first, free of the group's mean: (n - groups, d).
+
+    People without their own mean :math:`r_i` sum to 0, so they are no longer exchangeable with
+    those of another group, and rank-sensitive measures notice (Winkler et al. 2020, on CCA).
+    Theil's residuals (1965),
+
+    .. math:: c_i = r_i - \frac{\sqrt{n} - 1}{n - 1}\, r_1, \qquad i = 2 \dots n,
+
+    have the covariance of people again: who is left out lends the mean its noise.
+    """
+    rows = []
+    for g in groups:
+        residuals, n = z[g] - z[g].mean(axis=0), len(g)
+        rows.append(residuals[1:] - (np.sqrt(n) - 1) / (n - 1) * residuals[0])
+    return np.concatenate(rows)
+
+
 def _two_groups(labels, n: int) -> list[np.ndarray]:
     labels = np.asarray(labels)
     if labels.shape != (n,) or not np.isin(labels, (0, 1)).all():
         raise ValueError(f"labels: shape {labels.shape} with values {np.unique(labels).tolist()}, "
                          f"expected ({n},) of 0 and 1")
     groups = [np.flatnonzero(labels == k) for k in (0, 1)]
-    if min(map(len, groups)) < 4:
+    if min(map(len, groups)) < FEWEST:
         raise ValueError(f"groups of {len(groups[0])} and {len(groups[1])} people, "
-                         "expected at least 4 in each")
+                         f"expected at least {FEWEST} in each")
     return groups
 
 

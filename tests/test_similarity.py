@@ -227,7 +227,7 @@ def test_other_errors(rng):
         agreement.intervals(x, y, blocks=1)
     with pytest.raises(ValueError, match="people=7, expected 4 to 6"):
         agreement.matched(x, y, 7)
-    with pytest.raises(ValueError, match="groups of 3 and 3"):
+    with pytest.raises(ValueError, match="groups of 3 and 3 people, expected at least 5"):
         agreement.group_test(x, y, [0, 0, 0, 1, 1, 1])
     with pytest.raises(ValueError, match="expected .6,. of 0 and 1"):
         agreement.group_test(x, y, [0, 0, 0, 1, 1, 2])
@@ -374,6 +374,30 @@ def test_group_test_knows_the_sizes_and_still_finds_a_difference(rng):
     assert (found.loc[["SVCCA", "CKA", "debiased CKA"], "p"] <= 0.02).all()
 
 
+def test_people_without_their_groups_mean_stay_exchangeable(rng):
+    """As a matrix: orthonormal rows (the covariance of people), and deaf to each group's mean."""
+    groups = [np.array([4, 0, 6, 2, 7, 8, 10]), np.array([1, 9, 3, 5])]
+    reduced = agreement._exchangeable(np.eye(11), groups)
+    np.testing.assert_allclose(reduced @ reduced.T, np.eye(9), atol=1e-14)
+    for g in groups:
+        np.testing.assert_allclose(reduced[:, g].sum(axis=1), 0, atol=1e-14)
+    # a person's row is their own, but for what is the same for the whole group
+    z = rng.normal(size=(11, 3))
+    rows = agreement._exchangeable(z, groups)
+    np.testing.assert_allclose(rows[:6] - z[groups[0][1:]], (rows[0] - z[0])[None].repeat(6, 0))
+
+
+def test_the_p_of_a_group_is_one_rank_among_exchangeable_differences(rng):
+    """Shifted, stretched and reflected codes, and other measures of scale, change no p."""
+    labels = np.repeat((0, 1), (30, 12))
+    x, y = agreement.related(42, 5, 0.6, 2, rng)
+    p = agreement.group_test(x, y, labels, 59).set_index("measure")["p"]
+    turned = -3 * x + np.where(labels, 100.0, -7.0)[:, None]
+    again = agreement.group_test(turned, y * 0.01, labels, 59).set_index("measure")["p"]
+    np.testing.assert_allclose(p, again)
+    assert np.allclose(p * 60, np.round(p * 60))
+
+
 def test_a_smaller_group_seems_more_alike_in_every_study_without_a_difference():
     simulated = agreement.no_difference(8, (40, 12), d=24, permutations=19)
     means = simulated.groupby("measure")[["difference", "null_difference"]].mean()
@@ -418,8 +442,10 @@ def test_table_holds_every_cell_and_what_each_function_says(study):
     assert line["shuffle_mean"] == pytest.approx(null.mean())
     assert line["p"] == similarity.p_value(svcca(x, y), null)
     assert line["low"] <= line["estimate"] <= line["high"]
-    groups = agreement.group_table(cohort, embeddings, permutations=9)
-    assert set(groups["row"]) == {"CR", "AE"} and set(groups["n_second"]) == {4}
+    groups = agreement.group_table(cohort, embeddings, "train", permutations=9)
+    assert set(groups["row"]) == {"CR", "AE"} and set(groups["n_second"]) == {10}
+    with pytest.raises(ValueError, match="groups of 26 and 4 people, expected at least 5"):
+        agreement.group_table(cohort, embeddings, "holdout", permutations=9)
     pd.testing.assert_frame_equal(agreement.table(cohort, embeddings, permutations=29), table)
 
 
