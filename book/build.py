@@ -26,6 +26,7 @@ ROOT = BOOK.parent
 sys.path.insert(0, str(BOOK))
 
 import calibration  # noqa: E402
+import speed  # noqa: E402
 
 LIMIT = 2_000_000  # bytes of HTML
 
@@ -108,6 +109,7 @@ def build(edition_file: Path) -> list[str]:
     if complaints:
         return complaints
     calibration.write()
+    speed.write()
     config, toc = _settings(edition)
     tool = Path(sys.executable).with_name("jupyter-book")  # this environment's, whatever the PATH
     command = [tool, "build", BOOK, "-n", "-W", "--keep-going", "--config", config, "--toc", toc]

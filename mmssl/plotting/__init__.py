@@ -34,6 +34,7 @@ from mmssl.plotting.robustness import (
 )
 from mmssl.plotting.saliency import best_pair, dimension_pairs, forgetting, saliency_maps
 from mmssl.plotting.similarity import sham_difference, similarity_and_auc, similarity_measures
+from mmssl.plotting.speed import speed
 from mmssl.plotting.subgroups import subgroup_gaps
 from mmssl.plotting.training import term_history, training_history, views
 
@@ -45,6 +46,6 @@ __all__ = [
     "interactive", "linear_evaluation", "objective_graph", "overlap_with_truth", "overlay",
     "people", "planted", "populations", "promises", "reliability", "rivals", "robustness_curves",
     "robustness_verdict", "roles", "saliency_maps", "scans", "sham_difference",
-    "similarity_and_auc", "similarity_measures", "style", "subgroup_gaps", "term_history",
-    "tissue_histogram", "training_history", "views",
+    "similarity_and_auc", "similarity_measures", "speed", "style", "subgroup_gaps",
+    "term_history", "tissue_histogram", "training_history", "views",
 ]

@@ -46,17 +46,15 @@ def measure(rounds: int) -> dict:
     x, y = rng.normal(size=(2, PEOPLE, LATENT))
     few = x[:SHUFFLED], y[:SHUFFLED]
     ways = {
-        "gram": (gram, x, y),
-        "ours": (similarity.cka, x, y, True),
+        "Gram form": (gram, x, y),
+        "debiased CKA": (similarity.cka, x, y, True),
         "shuffles anew": (anew, *few),
-        "shuffles ours": (similarity.shuffled, *few, SHUFFLES),
+        "null of 50 shuffles": (similarity.shuffled, *few, SHUFFLES),
     }
     for way in ways.values():
         seconds(*way)
     times = [{name: seconds(*way) for name, way in ways.items()} for _ in range(rounds)]
-    report = {f"{name}_ms": 1e3 * statistics.median(t[name] for t in times) for name in ways}
-    return report | {
-        "ratio": statistics.median(t["gram"] / t["ours"] for t in times),
-        "shuffles_ratio": statistics.median(t["shuffles anew"] / t["shuffles ours"] for t in times),
-        "difference": abs(gram(x, y) - similarity.cka(x, y, True)),
-    }
+    report = {f"{name}, ms": 1e3 * statistics.median(t[name] for t in times) for name in ways}
+    for peer, ours in (("Gram form", "debiased CKA"), ("shuffles anew", "null of 50 shuffles")):
+        report[f"{ours}, ratio"] = statistics.median(t[peer] / t[ours] for t in times)
+    return report | {"difference of both values": abs(gram(x, y) - similarity.cka(x, y, True))}

@@ -85,10 +85,11 @@ def measure(rounds: int) -> dict:
     error = np.abs(found.scores[1:, :, 0] - expected).max((1, 2)) / np.abs(expected).max((1, 2))
     whole, _ = seconds(lambda: sweep(x, readers(*x), robustness.points()))
     return {
-        "points": len(grid), "subjects": SUBJECTS, "models": MODELS,
+        f"{len(grid)} points, {SUBJECTS} people, {MODELS} models, TorchIO, s":
+            statistics.median(slow for slow, _ in pairs),
+        f"{len(grid)} points, {SUBJECTS} people, {MODELS} models, s":
+            statistics.median(fast for _, fast in pairs),
+        "sweep, ratio": statistics.median(slow / fast for slow, fast in pairs),
         "largest relative difference": float(error.max()),
-        "torchio_s": statistics.median(slow for slow, _ in pairs),
-        "ours_s": statistics.median(fast for _, fast in pairs),
-        "ratio": statistics.median(slow / fast for slow, fast in pairs),
-        f"163 points, {PEOPLE} people, {MODELS} models, 2 modalities: s": whole,
+        f"163 points, {PEOPLE} people, {MODELS} models, 2 modalities, s": whole,
     }  # fmt: skip

@@ -35,7 +35,7 @@ def measure(rounds: int, pairs: int = 192) -> dict:
                 ours.append([epoch(step), epoch(step)][1])
             theirs.append(peers.torchio_pairs_per_second(files))
     return {
-        "ours_pairs_per_s": statistics.median(ours),
-        "torchio_pairs_per_s": statistics.median(theirs),
-        "ratio": statistics.median(a / b for a, b in zip(ours, theirs, strict=True)),
+        "pairs a second": statistics.median(ours),
+        "pairs a second, TorchIO": statistics.median(theirs),
+        "pairs, ratio": statistics.median(a / b for a, b in zip(ours, theirs, strict=True)),
     }

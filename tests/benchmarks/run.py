@@ -1,50 +1,63 @@
 """`make bench`: hot paths side by side with the peer a user would pick, on this machine.
 
-One module beside this one a hot path; its ``measure(rounds)`` returns the figures. Peer and ours
-alternate within one process; what is reported is the median over rounds of the ratio in a round,
-so a slow moment of the machine hits both. Peak memory comes from a fresh process each. Prints a
-table and writes ``data/results/bench.json``; ``run.py NAME …`` measures those alone.
+One module beside this one a hot path; its docstring says what is measured, its ``measure(rounds)``
+returns the figures. Peer and ours alternate; what is reported is the median over rounds of the
+ratio in a round, so a slow moment of the machine hits both. Peak memory comes from a fresh process
+each. Prints all figures and writes ``book/speed.json``, which a page of the book shows; ``run.py
+NAME …`` measures those alone and prints them.
 """
 
 import argparse
 import importlib
 import json
 import platform
+import re
 import sys
 from pathlib import Path
 
 import torch
 
-from mmssl import ledger, paths
+from mmssl import atomic, ledger, paths
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))
 NAMES = sorted(
     path.stem for path in HERE.glob("*.py") if path.stem not in ("run", "peers", "__init__")
 )
+CHAPTERS = "Seconds of each notebook on its defaults, when the small chain was last made."
 
 
 def machine() -> dict:
     """What the figures were measured on."""
+    found = re.search(r"model name\s*: (.+)", Path("/proc/cpuinfo").read_text())
     return {
-        "processor": platform.processor() or platform.machine(),
-        "amx": torch.cpu._is_amx_tile_supported(),
-        "avx512_bf16": torch.cpu._is_avx512_bf16_supported(),
+        "processor": found[1] if found else platform.machine(),
+        "AMX": torch.cpu._is_amx_tile_supported(),
+        "AVX-512 bfloat16": torch.cpu._is_avx512_bf16_supported(),
         "threads": torch.get_num_threads(),
     }
 
 
-def notebooks() -> dict:
-    """Seconds each notebook took on its defaults when the small chain was last made."""
+def hot_path(name: str, rounds: int) -> dict:
+    """Measure one: its name, what it is about, and its figures."""
+    module = importlib.import_module(name)
+    return {"name": name.replace("_", " ").replace("cka", "CKA").replace("mmvae", "MMVAE"),
+            "about": module.__doc__, "figures": module.measure(rounds)}  # fmt: skip
+
+
+def chapters() -> dict:
+    """Seconds each notebook took on its defaults."""
     pages = sorted(paths.project("data/executed/smoke").glob("*.ipynb"))
-    return {page.stem: float(ledger.read_sidecar(page)["facts"]["seconds"]) for page in pages}
+    seconds = {page.stem: float(ledger.read_sidecar(page)["facts"]["seconds"]) for page in pages}
+    return {"name": "notebooks", "about": CHAPTERS, "figures": seconds}
 
 
-def show(name: str, result: dict) -> None:
-    """Print one block of figures."""
-    print(name)
-    for key, value in result.items():
-        print(f"    {key:28}", f"{value:.4g}" if isinstance(value, float) else value, flush=True)
+def show(path: dict) -> dict:
+    """Print one hot path's figures, and return it."""
+    print(path["name"])
+    for key, value in path["figures"].items():
+        print(f"    {key:44}", f"{value:.4g}" if isinstance(value, float) else value, flush=True)
+    return path
 
 
 def main() -> None:
@@ -52,20 +65,25 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of: {', '.join(NAMES)}")
     parser.add_argument("--rounds", type=int, default=7)
-    arguments = parser.parse_args()
-    if unknown := set(arguments.names) - set(NAMES):
+    asked = parser.parse_args()
+    if unknown := set(asked.names) - set(NAMES):
         parser.error(f"unknown {sorted(unknown)}, expected of {NAMES}")
-    path = paths.project("data/results/bench.json")
-    report = json.loads(path.read_text()) if path.exists() and arguments.names else {}
-    report |= {"machine": machine(), "versions": ledger.versions()}
-    show("machine", report["machine"] | report["versions"])
-    for name in arguments.names or NAMES:
-        report[name] = importlib.import_module(name).measure(arguments.rounds)
-        show(name.replace("_", " "), report[name])
-    report["notebooks on their defaults, s"] = notebooks()
-    show("notebooks on their defaults, s", report["notebooks on their defaults, s"])
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(report, indent=1) + "\n")
+    show({"name": "machine", "figures": machine() | ledger.versions()})
+    measured = [show(hot_path(name, asked.rounds)) for name in asked.names or NAMES]
+    measured.append(show(chapters()))
+    if not asked.names:
+        print(keep({"machine": machine(), "paths": measured}, asked.rounds))
+
+
+def keep(report: dict, rounds: int) -> Path:
+    """Write the report, and beside it which code of the package was measured."""
+    target = paths.project("book/speed.json")
+    drivers = {name: HERE / f"{name}.py" for name in NAMES}
+    code = {found for file in drivers.values() for found in ledger.imports(file.read_text())}
+    with atomic.file(target) as temporary:
+        temporary.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    ledger.write_sidecar(target, drivers, {"rounds": rounds}, None, tuple(sorted(code)))
+    return target
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
 """SmoothGrad of 64 dimensions at 32^3, width 32, against Captum dimension by dimension, same noise.
 
 Captum's Saliency is called on the noisy copies of a person, once a dimension, which is what its
-NoiseTunnel does after it has drawn them: a forward and a backward pass each. Counted, in multiply-
-adds a person: 70 G for the loop and 33 G here (`mmssl.gradients`), so that a ratio of 2.1 is
-arithmetic and the rest layout; bfloat16 is chosen explicitly and gains most with AMX.
+NoiseTunnel does after it has drawn them: a forward and a backward pass each. Multiply-adds of a
+person are counted: less than half of the loop's are left (`mmssl.gradients`), and the rest of the
+ratio is memory layout. bfloat16 is chosen explicitly and gains most with AMX.
 """
 
 import statistics
@@ -24,7 +24,7 @@ def multiply_adds() -> dict:
     each = [out * side**3 * 64 * into for out, side, into in layers] + [LATENT * 64 * 4 * WIDTH]
     loop = LATENT * SAMPLES * 2 * sum(each)
     ours = SAMPLES * sum(each) + LATENT * (SAMPLES * sum(each[1:3]) + each[0])
-    return {"captum_GMAC": loop / 1e9, "ours_GMAC": ours / 1e9, "counted_ratio": loop / ours}
+    return {"Captum, billion multiply-adds": loop / 1e9, "ours, billion multiply-adds": ours / 1e9}
 
 
 def by_captum(encoder, x, noise) -> torch.Tensor:
@@ -46,7 +46,7 @@ def measure(rounds: int) -> dict:
     encoder.requires_grad_(False)
     x = torch.randn(1, 1, SIZE, SIZE, SIZE)
     noise = saliency.noise(x.shape[1:], SAMPLES, 0)
-    ways = {"captum": lambda: by_captum(encoder, x, noise)}
+    ways = {"Captum": lambda: by_captum(encoder, x, noise)}
     for precision in ("fp32", "bf16"):
         ways[precision] = lambda p=precision: saliency.smoothgrad(
             encoder, x, SAMPLES, STD, precision=p)[0]  # fmt: skip
@@ -60,12 +60,12 @@ def measure(rounds: int) -> dict:
             times[-1][way] = time.perf_counter() - start
     report = multiply_adds()
     for way in ways:
-        report[f"{way}_s"] = statistics.median(t[way] for t in times)
+        report[f"{way}, s"] = statistics.median(t[way] for t in times)
     for way in ("fp32", "bf16"):
-        report[f"{way}_ratio"] = statistics.median(t["captum"] / t[way] for t in times)
-        error = (maps[way] - maps["captum"]).norm() / maps["captum"].norm()
-        report[f"{way}_relative_error"] = error.item()
-        pair = zip(maps[way], maps["captum"], strict=True)
+        report[f"{way}, ratio"] = statistics.median(t["Captum"] / t[way] for t in times)
+        error = (maps[way] - maps["Captum"]).norm() / maps["Captum"].norm()
+        report[f"{way}, relative error"] = error.item()
+        pair = zip(maps[way], maps["Captum"], strict=True)
         worst = min(torch.corrcoef(torch.stack([a.ravel(), b.ravel()]))[0, 1] for a, b in pair)
-        report[f"{way}_least_correlation"] = worst.item()
+        report[f"{way}, least correlation of a map"] = worst.item()
     return report

@@ -80,17 +80,18 @@ class Process:
 
 def measure(rounds: int) -> dict:
     """Step of CR-XX-CC against plain eager fp32 with masked score matrices."""
-    report = {"loss": {}, "peak_MB": {}}
+    report = {}
     for way in ("fp32", "bf16") if pretrain.best_precision() == "bf16" else ("fp32",):
         both = {"peer": Process("peer"), way: Process(way)}
         for _ in range(3):  # until the heap of either is as large as it gets
             [step() for step in both.values()]
         times = [[step() for step in both.values()] for _ in range(rounds)]
-        report["loss"] |= {name: step.loss for name, step in both.items()}
-        report["peak_MB"] |= {name: step.end() for name, step in both.items()}
-        report[f"{way}_peer_ms"] = 1e3 * statistics.median(a for a, _ in times)
-        report[f"{way}_ms"] = 1e3 * statistics.median(b for _, b in times)
-        report[f"{way}_ratio"] = statistics.median(a / b for a, b in times)
+        for name, step in (("peer", both["peer"]), (way, both[way])):
+            report[f"{name}, first loss"] = step.loss
+            report[f"{name}, peak MB"] = step.end()
+        report[f"peer beside {way}, ms"] = 1e3 * statistics.median(a for a, _ in times)
+        report[f"{way}, ms"] = 1e3 * statistics.median(b for _, b in times)
+        report[f"{way}, ratio"] = statistics.median(a / b for a, b in times)
     return report
 
 

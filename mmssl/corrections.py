@@ -1,0 +1,72 @@
+"""What each correction for many tests keeps of a map, and how much of that is true.
+
+Thousands of voxels are tested at once. *Uncorrected*, one in twenty of those in which nothing
+differs is called a finding. The *false discovery rate* (Benjamini & Hochberg 1995) lets one in
+twenty of the findings be false. The *largest effect* (`mmssl.groupmaps`) and *TFCE*
+(`mmssl.enhancement`) keep the chance of any false one at one in twenty: the first voxel by voxel,
+the second also by what a voxel's neighbours show, so that it finds broad weak effects, and says
+less exactly where they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+
+from mmssl import enhancement, groupmaps
+
+
+def kept(
+    values, labels, mask, modalities: Sequence[str], truth: Mapping[str, np.ndarray] | None = None,
+    permutations: int = 1000, seed: int = 0, level: float = 0.05,
+) -> pd.DataFrame:
+    """Count what of one map a modality each correction keeps, all maps one family.
+
+    Parameters
+    ----------
+    values : array, shape (n, modalities, voxels)
+        A person's maps on the voxels of the mask.
+    labels : array-like, shape (n,)
+        Two values, at least 4 people each.
+    mask : array of bool, shape (X, Y, Z)
+    modalities : sequence of str
+    truth : {modality: array of bool, shape (X, Y, Z)}, optional
+        Where the groups differ in truth.
+    permutations, seed : int
+        Of both permutation tests.
+    level : float
+
+    Returns
+    -------
+    DataFrame
+        A line per modality and correction, from the loosest: modality, correction, voxels (kept);
+        where the truth is known also true (of those, in it), precision (true / voxels, NaN where
+        nothing is kept) and recall (true / all voxels in the truth).
+
+    Raises
+    ------
+    ValueError
+        For another number of maps than modalities, and as `mmssl.enhancement.tfce_test`.
+    """
+    if values.ndim != 3 or values.shape[1] != len(modalities):
+        raise ValueError(f"values: shape {values.shape}, expected (people, {len(modalities)}, "
+                         f"voxels) for {', '.join(modalities)}")
+    found = groupmaps.compare(values, labels, permutations, seed, progress=False)
+    enhanced = enhancement.tfce_test(values, labels, mask, permutations, seed)
+    p = {"none": found.p, "false discovery rate": found.fdr, "TFCE": enhanced.corrected,
+         "largest effect": found.corrected}
+    lines = []
+    for i, modality in enumerate(modalities):
+        for correction, of in p.items():
+            chosen = of[i] < level
+            line = {"modality": modality, "correction": correction, "voxels": int(chosen.sum())}
+            if modality in (truth or {}):
+                here = truth[modality][mask]
+                true = int((chosen & here).sum())
+                line |= {"true": true, "precision": true / chosen.sum() if chosen.any() else np.nan,
+                         "recall": true / here.sum()}
+            lines.append(line)
+    table = pd.DataFrame(lines)
+    return table.astype({"true": "Int64"}) if "true" in table else table
