@@ -48,18 +48,19 @@ def write(folder: Path = BUILD, table: Path = TABLE) -> list[Path]:
 
 
 def about(lines: pd.DataFrame, record: dict, changed: list[str]) -> str:
-    """Say how many promises hold, of which code, and whether that still is the code."""
+    """Say how many promises are contradicted, by which code, and whether that still is the code."""
     promised = lines[lines["holds"].notna()]
     broken = promised[~promised["holds"].astype(bool)]
+    verdict = ("None" if broken.empty else str(len(broken))) + f" of {len(promised)} promises"
     code = ledger.hash_json(record["code"])[:12]
     share = record["parameters"]["share"]
     size = "full size" if share == 1 else f"{100 * share:g} % of the full size"
     text = [
-        f"**{len(promised) - len(broken)} of {len(promised)} promises hold.** Worlds at {size}, "
+        f"**{verdict} is contradicted.** Worlds at {size}, "
         f"seed {record['seed']}, {record['facts']['seconds'] / 60:.0f} minutes in "
         f"{record['facts']['processes']} processes; mmssl {record['versions']['mmssl']}, code "
         f"`{code}`."]  # fmt: skip
-    text += [f"- **Broken**: {row.simulation} ({row.setting}), {row.method}: {_share(row)}, "
+    text += [f"- **Contradicted**: {row.simulation} ({row.setting}), {row.method}: {_share(row)}, "
              f"promised {row.claim} {row.promised:.2f}." for row in broken.itertuples()]
     if changed:
         more = f"; and {len(changed) - MOST} more" if len(changed) > MOST else ""
@@ -75,14 +76,15 @@ def markdown(lines: pd.DataFrame, part: str, title: str) -> str:
     page = (f"```{{figure}} _build/calibration/{part}.png\n:name: fig-calibration-{part}\n"
             f":width: 100%\n\n{title}: share of simulated worlds with its exact 99 % interval.\n"
             "```\n\n")
-    page += "| simulation | method | worlds | share [99 %] | promised | holds | mean width |\n"
+    page += ("| simulation | method | worlds | share [99 %] | promised | contradicted "
+             "| mean width |\n")
     page += "|---|---|--:|---|---|---|--:|\n"
     for row in lines.itertuples():
         promised = f"{row.claim} {row.promised:.2f}" if isinstance(row.claim, str) else "–"
-        holds = "–" if pd.isna(row.holds) else "yes" if row.holds else "**no**"
+        broken = "–" if pd.isna(row.holds) else "no" if row.holds else "**yes**"
         width = "–" if pd.isna(row.width) else f"{row.width:.3f}"
         cells = (f"{row.simulation}: {row.setting}", row.method, row.worlds, _share(row), promised,
-                 holds, width)
+                 broken, width)
         page += "| " + " | ".join(str(cell).replace("|", "\\|") for cell in cells) + " |\n"
     return page
 

@@ -53,7 +53,7 @@ def machine(facts: dict, record: dict, changed: list[str]) -> str:
 def table(path: dict) -> str:
     """What was measured, and every figure of it."""
     rows = "".join(f"| {name} | {_number(value)} |\n" for name, value in path["figures"].items())
-    return f"### {path['name']}\n\n{path['about']}\n\n| figure | value |\n|---|--:|\n{rows}"
+    return f"## {path['name']}\n\n{path['about']}\n\n| figure | value |\n|---|--:|\n{rows}"
 
 
 def _number(value) -> str:

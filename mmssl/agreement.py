@@ -106,9 +106,11 @@ def group_test(
     """Is the similarity of group 1 another than that of group 0? With and without matched sizes.
 
     Labels are permuted with both group sizes kept, so that a difference due to the sizes alone is
-    in the null. A group that lies elsewhere is no group whose modalities agree otherwise: each
-    group's mean is removed first, in such a way that people stay exchangeable, which costs the test
-    one of each group (`_exchangeable`).
+    in the null: that the codes of both groups have one distribution, but for their place and their
+    spread. A group that lies elsewhere or varies more is no group whose modalities agree otherwise,
+    so each group's mean and scale are removed first, in such a way that people stay exchangeable,
+    which costs the test one of each group (`_exchangeable`). Groups that vary in *other directions*
+    are told apart too, whatever their modalities share.
 
     Parameters
     ----------
@@ -121,8 +123,9 @@ def group_test(
     Returns
     -------
     DataFrame
-        A line per measure: first, second (groups 0 and 1); difference, second minus first;
-        null_difference, its mean under permuted labels; p, two-sided around that mean;
+        A line per measure: first, second (groups 0 and 1); difference, second minus first without
+        one person of each; null_difference and null_sd, its mean and standard deviation under
+        permuted labels; p, two-sided around that mean;
         matched_first, matched_second (the larger group's mean at the smaller one's size),
         matched_difference.
 
@@ -154,8 +157,8 @@ def group_test(
         distance = abs(differences - differences.mean())
         lines.append({
             "measure": name, "first": whole[0][name], "second": whole[1][name],
-            "difference": whole[1][name] - whole[0][name],
-            "null_difference": differences[1:].mean(),
+            "difference": differences[0],
+            "null_difference": differences[1:].mean(), "null_sd": differences[1:].std(ddof=1),
             "p": similarity.p_value(distance[0], distance[1:]),
             "matched_first": at_one_size[0][name], "matched_second": at_one_size[1][name],
             "matched_difference": at_one_size[1][name] - at_one_size[0][name],
@@ -170,7 +173,7 @@ def related(
 
     Dimensions 1 to `rank` of both codes are the same factors in noise, `shared` of their variance;
     all others are independent. In the population there are `rank` canonical correlations, all
-    equal to `shared`, at any n; those of 0 share nothing.
+    equal to `shared`, so that one code explains its square of the other; the rest are 0.
 
     Parameters
     ----------
@@ -294,7 +297,7 @@ def _subsets(x, y, subsets: Iterable, threshold: float) -> dict[str, np.ndarray]
 
 
 def _exchangeable(z: np.ndarray, groups: Iterable[np.ndarray]) -> np.ndarray:
-    r"""Rows of each group but its first, free of the group's mean: (n - groups, d).
+    r"""Rows of each group but its first, free of the group's mean and scale: (n - groups, d).
 
     People without their own mean :math:`r_i` sum to 0, so they are no longer exchangeable with
     those of another group, and rank-sensitive measures notice (Winkler et al. 2020, on CCA).
@@ -302,12 +305,15 @@ def _exchangeable(z: np.ndarray, groups: Iterable[np.ndarray]) -> np.ndarray:
 
     .. math:: c_i = r_i - \frac{\sqrt{n} - 1}{n - 1}\, r_1, \qquad i = 2 \dots n,
 
-    have the covariance of people again: who is left out lends the mean its noise.
+    have the covariance of people again: who is left out lends the mean its noise. Each group's are
+    divided by their root mean square, as the measures are deaf to scale but a mixture of two
+    scales is not a group of either.
     """
     rows = []
     for g in groups:
         residuals, n = z[g] - z[g].mean(axis=0), len(g)
-        rows.append(residuals[1:] - (np.sqrt(n) - 1) / (n - 1) * residuals[0])
+        left = residuals[1:] - (np.sqrt(n) - 1) / (n - 1) * residuals[0]
+        rows.append(left / max(np.sqrt((left**2).mean()), np.finfo(left.dtype).tiny))
     return np.concatenate(rows)
 
 

@@ -1,11 +1,12 @@
 """What each correction for many tests keeps of a map, and how much of that is true.
 
 Thousands of voxels are tested at once. *Uncorrected*, one in twenty of those in which nothing
-differs is called a finding. The *false discovery rate* (Benjamini & Hochberg 1995) lets one in
-twenty of the findings be false. The *largest effect* (`mmssl.groupmaps`) and *TFCE*
-(`mmssl.enhancement`) keep the chance of any false one at one in twenty: the first voxel by voxel,
-the second also by what a voxel's neighbours show, so that it finds broad weak effects, and says
-less exactly where they are.
+differs is called a finding. The *false discovery rate* (Benjamini & Hochberg 1995) lets at most one
+in twenty of a map's findings be false, on average over studies. The *largest effect*
+(`mmssl.groupmaps`) and *TFCE* (`mmssl.enhancement`) keep the chance of any false one at one in
+twenty: the first voxel by voxel, the second also by what a voxel's neighbours show, so that it
+finds broad weak effects, and says less exactly where they are. *Adjusted* is the largest effect of
+what covariates leave over (`mmssl.adjusted`).
 """
 
 from __future__ import annotations
@@ -15,14 +16,17 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from mmssl import enhancement, groupmaps
+from mmssl import adjusted, enhancement, groupmaps
 
 
 def kept(
     values, labels, mask, modalities: Sequence[str], truth: Mapping[str, np.ndarray] | None = None,
-    permutations: int = 1000, seed: int = 0, level: float = 0.05,
+    covariates: pd.DataFrame | None = None, permutations: int = 1000, seed: int = 0,
+    level: float = 0.05,
 ) -> pd.DataFrame:
-    """Count what of one map a modality each correction keeps, all maps one family.
+    """Count what of one map a modality each correction keeps.
+
+    All maps are one family, but for the false discovery rate, which is that of each map.
 
     Parameters
     ----------
@@ -34,8 +38,10 @@ def kept(
     modalities : sequence of str
     truth : {modality: array of bool, shape (X, Y, Z)}, optional
         Where the groups differ in truth.
+    covariates : DataFrame, n rows, optional
+        Adds the lines that are adjusted for them.
     permutations, seed : int
-        Of both permutation tests.
+        Of every permutation test.
     level : float
 
     Returns
@@ -48,7 +54,8 @@ def kept(
     Raises
     ------
     ValueError
-        For another number of maps than modalities, and as `mmssl.enhancement.tfce_test`.
+        For another number of maps than modalities, and as `mmssl.enhancement.tfce_test` and
+        `mmssl.adjusted.freedman_lane`.
     """
     if values.ndim != 3 or values.shape[1] != len(modalities):
         raise ValueError(f"values: shape {values.shape}, expected (people, {len(modalities)}, "
@@ -57,6 +64,10 @@ def kept(
     enhanced = enhancement.tfce_test(values, labels, mask, permutations, seed)
     p = {"none": found.p, "false discovery rate": found.fdr, "TFCE": enhanced.corrected,
          "largest effect": found.corrected}
+    if covariates is not None:
+        flat = values.reshape(len(values), -1)
+        left = adjusted.freedman_lane(flat, labels, covariates, permutations, seed)
+        p["largest effect, adjusted"] = left.corrected.reshape(values.shape[1:])
     lines = []
     for i, modality in enumerate(modalities):
         for correction, of in p.items():

@@ -129,7 +129,9 @@ def relabelled(
     Each draw permutes the labels of the training people, refits the probe at its tuned penalty and
     takes the extreme coefficients; groups of the mapped people keep their true labels. A dimension
     chosen twice is mapped once. With the training labels exchangeable, the map of the true choice
-    is one more draw.
+    is one more draw, but for the penalty: it was tuned on the true labels, and a draw for which it
+    leaves no coefficient takes the first dimension. On labels without meaning that errs on the safe
+    side.
 
     Parameters
     ----------
@@ -193,7 +195,7 @@ def against(rbc, picks: pd.DataFrame, rivals: Rivals, test: str) -> pd.DataFrame
     rbc : array, shape (picks, voxels)
         Of the same people and voxels as the rivals'.
     picks : DataFrame
-        source, modality, sign: which maps.
+        source, modality, sign, beta: which maps.
     test : str
         Name of the test.
 
@@ -201,8 +203,8 @@ def against(rbc, picks: pd.DataFrame, rivals: Rivals, test: str) -> pd.DataFrame
     -------
     DataFrame
         source, modality, sign, test, draw, ``correlation`` over voxels (Pearson; NaN where one of
-        them is constant), ``strength``, the largest absolute effect of the rival, and ``own``, that
-        of the map.
+        them is constant, or no coefficient chose the dimension), ``strength``, the largest absolute
+        effect of the rival, and ``own``, that of the map.
 
     Raises
     ------
@@ -213,13 +215,14 @@ def against(rbc, picks: pd.DataFrame, rivals: Rivals, test: str) -> pd.DataFrame
     if rbc.ndim != 2 or len(rbc) != len(picks) or not np.isfinite(rbc).all():
         raise ValueError(f"rbc: shape {rbc.shape}, {int((~np.isfinite(rbc)).sum())} values not "
                          f"finite, expected finite ({len(picks)}, voxels) as there are picks")
-    for own, key in zip(rbc, picks[list(KEYS)].itertuples(index=False, name=None), strict=True):
+    keys = picks[list(KEYS)].itertuples(index=False, name=None)
+    for own, key, empty in zip(rbc, keys, dimensions.unchosen(picks), strict=True):
         others = np.asarray(rivals[key[1:]])
         if others.ndim != 2 or others.shape[1:] != own.shape:
             raise ValueError(f"rivals {key[1:]}: shape {others.shape}, expected (draws, "
                              f"{len(own)})")
-        lines += [(*key, test, draw, dimensions.correlation(own, other), np.abs(other).max(),
-                   np.abs(own).max()) for draw, other in enumerate(others)]
+        lines += [(*key, test, draw, np.nan if empty else dimensions.correlation(own, other),
+                   np.abs(other).max(), np.abs(own).max()) for draw, other in enumerate(others)]
     return pd.DataFrame(lines, columns=[*KEYS, "test", "draw", "correlation", "strength", "own"])
 
 

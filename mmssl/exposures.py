@@ -3,9 +3,9 @@
 Whatever learns from people (intensity landmarks, a scaler, principal components, an encoder, a
 probe), chooses with them (an epoch, a penalty, a latent dimension, a threshold) or is tested on
 them leaves an `Exposure`. `prove` reads those of everything behind a table and refuses the table
-unless who is tested was seen by nothing else. Identifiers are kept as hashes keyed with the
-cohort's table of participants, which only who holds the cohort has; a message names the row of
-``pairs.tsv`` instead.
+unless who is tested was seen by nothing else. Identifiers are kept as hashes keyed with the list
+of all participants of the cohort, which only who holds the cohort has; a message names the row of
+``pairs.tsv`` instead. Hashes of two lists cannot be compared, and `prove` refuses to.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from mmssl import atomic
-from mmssl.content import as_json
+from mmssl.content import as_json, hash_json
 
 TRAIN, CHOOSE, TEST = ROLES = ("train", "choose", "test")
 _DIGITS = 16  # 64 bits of a hash: a chance collision among 100,000 people is one in 10^9
@@ -51,12 +51,14 @@ class Exposure(NamedTuple):
         with them) or "test" (a table reports them).
     subjects : {keyed hash of the identifier: "row <n> of <cohort>/pairs.tsv"}, where to find whom.
     images : {content hash: "<modality>[<row>]"}.
+    key : fingerprint of the key of the hashes; subjects of equal keys alone can be compared.
     """
 
     fit: str
     role: str
     subjects: Mapping[str, str]
     images: Mapping[str, str]
+    key: str
 
 
 def exposure(fit: str, role: str, cohort, rows) -> Exposure:
@@ -79,13 +81,16 @@ def exposure(fit: str, role: str, cohort, rows) -> Exposure:
     if role not in ROLES:
         raise ValueError(f"role {role!r} is unknown; expected one of {', '.join(ROLES)}")
     rows = np.asarray(rows, dtype=np.int64)
-    key = hashlib.sha256(cohort.participants.to_csv(index=False).encode()).digest()
+    # who the people are, and nothing else about them: a column added later changes no hash
+    people = sorted(set(cohort.participants["participant_id"].astype(str)))
+    key = bytes.fromhex(hash_json(people))
     subjects: dict[str, str] = {}
     for row in rows.tolist():
         keyed = hashlib.blake2b(cohort.subjects[row].encode(), key=key, digest_size=_DIGITS // 2)
         subjects.setdefault(keyed.hexdigest(), f"row {row} of {cohort.name}/pairs.tsv")
     images = {digest[:_DIGITS]: name for name, digest in cohort.image_hashes(rows).items()}
-    return Exposure(fit, role, subjects, images)
+    fingerprint = hashlib.sha256(key).hexdigest()[:_DIGITS]  # the key itself is not published
+    return Exposure(fit, role, subjects, images, fingerprint)
 
 
 def prove(exposures: Iterable[Exposure], needs: Iterable[str] = ()) -> dict[str, Any]:
@@ -113,8 +118,10 @@ def prove(exposures: Iterable[Exposure], needs: Iterable[str] = ()) -> dict[str,
     ------
     LeakError
         Naming both sides and one of the people or images they share, and what to do; also when
-        nothing is tested, or a fit is needed that left no record.
+        nothing is tested, a fit is needed that left no record, or the records are of different
+        lists of participants.
     """
+    exposures = list(exposures)
     merged = _merged(exposures)
     fits = {fit for fit, _ in merged}
     if not any(role == TEST for _, role in merged):
@@ -129,6 +136,7 @@ def prove(exposures: Iterable[Exposure], needs: Iterable[str] = ()) -> dict[str,
         if TEST in roles or (first[0] == second[0] and roles == (TRAIN, CHOOSE)):
             named = [f"{fit} ({_DOES[role]})" for fit, role in (first, second)]
             _check_pair(*named, merged[first], merged[second], _ADVICE[roles])
+    _check_keys(exposures)
     people = {side: set().union(*(one.subjects for (_, role), one in merged.items()
                                   if (role == TEST) == (side == TEST))) for side in (TEST, TRAIN)}
     return {"tested": len(people[TEST]), "seen": len(people[TRAIN]), "shared": 0,
@@ -149,13 +157,19 @@ def read_exposures(path: str | Path) -> list[Exposure]:
     Raises
     ------
     LeakError
-        When there is no such file: nobody knows whom the run has seen.
+        When there is no such file, or one without the key of its hashes: nobody knows whom the
+        run has seen.
     """
     path = Path(path)
     if not path.is_file():
         raise LeakError(f"{path}: not found, so nobody knows whom {path.parent.name} has seen; "
                         "make the run anew, so that it writes one")
-    return [Exposure(**record) for record in json.loads(path.read_text())]
+    records = json.loads(path.read_text())
+    if not all("key" in record for record in records):
+        raise LeakError(f"{path}: does not say by which list of participants its people are "
+                        f"hashed, so nobody knows whom {path.parent.name} has seen; remove "
+                        f"{path.parent} and make the run anew")
+    return [Exposure(**record) for record in records]
 
 
 def check_disjoint(cohort, rows: Mapping[str, Any]) -> None:
@@ -191,6 +205,25 @@ def _check_pair(first: str, second: str, a: Exposure, b: Exposure, advice: str) 
             f"image {a.images[one]} of {first!r} and image {b.images[one]} of {second!r} are the "
             f"same (sha256 {one[:12]}): one scan under two names. Find out whose it is, remove the "
             "other, remake splits.json."
+        )
+
+
+def _check_keys(exposures: list[Exposure]) -> None:
+    """Refuse records whose people are hashed with different keys.
+
+    Each of them is compared with whoever is tested, so that one list of participants must do.
+    """
+    lists: dict[str, set[str]] = {}
+    for one in exposures:
+        lists.setdefault(one.key, set()).add(f"'{one.fit} ({_DOES[one.role]})'")
+    if len(lists) > 1:
+        sides = " than for ".join(", ".join(sorted(fits)) for fits in lists.values())
+        raise LeakError(
+            "people are hashed with the list of all participant_id of their cohort, and it was "
+            f"another one for {sides}, so nobody can tell whom they share: participants.tsv has "
+            "gained, lost or renamed people since, or these are two cohorts. Remove the fits of "
+            "the other list and make them anew on the cohort that is tested; two cohorts belong "
+            "into one participants.tsv, as two populations."
         )
 
 

@@ -87,7 +87,7 @@ def judge(
       drawn anew is below `ALIKE`; undecided where no voxel survives, since noise changes too.
     - labels, random encoder: yes if the median absolute correlation with the rivals is below
       `ALIKE` and the map is stronger, p = (1 + #{rivals as strong}) / (1 + draws) <= level;
-      undecided with fewer than 1 / level - 1 draws.
+      undecided with fewer than 1 / level - 1 draws, or where no coefficient chose the dimension.
     - deletion: yes if the interval of the area lies above 0; undecided where the interval of the
       probe's AUC on intact images holds .5, or people were too few.
 

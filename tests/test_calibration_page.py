@@ -46,15 +46,15 @@ def test_every_line_is_shown_and_every_file_that_the_page_includes_is_made(table
         assert "| 100 | 0.375 [0.345, 0.405] | – | – | – |" in shown
         assert "exactly 0.05" in shown and r"max-\|RBC\|" in shown
     first = (tmp_path / "out" / "intervals.md").read_text()
-    assert "0.125 [0.090, 0.160] | exactly 0.05 | **no**" in first
+    assert "0.125 [0.090, 0.160] | exactly 0.05 | **yes**" in first
 
 
 def test_a_broken_promise_and_changed_code_are_said_first(table, tmp_path):
     page.write(tmp_path / "out", table)
     text = (tmp_path / "out" / "about.md").read_text()
-    kept = f"**{len(page.PARTS) - 1} of {len(page.PARTS)} promises hold.**"
-    assert kept in text and "seed 1, 2 minutes in 2 processes" in text
-    assert "**Broken**: of intervals (max-|RBC|), ours: 0.125" in text
+    said = f"**1 of {len(page.PARTS)} promises is contradicted.**"
+    assert said in text and "seed 1, 2 minutes in 2 processes" in text
+    assert "**Contradicted**: of intervals (max-|RBC|), ours: 0.125" in text
     assert "This is the code of this book" in text
     (table.parent / "worlds.py").write_text("SEED = 2\n")
     page.write(tmp_path / "out", table)

@@ -5,7 +5,7 @@ import pytest
 from scipy.ndimage import gaussian_filter
 from scipy.stats import false_discovery_control, mannwhitneyu
 
-from mmssl import corrections, enhancement, groupmaps
+from mmssl import adjusted, corrections, enhancement, groupmaps
 
 
 @pytest.fixture
@@ -24,16 +24,20 @@ def people():
 
 def test_lines_are_counted_by_hand(people):
     values, labels, mask, truth = people
-    table = corrections.kept(values, labels, mask, ("T1", "fALFF"), {"T1": truth}, 99, seed=5)
+    age = np.random.default_rng(6).normal(size=(30, 1)) + labels[:, None]
+    table = corrections.kept(values, labels, mask, ("T1", "fALFF"), {"T1": truth}, age, 99, seed=5)
     lines = table.set_index(["modality", "correction"])
     alone = np.stack([mannwhitneyu(v[labels], v[~labels], method="asymptotic").pvalue
                       for v in values.transpose(1, 0, 2)])
     p = {
         "none": alone,
-        "false discovery rate": false_discovery_control(alone.ravel()).reshape(alone.shape),
+        "false discovery rate": np.stack([false_discovery_control(each) for each in alone]),
         "TFCE": enhancement.tfce_test(values, labels, mask, 99, 5, progress=False).corrected,
         "largest effect": groupmaps.max_statistic_test(
             values.reshape(30, -1), labels, 99, 5, progress=False).reshape(alone.shape),
+        "largest effect, adjusted": adjusted.freedman_lane(
+            values.reshape(30, -1), labels, age, 99, 5, progress=False
+        ).corrected.reshape(alone.shape),
     }
     for correction, of in p.items():
         assert lines.loc[("T1", correction), "voxels"] == (of[0] < 0.05).sum()
@@ -41,12 +45,12 @@ def test_lines_are_counted_by_hand(people):
         hits = ((of[0] < 0.05) & truth[mask]).sum()
         assert lines.loc[("T1", correction), "true"] == hits
         assert lines.loc[("T1", correction), "recall"] == hits / 64
-    assert list(table["correction"][:4]) == list(p)
+    assert list(table["correction"][:5]) == list(p)
 
 
 def test_looser_corrections_find_more_and_only_they_find_what_is_not_there(people):
     values, labels, mask, truth = people
-    table = corrections.kept(values, labels, mask, ("T1", "fALFF"), {"T1": truth}, 99)
+    table = corrections.kept(values, labels, mask, ("T1", "fALFF"), {"T1": truth}, None, 99)
     t1, falff = (table[table["modality"] == m].set_index("correction") for m in ("T1", "fALFF"))
     assert t1.loc["none", "voxels"] > t1.loc["TFCE", "voxels"] > t1.loc["largest effect", "voxels"]
     assert t1.loc["TFCE", "recall"] > t1.loc["largest effect", "recall"] > 0
@@ -65,3 +69,17 @@ def test_as_many_maps_as_modalities(people):
     values, labels, mask, _ = people
     with pytest.raises(ValueError, match=r"expected \(people, 1, voxels\) for T1"):
         corrections.kept(values, labels, mask, ("T1",))
+
+
+def test_a_strong_map_does_not_open_the_door_to_the_other(people):
+    """Found among both maps together, the empty one would keep noise."""
+    values, labels, mask, truth = people
+    strong = values.copy()
+    strong[labels, 0] += 5.0
+    table = corrections.kept(strong, labels, mask, ("T1", "fALFF"), permutations=9)
+    kept = table.set_index(["modality", "correction"])["voxels"]
+    assert kept["T1", "false discovery rate"] == mask.sum()
+    assert kept["fALFF", "false discovery rate"] == 0 < kept["fALFF", "none"]
+    p = np.concatenate([np.full(mask.sum(), 1e-6), groupmaps.compare(
+        strong, labels, 9, progress=False).p[1]])
+    assert (false_discovery_control(p)[mask.sum():] < 0.05).any()  # what pooling would have said

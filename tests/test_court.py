@@ -11,7 +11,7 @@ from scipy.stats import binomtest, norm, rankdata
 from sklearn.metrics import roc_auc_score
 from torch import nn
 
-from mmssl import court, deletion, dimensions, groupmaps, plotting, saliency
+from mmssl import court, deletion, dimensions, groupmaps, plotting, saliency, verdict
 from mmssl.inputs import fit_landmarks, standardised
 from mmssl.localisation import KEYS, to_volume
 from mmssl.models import Features
@@ -311,7 +311,8 @@ def test_permuted_labels_refit_the_probe_at_its_penalty(case):
 
 def test_against_is_correlation_and_strength(rng):
     rbc, others = rng.uniform(-1, 1, (2, 9)), rng.uniform(-1, 1, (4, 9))
-    picks = pd.DataFrame({"source": "a", "modality": ["T1", "T1"], "sign": list(dimensions.SIGNS)})
+    picks = pd.DataFrame({"source": "a", "modality": ["T1", "T1"], "sign": list(dimensions.SIGNS),
+                          "beta": [0.3, -0.2]})
     rivals = {("T1", "positive"): others, ("T1", "negative"): others[:3]}
     table = court.against(rbc, picks, rivals, "labels")
     assert table["sign"].tolist() == ["positive"] * 4 + ["negative"] * 3
@@ -409,6 +410,18 @@ def test_the_positive_control_is_the_images_and_the_floor_untrained(tiny_phantom
     for encoders, seed in ((c.looks, 0), (c.encoders["naive"], 1)):
         with pytest.raises(ValueError, match="is judged, not exempt"):
             court.floor("naive", c.maps, encoders, c.looks, seed)
+
+
+def test_a_dimension_that_no_coefficient_chose_is_undecided(rng):
+    rbc, others = rng.uniform(-1, 1, (2, 9)), rng.uniform(-0.1, 0.1, (19, 9))
+    picks = pd.DataFrame({"source": "a", "modality": ["T1", "T1"], "sign": list(dimensions.SIGNS),
+                          "beta": [0.3, 0.0]})
+    assert dimensions.unchosen(picks).tolist() == [False, True]
+    table = court.against(rbc, picks, dict.fromkeys([("T1", s) for s in dimensions.SIGNS], others),
+                          "labels")
+    by = dict(list(table.groupby("sign")))
+    assert verdict._rivals(by["positive"], 0.05).answer == "yes"
+    assert verdict._rivals(by["negative"], 0.05).answer == "undecided"
 
 
 # ---- bad input ---------------------------------------------------------------------------------

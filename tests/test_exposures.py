@@ -119,16 +119,77 @@ def test_records_of_several_folds_do_not_accuse_each_other(cohort):
     ledger.prove([*honest(cohort), *other, *honest(cohort)])
 
 
+def of_table(cohort, people):
+    """Return the cohort with another table of participants."""
+    return cohort.__class__(**{**cohort.__dict__, "participants": people})
+
+
+def joined_by(cohort, person="sub-040"):
+    """Return the cohort after somebody has joined."""
+    one = cohort.participants.iloc[:1].assign(participant_id=person)
+    return of_table(cohort, pd.concat([cohort.participants, one], ignore_index=True))
+
+
+@pytest.mark.parametrize("edit", [
+    lambda people: people.assign(head_size=1500.0),
+    lambda people: people.assign(population="main"),
+    lambda people: people.drop(columns="age"),
+    lambda people: people.sample(frac=1, random_state=0),
+], ids=["a column more", "another population", "a column less", "another order"])
+def test_an_edited_table_of_participants_hides_nobody(cohort, edit):
+    encoder = ledger.exposure("encoder RR-AE, fold 0", "train", cohort, [0, 2, 4])
+    later = of_table(cohort, edit(cohort.participants))
+    tested = ledger.exposure("hold-out", "test", later, [1, 3, 5])  # the other scans of these
+    assert encoder.images.keys().isdisjoint(tested.images)
+    with pytest.raises(ledger.LeakError, match=r"'encoder RR-AE.*\(3 people in common\)"):
+        ledger.prove([encoder, tested])
+    others = ledger.exposure("hold-out", "test", later, [7, 9])
+    assert ledger.prove([encoder, others])["shared"] == 0
+
+
+def test_records_of_two_lists_of_participants_are_not_compared(cohort):
+    encoder = ledger.exposure("encoder RR-AE, fold 0", "train", cohort, [0, 2, 4])
+    chosen = ledger.exposure("encoder RR-AE, fold 0", "choose", cohort, [6])
+    tested = ledger.exposure("hold-out", "test", joined_by(cohort), [1, 3, 5])
+    message = (r"another one for 'encoder RR-AE, fold 0 \(chosen with\)', "
+               r"'encoder RR-AE, fold 0 \(learned from\)' than for 'hold-out \(tested on\)', so "
+               "nobody can tell whom they share.*make them anew")
+    with pytest.raises(ledger.LeakError, match=message) as caught:
+        ledger.prove([encoder, chosen, tested])
+    assert "sub-" not in str(caught.value)
+    # two samples that are compared, and one fit that saw two cohorts
+    both = [ledger.exposure("second population", "test", cohort, [8]), tested]
+    with pytest.raises(ledger.LeakError, match="'second population .* than for 'hold-out"):
+        ledger.prove(both)
+    twice = [tested, *(ledger.exposure("encoder", "train", c, [6]) for c in
+                       (cohort, joined_by(cohort)))]
+    with pytest.raises(ledger.LeakError, match="so nobody can tell"):
+        ledger.prove(twice)
+
+
+def test_an_image_is_recognised_across_lists_of_participants(cohort):
+    encoder = ledger.exposure("encoder RR-AE, fold 0", "train", cohort, [0, 2, 4])
+    tested = ledger.exposure("hold-out", "test", joined_by(cohort), [4])
+    with pytest.raises(ledger.LeakError, match="one scan under two names"):
+        ledger.prove([encoder, tested])
+
+
+def test_records_without_the_key_of_their_hashes_are_refused(cohort, tmp_path):
+    path = ledger.write_exposures(tmp_path / "RR" / "exposures.json", honest(cohort))
+    records = json.loads(path.read_text())
+    path.write_text(json.dumps([{k: v for k, v in r.items() if k != "key"} for r in records]))
+    with pytest.raises(ledger.LeakError, match="nobody knows whom RR has seen; remove .*RR and"):
+        ledger.read_exposures(path)
+
+
 def test_records_survive_the_disk_and_hold_no_identifier(cohort, tmp_path):
     path = ledger.write_exposures(tmp_path / "exposures.json", honest(cohort))
     text = path.read_text()
     assert ledger.read_exposures(path) == honest(cohort)
     assert not any(name in text for name in cohort.participants["participant_id"])
-    # an identifier cannot be hashed to find it without the table: another table, other hashes
-    older = cohort.participants.assign(age=71.0)
-    other = cohort.__class__(**{**cohort.__dict__, "participants": older})
-    ours, theirs = (ledger.exposure("x", "test", c, [3]).subjects for c in (cohort, other))
-    assert ours.keys().isdisjoint(theirs)
+    # an identifier cannot be hashed to find it without the list: another list, other hashes
+    ours, theirs = (ledger.exposure("x", "test", c, [3]) for c in (cohort, joined_by(cohort)))
+    assert ours.subjects.keys().isdisjoint(theirs.subjects) and ours.key != theirs.key
     # both scans of a person are one person
     assert len(ledger.exposure("x", "test", cohort, [6, 7]).subjects) == 1
     assert len(json.loads(text)) == 7

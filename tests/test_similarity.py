@@ -375,25 +375,29 @@ def test_group_test_knows_the_sizes_and_still_finds_a_difference(rng):
 
 
 def test_people_without_their_groups_mean_stay_exchangeable(rng):
-    """As a matrix: orthonormal rows (the covariance of people), and deaf to each group's mean."""
+    """As a matrix: orthogonal rows of one length (people's covariance), deaf to each mean."""
     groups = [np.array([4, 0, 6, 2, 7, 8, 10]), np.array([1, 9, 3, 5])]
     reduced = agreement._exchangeable(np.eye(11), groups)
-    np.testing.assert_allclose(reduced @ reduced.T, np.eye(9), atol=1e-14)
+    expected = np.repeat(11, 9)  # the root mean square of an orthonormal row of 11
+    np.testing.assert_allclose(reduced @ reduced.T, np.diag(expected), atol=1e-12)
     for g in groups:
-        np.testing.assert_allclose(reduced[:, g].sum(axis=1), 0, atol=1e-14)
-    # a person's row is their own, but for what is the same for the whole group
+        np.testing.assert_allclose(reduced[:, g].sum(axis=1), 0, atol=1e-13)
     z = rng.normal(size=(11, 3))
     rows = agreement._exchangeable(z, groups)
-    np.testing.assert_allclose(rows[:6] - z[groups[0][1:]], (rows[0] - z[0])[None].repeat(6, 0))
+    assert (rows[:6] ** 2).mean() == pytest.approx(1) == (rows[6:] ** 2).mean()
+    # a person's row is their own, but for what is the same for the whole group
+    steps, own = np.diff(rows[:6], axis=0), np.diff(z[groups[0][1:]], axis=0)
+    np.testing.assert_allclose(steps / own, np.full_like(own, (steps / own)[0, 0]))
 
 
 def test_the_p_of_a_group_is_one_rank_among_exchangeable_differences(rng):
-    """Shifted, stretched and reflected codes, and other measures of scale, change no p."""
+    """Codes that are shifted and reflected, or stretched in one group only, change no p."""
     labels = np.repeat((0, 1), (30, 12))
     x, y = agreement.related(42, 5, 0.6, 2, rng)
     p = agreement.group_test(x, y, labels, 59).set_index("measure")["p"]
     turned = -3 * x + np.where(labels, 100.0, -7.0)[:, None]
-    again = agreement.group_test(turned, y * 0.01, labels, 59).set_index("measure")["p"]
+    stretched = y * np.where(labels, 0.01, 5.0)[:, None]
+    again = agreement.group_test(turned, stretched, labels, 59).set_index("measure")["p"]
     np.testing.assert_allclose(p, again)
     assert np.allclose(p * 60, np.round(p * 60))
 

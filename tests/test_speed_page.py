@@ -39,7 +39,7 @@ def test_every_figure_is_shown_and_every_file_that_the_page_includes_is_made(rep
     text = (ROOT / "book" / "speed.md").read_text()
     assert set(re.findall(r"_build/speed/(\S+)", text)) == made
     shown = (tmp_path / "out" / "figures.md").read_text()
-    for piece in ("### step\n\nAgainst a loop.", "| ours, ms | 12.3 |", "| ours, ratio | 3.5 |",
+    for piece in ("## step\n\nAgainst a loop.", "| ours, ms | 12.3 |", "| ours, ratio | 3.5 |",
                   "| peak MB | 1,234 |", "| map, ratio | 0.5 |"):
         assert piece in shown
     about = (tmp_path / "out" / "about.md").read_text()

@@ -45,6 +45,28 @@ def test_a_planted_gap_is_found_and_a_fair_score_is_equivalent(people):
     assert sites.loc[sites["gap"].isna()].index.tolist() == [sites["people"].idxmax()]
 
 
+def test_no_p_depends_on_the_level_of_the_limits(people):
+    labels, scores, table = people
+    usual, short = (subgroups.gaps(labels, scores, table, np.arange(300), level=level)
+                    for level in (0.95, 0.8))
+    for column in ("p", "equivalence_p", "spread_p"):
+        pd.testing.assert_series_equal(usual[column], short[column], check_exact=True)
+    gaps = usual["gap"].notna()
+    assert (short["high"] - short["low"] < usual["high"] - usual["low"]).all()
+    # what a test at the shorter limits' level would find is less
+    assert (short["detectable"] < usual["detectable"])[gaps].all()
+    lax = subgroups.gaps(labels, scores, table, np.arange(300), level=0.1)
+    assert (lax["detectable"].dropna() == 0).all()  # .9 of such tests reject without any gap
+
+
+def test_equal_parts_are_far_apart_in_1_of_20_worlds_at_any_level(rng):
+    part = pd.DataFrame({"site": np.repeat(list("ABCD"), 60)})
+    labels = np.tile([0, 0, 1], 80)
+    p = [subgroups.gaps(labels, {"fair": {"T1": rng.normal(size=240) + labels}}, part,
+                        np.arange(240), level=0.8)["spread_p"].iloc[0] for _ in range(150)]
+    assert np.mean(np.array(p) <= 0.05) < 0.13  # .05 and 4.5 standard errors; .29 by limits at .80
+
+
 def test_only_the_people_asked_about_count_and_small_parts_are_left_out(people):
     labels, scores, table = people
     rows = np.arange(100, 400)

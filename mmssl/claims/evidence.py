@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-from scipy.special import ndtri
+from scipy.special import ndtri, stdtrit
 
 from mmssl import stats
 
@@ -56,6 +56,8 @@ class Found(NamedTuple):
         What the interval is about: people, images, draws; for printed numbers, their rounding.
     method : str
         How the limits were found.
+    at : callable, optional
+        Limits at a level, where they are known at every one.
     """
 
     estimate: float
@@ -63,6 +65,16 @@ class Found(NamedTuple):
     high: float
     sample: str
     method: str
+    at: Callable[[float], tuple[float, float]] | None = None
+
+    def limits(self, level: float) -> tuple[float, float]:
+        """Limits at a level; of a table that has those of 95 %, stretched as a normal's."""
+        if self.at is not None:
+            low, high = self.at(level)
+            return float(low), float(high)
+        factor = float(ndtri(0.5 + level / 2) / ndtri(0.5 + LEVEL / 2))
+        return (self.estimate - factor * (self.estimate - self.low),
+                self.estimate + factor * (self.high - self.estimate))
 
     @property
     def sampled(self) -> bool:
@@ -75,15 +87,33 @@ def exact(value: float, sample: str) -> Found:
     return Found(float(value), float(value), float(value), sample, "exact")
 
 
-def normal(value: float, error: float, sample: str, method: str, level: float = LEVEL) -> Found:
-    """A finding with a symmetric interval from a standard error."""
-    half = float(ndtri(0.5 + level / 2) * error)
-    return Found(float(value), float(value) - half, float(value) + half, sample, method)
+def limited(
+    value: float, at: Callable[[float], tuple[float, float]], sample: str, method: str
+) -> Found:
+    """A finding whose limits are known at every level."""
+    low, high = at(LEVEL)
+    return Found(float(value), float(low), float(high), sample, method, at)
 
 
-def of_interval(interval: stats.Interval, sample: str) -> Found:
-    """A finding from an interval of `mmssl.stats`."""
-    return Found(interval.estimate, interval.low, interval.high, sample, interval.method)
+def normal(value: float, error: float, sample: str, method: str, df: float = np.inf) -> Found:
+    """A finding with a symmetric interval from a standard error, Student's if df is finite."""
+    def at(level):
+        half = stdtrit(df, 0.5 + level / 2) * error
+        return value - half, value + half
+
+    return limited(value, at, sample, method)
+
+
+def fisher(r: float, error: float, sample: str) -> Found:
+    """A correlation, with limits from the standard error of its artanh (Fisher's z)."""
+    z = normal(np.arctanh(r), error, sample, "Fisher")
+    return limited(r, lambda level: tuple(np.tanh(z.limits(level))), sample, "Fisher")
+
+
+def of_interval(interval: Callable[[float], stats.Interval], sample: str) -> Found:
+    """A finding from an interval of `mmssl.stats`, given as a function of its level."""
+    found = interval(LEVEL)
+    return limited(found.estimate, lambda level: interval(level)[1:3], sample, found.method)
 
 
 def table(

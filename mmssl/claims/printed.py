@@ -10,7 +10,7 @@ import numpy as np
 from scipy.special import stdtrit
 
 from mmssl import stats
-from mmssl.claims.evidence import LEVEL, Found, exact, normal, of_interval
+from mmssl.claims.evidence import Found, exact, fisher, normal, of_interval
 
 
 def total(terms: list[float]) -> Found:
@@ -52,14 +52,13 @@ def correlation(first: list[float], second: list[float]) -> Found:
     if len(first) != len(second) or len(first) < 4:
         raise ValueError(f"columns of {len(first)} and {len(second)}: expected two of 4 or more")
     r = float(np.corrcoef(first, second)[0, 1])
-    middle = normal(np.arctanh(r), (len(first) - 3) ** -0.5, f"{len(first)} methods", "Fisher")
-    return middle._replace(estimate=r, low=float(np.tanh(middle.low)),
-                           high=float(np.tanh(middle.high)))
+    return fisher(r, (len(first) - 3) ** -0.5, f"{len(first)} methods")
 
 
 def share(successes: int, cases: int) -> Found:
     """A printed share of independent cases, with Wilson's interval."""
-    return of_interval(stats.proportion_interval(successes, cases, LEVEL), f"{cases} cases")
+    return of_interval(lambda level: stats.proportion_interval(successes, cases, level),
+                       f"{cases} cases")
 
 
 def share_difference(
@@ -77,7 +76,7 @@ def share_difference(
 
 def auc(value: float, positives: int, negatives: int) -> Found:
     """A printed AUC with the score interval that its group sizes allow (Newcombe 2006)."""
-    return of_interval(stats.score_interval(value, positives, negatives, LEVEL),
+    return of_interval(lambda level: stats.score_interval(value, positives, negatives, level),
                        f"{positives} + {negatives} people")
 
 

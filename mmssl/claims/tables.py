@@ -10,12 +10,16 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from scipy.stats import t as student
+from scipy.special import stdtrit
 
 from mmssl import stats
-from mmssl.claims.evidence import LEVEL, Found, NotInEdition, lines, normal, table
+from mmssl.claims.evidence import LEVEL, Found, NotInEdition, fisher, limited, lines, normal, table
+from mmssl.similarity import BIASED
 
 SCORES = "linear_evaluation_scores.tsv"
+BLOCKS = 20
+"""Of the jackknife of chapter 05 (`mmssl.agreement.intervals`); n where there are fewer people."""
+
 
 def auc_contrast(
     results: Path, first: list[str], second: list[str], modality: list[str],
@@ -41,7 +45,7 @@ def auc_contrast(
     same, b = _scores(results, second, other_modality or modality, protocol)
     if not np.array_equal(labels, same):
         raise ValueError(f"{SCORES}: {first} and {second} were scored on other people")
-    return _difference(labels, a, b, LEVEL)
+    return _difference(labels, a, b)
 
 
 def auc_level(
@@ -49,8 +53,9 @@ def auc_level(
 ) -> Found:
     """Mean hold-out AUC of some rows, with DeLong's interval, cut at 0 and 1."""
     labels, scores = _scores(results, rows, modality, protocol)
-    found = _difference(labels, scores, scores[:0], LEVEL)
-    return found._replace(low=max(found.low, 0.0), high=min(found.high, 1.0))
+    found = _difference(labels, scores, scores[:0])
+    return limited(found.estimate, lambda level: tuple(np.clip(found.limits(level), 0, 1)),
+                   found.sample, found.method)
 
 
 def auc_lead(
@@ -65,14 +70,15 @@ def auc_lead(
     at the level divided by the number of rivals (Hsu 1984).
     """
     labels, own = _scores(results, [row], modality, protocol)
-    strict, each = 1 - (1 - LEVEL) / max(1, len(rivals)), []
-    for rival in rivals:
-        _, theirs = _scores(results, [rival], modality, protocol)
-        plain = _difference(labels, own, theirs, LEVEL)
-        each.append((plain.estimate, plain.low, _difference(labels, own, theirs, strict).high))
-    estimate, low, high = (float(value) for value in np.min(each, axis=0))
-    return Found(estimate, low, high, f"{_people(labels)}, {len(rivals)} rivals",
-                 "DeLong, best of a set")
+    each = [_difference(labels, own, _scores(results, [rival], modality, protocol)[1])
+            for rival in rivals]
+
+    def at(level):
+        strict = 1 - (1 - level) / len(each)
+        return min(e.limits(level)[0] for e in each), min(e.limits(strict)[1] for e in each)
+
+    return limited(min(e.estimate for e in each), at, f"{_people(labels)}, {len(rivals)} rivals",
+                   "DeLong, best of a set")
 
 
 def similarity_contrast(
@@ -89,20 +95,69 @@ def similarity_contrast(
     role, other_role, group, other_group : str
         Cells of the first and, where they differ, of the second rows.
     above_chance : bool
-        Whether the mean of the same codes with people shuffled is taken off first, so that a
-        difference in the number of people is none.
+        Whether the mean of the same codes with people shuffled is taken off first.
+
+    Raises
+    ------
+    ValueError
+        Where the level under shuffling would be taken off a biased measure at two numbers of
+        people: the bias shrinks as codes share more, so what codes that share nothing show is too
+        much, and more so for the smaller group. `group_contrast` knows the sizes, debiased CKA
+        needs no level.
 
     Notes
     -----
-    Jackknife errors of several rows are averaged, as if the rows erred together, and the two sides
-    are added as if they were independent: too wide rather than too narrow on the same people.
+    Without it the difference of a biased measure at two sizes is that of what a figure shows, sizes
+    included. Jackknife errors of several rows are averaged, as if the rows erred together, and the
+    two sides are added as if they were independent: too wide rather than too narrow on the same
+    people. Student's t has the degrees of freedom of one side, one less than its blocks.
     """
     cells = ((measure, first, role, group), (
         other_measure or measure, second, other_role or role, other_group or group))
     sides = [_similarity(results, *cell, above_chance) for cell in cells]
-    (a, error_a, people), (b, error_b, others) = sides
+    (a, half_a, people), (b, half_b, others) = sides
     sample = f"{people} people" if people == others else f"{people} and {others} people"
-    return normal(a - b, np.hypot(error_a, error_b), sample, "delete-d jackknife")
+    if above_chance and people != others and {cells[0][0], cells[1][0]} & set(BIASED):
+        raise ValueError(f"{measure}, {sample}: its bias depends on their number and on what is "
+                         "shared, the level under shuffling on their number alone; expected "
+                         "debiased CKA, group_contrast or above_chance=False")
+    df = min(BLOCKS, people, others) - 1
+    error = np.hypot(half_a, half_b) / stdtrit(df, 0.5 + LEVEL / 2)
+    return normal(a - b, error, sample, "delete-d jackknife", df)
+
+
+def group_contrast(
+    results: Path, measure: str, rows: list[str], role: str = "holdout"
+) -> Found:
+    r"""Similarity of modalities in patients minus that in controls, beyond what the sizes explain.
+
+    Parameters
+    ----------
+    measure : str
+        Of `mmssl.similarity.MEASURES`.
+    rows : list of str
+        Of several, the mean.
+    role : str
+        Of the people compared.
+
+    Notes
+    -----
+    :math:`\Delta - \bar\Delta_\pi \pm z\,\mathrm{SD}(\Delta_\pi)`, with :math:`\Delta` the
+    difference as it was tested and :math:`\Delta_\pi` those under permuted labels
+    (`mmssl.agreement.group_test`). Sizes and what codes share are kept in all of them, so the bias
+    is the same. Standard deviations of several rows are averaged, as if the rows erred together.
+    """
+    name = "similarity_groups.tsv"
+    columns = ("row", "role", "measure", "difference", "null_difference", "null_sd", "n_first",
+               "n_second")  # fmt: skip
+    found = lines(table(results, name, "05_similarity", columns), rows, name, role=role,
+                  measure=measure)
+    error = found["null_sd"].mean()
+    if error < 1e-9:
+        raise NotInEdition(f"{name}: {measure} cannot move with so few people")
+    return normal((found["difference"] - found["null_difference"]).mean(), error,
+                  f"{found['n_second'].iloc[0]} and {found['n_first'].iloc[0]} people",
+                  "permuted labels")
 
 
 def similarity_and_auc(
@@ -119,9 +174,7 @@ def similarity_and_auc(
     auc = [_aucs(results, row, modality, protocol).mean() for row in rows]
     r = float(np.clip(pd.Series(alike).corr(pd.Series(auc), method="spearman"), -0.999, 0.999))
     error = np.sqrt((1 + r**2 / 2) / (len(rows) - 3))
-    middle = normal(np.arctanh(r), error, f"{len(rows)} objectives", "Fisher")
-    return middle._replace(estimate=r, low=float(np.tanh(middle.low)),
-                           high=float(np.tanh(middle.high)))
+    return fisher(r, error, f"{len(rows)} objectives")
 
 
 def accuracy_contrast(
@@ -188,13 +241,20 @@ def population(
     """Mean AUC of some rows in the second population, or its gap to the first.
 
     quantity : "gap" (second minus first population) or "shift" (AUC in the second).
+
+    Notes
+    -----
+    Limits are those of notebook 08 (`mmssl.stats.auc_gap`): logit-t of each AUC, combined by square
+    and add for a gap. Of several they are averaged, which is too wide rather than too narrow.
     """
     limits = [f"{quantity}{end}" for end in ("", "_low", "_high")]
     name = "robustness_populations.tsv"
     found = table(results, name, "08_robustness", ("row", "modality", *limits))
     found = lines(found[found["modality"].isin(modality)], rows, name)
-    return Found(*found[limits].mean(), f"{len(found)} gaps" if quantity == "gap" else
-                 f"{len(found)} AUCs", "bootstrap, limits averaged")
+    sample, method = {"gap": ("gaps", "logit t, square and add"),
+                      "shift": ("AUCs", "logit t")}[quantity]
+    return Found(*found[limits].mean(), f"{len(found)} {sample}",
+                 method + ", limits averaged" * (len(found) > 1))
 
 
 def overlap_contrast(
@@ -202,21 +262,20 @@ def overlap_contrast(
 ) -> Found:
     """How well group maps find the planted regions: some sources minus others.
 
-    The interval is that of the maps of several signs and modalities, paired where both sides have
-    them (Student's t).
+    The interval is Student's t over modalities, paired where both sides have them, each with the
+    mean of its two signs, which come from one fit. Modalities come from the same people: other
+    people are not in the interval, and two modalities leave one degree of freedom.
     """
     found = table(results, "group_overlap.tsv", "07_group_differences",
                   ("source", "modality", "sign", score)).rename(columns={"source": "row"})
     found = found[found["modality"].isin(modality)]
     sides = [lines(found, rows, "group_overlap.tsv").groupby(["modality", "sign"])[score].mean()
              for rows in (first, second)]
-    gaps = (sides[0] - sides[1]).dropna()
+    gaps = (sides[0] - sides[1]).dropna().groupby("modality").mean()
     if len(gaps) < 2:
-        raise NotInEdition(f"group_overlap.tsv: {len(gaps)} maps of both sides, expected 2 or more")
-    error = gaps.std(ddof=1) / len(gaps) ** 0.5
-    half = float(student.ppf(0.5 + LEVEL / 2, len(gaps) - 1) * error)
-    mean = float(gaps.mean())
-    return Found(mean, mean - half, mean + half, f"{len(gaps)} maps", "t")
+        raise NotInEdition(f"group_overlap.tsv: {len(gaps)} modality of both sides, expected 2")
+    return normal(gaps.mean(), gaps.sem(), f"{len(gaps)} modalities of the same people",
+                  "t over modalities", len(gaps) - 1)
 
 
 def _scores(results, rows: list[str], modality: list[str], protocol: str):
@@ -244,7 +303,7 @@ def _aucs(results, row: str, modality: list[str], protocol: str) -> np.ndarray:
     return np.array([stats.roc_auc(labels, one) for one in scores])
 
 
-def _difference(labels, a: np.ndarray, b: np.ndarray, level: float) -> Found:
+def _difference(labels, a: np.ndarray, b: np.ndarray) -> Found:
     """Mean AUC of the rows of a minus that of b (if any), on the same people.
 
     Never of no width where rows differ: if both sides separate the groups perfectly, the score
@@ -256,16 +315,18 @@ def _difference(labels, a: np.ndarray, b: np.ndarray, level: float) -> Found:
     weights = np.r_[np.full(len(a), 1 / len(a)), np.full(len(b), -1 / max(1, len(b)))]
     aucs = np.array([stats.roc_auc(labels, row) for row in both])
     variance = float(weights @ stats.delong_covariance(labels, both) @ weights)
-    found = normal(weights @ aucs, max(0.0, variance) ** 0.5, _people(labels), "DeLong", level)
+    found = normal(weights @ aucs, max(0.0, variance) ** 0.5, _people(labels), "DeLong")
     if variance > 1e-12:
         return found
     ones, zeros = int(labels.sum()), int((labels == 0).sum())
-    sides = [stats.score_interval(aucs[part].mean(), ones, zeros, level)
-             for part in (slice(len(a)), slice(len(a), None)) if len(aucs[part])]
-    low, high = sides[0].low, sides[0].high
-    if len(sides) == 2:
-        low, high = low - sides[1].high, high - sides[1].low
-    return found._replace(low=low, high=high, method="score")
+
+    def at(level):
+        sides = [stats.score_interval(aucs[part].mean(), ones, zeros, level)
+                 for part in (slice(len(a)), slice(len(a), None)) if len(aucs[part])]
+        low, high = sides[0].low, sides[0].high
+        return (low - sides[1].high, high - sides[1].low) if len(sides) == 2 else (low, high)
+
+    return limited(found.estimate, at, found.sample, "score")
 
 
 def _people(labels: np.ndarray) -> str:
@@ -273,7 +334,7 @@ def _people(labels: np.ndarray) -> str:
 
 
 def _similarity(results, measure, rows, role, group, above_chance) -> tuple[float, float, int]:
-    """Mean similarity of rows in one cell, its standard error, and the people."""
+    """Mean similarity of rows in one cell, half its 95 % interval, and the people."""
     columns = ("row", "role", "group", "measure", "estimate", "low", "high", "shuffle_mean", "n")
     found = table(results, "similarity.tsv", "05_similarity", columns)
     found = lines(found, rows, "similarity.tsv", role=role, group=group, measure=measure)
@@ -283,4 +344,4 @@ def _similarity(results, measure, rows, role, group, above_chance) -> tuple[floa
     value = (found["estimate"] - above_chance * found["shuffle_mean"]).mean()
     # limits are cut at 0 and 1: the longer side is whole
     half = np.maximum(found["high"] - found["estimate"], found["estimate"] - found["low"])
-    return float(value), float(half.mean() / normal(0, 1, "", "").high), int(found["n"].iloc[0])
+    return float(value), float(half.mean()), int(found["n"].iloc[0])

@@ -24,7 +24,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from scipy.special import ndtri
 
 from mmssl.claims import catalogue
 from mmssl.claims.evidence import LEVEL, Found, NotInEdition, Region
@@ -54,18 +53,17 @@ def verdict(low: float, high: float, region: Region) -> str:
 
 
 def widened(found: Found, level: float) -> tuple[float, float]:
-    """Limits at another level: each side is stretched as a normal's would be."""
-    if not found.sampled:
-        return found.low, found.high
-    factor = _reach(level) / _reach(LEVEL)
-    return (found.estimate - factor * (found.estimate - found.low),
-            found.estimate + factor * (found.high - found.estimate))
+    """Limits at another level, of what sampled somebody."""
+    return found.limits(level) if found.sampled else (found.low, found.high)
 
 
 def detectable(found: Found, level: float = LEVEL) -> float:
-    """Smallest true effect that an interval of this width would have shown with power .8."""
-    error = (found.high - found.low) / (2 * _reach(LEVEL))
-    return float((_reach(level) + ndtri(POWER)) * error) if error else np.nan
+    """Smallest true effect that an interval of this width would have shown with power .8.
+
+    Half the interval, and half of the one that ends at the quantile .8.
+    """
+    width = sum(high - low for low, high in map(found.limits, (level, 2 * POWER - 1)))
+    return width / 2 if width else np.nan
 
 
 def corrected_level(judged: Iterable[tuple[Found, Region]], level: float = LEVEL) -> float:
@@ -172,7 +170,3 @@ def _answer(claim: catalogue.Claim, results, simulated: bool) -> Found | tuple[s
     if not np.isfinite(found[:3]).all():
         return NOT_COMPUTED, "its table has no estimate or no limits there: too few people"
     return found
-
-
-def _reach(level: float) -> float:
-    return float(ndtri(0.5 + level / 2))

@@ -43,7 +43,7 @@ def promises(table: pd.DataFrame) -> Figure:
                  xlabel=f"share of {name}; dotted: {100 * share:.0f} %")
         axis.axvline(share, color=FLOOR, ls=":", lw=1.2)
         _rows(axis, part)
-    looks = {"promise kept": _KEPT, "promise broken": _BROKEN, "to compare": FLOOR}
+    looks = {"not contradicted": _KEPT, "contradicted": _BROKEN, "to compare": FLOOR}
     figure.legend(handles=[Line2D([], [], color=tint, marker="o", ms=4, label=label)
                            for label, tint in looks.items()],
                   loc="outside upper right", ncols=3, fontsize=8)  # fmt: skip

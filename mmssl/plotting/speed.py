@@ -31,7 +31,8 @@ def speed(paths: Sequence[dict[str, Any]]) -> Figure:
     for height, (_, value) in enumerate(reversed(ratios)):
         axis.hlines(height, 1, value, color=PALETTE[0], lw=2)
         axis.scatter(value, height, color=PALETTE[0], s=24, zorder=3)
-        axis.annotate(f"{value:.3g}", (value, height), (7, 0), textcoords="offset points",
+        text = f"{value:.3g}" if value < 100 else f"{value:,.0f}"
+        axis.annotate(text, (max(1, value), height), (7, 0), textcoords="offset points",
                       va="center", fontsize=8)
     axis.axvline(1, color=FLOOR, ls=":")
     axis.set(xscale="log", xlabel="times faster than the peer", ylim=(-0.6, len(ratios) - 0.4),

@@ -32,7 +32,8 @@ class Gap(NamedTuple):
     p : two-sided, against no gap; the limits of `gap` exclude 0 just where p < 1 - level.
     margin : what counts as equivalent.
     equivalence_p : of the two one-sided tests; .5 where the gap found is not inside the margin.
-    detectable : the fall from the first AUC that these numbers would find with power .8.
+    detectable : the fall from the first AUC that these numbers would find with power .8, by a
+        test at the level of `gap`.
     """
 
     first: Interval
@@ -99,7 +100,7 @@ def auc_gap(
     one_sided = _smallest(lambda alpha: min(margin - gap(alpha).high, margin + gap(alpha).low)) / 2
     sizes = [(one.people[1], one.people[0]) for one in parts]
     return Gap(a, b, _gap(a, b), p, margin, one_sided,
-               minimum_detectable_gap(a.estimate, *sizes))
+               minimum_detectable_gap(a.estimate, *sizes, level=level))
 
 
 def auc_by_group(
@@ -118,7 +119,8 @@ def auc_by_group(
     Returns
     -------
     DataFrame
-        One line a group, the reference first: group, people, positives, auc, low, high; gap to the
+        One line a group, the reference first: group, people, positives, auc, low, high; error, the
+        standard error of a normal with the AUC's limits at .95, whatever the level; gap to the
         reference with gap_low, gap_high, p, equivalence_p, verdict, detectable (NaN and "" for the
         reference itself). The largest gap of many is large by chance too: `spread_by_chance`.
     """
@@ -132,10 +134,12 @@ def auc_by_group(
     lines = []
     for group in (first, *(v for v in values if v != first)):
         of = groups == group
-        auc = logit_interval(labels[of], scores[:, of], subjects[of], level)
+        auc, usual = (logit_interval(labels[of], scores[:, of], subjects[of], at)
+                      for at in (level, 0.95))
         positives, negatives = _sizes(labels[of], subjects[of])
         line = {"group": group, "people": len(np.unique(subjects[of])), "positives": positives,
-                "auc": auc.estimate, "low": auc.low, "high": auc.high, "verdict": ""}
+                "auc": auc.estimate, "low": auc.low, "high": auc.high, "verdict": "",
+                "error": (usual.high - usual.low) / (2 * 1.959964)}
         if group != first:
             pair = of | (groups == first)
             found = auc_gap(labels[pair], scores[:, pair], of[pair], subjects[pair], margin, level)
@@ -157,11 +161,10 @@ def spread_by_chance(table: pd.DataFrame, draws: int = 10_000, seed: int = 0) ->
     Returns
     -------
     Series
-        observed; expected and upper (95th percentile) if all groups had one AUC, normal errors of
-        the widths in the table; p.
+        observed; expected and upper (95th percentile) if all groups had one AUC and the errors in
+        the table; p.
     """
-    z = 2 * 1.959964  # both limits are about 1.96 errors away
-    errors = ((table["high"] - table["low"]) / z).to_numpy()
+    errors = table["error"].to_numpy()
     noise = np.random.default_rng(seed).normal(size=(draws, len(table))) * errors
     chance, observed = np.ptp(noise, axis=1), float(np.ptp(table["auc"].to_numpy()))
     return pd.Series({"observed": observed, "expected": chance.mean(),

@@ -75,7 +75,8 @@ def minimum_detectable_difference(
     room = 1.0 - auc
     if room <= 0 or shortfall(room) < 0:
         return float("nan")
-    return float(brentq(shortfall, 0.0, room))
+    # a test that errs in more worlds than `power` finds nothing just as often
+    return float(brentq(shortfall, 0.0, room)) if shortfall(0.0) < 0 else 0.0
 
 
 def minimum_detectable_gap(
@@ -111,7 +112,7 @@ def minimum_detectable_gap(
 
     if auc <= 0 or shortfall(auc) < 0:
         return float("nan")
-    return float(brentq(shortfall, 0.0, auc))
+    return float(brentq(shortfall, 0.0, auc)) if shortfall(0.0) < 0 else 0.0
 
 
 def check_design(auc: float, positives: int, negatives: int) -> None:

@@ -7,6 +7,7 @@ import numpy as np
 
 from mmssl import similarity
 
+NAME = "CKA"
 PEOPLE, LATENT = 4000, 64
 SHUFFLED, SHUFFLES = 134, 50
 

@@ -1,4 +1,4 @@
-"""The sweep of distortions, 32^3, 7 models, against TorchIO per subject and per model."""
+"""The sweep of distortions, 32³, 7 models, against TorchIO per subject and per model."""
 
 import statistics
 import tempfile
@@ -12,6 +12,7 @@ import torchio as tio
 from mmssl import robustness
 from mmssl.models import Encoder
 
+NAME = "Distortions"
 MODELS, SUBJECTS, PEOPLE, STEP = 7, 4, 100, 5
 AFFINE = np.array([[6.0, 0, 0, -93], [0, 6.0, 0, -111], [0, 0, 6.0, -87], [0, 0, 0, 1]])
 KEPT = {

@@ -17,6 +17,7 @@ from scipy.stats import mannwhitneyu
 
 from mmssl import groupmaps, selection
 
+NAME = "Group maps"
 PATIENTS, CONTROLS = 22, 66  # the hold-out of the "Taxonomy"
 VOXELS, PERMUTATIONS = 60_000, 10_000
 MODALITIES, DIMENSIONS = ("T1", "fALFF"), 64

@@ -1,4 +1,4 @@
-"""Cropped and flipped pairs per second at 64^3 against a TorchIO SubjectsDataset."""
+"""Cropped and flipped pairs per second at 64³ against a TorchIO SubjectsDataset."""
 
 import statistics
 import tempfile
@@ -12,6 +12,8 @@ import torch
 from mmssl import memory
 from mmssl.augment import PadCropFlip, make_views
 from mmssl.keyed import Stream
+
+NAME = "Input pipeline"
 
 
 def measure(rounds: int, pairs: int = 192) -> dict:

@@ -1,6 +1,6 @@
 """One optimiser step of MMVAE, each decoder pass made again in the backward pass or kept.
 
-At 32^3, batch 16, width 8 and 20 samples: time is paid for memory, which the papers' shapes need.
+At 32³, batch 16, width 8 and 20 samples: time is paid for memory, which the papers' shapes need.
 """
 
 import re
@@ -16,6 +16,7 @@ from mmssl.augment import View
 from mmssl.objectives import Batch, build
 from mmssl.terms import generative
 
+NAME = "MMVAE"
 SHAPE = {"size": 32, "batch": 16, "width": 8, "samples": 20}
 MODALITIES = ("T1", "fALFF")
 

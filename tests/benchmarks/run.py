@@ -1,10 +1,10 @@
 """`make bench`: hot paths side by side with the peer a user would pick, on this machine.
 
-One module beside this one a hot path; its docstring says what is measured, its ``measure(rounds)``
-returns the figures. Peer and ours alternate; what is reported is the median over rounds of the
-ratio in a round, so a slow moment of the machine hits both. Peak memory comes from a fresh process
-each. Prints all figures and writes ``book/speed.json``, which a page of the book shows; ``run.py
-NAME …`` measures those alone and prints them.
+One module beside this one a hot path: its ``NAME``, a docstring that says what is measured, and
+``measure(rounds)``, which returns the figures. Peer and ours alternate; what is reported is the
+median over rounds of the ratio in a round, so a slow moment of the machine hits both. Peak memory
+comes from a fresh process each. Prints all figures and writes ``book/speed.json``, which a page of
+the book shows; ``run.py NAME …`` measures those alone and prints them.
 """
 
 import argparse
@@ -39,17 +39,16 @@ def machine() -> dict:
 
 
 def hot_path(name: str, rounds: int) -> dict:
-    """Measure one: its name, what it is about, and its figures."""
+    """Measure one: what it is called and about, and its figures."""
     module = importlib.import_module(name)
-    return {"name": name.replace("_", " ").replace("cka", "CKA").replace("mmvae", "MMVAE"),
-            "about": module.__doc__, "figures": module.measure(rounds)}  # fmt: skip
+    return {"name": module.NAME, "about": module.__doc__, "figures": module.measure(rounds)}
 
 
 def chapters() -> dict:
     """Seconds each notebook took on its defaults."""
     pages = sorted(paths.project("data/executed/smoke").glob("*.ipynb"))
     seconds = {page.stem: float(ledger.read_sidecar(page)["facts"]["seconds"]) for page in pages}
-    return {"name": "notebooks", "about": CHAPTERS, "figures": seconds}
+    return {"name": "Notebooks", "about": CHAPTERS, "figures": seconds}
 
 
 def show(path: dict) -> dict:

@@ -1,4 +1,4 @@
-"""SmoothGrad of 64 dimensions at 32^3, width 32, against Captum dimension by dimension, same noise.
+"""SmoothGrad of 64 dimensions at 32³, width 32, against Captum dimension by dimension, same noise.
 
 Captum's Saliency is called on the noisy copies of a person, once a dimension, which is what its
 NoiseTunnel does after it has drawn them: a forward and a backward pass each. Multiply-adds of a
@@ -15,6 +15,7 @@ from captum.attr import Saliency
 from mmssl import saliency
 from mmssl.models import Encoder
 
+NAME = "SmoothGrad"
 SIZE, WIDTH, LATENT, SAMPLES, STD = 32, 32, 64, 5, 0.05
 
 

@@ -1,4 +1,4 @@
-"""One optimiser step of CR-XX-CC, 64^3, batch 8, against plain eager fp32 with masked scores.
+"""One optimiser step of CR-XX-CC, 64³, batch 8, against plain eager fp32 with masked scores.
 
 Peer and ours take turns, each in a process of its own, as a user would run it: ours keeps the
 memory of its tensors (`mmssl.memory`), which within one process would serve the peer as well.
@@ -19,6 +19,7 @@ from mmssl import memory, pretrain
 from mmssl.augment import View
 from mmssl.objectives import Batch, Context, build
 
+NAME = "Training step"
 BATCH = 8
 MODALITIES = ("T1", "fALFF")
 

@@ -2,8 +2,8 @@
 
 Prints and writes ``book/calibration.tsv``, which a page of the book shows. Each simulation leaves
 its own table in ``data/results/calibration`` and is run anew only where its code has changed.
-``--share .1`` takes a tenth of the worlds, ``--output`` writes elsewhere. Exits with 1 if a claim
-does not hold.
+``--share .1`` takes a tenth of the worlds, ``--output`` writes elsewhere. Exits with 1 if a
+promise is contradicted.
 """
 
 import argparse
@@ -40,7 +40,7 @@ def main() -> None:
                   seconds)
     print(table.drop(columns=["part"]).to_string(index=False, float_format="%.3f"))
     broken = table[table["holds"].eq(False)]
-    print(f"{len(broken)} of {table['holds'].notna().sum()} claims do not hold; {target}")
+    print(f"{len(broken)} of {table['holds'].notna().sum()} promises are contradicted; {target}")
     sys.exit(len(broken) > 0)
 
 
