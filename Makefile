@@ -3,7 +3,7 @@
 # make test         the notebooks on their defaults, then the fast tests; make test-all: all tests
 # make lab          the notebooks in JupyterLab, with the small data they read already there
 # make bench        speed against the peers a user would pick
-# make calibration  the statistics against worlds of known truth, for a page of the book
+# make simulations  the statistics against worlds of known truth, for a page of the book
 # make figures      the README's figures and results table, from the demo edition
 # make clean        everything a run made; the environment stays
 
@@ -22,7 +22,7 @@ SMOKE := $(patsubst notebooks/%.ipynb,data/executed/smoke/%.ipynb,$(NOTEBOOKS))
 # a notebook needs the one before it, and two cores are best left to one
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
-.PHONY: install reproduce smoke test test-all lint lab bench calibration figures clean
+.PHONY: install reproduce smoke test test-all lint lab bench simulations figures clean
 
 install: $(INSTALLED)
 
@@ -74,7 +74,7 @@ lab: smoke
 bench: $(INSTALLED)
 	$(RUN) tests/benchmarks/run.py
 
-calibration: $(INSTALLED)
+simulations: $(INSTALLED)
 	$(RUN) tests/simulation/run.py
 
 figures: $(INSTALLED)

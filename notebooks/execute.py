@@ -1,11 +1,14 @@
-"""Run one notebook with parameters, as a function that either succeeds or leaves no trace.
+"""Run one notebook with parameters, as a function that either succeeds or
+leaves no trace.
 
-    python notebooks/execute.py NOTEBOOK OUTPUT [-p NAME VALUE]... [-r NAME TEXT]... [-f FILE.yaml]
+    python notebooks/execute.py NOTEBOOK OUTPUT [-p NAME VALUE]... [-r NAME
+    TEXT]... [-f FILE.yaml]
 
-The spelling is papermill's. Unlike papermill, it refuses an unknown name or a value of the wrong
-type (exit 2, nothing written), runs under a temporary name, and renames only what succeeded. A
-notebook that failed is kept for reading as ``OUTPUT.failed.ipynb`` (exit 1). Beside a finished
-one lies its provenance, ``OUTPUT.json`` (see `mmssl.ledger`).
+The spelling is papermill's. Unlike papermill, it refuses an unknown name or a
+value of the wrong type (exit 2, nothing written), runs under a temporary name,
+and renames only what succeeded. A notebook that failed is kept for reading as
+``OUTPUT.failed.ipynb`` (exit 1). Beside a finished one lies its provenance,
+``OUTPUT.json`` (see `mmssl.ledger.sidecars`).
 """
 
 import argparse
@@ -29,7 +32,10 @@ from nbclient.exceptions import DeadKernelError
 from papermill.cli import _resolve_type as parse
 from papermill.exceptions import PapermillExecutionError
 
-from mmssl import atomic, ledger, paths
+from mmssl.ledger import atomic, paths
+from mmssl.ledger.code import imports
+from mmssl.ledger.hashes import hash_path
+from mmssl.ledger.sidecars import write_sidecar
 
 TYPES = {"str": str, "int": int, "float": float, "bool": bool, "list": list}
 
@@ -40,7 +46,9 @@ class ParameterError(ValueError):
 
 @dataclass(frozen=True)
 class Parameter:
-    """One line ``name: type = default  # meaning, unit`` of a parameters cell."""
+    """One line ``name: type = default  # meaning, unit`` of a parameters
+    cell.
+    """
 
     name: str
     annotation: str
@@ -50,10 +58,14 @@ class Parameter:
     @property
     def optional(self) -> bool:
         """Whether None is allowed."""
-        return self.default is None or "None" in self.annotation.replace("|", " ").split()
+        return (
+            self.default is None
+            or "None" in self.annotation.replace("|", " ").split()
+        )
 
     def accept(self, value: Any) -> Any:
-        """Return `value` if it has the annotated type; an int for a float becomes a float.
+        """Return `value` if it has the annotated type; an int for a float
+        becomes a float.
 
         Raises
         ------
@@ -76,8 +88,8 @@ class Parameter:
 def read_parameters(notebook: str | Path) -> dict[str, Parameter]:
     """Return the parameters of a notebook, in order.
 
-    Read with Python's own parser: papermill's reader is a regular expression that silently drops
-    ``float | None``.
+    Read with Python's own parser: papermill's reader is a regular expression
+    that silently drops ``float | None``.
 
     Parameters
     ----------
@@ -91,7 +103,8 @@ def read_parameters(notebook: str | Path) -> dict[str, Parameter]:
     Raises
     ------
     ParameterError
-        When the cell is missing, or holds anything but annotated, explained literals.
+        When the cell is missing, or holds anything but annotated, explained
+        literals.
     """
     notebook = Path(notebook)
     cells = [
@@ -100,15 +113,20 @@ def read_parameters(notebook: str | Path) -> dict[str, Parameter]:
         if "parameters" in cell.metadata.get("tags", ())
     ]
     if len(cells) != 1:
-        raise ParameterError(f"{notebook.name}: {len(cells)} cells tagged parameters, expected 1")
+        raise ParameterError(
+            f"{notebook.name}: {len(cells)} cells tagged parameters, expected 1"
+        )
     source = cells[0].source
     lines = source.splitlines()
-    found = [_read_line(s, lines, notebook.name) for s in ast.parse(source).body]
+    found = [
+        _read_line(s, lines, notebook.name) for s in ast.parse(source).body
+    ]
     return {parameter.name: parameter for parameter in found}
 
 
 def resolve(notebook: str | Path, values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return all parameters of a notebook: its defaults, replaced by the checked `values`.
+    """Return all parameters of a notebook: its defaults, replaced by the
+    checked `values`.
 
     Raises
     ------
@@ -121,10 +139,15 @@ def resolve(notebook: str | Path, values: Mapping[str, Any]) -> dict[str, Any]:
         raise ParameterError(
             f"{Path(notebook).name} has no parameter {unknown[0]!r}; it has {', '.join(known)}"
         )
-    return {n: p.accept(values[n]) if n in values else p.default for n, p in known.items()}
+    return {
+        n: p.accept(values[n]) if n in values else p.default
+        for n, p in known.items()
+    }
 
 
-def execute(notebook: str | Path, output: str | Path, values: Mapping[str, Any]) -> Path:
+def execute(
+    notebook: str | Path, output: str | Path, values: Mapping[str, Any]
+) -> Path:
     """Run a notebook and write it, with its sidecar, when it succeeded.
 
     Parameters
@@ -144,7 +167,8 @@ def execute(notebook: str | Path, output: str | Path, values: Mapping[str, Any])
     ParameterError
         Before anything runs.
     papermill.exceptions.PapermillExecutionError
-        When a cell failed; the notebook is then kept as ``<output>.failed.ipynb``.
+        When a cell failed; the notebook is then kept as
+        ``<output>.failed.ipynb``.
     """
     notebook, output = Path(notebook), Path(output)
     parameters = resolve(notebook, values)
@@ -163,10 +187,11 @@ def execute(notebook: str | Path, output: str | Path, values: Mapping[str, Any])
     failed.unlink(missing_ok=True)
     after = _hashes(parameters, root)
     read = [name for name in before if before[name] == after.get(name)]
-    ledger.write_sidecar(
+    write_sidecar(
         output,
         # what the notebook changed itself is its result, not its input
-        {"notebook": notebook} | {name: root / parameters[name] for name in read},
+        {"notebook": notebook}
+        | {name: root / parameters[name] for name in read},
         parameters,
         parameters.get("seed"),
         modules_of(notebook),
@@ -180,15 +205,22 @@ def execute(notebook: str | Path, output: str | Path, values: Mapping[str, Any])
 
 
 def code_of(notebook: str | Path) -> list[str]:
-    """Return the Python of each code cell of a notebook, without IPython's own commands."""
+    """Return the Python of each code cell of a notebook, without IPython's own
+    commands.
+    """
     cells = nbformat.read(notebook, as_version=4).cells
-    code = [cell.source.splitlines() for cell in cells if cell.cell_type == "code"]
-    return ["\n".join(x for x in lines if not x.lstrip().startswith(("%", "!"))) for lines in code]
+    code = [
+        cell.source.splitlines() for cell in cells if cell.cell_type == "code"
+    ]
+    return [
+        "\n".join(x for x in lines if not x.lstrip().startswith(("%", "!")))
+        for lines in code
+    ]
 
 
 def modules_of(notebook: str | Path) -> tuple[str, ...]:
     """Return the modules of mmssl that a notebook's cells import, sorted."""
-    return tuple(sorted(ledger.imports("\n".join(code_of(notebook)))))
+    return tuple(sorted(imports("\n".join(code_of(notebook)))))
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -202,7 +234,9 @@ def main(arguments: list[str] | None = None) -> int:
         return 2
     except (PapermillExecutionError, DeadKernelError) as error:
         kept = Path(options.output).with_suffix(".failed.ipynb")
-        print(f"{error}\n{options.notebook} failed; read {kept}", file=sys.stderr)
+        print(
+            f"{error}\n{options.notebook} failed; read {kept}", file=sys.stderr
+        )
         return 1
     return 0
 
@@ -212,9 +246,15 @@ def _options() -> argparse.ArgumentParser:
     parser.add_argument("notebook")
     parser.add_argument("output")
     pair = {"nargs": 2, "action": "append", "default": []}
-    parser.add_argument("-p", "--parameters", metavar=("NAME", "VALUE"), **pair)
-    parser.add_argument("-r", "--parameters_raw", metavar=("NAME", "TEXT"), **pair)
-    parser.add_argument("-f", "--parameters_file", action="append", default=[], metavar="YAML")
+    parser.add_argument(
+        "-p", "--parameters", metavar=("NAME", "VALUE"), **pair
+    )
+    parser.add_argument(
+        "-r", "--parameters_raw", metavar=("NAME", "TEXT"), **pair
+    )
+    parser.add_argument(
+        "-f", "--parameters_file", action="append", default=[], metavar="YAML"
+    )
     return parser
 
 
@@ -223,32 +263,48 @@ def _values(options: argparse.Namespace) -> dict[str, Any]:
     for file in options.parameters_file:
         read = yaml.safe_load(Path(file).read_text(encoding="utf-8"))
         if not isinstance(read, dict):
-            raise ParameterError(f"{file}: found {type(read).__name__}, expected a mapping")
+            raise ParameterError(
+                f"{file}: found {type(read).__name__}, expected a mapping"
+            )
         values |= read
     values |= {name: parse(value) for name, value in options.parameters}
     return values | dict(options.parameters_raw)
 
 
-def _read_line(statement: ast.stmt, lines: list[str], notebook: str) -> Parameter:
+def _read_line(
+    statement: ast.stmt, lines: list[str], notebook: str
+) -> Parameter:
     line = lines[statement.end_lineno - 1]
     if not isinstance(statement, ast.AnnAssign) or statement.value is None:
-        raise ParameterError(f"{notebook}: {line!r} is not `name: type = default  # meaning`")
+        raise ParameterError(
+            f"{notebook}: {line!r} is not `name: type = default  # meaning`"
+        )
     annotation = ast.unparse(statement.annotation)
     if annotation.split("|")[0].split("[")[0].strip() not in TYPES:
-        raise ParameterError(f"{notebook}: {line!r} has a type that is none of {', '.join(TYPES)}")
+        raise ParameterError(
+            f"{notebook}: {line!r} has a type that is none of {', '.join(TYPES)}"
+        )
     try:
         default = ast.literal_eval(statement.value)
     except ValueError:
-        raise ParameterError(f"{notebook}: the default in {line!r} is not a literal") from None
+        raise ParameterError(
+            f"{notebook}: the default in {line!r} is not a literal"
+        ) from None
     _, _, comment = line[statement.end_col_offset :].partition("#")
     if not comment.strip():
-        raise ParameterError(f"{notebook}: {line!r} has no comment that says what it is")
-    parameter = Parameter(ast.unparse(statement.target), annotation, default, comment.strip())
+        raise ParameterError(
+            f"{notebook}: {line!r} has no comment that says what it is"
+        )
+    parameter = Parameter(
+        ast.unparse(statement.target), annotation, default, comment.strip()
+    )
     parameter.accept(default)
     return parameter
 
 
-def _run(notebook: Path, output: Path, values: Mapping[str, Any], root: Path) -> None:
+def _run(
+    notebook: Path, output: Path, values: Mapping[str, Any], root: Path
+) -> None:
     papermill.execute_notebook(
         str(notebook),
         str(output),
@@ -260,9 +316,15 @@ def _run(notebook: Path, output: Path, values: Mapping[str, Any], root: Path) ->
 
 
 def _without_places(executed: Path, name: str, root: Path) -> None:
-    """Take this machine's folders out of a notebook: warnings and metadata name files in them."""
+    """Take this machine's folders out of a notebook: warnings and metadata
+    name files in them.
+    """
     text = executed.read_text(encoding="utf-8").replace(executed.name, name)
-    for place, instead in ((f"{root}/", ""), (sys.prefix, ".venv"), (str(Path.home()), "~")):
+    for place, instead in (
+        (f"{root}/", ""),
+        (sys.prefix, ".venv"),
+        (str(Path.home()), "~"),
+    ):
         text = text.replace(place, instead)
     executed.write_text(text, encoding="utf-8")
 
@@ -274,23 +336,39 @@ def _children_seconds() -> float:
 
 @contextmanager
 def _own_kernel() -> Iterator[None]:
-    """Make ``python3`` mean this interpreter, whatever kernels and start-up files a user has."""
+    """Make ``python3`` mean this interpreter, whatever kernels and start-up
+    files a user has.
+    """
     with tempfile.TemporaryDirectory() as folder:
         write_kernel_spec(Path(folder) / "kernels" / "python3")
-        ours = {"JUPYTER_PATH": folder, "IPYTHONDIR": folder, "PYTHONHASHSEED": "0"}
+        ours = {
+            "JUPYTER_PATH": folder,
+            "IPYTHONDIR": folder,
+            "PYTHONHASHSEED": "0",
+        }
         theirs = {name: os.environ.get(name) for name in ours}
         os.environ.update(ours)
         try:
             yield
         finally:
             for name, value in theirs.items():
-                os.environ.pop(name) if value is None else os.environ.update({name: value})
+                os.environ.pop(name) if value is None else os.environ.update(
+                    {name: value}
+                )
 
 
 def _hashes(parameters: Mapping[str, Any], root: Path) -> dict[str, str]:
-    """Hash what the parameters name and what is there: what the notebook may read."""
-    texts = {name: value for name, value in parameters.items() if isinstance(value, str) and value}
-    return {n: ledger.hash_path(root / t) for n, t in texts.items() if (root / t).exists()}
+    """Hash what the parameters name and what is there: what the notebook may
+    read.
+    """
+    texts = {
+        name: value
+        for name, value in parameters.items()
+        if isinstance(value, str) and value
+    }
+    return {
+        n: hash_path(root / t) for n, t in texts.items() if (root / t).exists()
+    }
 
 
 if __name__ == "__main__":

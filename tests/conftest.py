@@ -15,10 +15,16 @@ def rng():
 
 @pytest.fixture
 def affine():
-    """Give an oblique, anisotropic affine: a swapped axis or a dropped affine cannot hide."""
+    """Give an oblique, anisotropic affine: a swapped axis or a dropped affine
+    cannot hide.
+    """
     turn = np.deg2rad(12.0)
     rotation = np.array(
-        [[np.cos(turn), -np.sin(turn), 0.0], [np.sin(turn), np.cos(turn), 0.0], [0.0, 0.0, 1.0]]
+        [
+            [np.cos(turn), -np.sin(turn), 0.0],
+            [np.sin(turn), np.cos(turn), 0.0],
+            [0.0, 0.0, 1.0],
+        ]
     )
     matrix = np.eye(4)
     matrix[:3, :3] = rotation @ np.diag([2.0, 2.5, 3.0])
@@ -31,7 +37,9 @@ def real_data():
     """Give the folder of public real data, or skip."""
     folder = os.environ.get("MMSSL_REAL_DATA")
     if not folder:
-        pytest.skip("MMSSL_REAL_DATA is not set: a plain checkout has no real images")
+        pytest.skip(
+            "MMSSL_REAL_DATA is not set: a plain checkout has no real images"
+        )
     path = Path(folder)
     assert path.is_dir(), f"MMSSL_REAL_DATA={folder} is not a folder"
     return path
@@ -39,8 +47,10 @@ def real_data():
 
 @pytest.fixture(scope="session")
 def tiny_phantom(tmp_path_factory):
-    """Give a simulated cohort of 24 subjects at 32x32x32, made once per session."""
-    from mmssl import cohorts
+    """Give a simulated cohort of 24 subjects at 32x32x32, made once per
+    session.
+    """
+    from mmssl.cohorts.simulated import phantom
 
     folder = tmp_path_factory.mktemp("cohort") / "tiny"
-    return cohorts.make_phantom(folder, subjects=24, size=32, seed=0)
+    return phantom.make_phantom(folder, subjects=24, size=32, seed=0)

@@ -1,4 +1,6 @@
-"""pyproject, lock and conda environment say the same, and it is what is installed."""
+"""pyproject, lock and conda environment say the same, and it is what is
+installed.
+"""
 
 import re
 import tomllib
@@ -14,7 +16,10 @@ ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 WANTED = [
     Requirement(text)
-    for text in (*PROJECT["dependencies"], *PROJECT["optional-dependencies"]["test"])
+    for text in (
+        *PROJECT["dependencies"],
+        *PROJECT["optional-dependencies"]["test"],
+    )
 ]
 PINS = dict(
     (canonicalize_name(name), version)
@@ -27,7 +32,9 @@ CONDA = yaml.safe_load((ROOT / "environment.yml").read_text())
 
 @pytest.mark.parametrize("wanted", WANTED, ids=str)
 def test_every_dependency_is_pinned_inside_its_bounds(wanted):
-    assert wanted.specifier.contains(PINS[canonicalize_name(wanted.name)], prereleases=True)
+    assert wanted.specifier.contains(
+        PINS[canonicalize_name(wanted.name)], prereleases=True
+    )
 
 
 @pytest.mark.parametrize("name", PINS)
@@ -44,24 +51,38 @@ def test_the_lock_is_closed():
             needed = Requirement(text)
             if needed.marker is None or needed.marker.evaluate(environment):
                 key = canonicalize_name(needed.name)
-                assert key in PINS, f"{name} needs {needed}, which is not in requirements.lock"
+                assert key in PINS, (
+                    f"{name} needs {needed}, which is not in requirements.lock"
+                )
 
 
 def test_pins_are_exact_and_carry_no_build():
-    assert all(re.fullmatch(r"[0-9][0-9a-z.]*", version) for version in PINS.values())
+    assert all(
+        re.fullmatch(r"[0-9][0-9a-z.]*", version) for version in PINS.values()
+    )
 
 
 def test_conda_takes_the_same_python_and_the_same_pins():
-    pip = next(entry["pip"] for entry in CONDA["dependencies"] if isinstance(entry, dict))
+    pip = next(
+        entry["pip"]
+        for entry in CONDA["dependencies"]
+        if isinstance(entry, dict)
+    )
     assert pip == [f"torch=={PINS['torch']}", "-r requirements.lock", "-e ."]
     assert "python=3.11" in CONDA["dependencies"]
-    assert Requirement(f"python{PROJECT['requires-python']}").specifier.contains("3.11.9")
+    assert Requirement(
+        f"python{PROJECT['requires-python']}"
+    ).specifier.contains("3.11.9")
 
 
 def test_every_dependency_says_why():
     text = (ROOT / "pyproject.toml").read_text()
     for wanted in WANTED:
-        (line,) = [x for x in text.splitlines() if x.strip().startswith(f'"{wanted.name}>')]
+        (line,) = [
+            x
+            for x in text.splitlines()
+            if x.strip().startswith(f'"{wanted.name}>')
+        ]
         assert "#" in line, line
 
 
@@ -76,9 +97,17 @@ def test_every_dependency_is_used():
         "pytest",
     }
     modules = {"scikit-learn": "sklearn", "pyyaml": "yaml"}
-    files = [f for d in ("mmssl", "notebooks", "tests", "book") for f in (ROOT / d).rglob("*")]
-    text = "\n".join(f.read_text() for f in files if f.suffix in (".py", ".ipynb"))
+    files = [
+        f
+        for d in ("mmssl", "notebooks", "tests", "book")
+        for f in (ROOT / d).rglob("*")
+    ]
+    text = "\n".join(
+        f.read_text() for f in files if f.suffix in (".py", ".ipynb")
+    )
     for wanted in WANTED:
         module = modules.get(wanted.name, wanted.name)
         used = re.search(rf"(import|from) {module}\b", text)
-        assert used or wanted.name in tools, f"{wanted.name} is imported nowhere"
+        assert used or wanted.name in tools, (
+            f"{wanted.name} is imported nowhere"
+        )

@@ -1,4 +1,6 @@
-"""The runner: papermill's spelling, wrong names and types refused, nothing half-done."""
+"""The runner: papermill's spelling, wrong names and types refused, nothing
+half-done.
+"""
 
 import importlib.util
 import json
@@ -9,7 +11,7 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from mmssl import ledger
+from mmssl.ledger.sidecars import read_sidecar, stale
 
 RUNNER = Path(__file__).parents[1] / "notebooks" / "execute.py"
 CELL = """\
@@ -35,16 +37,34 @@ execute = _load()
 
 
 def _notebook(path, *cells, parameters=CELL):
-    tagged = nbformat.v4.new_code_cell(parameters, metadata={"tags": ["parameters"]})
+    tagged = nbformat.v4.new_code_cell(
+        parameters, metadata={"tags": ["parameters"]}
+    )
     code = [nbformat.v4.new_code_cell(cell) for cell in cells]
-    kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
-    nbformat.write(nbformat.v4.new_notebook(cells=[tagged, *code], metadata=kernel), path)
+    kernel = {
+        "kernelspec": {
+            "name": "python3",
+            "display_name": "Python 3",
+            "language": "python",
+        }
+    }
+    nbformat.write(
+        nbformat.v4.new_notebook(cells=[tagged, *code], metadata=kernel), path
+    )
     return path
 
 
 def test_parameters_are_read_with_type_default_and_meaning(tmp_path):
     read = execute.read_parameters(_notebook(tmp_path / "n.ipynb"))
-    assert list(read) == ["edition", "epochs", "rate", "fast", "tr", "source", "folds"]
+    assert list(read) == [
+        "edition",
+        "epochs",
+        "rate",
+        "fast",
+        "tr",
+        "source",
+        "folds",
+    ]
     assert read["tr"] == execute.Parameter(
         "tr", "float | None", None, "s, repetition time; None: from the header"
     )
@@ -80,8 +100,12 @@ def test_values_of_the_right_type_are_taken(tmp_path, values, expected):
         ("folds", 3, "list"),
     ],
 )
-def test_a_wrong_type_names_parameter_value_and_type(tmp_path, name, value, expected):
-    with pytest.raises(execute.ParameterError, match=rf"{name}: found .*expected {expected}"):
+def test_a_wrong_type_names_parameter_value_and_type(
+    tmp_path, name, value, expected
+):
+    with pytest.raises(
+        execute.ParameterError, match=rf"{name}: found .*expected {expected}"
+    ):
         execute.resolve(_notebook(tmp_path / "n.ipynb"), {name: value})
 
 
@@ -97,13 +121,17 @@ def test_a_wrong_type_names_parameter_value_and_type(tmp_path, name, value, expe
 )
 def test_a_careless_parameters_cell_is_refused(tmp_path, line, why):
     with pytest.raises(execute.ParameterError, match=why):
-        execute.read_parameters(_notebook(tmp_path / "n.ipynb", parameters=line))
+        execute.read_parameters(
+            _notebook(tmp_path / "n.ipynb", parameters=line)
+        )
 
 
 def test_a_notebook_without_parameters_cell_is_refused(tmp_path):
     path = tmp_path / "n.ipynb"
     nbformat.write(nbformat.v4.new_notebook(), path)
-    with pytest.raises(execute.ParameterError, match="0 cells tagged parameters"):
+    with pytest.raises(
+        execute.ParameterError, match="0 cells tagged parameters"
+    ):
         execute.read_parameters(path)
 
 
@@ -112,7 +140,9 @@ def _call(*arguments):
     return subprocess.run(command, capture_output=True, text=True, timeout=120)
 
 
-@pytest.mark.parametrize("given", [("-p", "epoch", "3"), ("-p", "epochs", "many")])
+@pytest.mark.parametrize(
+    "given", [("-p", "epoch", "3"), ("-p", "epochs", "many")]
+)
 def test_command_refuses_with_status_2_and_writes_nothing(tmp_path, given):
     notebook = _notebook(tmp_path / "n.ipynb", "1 / 0")
     done = _call(notebook, tmp_path / "out" / "n.ipynb", *given)
@@ -131,36 +161,66 @@ def test_a_run_is_complete_and_says_what_made_it(tmp_path):
     notebook = _notebook(tmp_path / "n.ipynb", *cells)
     output = tmp_path / "out" / "n.ipynb"
     (tmp_path / "more.yaml").write_text("rate: 2\n")
-    given = ("-p", "epochs", "3", "-r", "source", "data.txt", "-f", tmp_path / "more.yaml")
+    given = (
+        "-p",
+        "epochs",
+        "3",
+        "-r",
+        "source",
+        "data.txt",
+        "-f",
+        tmp_path / "more.yaml",
+    )
     done = _call(notebook, output, *given)
     assert done.returncode == 0, done.stderr
     printed = [
-        o.text for c in nbformat.read(output, 4).cells for o in c.get("outputs", ()) if "text" in o
+        o.text
+        for c in nbformat.read(output, 4).cells
+        for o in c.get("outputs", ())
+        if "text" in o
     ]
     assert printed[0].split()[:3] == ["3", "2.0", "data.txt"]
     assert printed[0].split()[3].endswith("bin/" + Path(sys.executable).name)
     assert printed[1] == "data.txt read\n"
     text = output.read_text()
-    assert str(tmp_path) not in text.replace("more.yaml", "") and sys.prefix not in text
+    assert (
+        str(tmp_path) not in text.replace("more.yaml", "")
+        and sys.prefix not in text
+    )
     assert ".tmp-" not in text
-    record = ledger.read_sidecar(output)
-    assert record["parameters"]["epochs"] == 3 and record["parameters"]["fast"] is True
+    record = read_sidecar(output)
+    assert (
+        record["parameters"]["epochs"] == 3
+        and record["parameters"]["fast"] is True
+    )
     assert set(record["inputs"]) == {"notebook", "source"}
-    assert record["modules"] == ["mmssl.paths"]
-    assert {"mmssl", "mmssl.paths"} <= set(record["code"])  # a package counts with its module
-    assert record["facts"]["edition"] == "smoke" and record["facts"]["seconds"] > 0
-    assert ledger.stale(output) == []
-    assert sorted(file.name for file in output.parent.iterdir()) == ["n.ipynb", "n.ipynb.json"]
+    assert record["modules"] == ["mmssl.ledger.paths"]
+    # a package counts with its module
+    assert {"mmssl", "mmssl.ledger.paths"} <= set(record["code"])
+    assert (
+        record["facts"]["edition"] == "smoke"
+        and record["facts"]["seconds"] > 0
+    )
+    assert stale(output) == []
+    assert sorted(file.name for file in output.parent.iterdir()) == [
+        "n.ipynb",
+        "n.ipynb.json",
+    ]
 
     (tmp_path / "data.txt").write_text("c")
-    assert ledger.stale(output) == ["its input source (data.txt) has changed"]
+    assert stale(output) == ["its input source (data.txt) has changed"]
     (tmp_path / "data.txt").write_text("a")
     _notebook(notebook, *cells, "1 + 1")
-    assert ledger.stale(output) == ["its input notebook (n.ipynb) has changed"]
+    assert stale(output) == ["its input notebook (n.ipynb) has changed"]
 
 
 def test_a_failed_run_is_kept_for_reading_only(tmp_path):
-    notebook = _notebook(tmp_path / "n.ipynb", "print('before')", "raise OSError('no disk')", "1")
+    notebook = _notebook(
+        tmp_path / "n.ipynb",
+        "print('before')",
+        "raise OSError('no disk')",
+        "1",
+    )
     output = tmp_path / "n.out.ipynb"
     done = _call(notebook, output)
     assert done.returncode == 1

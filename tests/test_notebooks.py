@@ -1,4 +1,6 @@
-"""Notebooks: stripped, explained, parameterised, prose rather than code, and they ran."""
+"""Notebooks: stripped, explained, parameterised, prose rather than code, and
+they ran.
+"""
 
 import ast
 import json
@@ -8,7 +10,7 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from mmssl import ledger
+from mmssl.ledger.sidecars import read_sidecar
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "notebooks"))
@@ -23,7 +25,12 @@ every = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 
 
 def test_the_first_chapters_are_there():
-    names = ["01_cohort", "02_preprocessing", "03_pretraining", "04_linear_evaluation"]
+    names = [
+        "01_cohort",
+        "02_preprocessing",
+        "03_pretraining",
+        "04_linear_evaluation",
+    ]
     assert [path.stem for path in NOTEBOOKS][:4] == names
 
 
@@ -49,11 +56,23 @@ def test_parameters_are_literal_typed_and_explained(path):
 def test_it_is_a_text_with_little_code(path):
     source = "\n".join(execute.code_of(path))
     tree = ast.parse(source)
-    found = [n for n in ast.walk(tree) if isinstance(n, ast.FunctionDef | ast.ClassDef)]
+    found = [
+        n
+        for n in ast.walk(tree)
+        if isinstance(n, ast.FunctionDef | ast.ClassDef)
+    ]
     assert not found, "functions live in the package"
-    lines = [x for x in source.splitlines() if x.strip() and not x.strip().startswith("#")]
+    lines = [
+        x
+        for x in source.splitlines()
+        if x.strip() and not x.strip().startswith("#")
+    ]
     assert len(lines) <= MOST_LINES
-    prose = [c.source for c in nbformat.read(path, 4).cells if c.cell_type == "markdown"]
+    prose = [
+        c.source
+        for c in nbformat.read(path, 4).cells
+        if c.cell_type == "markdown"
+    ]
     assert prose[0].startswith("# ") and len(" ".join(prose).split()) >= 300
 
 
@@ -62,24 +81,40 @@ def test_it_ran_on_its_defaults(path):
     page = SMOKE / path.name
     if not page.exists():
         pytest.skip("the small chain has not been run: make smoke")
-    record = ledger.read_sidecar(page)
-    defaults = {name: p.default for name, p in execute.read_parameters(path).items()}
+    record = read_sidecar(page)
+    defaults = {
+        name: p.default for name, p in execute.read_parameters(path).items()
+    }
     assert record["parameters"] == defaults
     cells = json.loads(page.read_text())["cells"]
-    assert all(c["execution_count"] for c in cells if c["cell_type"] == "code" and c["source"])
+    assert all(
+        c["execution_count"]
+        for c in cells
+        if c["cell_type"] == "code" and c["source"]
+    )
 
 
 @every
 def test_no_cell_waits_for_the_one_below(path):
-    """Every code cell parses alone and none reads a name that only a later cell sets."""
+    """Every code cell parses alone and none reads a name that only a later
+    cell sets.
+    """
     known = set(dir(__builtins__)) | set(__builtins__)
     known |= {"get_ipython", "display"}
     for source in execute.code_of(path):
         tree = ast.parse(source)
         names = [n for n in ast.walk(tree) if isinstance(n, ast.Name)]
         made = {n.id for n in names if not isinstance(n.ctx, ast.Load)}
-        imports = [n for n in ast.walk(tree) if isinstance(n, ast.Import | ast.ImportFrom)]
-        made |= {(a.asname or a.name).split(".")[0] for n in imports for a in n.names}
+        imports = [
+            n
+            for n in ast.walk(tree)
+            if isinstance(n, ast.Import | ast.ImportFrom)
+        ]
+        made |= {
+            (a.asname or a.name).split(".")[0]
+            for n in imports
+            for a in n.names
+        }
         made |= {n.arg for n in ast.walk(tree) if isinstance(n, ast.arg)}
         unknown = {n.id for n in names} - made - known
         assert not unknown, f"{unknown} used before they are set"

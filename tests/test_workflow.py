@@ -1,4 +1,6 @@
-"""The workflow plans every run of an edition and refuses a bad edition before anything starts."""
+"""The workflow plans every run of an edition and refuses a bad edition before
+anything starts.
+"""
 
 import itertools
 import subprocess
@@ -13,10 +15,20 @@ DEMO = yaml.safe_load((ROOT / "config" / "demo.yaml").read_text())
 
 
 def _plan(tmp_path, edition):
-    """Dry-run an edition from a working directory of its own; return status and text."""
+    """Dry-run an edition from a working directory of its own; return status
+    and text.
+    """
     file = tmp_path / "edition.yaml"
     file.write_text(yaml.safe_dump(edition, sort_keys=False))
-    command = [sys.executable, "-m", "snakemake", "--dry-run", "--cores", "2", "--nolock"]
+    command = [
+        sys.executable,
+        "-m",
+        "snakemake",
+        "--dry-run",
+        "--cores",
+        "2",
+        "--nolock",
+    ]
     command += ["--snakefile", ROOT / "Snakefile", "--configfile", file]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     return done.returncode, done.stdout + done.stderr
@@ -37,19 +49,29 @@ def test_every_point_of_the_grid_is_a_run(tmp_path):
         "rule book",
     ):
         assert job in text
-    assert "RR_fold0_seed0" not in text  # the first point is the page of the book
+    # the first point is the page of the book
+    assert "RR_fold0_seed0" not in text
 
 
-@pytest.mark.parametrize("file", sorted((ROOT / "config").glob("*.yaml")), ids=lambda f: f.stem)
+@pytest.mark.parametrize(
+    "file", sorted((ROOT / "config").glob("*.yaml")), ids=lambda f: f.stem
+)
 def test_every_edition_has_every_method_of_the_taxonomy(tmp_path, file):
     edition = yaml.safe_load(file.read_text())
     status, text = _plan(tmp_path, edition)
     assert status == 0, text
     terms = ("CR", "XX", "CC", "RR")
-    subsets = {"-".join(s) for n in range(1, 5) for s in itertools.combinations(terms, n)}
+    subsets = {
+        "-".join(s)
+        for n in range(1, 5)
+        for s in itertools.combinations(terms, n)
+    }
     others = {"AE", "RR-AE", "DCCAE", "CR-CCA", "MMVAE", "Supervised"}
-    assert set(edition["grid"]["objective"]) - set(edition["variants"]) | {
-        v for v in edition["variants"] if v in others} == subsets | others
+    assert (
+        set(edition["grid"]["objective"]) - set(edition["variants"])
+        | {v for v in edition["variants"] if v in others}
+        == subsets | others
+    )
 
 
 @pytest.mark.parametrize(
@@ -62,7 +84,9 @@ def test_every_edition_has_every_method_of_the_taxonomy(tmp_path, file):
 )
 def test_a_bad_edition_is_refused(tmp_path, change, message):
     (name,) = change
-    notebooks = DEMO["notebooks"] | {name: DEMO["notebooks"][name] | change[name]}
+    notebooks = DEMO["notebooks"] | {
+        name: DEMO["notebooks"][name] | change[name]
+    }
     status, text = _plan(tmp_path, DEMO | {"notebooks": notebooks})
     assert status != 0 and message in text
 

@@ -1,4 +1,5 @@
-"""Refresh the README's figure and results table from the demo edition: ``make figures``.
+"""Refresh the README's figure and results table from the demo edition: ``make
+figures``.
 
 No number in the README is typed by hand. A table that is stale is refused.
 """
@@ -8,12 +9,23 @@ from pathlib import Path
 
 import pandas as pd
 
-from mmssl import ledger, paths, plotting
-from mmssl.cohorts import factors
+from mmssl import ledger, plotting
+from mmssl.cohorts.simulated import factors
+from mmssl.ledger import paths
 
 EDITION = "demo"
-SHOWN = ("random encoder", "PCA-64", "AE", "RR", "XX-CC", "CR-XX-CC", "RR-AE", "DCCAE", "MMVAE",
-         "Supervised")  # the page of the linear evaluation has all rows
+SHOWN = (
+    "random encoder",
+    "PCA-64",
+    "AE",
+    "RR",
+    "XX-CC",
+    "CR-XX-CC",
+    "RR-AE",
+    "DCCAE",
+    "MMVAE",
+    "Supervised",
+)  # the page of the linear evaluation has all rows
 START, END = "<!-- results: written by make figures -->", "<!-- /results -->"
 
 
@@ -23,30 +35,47 @@ def load_results(folder: Path) -> pd.DataFrame:
     Raises
     ------
     ValueError
-        When there is none, with the command that makes it, or when it is stale, with the reason.
+        When there is none, with the command that makes it, or when it is
+        stale, with the reason.
     """
     table = folder / "linear_evaluation.tsv"
     reasons = ledger.stale(table)
     if reasons:
-        raise ValueError(f"{table.name}: {'; '.join(reasons)}. Run make reproduce first")
-    return pd.read_csv(table, sep="\t").query("protocol == 'logistic regression'")
+        raise ValueError(
+            f"{table.name}: {'; '.join(reasons)}. Run make reproduce first"
+        )
+    return pd.read_csv(table, sep="\t").query(
+        "protocol == 'logistic regression'"
+    )
 
 
 def markdown(table: pd.DataFrame, ceiling: float) -> str:
-    """Return the results as a Markdown table: a line per row, a column per modality."""
+    """Return the results as a Markdown table: a line per row, a column per
+    modality.
+    """
     modalities = list(dict.fromkeys(table["modality"]))
-    lines = [f"| | {' | '.join(modalities)} |", f"|---|{'---|' * len(modalities)}"]
-    for row, group in table[table["row"].isin(SHOWN)].groupby("row", sort=False):
+    lines = [
+        f"| | {' | '.join(modalities)} |",
+        f"|---|{'---|' * len(modalities)}",
+    ]
+    for row, group in table[table["model"].isin(SHOWN)].groupby(
+        "model", sort=False
+    ):
         cells = group.set_index("modality")
         found = [cells.loc[m] for m in modalities if m in cells.index]
-        values = [f"{cell.auc:.2f} [{cell.low:.2f}, {cell.high:.2f}]" for cell in found]
-        name = f"*{row}* (floor)" if group["floor"].any() else f"`{row}`"
+        values = [
+            f"{cell.auc:.2f} [{cell.low:.2f}, {cell.high:.2f}]"
+            for cell in found
+        ]
+        name = f"*{row}* (baseline)" if group["baseline"].any() else f"`{row}`"
         lines.append(f"| {name} | {' | '.join(values)} |")
     people = table.iloc[0]
-    learned = table[~table["floor"]]
+    learned = table[~table["baseline"]]
     resolved = int((learned["difference_low"] > 0).sum())
-    pca = table[table["row"] == "PCA-64"].set_index("modality")["auc"]
-    above = int((learned["auc"].to_numpy() > pca[learned["modality"]].to_numpy()).sum())
+    pca = table[table["model"] == "PCA-64"].set_index("modality")["auc"]
+    above = int(
+        (learned["auc"].to_numpy() > pca[learned["modality"]].to_numpy()).sum()
+    )
     note = (
         f"ROC-AUC with 95 % subject-bootstrap interval on {people.positives} AD and "
         f"{people.negatives} HC held-out *simulated* people; {people.train:.0f} people trained the "
@@ -62,7 +91,9 @@ def write(readme: Path, text: str) -> None:
     """Put `text` between the README's two markers."""
     before, rest = readme.read_text(encoding="utf-8").split(START)
     _, after = rest.split(END)
-    readme.write_text(f"{before}{START}\n{text}\n{END}{after}", encoding="utf-8")
+    readme.write_text(
+        f"{before}{START}\n{text}\n{END}{after}", encoding="utf-8"
+    )
 
 
 def main() -> int:
@@ -74,9 +105,14 @@ def main() -> int:
         print(error, file=sys.stderr)
         return 1
     ceiling = factors.oracle_auc()
-    figure = plotting.linear_evaluation(table[table["row"].isin(SHOWN)], ceiling)
+    figure = plotting.linear_evaluation(
+        table[table["model"].isin(SHOWN)], ceiling
+    )
     # no date or version in the file: the same table gives the same bytes
-    figure.savefig(root / "figures/readme/linear_evaluation.png", metadata={"Software": None})
+    figure.savefig(
+        root / "figures/readme/linear_evaluation.png",
+        metadata={"Software": None},
+    )
     write(root / "README.md", markdown(table, ceiling))
     return 0
 

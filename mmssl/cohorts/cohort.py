@@ -10,8 +10,9 @@ Layout of a cohort folder::
     pairs.tsv          one row per pair of images: pair, participant_id, session, day, downstream
     splits.json        {"seed", "holdout", "shift", "folds": [{"train", "valid"}, …]}, by person
 
-Volumes are RAS+ and stay memory-mapped. A person may have several pairs; ``downstream`` marks the
-one pair per person that an evaluation reads (Fedorov et al. 2021, "Tasting the cake").
+Volumes are RAS+ and stay memory-mapped. A person may have several pairs;
+``downstream`` marks the one pair per person that an evaluation reads (Fedorov
+et al. 2021, "Tasting the cake").
 """
 
 from __future__ import annotations
@@ -24,14 +25,30 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from mmssl import atomic, ledger
 from mmssl.cohorts import checks
+from mmssl.ledger import atomic
+from mmssl.ledger.hashes import hash_array, hash_file
+from mmssl.ledger.sidecars import versions
 
 FORMAT = 1
 ROLES = ("train", "valid", "holdout", "shift")
 PAIR_COLUMNS = ("pair", "participant_id", "session", "day", "downstream")
-_KEYS = ("format", "name", "kind", "dims", "size", "channels", "intensity", "affine", "tasks",
-         "hashes", "parameters", "seed", "versions")
+
+_KEYS = (
+    "format",
+    "name",
+    "kind",
+    "dims",
+    "size",
+    "channels",
+    "intensity",
+    "affine",
+    "tasks",
+    "hashes",
+    "parameters",
+    "seed",
+    "versions",
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,14 +59,18 @@ class Cohort:
     ----------
     path, name, kind : where it lies, what it is called, what made it.
     modalities : names, in the order they were written.
-    volumes : {modality: (pairs, X, Y, Z)}, or (pairs, C, …) with more than one channel.
-    participants, pairs : tables; ``pairs`` row i describes volume i of every modality.
+    volumes : {modality: (pairs, X, Y, Z)}, or (pairs, C, …) with more than one
+        channel.
+    participants, pairs : tables; ``pairs`` row i describes volume i of every
+        modality.
     splits : {"seed", "holdout", "shift", "folds"}, lists of participant_id.
-    affine : (4, 4) voxel to RAS+ world in mm, or None for images without a world.
+    affine : (4, 4) voxel to RAS+ world in mm, or None for images without a
+        world.
     mask : (X, Y, Z) bool in the same space, or None.
     dims, size : 2 or 3, and the side in voxels.
     channels : {modality: number of channels}.
-    intensity : "brain" (to be standardised and z-scored) or "unit" (already in [0, 1]).
+    intensity : "brain" (to be standardised and z-scored) or "unit" (already in
+        [0, 1]).
     tasks : {task: {"column", "classes"}}; a label is the index in ``classes``.
     hashes : {file: sha256} as recorded when the folder was written.
     """
@@ -78,7 +99,8 @@ class Cohort:
 
     @property
     def pairing(self) -> str | None:
-        """Task whose label makes a pair: any two training images of one class may be paired.
+        """Task whose label makes a pair: any two training images of one class
+        may be paired.
 
         None where a row of the modalities is one pair and no other is.
         """
@@ -90,7 +112,8 @@ class Cohort:
         return self.pairs["participant_id"].to_numpy(dtype=str)
 
     def rows(self, role: str, fold: int = 0) -> np.ndarray:
-        """Rows (int64) of all pairs of the people in a role; ``fold`` counts for train and valid.
+        """Rows (int64) of all pairs of the people in a role; ``fold`` counts
+        for train and valid.
 
         Raises
         ------
@@ -98,44 +121,77 @@ class Cohort:
             For an unknown role or a fold that ``splits.json`` does not have.
         """
         if role not in ROLES:
-            raise ValueError(f"role {role!r} is unknown; expected one of {', '.join(ROLES)}")
-        people = self.splits[role] if role in ("holdout", "shift") else self._fold(fold)[role]
-        return np.flatnonzero(np.isin(self.subjects, np.asarray(people, dtype=str)))
+            raise ValueError(
+                f"role {role!r} is unknown; expected one of {', '.join(ROLES)}"
+            )
+        people = (
+            self.splits[role]
+            if role in ("holdout", "shift")
+            else self._fold(fold)[role]
+        )
+        return np.flatnonzero(
+            np.isin(self.subjects, np.asarray(people, dtype=str))
+        )
 
     def _fold(self, fold: int) -> dict:
         folds = self.splits["folds"]
         if not 0 <= fold < len(folds):
-            raise ValueError(f"{self.path / 'splits.json'}: fold {fold} asked for, "
-                             f"{len(folds)} folds found")
+            raise ValueError(
+                f"{self.path / 'splits.json'}: fold {fold} asked for, "
+                f"{len(folds)} folds found"
+            )
         return folds[fold]
 
     def labels(self, task: str | None = None) -> np.ndarray:
-        """(pairs,) int64 class index for a task (the first by default), -1 where it has none."""
+        """(pairs,) int64 class index for a task (the first by default), -1
+        where it has none.
+        """
         spec = self.tasks[self._task(task)]
-        of_person = dict(zip(self.participants["participant_id"],
-                             self.participants[spec["column"]].astype(str), strict=True))
+        of_person = dict(
+            zip(
+                self.participants["participant_id"],
+                self.participants[spec["column"]].astype(str),
+                strict=True,
+            )
+        )
         index = {str(name): i for i, name in enumerate(spec["classes"])}
-        return np.array([index.get(of_person[s], -1) for s in self.subjects], dtype=np.int64)
+        return np.array(
+            [index.get(of_person[s], -1) for s in self.subjects],
+            dtype=np.int64,
+        )
 
     def _task(self, task: str | None) -> str:
         if not self.tasks:
-            raise ValueError(f"{self.path / 'cohort.json'}: the cohort has no task, so no labels")
+            raise ValueError(
+                f"{self.path / 'cohort.json'}: the cohort has no task, so no labels"
+            )
         name = next(iter(self.tasks)) if task is None else task
         if name not in self.tasks:
-            raise ValueError(f"task {name!r} is unknown in {self.path}; "
-                             f"found {', '.join(self.tasks)}")
+            raise ValueError(
+                f"task {name!r} is unknown in {self.path}; "
+                f"found {', '.join(self.tasks)}"
+            )
         return name
 
-    def downstream(self, rows: Sequence[int], task: str | None = None) -> np.ndarray:
-        """Those of ``rows`` that an evaluation reads: downstream pairs that have a label."""
+    def downstream(
+        self, rows: Sequence[int], task: str | None = None
+    ) -> np.ndarray:
+        """Those of ``rows`` that an evaluation reads: downstream pairs that
+        have a label.
+        """
         rows = np.asarray(rows, dtype=np.int64)
         chosen = self.pairs["downstream"].to_numpy()[rows] == 1
         return rows[chosen & (self.labels(task)[rows] >= 0)]
 
     def image_hashes(self, rows: Sequence[int]) -> dict[str, str]:
-        """{"<modality>[<row>]": content hash}: equal hashes are one image, whatever its names."""
-        return {f"{m}[{row}]": ledger.hash_array(np.asarray(self.volumes[m][row]))
-                for m in self.modalities for row in np.asarray(rows, dtype=np.int64).tolist()}
+        """{"<modality>[<row>]": content hash}: equal hashes are one image,
+        whatever its names.
+        """
+        return {
+            f"{m}[{row}]": hash_array(np.asarray(self.volumes[m][row]))
+            for m in self.modalities
+            for row in np.asarray(rows, dtype=np.int64).tolist()
+        }
 
 
 def load(path: str | Path) -> Cohort:
@@ -144,28 +200,51 @@ def load(path: str | Path) -> Cohort:
     Raises
     ------
     ValueError
-        Naming the file and the field when the folder is not a cohort, a table lacks a column or
-        names an unknown person, an array has another shape than the tables and ``cohort.json``
-        say, a volume holds NaN or Inf, or a person stands in two roles of one fold.
+        Naming the file and the field when the folder is not a cohort, a table
+        lacks a column or names an unknown person, an array has another shape
+        than the tables and ``cohort.json`` say, a volume holds NaN or Inf, or
+        a person stands in two roles of one fold.
     """
     path = Path(path)
     about = _read_json(path / "cohort.json")
-    checks.require(path / "cohort.json", "fields", [k for k in _KEYS if k not in about])
+    checks.require(
+        path / "cohort.json", "fields", [k for k in _KEYS if k not in about]
+    )
     if about["format"] != FORMAT:
-        raise ValueError(f"{path / 'cohort.json'}: format is {about['format']!r}, "
-                         f"expected {FORMAT}")
+        raise ValueError(
+            f"{path / 'cohort.json'}: format is {about['format']!r}, "
+            f"expected {FORMAT}"
+        )
     participants = _read_table(path / "participants.tsv", ("participant_id",))
     pairs = _read_table(path / "pairs.tsv", PAIR_COLUMNS)
     splits = _read_json(path / "splits.json")
     volumes = {m: _open(path / f"{m}.npy") for m in about["channels"]}
     mask = np.load(path / "mask.npy") if (path / "mask.npy").exists() else None
-    affine = None if about["affine"] is None else np.asarray(about["affine"], dtype=np.float64)
+    affine = (
+        None
+        if about["affine"] is None
+        else np.asarray(about["affine"], dtype=np.float64)
+    )
     cohort = Cohort(
-        path=path, name=about["name"], kind=about["kind"], modalities=tuple(about["channels"]),
-        volumes=volumes, participants=participants, pairs=pairs, splits=splits, affine=affine,
-        mask=mask, dims=about["dims"], size=about["size"], channels=about["channels"],
-        intensity=about["intensity"], tasks=about["tasks"], hashes=about["hashes"],
-        parameters=about["parameters"], seed=about["seed"])
+        path=path,
+        name=about["name"],
+        kind=about["kind"],
+        modalities=tuple(about["channels"]),
+        volumes=volumes,
+        participants=participants,
+        pairs=pairs,
+        splits=splits,
+        affine=affine,
+        mask=mask,
+        dims=about["dims"],
+        size=about["size"],
+        channels=about["channels"],
+        intensity=about["intensity"],
+        tasks=about["tasks"],
+        hashes=about["hashes"],
+        parameters=about["parameters"],
+        seed=about["seed"],
+    )
     checks.agree(cohort)
     return cohort
 
@@ -182,8 +261,10 @@ def write(
     Parameters
     ----------
     path : folder to make; an existing one is an error.
-    volumes : {modality: (pairs, X, Y, Z) or (pairs, C, …)}, kept in float16 or float32.
-    extra : called with the unfinished folder to add files of its own (truth/, raw/).
+    volumes : {modality: (pairs, X, Y, Z) or (pairs, C, …)}, kept in float16 or
+        float32.
+    extra : called with the unfinished folder to add files of its own (truth/,
+        raw/).
     **about : everything else that :func:`describe` takes.
 
     Raises
@@ -196,7 +277,9 @@ def write(
         for modality, values in volumes.items():
             values = np.asarray(values)
             dtype = values.dtype if values.dtype == np.float16 else np.float32
-            np.save(folder / f"{modality}.npy", values.astype(dtype, copy=False))
+            np.save(
+                folder / f"{modality}.npy", values.astype(dtype, copy=False)
+            )
         if extra is not None:
             extra(folder)
         describe(folder, modalities=tuple(volumes), **about)
@@ -220,22 +303,27 @@ def describe(
     parameters: Mapping | None = None,
     seed: int | None = None,
 ) -> None:
-    """Complete a folder that already holds its ``<modality>.npy``: tables, splits, cohort.json.
+    """Complete a folder that already holds its ``<modality>.npy``: tables,
+    splits, cohort.json.
 
-    For makers that fill arrays larger than memory row by row. Runs :func:`load` on the folder, so
-    what is wrong raises here, before it gets its final name.
+    For makers that fill arrays larger than memory row by row. Runs
+    :func:`load` on the folder, so what is wrong raises here, before it gets
+    its final name.
 
     Parameters
     ----------
     name, kind : what it is called, what made it.
     modalities : names of the arrays, in the order wanted.
-    participants, pairs : tables with the columns named in the module's docstring.
-    splits : as :func:`mmssl.cohorts.splits.make` returns; None leaves every role empty.
+    participants, pairs : tables with the columns named in the module's
+        docstring.
+    splits : as :func:`mmssl.cohorts.splits.make` returns; None leaves every
+        role empty.
     affine, mask : the cohort's space, for brains.
     channels : {modality: channels}; 1 each by default.
     intensity : "brain" or "unit".
     tasks : {task: {"column": column of participants, "classes": [names]}}.
-    parameters : of the maker, for the record; "pairing" is read by :attr:`Cohort.pairing`.
+    parameters : of the maker, for the record; "pairing" is read by
+        :attr:`Cohort.pairing`.
     seed : of the maker.
     """
     participants.to_csv(folder / "participants.tsv", sep="\t", index=False)
@@ -247,14 +335,25 @@ def describe(
     channels = dict(channels or dict.fromkeys(modalities, 1))
     first = np.load(folder / f"{modalities[0]}.npy", mmap_mode="r")
     about = {
-        "format": FORMAT, "name": name, "kind": kind,
-        "dims": first.ndim - 1 - (channels[modalities[0]] > 1), "size": first.shape[-1],
-        "channels": channels, "intensity": intensity,
-        "affine": None if affine is None else np.asarray(affine, dtype=float).tolist(),
+        "format": FORMAT,
+        "name": name,
+        "kind": kind,
+        "dims": first.ndim - 1 - (channels[modalities[0]] > 1),
+        "size": first.shape[-1],
+        "channels": channels,
+        "intensity": intensity,
+        "affine": None
+        if affine is None
+        else np.asarray(affine, dtype=float).tolist(),
         "tasks": dict(tasks or {}),
-        "hashes": {str(f.relative_to(folder)): ledger.hash_file(f)
-                   for f in sorted(folder.rglob("*")) if f.is_file()},
-        "parameters": dict(parameters or {}), "seed": seed, "versions": ledger.versions(),
+        "hashes": {
+            str(f.relative_to(folder)): hash_file(f)
+            for f in sorted(folder.rglob("*"))
+            if f.is_file()
+        },
+        "parameters": dict(parameters or {}),
+        "seed": seed,
+        "versions": versions(),
     }
     (folder / "cohort.json").write_text(json.dumps(about, indent=1) + "\n")
     load(folder)
@@ -262,8 +361,10 @@ def describe(
 
 def _read_json(file: Path) -> dict:
     if not file.is_file():
-        raise ValueError(f"{file}: not found; expected a cohort folder with cohort.json, "
-                         "participants.tsv, pairs.tsv and splits.json")
+        raise ValueError(
+            f"{file}: not found; expected a cohort folder with cohort.json, "
+            "participants.tsv, pairs.tsv and splits.json"
+        )
     try:
         return json.loads(file.read_text())
     except json.JSONDecodeError as error:
@@ -280,7 +381,9 @@ def _read_table(file: Path, columns: Sequence[str]) -> pd.DataFrame:
 
 def _open(file: Path) -> np.ndarray:
     if not file.is_file():
-        raise ValueError(f"{file}: not found, but cohort.json names the modality {file.stem!r}")
+        raise ValueError(
+            f"{file}: not found, but cohort.json names the modality {file.stem!r}"
+        )
     try:
         return np.load(file, mmap_mode="r")
     except (ValueError, EOFError, OSError) as error:

@@ -1,6 +1,7 @@
 """Fetch MNIST and SVHN from their public mirrors, or say what to put where.
 
-A file appears under its name only when it is whole and has the published checksum.
+A file appears under its name only when it is whole and has the published
+checksum.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from pathlib import Path
 
 from tqdm.auto import tqdm
 
-from mmssl import atomic
+from mmssl.ledger import atomic
 
 MIRRORS = {
     "mnist": (
@@ -22,6 +23,7 @@ MIRRORS = {
     ),
     "svhn": ("http://ufldl.stanford.edu/housenumbers/",),
 }
+
 MD5 = {  # as published with torchvision's data sets
     "mnist": {
         "train-images-idx3-ubyte.gz": "f68b3c2dcbeaaa9fbdd348bbdeb94873",
@@ -34,6 +36,7 @@ MD5 = {  # as published with torchvision's data sets
         "test_32x32.mat": "eb5a983be6a315427106f1b164d9cef3",
     },
 }
+
 _TIMEOUT = 20  # seconds a mirror may stay silent
 _CHUNK = 1 << 18
 
@@ -67,7 +70,8 @@ def fetch(
     Raises
     ------
     DownloadError
-        If no mirror gave a file: what each said, and what to put where by hand.
+        If no mirror gave a file: what each said, and what to put where by
+        hand.
     """
     folder, mirrors = Path(folder), mirrors or MIRRORS[dataset]
     for name, expected in MD5[dataset].items():
@@ -76,14 +80,22 @@ def fetch(
         failures = []
         for mirror in mirrors:
             try:
-                _get(mirror.rstrip("/") + "/" + name, folder / name, expected, progress)
+                _get(
+                    mirror.rstrip("/") + "/" + name,
+                    folder / name,
+                    expected,
+                    progress,
+                )
                 break
             except (OSError, http.client.HTTPException) as error:
                 failures.append(f"{mirror}: {error}")
         else:
-            wanted = "\n  ".join(f"{n}  md5 {sum_}" for n, sum_ in MD5[dataset].items())
+            wanted = "\n  ".join(
+                f"{n}  md5 {sum_}" for n, sum_ in MD5[dataset].items()
+            )
             raise DownloadError(
-                f"{name} of {dataset.upper()} could not be downloaded:\n  " + "\n  ".join(failures)
+                f"{name} of {dataset.upper()} could not be downloaded:\n  "
+                + "\n  ".join(failures)
                 + f"\nTo work offline, fetch these files elsewhere, from {mirrors[0]}, and put "
                 f"them into {folder}:\n  {wanted}"
             )
@@ -93,20 +105,32 @@ def fetch(
 def md5(file: Path) -> str:
     """Checksum of a file, in hexadecimal."""
     with file.open("rb") as opened:
-        return hashlib.file_digest(opened, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+        return hashlib.file_digest(
+            opened, lambda: hashlib.md5(usedforsecurity=False)
+        ).hexdigest()
 
 
 def _get(url: str, path: Path, expected: str, progress: bool) -> None:
     """One file from one mirror, or an OSError."""
     digest = hashlib.md5(usedforsecurity=False)
-    with (urllib.request.urlopen(url, timeout=_TIMEOUT) as answer, atomic.file(path) as temporary,
-          temporary.open("wb") as out):  # fmt: skip
+    with (
+        urllib.request.urlopen(url, timeout=_TIMEOUT) as answer,
+        atomic.file(path) as temporary,
+        temporary.open("wb") as out,
+    ):
         total = int(answer.headers.get("Content-Length") or 0) or None
-        bar = {"total": total, "unit": "B", "unit_scale": True, "desc": path.name}
+        bar = {
+            "total": total,
+            "unit": "B",
+            "unit_scale": True,
+            "desc": path.name,
+        }
         with tqdm(**bar, disable=not progress) as moved:
             while block := answer.read(_CHUNK):
                 out.write(block)
                 digest.update(block)
                 moved.update(len(block))
         if digest.hexdigest() != expected:
-            raise DownloadError(f"md5 {digest.hexdigest()}, the published file has {expected}")
+            raise DownloadError(
+                f"md5 {digest.hexdigest()}, the published file has {expected}"
+            )

@@ -1,9 +1,8 @@
-"""Losses of the five papers, one equation a module."""
+"""Losses of the five papers, one equation a file."""
 
 from mmssl.losses.cca import canonical_correlation
 from mmssl.losses.elbo import importance_weighted_bound, laplace_log_density
 from mmssl.losses.infonce import info_nce, info_nce_all_locations
-from mmssl.losses.precision import promote
 
 __all__ = [
     "canonical_correlation",
@@ -11,5 +10,4 @@ __all__ = [
     "info_nce",
     "info_nce_all_locations",
     "laplace_log_density",
-    "promote",
 ]

@@ -1,11 +1,12 @@
-r"""Canonical correlation between two representations, as a quantity to maximise.
+r"""Canonical correlation between two representations, as a quantity to
+maximise.
 
-With the batch's columns centred and covariances :math:`\Sigma_{11} = H_1^\top H_1/(n-1) + rI`,
-:math:`\Sigma_{22}` likewise and :math:`\Sigma_{12} = H_1^\top H_2/(n-1)`, the canonical
-correlations are the singular values of
-:math:`T = \Sigma_{11}^{-1/2}\Sigma_{12}\Sigma_{22}^{-1/2}`. Deep CCA maximises their sum, the
-nuclear norm of T (Andrew et al. 2013; the objective that 004 adds to others); the public code of
-004 takes the Frobenius norm.
+With the batch's columns centred and covariances :math:`\Sigma_{11} = H_1^\top
+H_1/(n-1) + rI`, :math:`\Sigma_{22}` likewise and :math:`\Sigma_{12} = H_1^\top
+H_2/(n-1)`, the canonical correlations are the singular values of :math:`T =
+\Sigma_{11}^{-1/2}\Sigma_{12}\Sigma_{22}^{-1/2}`. Deep CCA maximises their sum,
+the nuclear norm of T (Andrew et al. 2013; the objective that 004 adds to
+others); the public code of 004 takes the Frobenius norm.
 """
 
 import warnings
@@ -19,23 +20,26 @@ NORMS = ("nuclear", "frobenius")
 def canonical_correlation(
     h1: Tensor, h2: Tensor, ridge: float = 1e-3, norm: str = "nuclear"
 ) -> Tensor:
-    """Sum (or root of the sum of squares) of the canonical correlations of a batch.
+    """Sum (or root of the sum of squares) of the canonical correlations of a
+    batch.
 
-    Computed in fp64. The roots of the covariances are Cholesky factors: T then differs from the
-    symmetric form by rotations, which no norm sees, and has a gradient at repeated eigenvalues.
+    Computed in fp64. The roots of the covariances are Cholesky factors: T then
+    differs from the symmetric form by rotations, which no norm sees, and has a
+    gradient at repeated eigenvalues.
 
     Parameters
     ----------
     h1, h2 : Tensor, shape (n, d1), (n, d2)
     ridge : float
-        r added to the diagonals; 0 makes the result invariant to invertible linear maps.
+        r added to the diagonals; 0 makes the result invariant to invertible
+        linear maps.
     norm : {"nuclear", "frobenius"}
 
     Returns
     -------
     Tensor
-        Scalar in [0, min(d1, d2)] (its root for "frobenius"): the correlation, not its negative.
-        NaN for input that is not finite.
+        Scalar in [0, min(d1, d2)] (its root for "frobenius"): the correlation,
+        not its negative. NaN for input that is not finite.
 
     Raises
     ------
@@ -45,8 +49,9 @@ def canonical_correlation(
     Warns
     -----
     UserWarning
-        When n is below four times the larger dimension: independent batches then reach a large
-        value too (61 of 64 at n = d = 64), and the objective has little to gain.
+        When n is below four times the larger dimension: independent batches
+        then reach a large value too (61 of 64 at n = d = 64), and the
+        objective has little to gain.
     """
     if h1.dim() != 2 or h2.dim() != 2 or len(h1) != len(h2) or len(h1) < 2:
         raise ValueError(
@@ -56,7 +61,8 @@ def canonical_correlation(
     if norm not in NORMS:
         raise ValueError(f"CCA: norm={norm!r}, expected one of {NORMS}")
     if not (h1.isfinite().all() and h2.isfinite().all()):
-        return (h1.sum() + h2.sum()).double() * torch.nan  # for the loop to report; LAPACK raises
+        # for the loop to report; LAPACK raises
+        return (h1.sum() + h2.sum()).double() * torch.nan
     n, largest = len(h1), max(h1.shape[1], h2.shape[1])
     if n < 4 * largest:
         warnings.warn(
@@ -67,9 +73,17 @@ def canonical_correlation(
     with torch.autocast(h1.device.type, enabled=False):
         h1, h2 = (h.double() - h.double().mean(0) for h in (h1, h2))
         root1, root2 = (
-            torch.linalg.cholesky(h.T @ h / (n - 1) + ridge * torch.eye(h.shape[1]).to(h))
+            torch.linalg.cholesky(
+                h.T @ h / (n - 1) + ridge * torch.eye(h.shape[1]).to(h)
+            )
             for h in (h1, h2)
         )
-        cross = torch.linalg.solve_triangular(root1, h1.T @ h2 / (n - 1), upper=False)
+        cross = torch.linalg.solve_triangular(
+            root1, h1.T @ h2 / (n - 1), upper=False
+        )
         t = torch.linalg.solve_triangular(root2, cross.T, upper=False)
-        return torch.linalg.svdvals(t).sum() if norm == "nuclear" else torch.linalg.norm(t)
+        return (
+            torch.linalg.svdvals(t).sum()
+            if norm == "nuclear"
+            else torch.linalg.norm(t)
+        )

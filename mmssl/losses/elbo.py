@@ -1,13 +1,16 @@
-r"""Importance-weighted evidence bounds of a mixture of experts, and the Laplace density.
+r"""Importance-weighted evidence bounds of a mixture of experts, and the
+Laplace density.
 
-For a row with images :math:`x`, K samples :math:`z_{m,k}` from the posterior of each of M
-modalities and log weights :math:`w_{m,k} = \log p(x, z_{m,k}) - \log q(z_{m,k} \mid x)`, the
-"looser" bound averages over modalities outside the logarithm,
+For a row with images :math:`x`, K samples :math:`z_{m,k}` from the posterior
+of each of M modalities and log weights :math:`w_{m,k} = \log p(x, z_{m,k}) -
+\log q(z_{m,k} \mid x)`, the "looser" bound averages over modalities outside
+the logarithm,
 
 .. math:: \frac{1}{M} \sum_m \log \frac{1}{K} \sum_k e^{w_{m,k}},
 
-and the tight one inside, :math:`\log \frac{1}{MK} \sum_{m,k} e^{w_{m,k}}`. Source: Shi et al. 2019
-("Variational mixture-of-experts autoencoders", section 3.1), the MMVAE of 001 and 004.
+and the tight one inside, :math:`\log \frac{1}{MK} \sum_{m,k} e^{w_{m,k}}`.
+Source: Shi et al. 2019 ("Variational mixture-of-experts autoencoders", section
+3.1), the MMVAE of 001 and 004.
 """
 
 import math
@@ -18,7 +21,9 @@ from torch import Tensor
 from mmssl.losses.precision import promote
 
 
-def importance_weighted_bound(log_weights: Tensor, looser: bool = True) -> Tensor:
+def importance_weighted_bound(
+    log_weights: Tensor, looser: bool = True
+) -> Tensor:
     """Lower bound on the log evidence of each row, a quantity to maximise.
 
     Parameters
@@ -26,8 +31,9 @@ def importance_weighted_bound(log_weights: Tensor, looser: bool = True) -> Tenso
     log_weights : Tensor, shape (modalities, K, B)
         Log importance weights; half precision is promoted to fp32.
     looser : bool
-        Average over modalities outside the logarithm (the papers' choice) or inside. By Jensen's
-        inequality the looser bound is never above the tight one; they agree for one modality.
+        Average over modalities outside the logarithm (the papers' choice) or
+        inside. By Jensen's inequality the looser bound is never above the
+        tight one; they agree for one modality.
 
     Returns
     -------
@@ -47,14 +53,19 @@ def importance_weighted_bound(log_weights: Tensor, looser: bool = True) -> Tenso
     modalities, samples, _ = log_weights.shape
     if looser:
         return (log_weights.logsumexp(1) - math.log(samples)).mean(0)
-    return log_weights.flatten(0, 1).logsumexp(0) - math.log(modalities * samples)
+    return log_weights.flatten(0, 1).logsumexp(0) - math.log(
+        modalities * samples
+    )
 
 
-def laplace_log_density(x: Tensor, loc: Tensor | float, scale: Tensor | float) -> Tensor:
+def laplace_log_density(
+    x: Tensor, loc: Tensor | float, scale: Tensor | float
+) -> Tensor:
     """Log density of independent Laplace variables, summed over the last axis.
 
-    Computed in at least fp32 and summed in fp64: the sum over a volume has a quarter of a million
-    terms, and its differences between samples decide their weights.
+    Computed in at least fp32 and summed in fp64: the sum over a volume has a
+    quarter of a million terms, and its differences between samples decide
+    their weights.
 
     Parameters
     ----------

@@ -1,18 +1,20 @@
-r"""InfoNCE between local embeddings and anchors (AMDIM's form, used by 000, 001 and 004).
+r"""InfoNCE between local embeddings and anchors (AMDIM's form, used by 000,
+001 and 004).
 
-With B samples, D channels and L locations, local embeddings :math:`x_{b,l}` and anchors
-:math:`y_a`, the raw scores and their soft clipping are
+With B samples, D channels and L locations, local embeddings :math:`x_{b,l}`
+and anchors :math:`y_a`, the raw scores and their soft clipping are
 
 .. math:: r_{a,b,l} = \langle y_a, x_{b,l}\rangle / \sqrt{D}, \qquad s = c \tanh(r / c),
 
-and the loss contrasts each location of the anchor's own sample with all locations of the others
-(own other locations are neither positive nor negative):
+and the loss contrasts each location of the anchor's own sample with all
+locations of the others (own other locations are neither positive nor
+negative):
 
 .. math:: \ell = -\frac{1}{BL} \sum_a \sum_l \Bigl[ s_{a,a,l} - \log\bigl(e^{s_{a,a,l}}
           + \sum_{b \ne a} \sum_{l'} e^{s_{a,b,l'}}\bigr) \Bigr].
 
-The penalty is :math:`\lambda\,\mathrm{mean}(r^2)` over all pairs, on the unclipped scores.
-Source: 004, section II-B; clip c = 20, lambda = 4e-2.
+The penalty is :math:`\lambda\,\mathrm{mean}(r^2)` over all pairs, on the
+unclipped scores. Source: 004, section II-B; clip c = 20, lambda = 4e-2.
 """
 
 import torch
@@ -32,30 +34,41 @@ def _check(local: Tensor, anchor: Tensor) -> None:
             "expected (B, D, L) with the same B and D"
         )
     if len(local) < 2:
-        raise ValueError(f"InfoNCE needs negatives: batch of {len(local)}, expected at least 2")
+        raise ValueError(
+            f"InfoNCE needs negatives: batch of {len(local)}, expected at least 2"
+        )
 
 
 def _contrast(scaled: Tensor, clip: float, negatives: str) -> Tensor:
-    """Loss of r / c, shape (..., B, B, L): anchor's sample, local's sample, location."""
+    """Loss of r / c, shape (..., B, B, L): anchor's sample, local's sample,
+    location.
+    """
     score = clip * torch.tanh(scaled)
-    positive = score.diagonal(dim1=-3, dim2=-2).transpose(-1, -2)  # (..., B, L)
+    # (..., B, L)
+    positive = score.diagonal(dim1=-3, dim2=-2).transpose(-1, -2)
     if negatives == "representations":
         return (score.logsumexp(-3) - positive).mean()
-    blocks = score.logsumexp(-1)  # (..., B, B): each sample's locations against each anchor
+    # (..., B, B): each sample's locations against each anchor
+    blocks = score.logsumexp(-1)
     own = torch.eye(score.shape[-2], dtype=torch.bool, device=score.device)
     others = blocks.masked_fill(own, -torch.inf).logsumexp(-1, keepdim=True)
-    return F.softplus(others - positive).mean()  # log(e^s + e^others) - s, without overflow
+    # log(e^s + e^others) - s, without overflow
+    return F.softplus(others - positive).mean()
 
 
 def _squares(scaled: Tensor, clip: float) -> Tensor:
     """Mean of r squared, without a temporary of the size of r."""
-    return torch.linalg.vector_norm(scaled).square() * (clip**2 / scaled.numel())
+    return torch.linalg.vector_norm(scaled).square() * (
+        clip**2 / scaled.numel()
+    )
 
 
 def _scaled_scores(local: Tensor, anchors: Tensor, clip: float) -> Tensor:
-    """Raw scores over the clip, (M, B, B, L), of anchors (M, B, D) and local (B, D, L).
+    """Raw scores over the clip, (M, B, B, L), of anchors (M, B, D) and local
+    (B, D, L).
 
-    All scaling happens on the anchors: the scores are L times larger and are touched once.
+    All scaling happens on the anchors: the scores are L times larger and are
+    touched once.
     """
     batch, channels, locations = local.shape
     keys = local.transpose(0, 1).reshape(channels, batch * locations)
@@ -83,14 +96,16 @@ def info_nce(
     penalty : float
         Weight of the squared raw scores; 0 as in 001's OASIS runs.
     negatives : {"locations", "representations"}
-        "locations": the equation above (the public code). "representations": the direction printed
-        in 000, section 2.2, where a location is contrasted over the anchors of all samples (without
-        its constant 1/N inside the logarithm).
+        "locations": the equation above (the public code). "representations":
+        the direction printed in 000, section 2.2, where a location is
+        contrasted over the anchors of all samples (without its constant 1/N
+        inside the logarithm).
 
     Returns
     -------
     loss, penalty : Tensor
-        Scalars in fp32 (fp64 for fp64 input); the penalty is already times its weight.
+        Scalars in fp32 (fp64 for fp64 input); the penalty is already times its
+        weight.
 
     Raises
     ------
@@ -99,10 +114,14 @@ def info_nce(
     """
     _check(local, anchor)
     if negatives not in NEGATIVES:
-        raise ValueError(f"negatives={negatives!r}: expected one of {NEGATIVES}")
+        raise ValueError(
+            f"negatives={negatives!r}: expected one of {NEGATIVES}"
+        )
     with torch.autocast(local.device.type, enabled=False):
         scaled = _scaled_scores(promote(local), promote(anchor)[None], clip)
-        return _contrast(scaled, clip, negatives), penalty * _squares(scaled, clip)
+        return _contrast(scaled, clip, negatives), penalty * _squares(
+            scaled, clip
+        )
 
 
 def info_nce_all_locations(
@@ -112,11 +131,13 @@ def info_nce_all_locations(
     penalty: float = 0.04,
     max_bytes: int = 256 * 2**20,
 ) -> tuple[Tensor, Tensor]:
-    """Exact mean of :func:`info_nce` over every location of the other map as the anchor.
+    """Exact mean of :func:`info_nce` over every location of the other map as
+    the anchor.
 
-    What the random anchor location of CC estimates without bias. The B·B·L scores of an anchor
-    location are made in chunks of at most ``max_bytes`` and made again in the backward pass, so the
-    (B·L)² score matrix (4 GiB at B = 64, L = 512) never exists.
+    What the random anchor location of CC estimates without bias. The B·B·L
+    scores of an anchor location are made in chunks of at most ``max_bytes``
+    and made again in the backward pass, so the (B·L)² score matrix (4 GiB at B
+    = 64, L = 512) never exists.
 
     Parameters
     ----------
@@ -143,8 +164,15 @@ def info_nce_all_locations(
         def part(local: Tensor, chunk: Tensor) -> tuple[Tensor, Tensor]:
             scaled = _scaled_scores(local, chunk, clip)
             share = len(chunk) / anchors.shape[2]
-            return _contrast(scaled, clip, "locations") * share, _squares(scaled, clip) * share
+            return _contrast(scaled, clip, "locations") * share, _squares(
+                scaled, clip
+            ) * share
 
-        parts = [checkpoint(part, local, chunk, use_reentrant=False) for chunk in chunks]
-        loss, squares = (torch.stack(p).sum() for p in zip(*parts, strict=True))
+        parts = [
+            checkpoint(part, local, chunk, use_reentrant=False)
+            for chunk in chunks
+        ]
+        loss, squares = (
+            torch.stack(p).sum() for p in zip(*parts, strict=True)
+        )
         return loss, penalty * squares

@@ -1,7 +1,17 @@
-"""Encoders, decoders and projection heads."""
+"""Encoders, decoders and projection heads, and the random numbers they
+draw.
+"""
 
+from mmssl.models.batchnorm import SharedUpdate
 from mmssl.models.dcgan import Decoder, Encoder, Features
 from mmssl.models.heads import ConvolutionalHead
-from mmssl.models.statistics import SharedUpdate
+from mmssl.models.keyed_random import Stream
 
-__all__ = ["ConvolutionalHead", "Decoder", "Encoder", "Features", "SharedUpdate"]
+__all__ = [
+    "ConvolutionalHead",
+    "Decoder",
+    "Encoder",
+    "Features",
+    "SharedUpdate",
+    "Stream",
+]

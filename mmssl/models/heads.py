@@ -8,11 +8,13 @@ _NORM = {2: nn.BatchNorm2d, 3: nn.BatchNorm3d}
 
 
 class ConvolutionalHead(nn.Module):
-    """Residual block of 1x1 convolutions on the local feature map (004, section III-C).
+    """Residual block of 1x1 convolutions on the local feature map (004,
+    section III-C).
 
-    ``BN(Conv(ReLU(BN(Conv(c)))) + Shortcut(c))`` with no bias anywhere. The shortcut starts as a
-    rectangular identity, U(-.01, .01) off the diagonal, also where in_channels > out_channels (the
-    public code falls back to torch's default there, against the papers' text).
+    ``BN(Conv(ReLU(BN(Conv(c)))) + Shortcut(c))`` with no bias anywhere. The
+    shortcut starts as a rectangular identity, U(-.01, .01) off the diagonal,
+    also where in_channels > out_channels (the public code falls back to
+    torch's default there, against the papers' text).
 
     Parameters
     ----------
@@ -21,7 +23,9 @@ class ConvolutionalHead(nn.Module):
         2 or 3.
     """
 
-    def __init__(self, in_channels: int, out_channels: int = 64, dims: int = 3):
+    def __init__(
+        self, in_channels: int, out_channels: int = 64, dims: int = 3
+    ):
         super().__init__()
         conv, norm = _CONV[dims], _NORM[dims]
         self.path = nn.Sequential(
@@ -33,13 +37,18 @@ class ConvolutionalHead(nn.Module):
         self.shortcut = conv(in_channels, out_channels, 1, bias=False)
         self.norm = norm(out_channels)
         for module in (self.path[0], self.path[3]):
-            nn.init.xavier_uniform_(module.weight, gain=nn.init.calculate_gain("relu"))
+            nn.init.xavier_uniform_(
+                module.weight, gain=nn.init.calculate_gain("relu")
+            )
         nn.init.uniform_(self.shortcut.weight, -0.01, 0.01)
         with torch.no_grad():
-            self.shortcut.weight.view(out_channels, in_channels).fill_diagonal_(1.0)
+            self.shortcut.weight.view(
+                out_channels, in_channels
+            ).fill_diagonal_(1.0)
 
     def forward(self, local: Tensor) -> Tensor:
-        """Project a local map (B, in_channels, *sides) to embeddings (B, out_channels, locations).
+        """Project a local map (B, in_channels, *sides) to embeddings (B,
+        out_channels, locations).
 
         Locations are flattened in row-major order of the sides.
         """

@@ -28,17 +28,36 @@ def people(participants: pd.DataFrame, severity: pd.Series) -> Figure:
     counts = pd.crosstab(participants["population"], participants["group"])
     bottom = np.zeros(len(counts))
     for group in (g for g in GROUP if g in counts):
-        axes[0].bar(counts.index, counts[group], bottom=bottom, color=GROUP[group], label=group)
+        axes[0].bar(
+            counts.index,
+            counts[group],
+            bottom=bottom,
+            color=GROUP[group],
+            label=group,
+        )
         bottom += counts[group].to_numpy()
         chosen = participants["group"] == group
-        for axis, values in ((axes[1], participants["age"]), (axes[2], severity)):
+        for axis, values in (
+            (axes[1], participants["age"]),
+            (axes[2], severity),
+        ):
             bins = np.linspace(values.min(), values.max(), 16)
-            axis.hist(values[chosen], bins, density=True, histtype="step", lw=1.8,
-                      color=GROUP[group])  # fmt: skip
+            axis.hist(
+                values[chosen],
+                bins,
+                density=True,
+                histtype="step",
+                lw=1.8,
+                color=GROUP[group],
+            )
     axes[0].set(title="people", xlabel="population")
     axes[0].legend()
     axes[1].set(title="age", xlabel="years", ylabel="density")
-    axes[2].set(title="severity (hidden)", xlabel="standard deviations", ylabel="density")
+    axes[2].set(
+        title="severity (hidden)",
+        xlabel="standard deviations",
+        ylabel="density",
+    )
     return figure
 
 
@@ -55,32 +74,48 @@ def planted(background: np.ndarray, masks: Mapping[str, np.ndarray]) -> Figure:
     for column, (name, mask) in zip(axes.T, masks.items(), strict=True):
         for axis, across in zip(column, (2, 0), strict=True):
             here = int(mask.sum(axis=tuple({0, 1, 2} - {across})).argmax())
-            axis.imshow(np.take(background, here, across).T, cmap=ANATOMY, origin="lower")
-            axis.contour(np.take(mask, here, across).T, [0.5], colors=PALETTE[1])
+            axis.imshow(
+                np.take(background, here, across).T,
+                cmap=ANATOMY,
+                origin="lower",
+            )
+            axis.contour(
+                np.take(mask, here, across).T, [0.5], colors=PALETTE[1]
+            )
             axis.set(xticks=[], yticks=[])
         column[0].set_title(name)
     return figure
 
 
-def scans(volumes: Mapping[str, Mapping[str, np.ndarray]], slice_: int) -> Figure:
-    """Draw axial slices of several people, one row a modality, one column a person or a mean.
+def scans(
+    volumes: Mapping[str, Mapping[str, np.ndarray]], slice_: int
+) -> Figure:
+    """Draw axial slices of several people, one row a modality, one column a
+    person or a mean.
 
     Parameters
     ----------
     volumes : mapping
-        Title -> {modality: (X, Y, Z) array, RAS+}; left of the image is the person's left.
+        Title -> {modality: (X, Y, Z) array, RAS+}; left of the image is the
+        person's left.
     slice_ : index along the last axis.
     """
     rows = list(next(iter(volumes.values())))
-    figure, axes = canvas(len(rows), len(volumes), 1.8 * len(volumes), 2.1 * len(rows))
+    figure, axes = canvas(
+        len(rows), len(volumes), 1.8 * len(volumes), 2.1 * len(rows)
+    )
     for line, m in zip(axes, rows, strict=True):
         map_ = ANATOMY if m == "T1" else MAGNITUDE
-        seen = np.stack([by_modality[m][..., slice_] for by_modality in volumes.values()])
+        seen = np.stack(
+            [by_modality[m][..., slice_] for by_modality in volumes.values()]
+        )
         seen = seen.astype(np.float32)
         low, high = np.percentile(seen[seen > 0], [1, 99])
         for axis, image, title in zip(line, seen, volumes, strict=True):
             image = np.where(image > 0, image, np.nan)
-            axis.imshow(image.T, cmap=map_, vmin=low, vmax=high, origin="lower")
+            axis.imshow(
+                image.T, cmap=map_, vmin=low, vmax=high, origin="lower"
+            )
             axis.set(xticks=[], yticks=[])
             axis.set_title(title if m == rows[0] else "", fontsize=9)
             axis.spines[:].set_visible(False)
@@ -94,15 +129,23 @@ def roles(table: pd.DataFrame) -> Figure:
     Parameters
     ----------
     table : DataFrame
-        Index: role ("fold 0", …, "hold-out", "shift"); one column of counts a group.
+        Index: role ("fold 0", …, "hold-out", "shift"); one column of counts a
+        group.
     """
     figure, axes = canvas(1, 1, 7.0, 2.6)
     bottom = np.zeros(len(table))
     for group in table:
-        bars = axes[0, 0].bar(table.index, table[group], bottom=bottom, color=GROUP[group],
-                              label=group)  # fmt: skip
+        bars = axes[0, 0].bar(
+            table.index,
+            table[group],
+            bottom=bottom,
+            color=GROUP[group],
+            label=group,
+        )
         labels = [str(n) if n else "" for n in table[group]]
-        axes[0, 0].bar_label(bars, labels, label_type="center", color="white", fontsize=8)
+        axes[0, 0].bar_label(
+            bars, labels, label_type="center", color="white", fontsize=8
+        )
         bottom += table[group].to_numpy()
     axes[0, 0].set(ylabel="people")
     axes[0, 0].legend(ncols=3, loc="upper left", bbox_to_anchor=(0, 1.2))

@@ -1,7 +1,8 @@
 """The one look: colours, fonts and an empty figure.
 
-Colours are Okabe and Ito's, which people with any of the common colour deficiencies tell
-apart; diverging maps are ``RdBu_r``, magnitudes ``viridis``, anatomy ``gray``.
+Colours are Okabe and Ito's, which people with any of the common colour
+deficiencies tell apart; diverging maps are ``RdBu_r``, magnitudes ``viridis``,
+anatomy ``gray``.
 """
 
 from collections.abc import Iterator, Mapping
@@ -13,18 +14,36 @@ import numpy as np
 from cycler import cycler
 from matplotlib.figure import Figure
 
-PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#F0E442", "#000000")
+PALETTE = (
+    "#0072B2",
+    "#D55E00",
+    "#009E73",
+    "#CC79A7",
+    "#E69F00",
+    "#56B4E9",
+    "#F0E442",
+    "#000000",
+)
 
 MODALITY: Mapping[str, str] = MappingProxyType(
-    {"T1": "#0072B2", "fALFF": "#D55E00", "view1": "#009E73", "view2": "#CC79A7"}
+    {
+        "T1": "#0072B2",
+        "fALFF": "#D55E00",
+        "view1": "#009E73",
+        "view2": "#CC79A7",
+    }
 )
 """The colour of a modality in every figure."""
 
-GROUP: Mapping[str, str] = MappingProxyType({"HC": "#0072B2", "AD": "#D55E00", "other": "#999999"})
+GROUP: Mapping[str, str] = MappingProxyType(
+    {"HC": "#0072B2", "AD": "#D55E00", "other": "#999999"}
+)
 """The colour of a diagnosis in every figure."""
 
-FLOOR = "#7F7F7F"
-"""The colour of what an objective must beat: chance, untrained encoders, PCA."""
+BASELINE = "#7F7F7F"
+"""The colour of what an objective must beat: chance, untrained encoders,
+PCA.
+"""
 
 ANATOMY, MAGNITUDE, DIVERGING = "gray", "viridis", "RdBu_r"
 """Colour maps of images, of amounts from zero, and of amounts around zero."""
@@ -52,13 +71,19 @@ _RC = {
 
 @contextmanager
 def style() -> Iterator[None]:
-    """Apply the look inside a ``with`` block and restore the caller's settings after it."""
+    """Apply the look inside a ``with`` block and restore the caller's settings
+    after it.
+    """
     with matplotlib.rc_context(_RC):
         yield
 
 
 def canvas(
-    rows: int = 1, columns: int = 1, width: float = 7.0, height: float = 3.0, **subplots
+    rows: int = 1,
+    columns: int = 1,
+    width: float = 7.0,
+    height: float = 3.0,
+    **subplots,
 ) -> tuple[Figure, np.ndarray]:
     """Open an empty figure in the one look.
 
@@ -67,21 +92,26 @@ def canvas(
     rows, columns : int
         Grid of axes.
     width, height : float
-        Size of the whole figure in inches; a page of the book shows 7 inches at full width.
+        Size of the whole figure in inches; a page of the book shows 7 inches
+        at full width.
     **subplots
         Passed to `matplotlib.figure.Figure.subplots`.
 
     Returns
     -------
     (Figure, ndarray of Axes)
-        The axes always as an array (rows, columns). The figure belongs to no pyplot session
-        and therefore closes with its last reference.
+        The axes always as an array (rows, columns). The figure belongs to no
+        pyplot session and therefore closes with its last reference.
     """
     with style():
         figure = Figure(figsize=(width, height), layout="constrained")
-        return figure, figure.subplots(rows, columns, squeeze=False, **subplots)
+        return figure, figure.subplots(
+            rows, columns, squeeze=False, **subplots
+        )
 
 
 def colour(modality: str) -> str:
-    """Return the colour of a modality; one that has none gets the floor's grey."""
-    return MODALITY.get(modality, FLOOR)
+    """Return the colour of a modality; one that has none gets the baseline's
+    grey.
+    """
+    return MODALITY.get(modality, BASELINE)

@@ -1,42 +1,61 @@
-"""Intensity steps of a cohort: histogram standardisation learned on the training fold, z-scores.
+"""Intensity steps of a cohort: histogram standardisation learned on the
+training fold, z-scores.
 
-Both are those of TorchIO (Perez-Garcia et al. 2021), which Fedorov et al. 2021 use, on whole arrays
-instead of one file at a time. The landmark method is Nyul, Udupa and Zhang 2000.
+Both are those of TorchIO (Perez-Garcia et al. 2021), which Fedorov et al. 2021
+use, on whole arrays instead of one file at a time. The landmark method is
+Nyul, Udupa and Zhang 2000.
 """
 
 import numpy as np
 
-CUTOFF = (1.0, 99.0)  # percentiles that are mapped to the ends of the standard scale
+# percentiles that are mapped to the ends of the standard scale
+CUTOFF = (1.0, 99.0)
 STANDARD_RANGE = (0.0, 100.0)
-PERCENTILES = np.array([CUTOFF[0], 10, 20, 25, 30, 40, 50, 60, 70, 75, 80, 90, CUTOFF[1]])
-KNOTS = np.flatnonzero(~np.isin(PERCENTILES, (25, 75)))  # the quartiles are learned, not mapped
+PERCENTILES = np.array(
+    [CUTOFF[0], 10, 20, 25, 30, 40, 50, 60, 70, 75, 80, 90, CUTOFF[1]]
+)
+# the quartiles are learned, not mapped
+KNOTS = np.flatnonzero(~np.isin(PERCENTILES, (25, 75)))
 SAME = 1e-5  # intensity; knots closer than this are one knot
 
 
-def histogram_landmarks(volumes: np.ndarray, mask: np.ndarray | None = None) -> np.ndarray:
-    """Average landmarks of the volumes' histograms on the standard scale 0-100.
+def histogram_landmarks(
+    volumes: np.ndarray, mask: np.ndarray | None = None
+) -> np.ndarray:
+    """Average landmarks of the volumes' histograms on the standard scale
+    0-100.
 
-    With p_i the percentiles of volume i and a_i = 100 / (p_i,99 - p_i,1), the landmarks are
-    mean_i(a_i p_i) - mean_i(a_i p_i,1): each volume is stretched to 0-100 and then averaged.
+    With p_i the percentiles of volume i and a_i = 100 / (p_i,99 - p_i,1), the
+    landmarks are mean_i(a_i p_i) - mean_i(a_i p_i,1): each volume is stretched
+    to 0-100 and then averaged.
 
     Parameters
     ----------
-    volumes : (n, X, Y, Z) array, the training volumes only; any trailing shape works.
-    mask : (X, Y, Z) bool array, voxels that enter the percentiles; None takes all.
+    volumes : (n, X, Y, Z) array, the training volumes only; any trailing shape
+        works.
+    mask : (X, Y, Z) bool array, voxels that enter the percentiles; None takes
+        all.
 
     Returns
     -------
-    (13,) float64 array, the mean position of each of `PERCENTILES`, from 0 to 100.
+    (13,) float64 array, the mean position of each of `PERCENTILES`, from 0 to
+    100.
 
     Raises
     ------
-    ValueError : no volume, a mask of another shape or empty, a value that is not finite, or a
-        volume whose 1st and 99th percentile coincide, which no scale can stretch.
+    ValueError : no volume, a mask of another shape or empty, a value that is
+        not finite, or a
+        volume whose 1st and 99th percentile coincide, which no scale can
+        stretch.
     """
     volumes, mask = _check(volumes, mask)
     if len(volumes) == 0:
-        raise ValueError("volumes: found 0 volumes, expected at least one to learn landmarks from")
-    percentiles = np.stack([_percentiles(v, mask, row) for row, v in enumerate(volumes)])
+        raise ValueError(
+            "volumes: found 0 volumes, expected at least one to learn landmarks from"
+        )
+    percentiles = np.stack(
+        [_percentiles(v, mask, row) for row, v in enumerate(volumes)]
+    )
     spread = percentiles[:, -1] - percentiles[:, 0]
     if (flat := np.flatnonzero(spread <= 0)).size:
         low, high = percentiles[flat[0], [0, -1]]
@@ -52,17 +71,20 @@ def histogram_landmarks(volumes: np.ndarray, mask: np.ndarray | None = None) -> 
 def standardise(
     volumes: np.ndarray, landmarks: np.ndarray, mask: np.ndarray | None = None
 ) -> np.ndarray:
-    """Map every volume's percentiles onto the landmarks, linearly between them.
+    """Map every volume's percentiles onto the landmarks, linearly between
+    them.
 
-    Values beyond the 1st and 99th percentile follow the line of the outermost segment. Where two
-    percentiles of a volume coincide, as in images that are mostly background, the segment between
-    them has no width: its slope is taken as 0 (its lower landmark), never infinite.
+    Values beyond the 1st and 99th percentile follow the line of the outermost
+    segment. Where two percentiles of a volume coincide, as in images that are
+    mostly background, the segment between them has no width: its slope is
+    taken as 0 (its lower landmark), never infinite.
 
     Parameters
     ----------
     volumes : (n, X, Y, Z) array; any trailing shape works.
     landmarks : (13,) array from `histogram_landmarks`.
-    mask : (X, Y, Z) bool array, voxels that enter the percentiles; every voxel is mapped.
+    mask : (X, Y, Z) bool array, voxels that enter the percentiles; every voxel
+        is mapped.
 
     Returns
     -------
@@ -70,20 +92,27 @@ def standardise(
 
     Raises
     ------
-    ValueError : landmarks of another length, falling or not finite; a mask of another shape or
+    ValueError : landmarks of another length, falling or not finite; a mask of
+        another shape or
         empty; a value that is not finite.
     """
     volumes, mask = _check(volumes, mask)
     landmarks = np.asarray(landmarks, dtype=np.float64)
     if landmarks.shape != PERCENTILES.shape:
-        raise ValueError(f"landmarks: found shape {landmarks.shape}, expected {PERCENTILES.shape}")
+        raise ValueError(
+            f"landmarks: found shape {landmarks.shape}, expected {PERCENTILES.shape}"
+        )
     if not np.isfinite(landmarks).all() or (np.diff(landmarks) < 0).any():
-        raise ValueError(f"landmarks: found {landmarks}, expected finite, rising values")
+        raise ValueError(
+            f"landmarks: found {landmarks}, expected finite, rising values"
+        )
     out = np.empty(volumes.shape, dtype=np.float32)
     for row, volume in enumerate(volumes):
         knots = _percentiles(volume, mask, row)[KNOTS]
         width = np.diff(knots)
-        slopes = np.diff(landmarks[KNOTS]) / np.where(width < SAME, np.inf, width)
+        slopes = np.diff(landmarks[KNOTS]) / np.where(
+            width < SAME, np.inf, width
+        )
         intercepts = landmarks[KNOTS][:-1] - slopes * knots[:-1]
         values = np.asarray(volume, dtype=np.float32)
         segment = np.digitize(values, knots[1:-1])
@@ -92,10 +121,12 @@ def standardise(
 
 
 def z_normalise(volumes: np.ndarray) -> np.ndarray:
-    """Subtract the mean and divide by the standard deviation of each volume's foreground.
+    """Subtract the mean and divide by the standard deviation of each volume's
+    foreground.
 
-    The foreground is every voxel above the volume's own mean, which for a brain on an empty
-    background is the brain; the standard deviation is the unbiased one.
+    The foreground is every voxel above the volume's own mean, which for a
+    brain on an empty background is the brain; the standard deviation is the
+    unbiased one.
 
     Parameters
     ----------
@@ -103,11 +134,13 @@ def z_normalise(volumes: np.ndarray) -> np.ndarray:
 
     Returns
     -------
-    (n, X, Y, Z) float32 array; all voxels are transformed, the background becomes negative.
+    (n, X, Y, Z) float32 array; all voxels are transformed, the background
+    becomes negative.
 
     Raises
     ------
-    ValueError : a volume with a value that is not finite, with fewer than two foreground voxels
+    ValueError : a volume with a value that is not finite, with fewer than two
+        foreground voxels
         or with no variation among them.
     """
     volumes, _ = _check(volumes, None)
@@ -115,7 +148,9 @@ def z_normalise(volumes: np.ndarray) -> np.ndarray:
     for row, volume in enumerate(volumes):
         values = np.asarray(volume, dtype=np.float32)
         if not np.isfinite(average := values.mean(dtype=np.float64)):
-            raise ValueError(f"volumes[{row}]: found values that are not finite, expected finite")
+            raise ValueError(
+                f"volumes[{row}]: found values that are not finite, expected finite"
+            )
         foreground = values[values > average]
         if foreground.size < 2 or foreground.min() == foreground.max():
             found = f"{foreground.size} voxels without variation"
@@ -127,12 +162,20 @@ def z_normalise(volumes: np.ndarray) -> np.ndarray:
     return out
 
 
-def _percentiles(volume: np.ndarray, mask: np.ndarray | None, row: int) -> np.ndarray:
-    """(13,) percentiles of one volume; one at a time, so memory does not grow with the cohort."""
+def _percentiles(
+    volume: np.ndarray, mask: np.ndarray | None, row: int
+) -> np.ndarray:
+    """(13,) percentiles of one volume; one at a time, so memory does not grow
+    with the cohort.
+    """
     values = volume.ravel() if mask is None else volume[mask]
-    percentiles = np.percentile(np.asarray(values, dtype=np.float32), PERCENTILES)
+    percentiles = np.percentile(
+        np.asarray(values, dtype=np.float32), PERCENTILES
+    )
     if not np.isfinite(percentiles).all():
-        raise ValueError(f"volumes[{row}]: found values that are not finite, expected finite")
+        raise ValueError(
+            f"volumes[{row}]: found values that are not finite, expected finite"
+        )
     return percentiles
 
 
@@ -142,12 +185,16 @@ def _check(
     if not isinstance(volumes, np.ndarray):
         volumes = np.asarray(volumes)
     if volumes.ndim < 2:
-        raise ValueError(f"volumes: found shape {volumes.shape}, expected (n, X, Y, Z)")
+        raise ValueError(
+            f"volumes: found shape {volumes.shape}, expected (n, X, Y, Z)"
+        )
     if mask is None:
         return volumes, None
     mask = np.asarray(mask, dtype=bool)
     if mask.shape != volumes.shape[1:]:
-        raise ValueError(f"mask: found shape {mask.shape}, expected {volumes.shape[1:]}")
+        raise ValueError(
+            f"mask: found shape {mask.shape}, expected {volumes.shape[1:]}"
+        )
     if not mask.any():
         raise ValueError("mask: found no voxel inside, expected at least one")
     return volumes, mask

@@ -1,12 +1,22 @@
-"""Images and coordinates: nibabel's RAS+ arrays, SimpleITK's LPS images, moves between grids."""
+"""Images and coordinates: nibabel's RAS+ arrays, SimpleITK's LPS images, moves
+between grids.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 import numpy as np
-import SimpleITK as sitk
 from scipy import ndimage
 
+if TYPE_CHECKING:
+    import SimpleITK as sitk
+
 _LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
-_SHEAR = 1e-2  # largest departure from right angles that counts as rounding in the header
-FWHM = np.sqrt(8 * np.log(2))  # full width at half maximum of a Gaussian, in sigmas
+# largest departure from right angles that counts as rounding in the header
+_SHEAR = 1e-2
+# full width at half maximum of a Gaussian, in sigmas
+FWHM = np.sqrt(8 * np.log(2))
 
 
 def spacing(affine: np.ndarray) -> np.ndarray:
@@ -21,13 +31,20 @@ def to_sitk(volume: np.ndarray, affine: np.ndarray) -> sitk.Image:
     ------
     ValueError : the affine is sheared; SimpleITK knows only right angles.
     """
+    import SimpleITK as sitk
+
     lps = _LPS @ np.asarray(affine, dtype=np.float64)
     sides = spacing(affine)
     left, _, right = np.linalg.svd(lps[:3, :3] / sides)
-    direction = left @ right  # the nearest rotation: headers are rounded to single precision
+    # the nearest rotation: headers are rounded to single precision
+    direction = left @ right
     if (shear := np.abs(direction - lps[:3, :3] / sides).max()) > _SHEAR:
-        raise ValueError(f"affine: found axes {shear:.3f} off right angles, expected < {_SHEAR}")
-    values = np.ascontiguousarray(np.asarray(volume, dtype=np.float32).transpose(2, 1, 0))
+        raise ValueError(
+            f"affine: found axes {shear:.3f} off right angles, expected < {_SHEAR}"
+        )
+    values = np.ascontiguousarray(
+        np.asarray(volume, dtype=np.float32).transpose(2, 1, 0)
+    )
     image = sitk.GetImageFromArray(values)
     image.SetSpacing(sides.tolist())
     image.SetDirection(direction.ravel().tolist())
@@ -38,7 +55,10 @@ def to_sitk(volume: np.ndarray, affine: np.ndarray) -> sitk.Image:
 def to_matrix(transform: sitk.Transform) -> np.ndarray:
     """(4, 4) matrix on RAS+ mm of a linear SimpleITK transform on LPS mm."""
     origin = np.array(transform.TransformPoint((0.0, 0.0, 0.0)))
-    columns = [np.array(transform.TransformPoint(tuple(e))) - origin for e in np.eye(3)]
+    columns = [
+        np.array(transform.TransformPoint(tuple(e))) - origin
+        for e in np.eye(3)
+    ]
     matrix = np.eye(4)
     matrix[:3, :3], matrix[:3, 3] = np.stack(columns, axis=1), origin
     return _LPS @ matrix @ _LPS
@@ -57,11 +77,13 @@ def resample(
     shape: tuple[int, int, int],
     mask: np.ndarray | None = None,
 ) -> np.ndarray:
-    """Sample a volume once on another grid, averaging where the new voxels are larger.
+    """Sample a volume once on another grid, averaging where the new voxels are
+    larger.
 
-    The volume is smoothed with the Gaussian that takes its resolution to that of the grid (full
-    width at half maximum sqrt(new^2 - old^2) on each axis), then interpolated linearly. With a mask
-    both steps are weighted averages over the voxels inside, so that the outside does not bleed in.
+    The volume is smoothed with the Gaussian that takes its resolution to that
+    of the grid (full width at half maximum sqrt(new^2 - old^2) on each axis),
+    then interpolated linearly. With a mask both steps are weighted averages
+    over the voxels inside, so that the outside does not bleed in.
 
     Parameters
     ----------
@@ -70,31 +92,44 @@ def resample(
     to_world : (4, 4), the grid's mm to the volume's world mm.
     grid : (4, 4), the new voxels to the grid's mm.
     shape : the new shape.
-    mask : (X, Y, Z) bool array, voxels of the volume that count; None counts all.
+    mask : (X, Y, Z) bool array, voxels of the volume that count; None counts
+        all.
 
     Returns
     -------
-    float32 array of the new shape; 0 where nothing of the volume (or its mask) reaches.
+    float32 array of the new shape; 0 where nothing of the volume (or its mask)
+    reaches.
     """
     to_voxel = np.linalg.inv(affine) @ to_world @ grid
     new = spacing(to_world @ grid).mean()
-    sigma = np.sqrt(np.maximum(new**2 - spacing(affine) ** 2, 0)) / FWHM / spacing(affine)
+    sigma = (
+        np.sqrt(np.maximum(new**2 - spacing(affine) ** 2, 0))
+        / FWHM
+        / spacing(affine)
+    )
 
     def sample(values: np.ndarray) -> np.ndarray:
-        smooth = ndimage.gaussian_filter(values, sigma, mode="constant", truncate=3.0)
-        return ndimage.affine_transform(smooth, to_voxel[:3, :3], to_voxel[:3, 3], shape, order=1)
+        smooth = ndimage.gaussian_filter(
+            values, sigma, mode="constant", truncate=3.0
+        )
+        return ndimage.affine_transform(
+            smooth, to_voxel[:3, :3], to_voxel[:3, 3], shape, order=1
+        )
 
     if mask is None:
         return sample(np.asarray(volume, dtype=np.float32))
     weight = sample(mask.astype(np.float32))
     values = sample(np.where(mask, volume, 0).astype(np.float32))
-    return np.divide(values, weight, out=np.zeros_like(values), where=weight > 1e-3)
+    return np.divide(
+        values, weight, out=np.zeros_like(values), where=weight > 1e-3
+    )
 
 
 def coarsen(
     volume: np.ndarray, affine: np.ndarray, finest: float
 ) -> tuple[np.ndarray, np.ndarray]:
-    """A volume as it is, or averaged to 1 mm on its own axes if a voxel side is below ``finest``.
+    """A volume as it is, or averaged to 1 mm on its own axes if a voxel side
+    is below ``finest``.
 
     Parameters
     ----------
@@ -104,7 +139,8 @@ def coarsen(
 
     Returns
     -------
-    ((X', Y', Z') array, (4, 4) affine) : the outer corners stay where they were.
+    ((X', Y', Z') array, (4, 4) affine) : the outer corners stay where they
+    were.
     """
     sides = spacing(affine)
     if sides.min() >= finest:
@@ -112,5 +148,7 @@ def coarsen(
     shape = tuple(int(n) for n in np.ceil(np.array(volume.shape) * sides))
     grid = np.eye(4)
     grid[:3, :3] = affine[:3, :3] / sides
-    grid[:3, 3] = affine[:3, 3] + (grid[:3, :3] - affine[:3, :3]).sum(axis=1) / 2
+    grid[:3, 3] = (
+        affine[:3, 3] + (grid[:3, :3] - affine[:3, :3]).sum(axis=1) / 2
+    )
     return resample(volume, affine, np.eye(4), grid, shape), grid

@@ -1,29 +1,32 @@
-"""The standard space: the MNI152 template bundled with nilearn, on the project's cubic grids.
+"""The standard space: the MNI152 template bundled with nilearn, on the
+project's cubic grids.
 
-Every cohort lives on a cube of ``size`` voxels that covers 192 mm of MNI space, so that 64 voxels
-are the 3 mm, 64x64x64 images of Fedorov et al. 2021 (application to Alzheimer's disease) and 32
-voxels are the same brains at 6 mm.
+Every cohort lives on a cube of ``size`` voxels that covers 192 mm of MNI
+space, so that 64 voxels are the 3 mm, 64x64x64 images of Fedorov et al. 2021
+(application to Alzheimer's disease) and 32 voxels are the same brains at 6 mm.
 """
 
 from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
-from nilearn import datasets
 from scipy import ndimage
 
 FIELD_OF_VIEW = 192.0  # mm, the side of the cube
-CENTRE = np.array([0.0, -18.0, 6.0])  # mm, MNI: the middle of the brain's bounding box
+# mm, MNI: the middle of the brain's bounding box
+CENTRE = np.array([0.0, -18.0, 6.0])
 
 
 class Template(NamedTuple):
-    """The MNI152 template and its tissue maps on one grid; arrays (X, Y, Z), RAS+, read-only.
+    """The MNI152 template and its tissue maps on one grid; arrays (X, Y, Z),
+    RAS+, read-only.
 
     Attributes
     ----------
     t1 : float32 array, brain only (skull-stripped), intensity in [0, 1].
     mask : bool array, the brain.
-    grey, white, csf : float32 arrays, tissue fraction in [0, 1]; at 1 mm they sum to 1 in the mask.
+    grey, white, csf : float32 arrays, tissue fraction in [0, 1]; at 1 mm they
+        sum to 1 in the mask.
     affine : (4, 4) array, voxel indices to MNI mm.
     """
 
@@ -36,7 +39,8 @@ class Template(NamedTuple):
 
 
 def grid(size: int) -> np.ndarray:
-    """Affine of the cubic grid of ``size`` voxels a side over the common field of view.
+    """Affine of the cubic grid of ``size`` voxels a side over the common field
+    of view.
 
     Parameters
     ----------
@@ -51,7 +55,9 @@ def grid(size: int) -> np.ndarray:
     ValueError : ``size`` is not an integer of at least 8.
     """
     if isinstance(size, bool) or size != int(size) or size < 8:
-        raise ValueError(f"size: found {size!r}, expected an integer of at least 8")
+        raise ValueError(
+            f"size: found {size!r}, expected an integer of at least 8"
+        )
     spacing = FIELD_OF_VIEW / size
     affine = np.diag([spacing, spacing, spacing, 1.0])
     affine[:3, 3] = CENTRE - spacing * (size - 1) / 2
@@ -62,17 +68,33 @@ def grid(size: int) -> np.ndarray:
 def full() -> Template:
     """The template as nilearn ships it: 1 mm, 197 x 233 x 189 voxels.
 
-    The cerebrospinal fluid is what the brain mask holds beyond grey and white matter; nilearn
-    ships no map of it.
+    The cerebrospinal fluid is what the brain mask holds beyond grey and white
+    matter; nilearn ships no map of it.
     """
+    from nilearn import datasets
+
     image = datasets.load_mni152_template(resolution=1)
     mask = datasets.load_mni152_brain_mask(resolution=1).get_fdata() > 0.5
     t1 = image.get_fdata(dtype=np.float32) * mask
-    grey = datasets.load_mni152_gm_template(resolution=1).get_fdata(dtype=np.float32) * mask
-    white = datasets.load_mni152_wm_template(resolution=1).get_fdata(dtype=np.float32) * mask
+    grey = (
+        datasets.load_mni152_gm_template(resolution=1).get_fdata(
+            dtype=np.float32
+        )
+        * mask
+    )
+    white = (
+        datasets.load_mni152_wm_template(resolution=1).get_fdata(
+            dtype=np.float32
+        )
+        * mask
+    )
     total = np.maximum(grey + white, 1.0)
     grey, white = grey / total, white / total
-    csf = np.where(mask, 1.0 - grey - white, 0.0).clip(0.0, 1.0).astype(np.float32)
+    csf = (
+        np.where(mask, 1.0 - grey - white, 0.0)
+        .clip(0.0, 1.0)
+        .astype(np.float32)
+    )
     affine = np.asarray(image.affine, dtype=np.float64)
     return _read_only(Template(t1, mask, grey, white, csf, affine))
 
@@ -81,8 +103,9 @@ def full() -> Template:
 def template(size: int) -> Template:
     """The template averaged down to the grid of ``size`` voxels a side.
 
-    Each map is smoothed with a Gaussian of one voxel full width at half maximum before it is
-    sampled, because picking every third or sixth millimetre would alias the cortex.
+    Each map is smoothed with a Gaussian of one voxel full width at half
+    maximum before it is sampled, because picking every third or sixth
+    millimetre would alias the cortex.
 
     Parameters
     ----------
@@ -90,7 +113,8 @@ def template(size: int) -> Template:
 
     Returns
     -------
-    Template with arrays (size, size, size); shared and read-only, copy before writing.
+    Template with arrays (size, size, size); shared and read-only, copy before
+    writing.
 
     Raises
     ------
@@ -101,17 +125,25 @@ def template(size: int) -> Template:
     sigma = affine[0, 0] / np.sqrt(8 * np.log(2)) / source.affine[0, 0]
 
     def resample(volume: np.ndarray) -> np.ndarray:
-        smooth = ndimage.gaussian_filter(volume.astype(np.float32), sigma, mode="constant")
+        smooth = ndimage.gaussian_filter(
+            volume.astype(np.float32), sigma, mode="constant"
+        )
         linear, offset = to_source[:3, :3], to_source[:3, 3]
-        return ndimage.affine_transform(smooth, linear, offset, (size,) * 3, order=1)
+        return ndimage.affine_transform(
+            smooth, linear, offset, (size,) * 3, order=1
+        )
 
-    t1, grey, white, csf = (resample(v) for v in (source.t1, source.grey, source.white, source.csf))
+    t1, grey, white, csf = (
+        resample(v) for v in (source.t1, source.grey, source.white, source.csf)
+    )
     mask = resample(source.mask) > 0.5
     return _read_only(Template(t1, mask, grey, white, csf, affine))
 
 
 def _read_only(value: Template) -> Template:
-    """Cached arrays are shared by all callers: writing into one must fail, not leak."""
+    """Cached arrays are shared by all callers: writing into one must fail, not
+    leak.
+    """
     for array in value:
         array.setflags(write=False)
     return value

@@ -1,12 +1,12 @@
-"""Robustness to distortions and to another population (Fedorov et al. 2021, "Tasting the cake").
-
-:mod:`spaces` says which values, :mod:`distortions` and :mod:`warps` make the images, :mod:`engine`
-runs every model through them, :mod:`comparison` and :mod:`shift` say what it shows.
+"""Robustness to distortions and to another population (000, "Tasting the
+cake").
 """
 
-from mmssl.robustness.comparison import Bootstrap, areas, bootstrap, curves, verdict
+from mmssl.robustness.comparison import Bootstrap, areas, bootstrap, curves
 from mmssl.robustness.distortions import anisotropic, distort, gallery
-from mmssl.robustness.engine import (
+from mmssl.robustness.shift import populations
+from mmssl.robustness.spaces import DEFAULTS, PARAMETER_SPACES, UNITS, points
+from mmssl.robustness.sweep import (
     Models,
     Reader,
     Sweep,
@@ -16,11 +16,26 @@ from mmssl.robustness.engine import (
     seeds,
     sweep,
 )
-from mmssl.robustness.shift import populations
-from mmssl.robustness.spaces import DEFAULTS, PARAMETER_SPACES, UNITS, points
 
 __all__ = [
-    "DEFAULTS", "PARAMETER_SPACES", "UNITS", "Bootstrap", "Models", "Reader", "Sweep",
-    "anisotropic", "areas", "bootstrap", "chosen_runs", "curves", "distort", "gallery",
-    "linear_models", "points", "populations", "project", "seeds", "sweep", "verdict",
-]  # fmt: skip
+    "Bootstrap",
+    "DEFAULTS",
+    "Models",
+    "PARAMETER_SPACES",
+    "Reader",
+    "Sweep",
+    "UNITS",
+    "anisotropic",
+    "areas",
+    "bootstrap",
+    "chosen_runs",
+    "curves",
+    "distort",
+    "gallery",
+    "linear_models",
+    "points",
+    "populations",
+    "project",
+    "seeds",
+    "sweep",
+]

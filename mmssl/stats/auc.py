@@ -1,15 +1,18 @@
-"""The area under the ROC curve, exactly, and what every interval of it shares."""
+"""The area under the ROC curve, exactly, and what every interval of it
+shares.
+"""
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
 import numpy as np
-from scipy.stats import rankdata
 
 
 class Interval(NamedTuple):
-    """An estimate with its confidence limits and the name of the method that gave them."""
+    """An estimate with its confidence limits and the name of the method that
+    gave them.
+    """
 
     estimate: float
     low: float
@@ -35,52 +38,26 @@ def roc_auc(labels, scores) -> float:
     Raises
     ------
     ValueError
-        One class only, labels other than 0 and 1, scores not finite, shapes that differ.
+        One class only, labels other than 0 and 1, scores not finite, shapes
+        that differ.
     """
     labels, scores = checked(labels, scores)
     return float(weighted_auc(labels, scores, np.ones((1, len(labels))))[0])
 
 
-def delong_covariance(labels, scores) -> np.ndarray:
-    r"""Covariance of the AUCs of several scores on the same people, rows taken as independent.
-
-    .. math:: S = \mathrm{cov}(V_{10}) / n_1 + \mathrm{cov}(V_{01}) / n_0
-
-    with the structural components :math:`V_{10}` of the positives (the share of negatives each one
-    exceeds) and :math:`V_{01}` of the negatives, from midranks (Sun & Xu 2014).
-
-    Parameters
-    ----------
-    labels : array-like, shape (n,)
-    scores : array-like, shape (k, n)
-
-    Returns
-    -------
-    array, shape (k, k)
-    """
-    scores = np.atleast_2d(np.asarray(scores, dtype=np.float64))
-    for row in scores:
-        labels, _ = checked(labels, row)
-    positive = labels == 1
-    n1, n0 = int(positive.sum()), int((~positive).sum())
-    if min(n1, n0) < 2:
-        raise ValueError(f"DeLong needs two rows of each class, found {n0} of 0 and {n1} of 1")
-    ranks = rankdata(scores, axis=1)
-    v10 = (ranks[:, positive] - rankdata(scores[:, positive], axis=1)) / n0  # (k, n1)
-    v01 = 1 - (ranks[:, ~positive] - rankdata(scores[:, ~positive], axis=1)) / n1  # (k, n0)
-    return np.atleast_2d(np.cov(v10)) / n1 + np.atleast_2d(np.cov(v01)) / n0
-
-
-def weighted_auc(labels: np.ndarray, scores: np.ndarray, weights: np.ndarray) -> np.ndarray:
+def weighted_auc(
+    labels: np.ndarray, scores: np.ndarray, weights: np.ndarray
+) -> np.ndarray:
     """AUC of every weighting of the rows at once, (B,) from weights (B, n).
 
-    Rows are sorted once; positives count the negatives below them by a running sum, ties by one
-    half.
+    Rows are sorted once; positives count the negatives below them by a running
+    sum, ties by one half.
     """
     order = np.argsort(scores, kind="stable")
     starts = np.flatnonzero(np.r_[True, np.diff(scores[order]) != 0])
     drawn = weights[:, order]
-    positive = np.add.reduceat(drawn * labels[order], starts, axis=1)  # (B, distinct scores)
+    # (B, distinct scores)
+    positive = np.add.reduceat(drawn * labels[order], starts, axis=1)
     negative = np.add.reduceat(drawn * (1 - labels[order]), starts, axis=1)
     below = np.cumsum(negative, axis=1) - 0.5 * negative
     pairs = positive.sum(axis=1) * negative.sum(axis=1)
@@ -88,7 +65,9 @@ def weighted_auc(labels: np.ndarray, scores: np.ndarray, weights: np.ndarray) ->
 
 
 def checked(labels, scores) -> tuple[np.ndarray, np.ndarray]:
-    """Labels as int64 and scores as float64, both (n,), or a ValueError saying what is wrong."""
+    """Labels as int64 and scores as float64, both (n,), or a ValueError saying
+    what is wrong.
+    """
     labels, scores = np.asarray(labels), np.asarray(scores, dtype=np.float64)
     if labels.ndim != 1 or labels.shape != scores.shape:
         found = f"{labels.shape} and {scores.shape}"
@@ -97,7 +76,9 @@ def checked(labels, scores) -> tuple[np.ndarray, np.ndarray]:
     if not np.isin(found, (0, 1)).all():
         raise ValueError(f"labels must be 0 or 1, found {found[:5].tolist()}")
     if len(found) < 2:
-        raise ValueError(f"labels hold one class only ({found.tolist()}): AUC needs 0 and 1")
+        raise ValueError(
+            f"labels hold one class only ({found.tolist()}): AUC needs 0 and 1"
+        )
     if not np.isfinite(scores).all():
         count = int((~np.isfinite(scores)).sum())
         raise ValueError(f"scores hold {count} values that are not finite")
@@ -105,7 +86,9 @@ def checked(labels, scores) -> tuple[np.ndarray, np.ndarray]:
 
 
 def checked_all(labels, scores) -> tuple[np.ndarray, np.ndarray]:
-    """As `checked`, for one or several scores of the same rows: (n,) and (k, n)."""
+    """As `checked`, for one or several scores of the same rows: (n,) and (k,
+    n).
+    """
     pairs = [checked(labels, row) for row in np.atleast_2d(np.asarray(scores))]
     return pairs[0][0], np.stack([row for _, row in pairs])
 

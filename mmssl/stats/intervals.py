@@ -1,9 +1,12 @@
-r"""Intervals in closed form: of an AUC, of the difference of two on the same people, of a share.
+r"""Intervals in closed form: of an AUC, of the difference of two on the same
+people, of a share.
 
-Every AUC is a mean of structural components, one a person (DeLong, DeLong & Clarke-Pearson 1988);
-the scans of one subject are added up before their spread is taken (Obuchowski 1997). Few patients
-estimate that spread badly, and a bootstrap, which knows no other spread, inherits it: intervals
-here take the quantile of Student's t with the degrees of freedom of the Brunner-Munzel test (2000),
+Every AUC is a mean of structural components, one a person (DeLong, DeLong &
+Clarke-Pearson 1988); the scans of one subject are added up before their spread
+is taken (Obuchowski 1997). Few patients estimate that spread badly, and a
+bootstrap, which knows no other spread, inherits it: intervals here take the
+quantile of Student's t with the degrees of freedom of the Brunner-Munzel test
+(2000),
 
 .. math::
     \nu = \frac{(v_1 + v_0)^2}{v_1^2 / (n_1 - 1) + v_0^2 / (n_0 - 1)}, \quad
@@ -12,33 +15,35 @@ here take the quantile of Student's t with the degrees of freedom of the Brunner
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
 from scipy.optimize import brentq
 from scipy.special import expit, logit, ndtri
-from scipy.stats import rankdata
-from scipy.stats import t as student
 
 from mmssl.stats.auc import Interval, checked_all, checked_level
+from mmssl.stats.delong import Components, components
 from mmssl.stats.power import auc_variance, check_design
 
 
-def logit_interval(labels, scores, subjects=None, level: float = 0.95) -> Interval:
-    r"""ROC-AUC with Student-t limits on the logit scale: the interval for few patients.
+def logit_interval(
+    labels, scores, subjects=None, level: float = 0.95
+) -> Interval:
+    r"""ROC-AUC with Student-t limits on the logit scale: the interval for few
+    patients.
 
     .. math:: \mathrm{logit}\, A \pm t_\nu \frac{\sqrt{v_1 + v_0}}{A (1 - A)}
 
-    In simulated worlds of 22 patients and 66 controls its 95 % holds the truth in .95 of them at
-    an AUC of .5, .85 and .95, 2 to 4 % wider than the BCa bootstrap (``tests/simulation``). Near an
-    AUC of 1, with patients far more spread than controls, it covers less than it says.
+    In simulated worlds of 22 patients and 66 controls its 95 % holds the truth
+    in .95 of them at an AUC of .5, .85 and .95, 2 to 4 % wider than the BCa
+    bootstrap (``tests/simulation``). Near an AUC of 1, with patients far more
+    spread than controls, it covers less than it says.
 
     Parameters
     ----------
     labels : array-like, shape (n,)
         0 or 1.
     scores : array-like, shape (n,) or (k, n)
-        Larger means class 1; of k scores of the same rows, the mean of their AUCs is estimated.
+        Larger means class 1; of k scores of the same rows, the mean of their
+        AUCs is estimated.
     subjects : array-like, shape (n,), optional
         Whose row it is; by default each row is a person of its own.
     level : float
@@ -47,13 +52,14 @@ def logit_interval(labels, scores, subjects=None, level: float = 0.95) -> Interv
     Returns
     -------
     Interval
-        `method` is "logit t", or "score" (`score_interval`) where the classes are separated
-        perfectly and no spread is left to estimate.
+        `method` is "logit t", or "score" (`score_interval`) where the classes
+        are separated perfectly and no spread is left to estimate.
 
     Raises
     ------
     ValueError
-        As `roc_auc`; also fewer than two subjects in a class, or a level outside (0, 1).
+        As `roc_auc`; also fewer than two subjects in a class, or a level
+        outside (0, 1).
     """
     labels, scores = checked_all(labels, scores)
     return logit_limits(components(labels, scores, subjects), level)
@@ -72,101 +78,69 @@ def logit_limits(parts: Components, level: float) -> Interval:
 def difference_interval(
     labels, scores_a, scores_b, subjects=None, level: float = 0.95
 ) -> Interval:
-    """AUC of `scores_a` minus AUC of `scores_b` on the same people, with Student-t limits.
+    """AUC of `scores_a` minus AUC of `scores_b` on the same people, with
+    Student-t limits.
 
-    Parameters and errors as in `logit_interval`. Identical rankings differ by exactly 0, and the
-    interval is then [0, 0].
+    Parameters and errors as in `logit_interval`. Identical rankings differ by
+    exactly 0, and the interval is then [0, 0].
     """
     labels, scores_a = checked_all(labels, scores_a)
     labels, scores_b = checked_all(labels, scores_b)
-    a, b = (components(labels, scores, subjects) for scores in (scores_a, scores_b))
+    a, b = (
+        components(labels, scores, subjects) for scores in (scores_a, scores_b)
+    )
     parts = a.minus(b)
-    reach = parts.quantile(level) * np.sqrt(parts.variance) if parts.variance > 0 else 0.0
-    low, high = max(-1.0, parts.estimate - reach), min(1.0, parts.estimate + reach)
+    reach = (
+        parts.quantile(level) * np.sqrt(parts.variance)
+        if parts.variance > 0
+        else 0.0
+    )
+    low, high = (
+        max(-1.0, parts.estimate - reach),
+        min(1.0, parts.estimate + reach),
+    )
     return Interval(parts.estimate, low, high, level, "t")
 
 
-def score_interval(auc: float, positives: int, negatives: int, level: float = 0.95) -> Interval:
-    """The values A that a two-sided test of the observed AUC against A would not reject.
+def score_interval(
+    auc: float, positives: int, negatives: int, level: float = 0.95
+) -> Interval:
+    """The values A that a two-sided test of the observed AUC against A would
+    not reject.
 
-    Inverts (AUC - A)^2 = z^2 var(A), the variance of `auc_variance` taken at A (Newcombe 2006): it
-    keeps its width at an AUC of exactly 0 or 1, where a bootstrap has none.
+    Inverts (AUC - A)^2 = z^2 var(A), the variance of `auc_variance` taken at A
+    (Newcombe 2006): it keeps its width at an AUC of exactly 0 or 1, where a
+    bootstrap has none.
     """
     check_design(auc, positives, negatives)
     z = ndtri(0.5 + checked_level(level) / 2)
 
     def excess(candidate: float) -> float:
-        return (auc - candidate) ** 2 - z**2 * auc_variance(candidate, positives, negatives)
+        return (auc - candidate) ** 2 - z**2 * auc_variance(
+            candidate, positives, negatives
+        )
 
-    # the observed value is a root of its own where it has no variance (0 and 1): step off it
+    # the observed value is a root of its own where it has no variance (0 and
+    # 1): step off it
     low = brentq(excess, 0.0, auc - 1e-9) if auc > 1e-6 else 0.0
     high = brentq(excess, auc + 1e-9, 1.0) if auc < 1 - 1e-6 else 1.0
     return Interval(float(auc), float(low), float(high), level, "score")
 
 
-def proportion_interval(successes: int, total: int, level: float = 0.95) -> Interval:
-    """A share of independent cases, such as an accuracy, with its score interval (Wilson 1927)."""
+def proportion_interval(
+    successes: int, total: int, level: float = 0.95
+) -> Interval:
+    """A share of independent cases, such as an accuracy, with its score
+    interval (Wilson 1927).
+    """
     if total < 1 or not 0 <= successes <= total:
         raise ValueError(f"{successes} successes of {total} is no proportion")
     z, share = ndtri(0.5 + checked_level(level) / 2), successes / total
     centre = (share + z**2 / (2 * total)) / (1 + z**2 / total)
-    half = z / (1 + z**2 / total) * np.sqrt(share * (1 - share) / total + z**2 / (4 * total**2))
+    half = (
+        z
+        / (1 + z**2 / total)
+        * np.sqrt(share * (1 - share) / total + z**2 / (4 * total**2))
+    )
     low, high = max(0.0, centre - half), min(1.0, centre + half)
     return Interval(share, float(low), float(high), level, "Wilson")
-
-
-class Components(NamedTuple):
-    """Structural components of an AUC, added up by subject.
-
-    estimate : the AUC.  spread : {class: (subjects,) sums of V - AUC}, 0 for who has none.
-    people : {class: subjects that have it}.  rows : {class: rows}.
-    """
-
-    estimate: float
-    spread: dict[int, np.ndarray]
-    people: dict[int, int]
-    rows: dict[int, int]
-
-    def minus(self, other: Components) -> Components:
-        """The components of a difference of AUCs on the same rows."""
-        spread = {c: self.spread[c] - other.spread[c] for c in (0, 1)}
-        return self._replace(estimate=self.estimate - other.estimate, spread=spread)
-
-    def share(self, c: int) -> float:
-        """Variance that class c contributes."""
-        m = self.people[c]
-        return float(m / (m - 1) * (self.spread[c] ** 2).sum() / self.rows[c] ** 2)
-
-    @property
-    def variance(self) -> float:
-        """Of the estimate; people with scans of both classes tie the two (Obuchowski 1997)."""
-        both = len(self.spread[0])
-        cross = both / (both - 1) * (self.spread[0] * self.spread[1]).sum()
-        return self.share(0) + self.share(1) + float(2 * cross / (self.rows[0] * self.rows[1]))
-
-    def quantile(self, level: float) -> float:
-        """Of Student's t with the degrees of freedom of Brunner and Munzel."""
-        shares = np.array([self.share(c) for c in (0, 1)])
-        freedom = np.array([self.people[c] - 1 for c in (0, 1)])
-        nu = shares.sum() ** 2 / (shares**2 / freedom).sum()
-        return float(student.ppf(0.5 + checked_level(level) / 2, nu))
-
-
-def components(labels, scores, subjects) -> Components:
-    """Components of the mean AUC of the rows of scores, (k, n)."""
-    subjects = np.arange(len(labels)) if subjects is None else np.asarray(subjects)
-    if subjects.shape != labels.shape:
-        raise ValueError(f"subjects: shape {subjects.shape}, labels {labels.shape}: not equal")
-    names, whose = np.unique(subjects, return_inverse=True)
-    spread, people, rows, estimate = {}, {}, {}, 0.0
-    ranks = rankdata(scores, axis=1)
-    for c in (0, 1):
-        of = labels == c
-        people[c], rows[c] = len(np.unique(whose[of])), int(of.sum())
-        if people[c] < 2:
-            raise ValueError(f"class {c} has {people[c]} subject, an interval needs at least 2")
-        below = (ranks[:, of] - rankdata(scores[:, of], axis=1)) / (len(labels) - rows[c])
-        won = (below if c == 1 else 1 - below).mean(axis=0)  # (rows of c,)
-        estimate = float(won.mean())
-        spread[c] = np.bincount(whose[of], weights=won - estimate, minlength=len(names))
-    return Components(estimate, spread, people, rows)

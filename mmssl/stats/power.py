@@ -1,4 +1,6 @@
-"""What a comparison of AUCs can find, before any data: variance, power, detectable differences."""
+"""What a comparison of AUCs can find, before any data: variance, power,
+detectable differences.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,8 @@ from mmssl.stats.auc import checked_level
 
 
 def auc_variance(auc: float, positives: int, negatives: int) -> float:
-    r"""Variance of an AUC expected at given group sizes (Hanley & McNeil 1982).
+    r"""Variance of an AUC expected at given group sizes (Hanley & McNeil
+    1982).
 
     .. math::
         \frac{A (1 - A) + (n_1 - 1)(Q_1 - A^2) + (n_0 - 1)(Q_2 - A^2)}{n_1 n_0},
@@ -30,20 +33,24 @@ def power_of_difference(
     correlation: float = 0.5,
     level: float = 0.95,
 ) -> float:
-    r"""Chance that a two-sided paired test finds `auc + difference` to differ from `auc`.
+    r"""Chance that a two-sided paired test finds `auc + difference` to differ
+    from `auc`.
 
     The standard error of a difference of two AUCs on the same people is
-    :math:`\sqrt{V_1 + V_2 - 2 r \sqrt{V_1 V_2}}` (Hanley & McNeil 1983), V from `auc_variance`.
+    :math:`\sqrt{V_1 + V_2 - 2 r \sqrt{V_1 V_2}}` (Hanley & McNeil 1983), V
+    from `auc_variance`.
 
     Parameters
     ----------
     correlation : float
-        r of the two AUC estimates, in [-1, 1); `delong_covariance` gives it from scores. 22
-        patients and 66 controls, AUC .846 and a difference of .034 have power .14 at r = .72, and
-        .10 at r = .5.
+        r of the two AUC estimates, in [-1, 1); `delong_covariance` gives it
+        from scores. 22 patients and 66 controls, AUC .846 and a difference of
+        .034 have power .14 at r = .72, and .10 at r = .5.
     """
     if not -1 <= correlation < 1:
-        raise ValueError(f"correlation must be in [-1, 1), found {correlation}")
+        raise ValueError(
+            f"correlation must be in [-1, 1), found {correlation}"
+        )
     first = auc_variance(auc, positives, negatives)
     second = auc_variance(auc + difference, positives, negatives)
     error = np.sqrt(first + second - 2 * correlation * np.sqrt(first * second))
@@ -61,15 +68,19 @@ def minimum_detectable_difference(
     power: float = 0.8,
     level: float = 0.95,
 ) -> float:
-    """The smallest gain over `auc` that a paired test would find with the given power.
+    """The smallest gain over `auc` that a paired test would find with the
+    given power.
 
-    NaN where even an AUC of 1 would not be found. Parameters as in `power_of_difference`.
+    NaN where even an AUC of 1 would not be found. Parameters as in
+    `power_of_difference`.
     """
     if not 0 < power < 1:
         raise ValueError(f"power must be in (0, 1), found {power}")
 
     def shortfall(difference: float) -> float:
-        found = power_of_difference(auc, difference, positives, negatives, correlation, level)
+        found = power_of_difference(
+            auc, difference, positives, negatives, correlation, level
+        )
         return found - power
 
     room = 1.0 - auc
@@ -86,7 +97,8 @@ def minimum_detectable_gap(
     power: float = 0.8,
     level: float = 0.95,
 ) -> float:
-    """The smallest fall from `auc` that a test of two independent samples would find.
+    """The smallest fall from `auc` that a test of two independent samples
+    would find.
 
     Parameters
     ----------
@@ -108,7 +120,11 @@ def minimum_detectable_gap(
 
     def shortfall(gap: float) -> float:
         error = np.sqrt(known + auc_variance(auc - gap, *second))
-        return ndtr(gap / error - z) + ndtr(-gap / error - z) - power if error > 0 else 1 - power
+        return (
+            ndtr(gap / error - z) + ndtr(-gap / error - z) - power
+            if error > 0
+            else 1 - power
+        )
 
     if auc <= 0 or shortfall(auc) < 0:
         return float("nan")
@@ -120,4 +136,6 @@ def check_design(auc: float, positives: int, negatives: int) -> None:
     if not 0 <= auc <= 1:
         raise ValueError(f"auc must be in [0, 1], found {auc}")
     if positives < 1 or negatives < 1:
-        raise ValueError(f"both groups need a person, found {positives} and {negatives}")
+        raise ValueError(
+            f"both groups need a person, found {positives} and {negatives}"
+        )

@@ -1,11 +1,14 @@
-"""Debiased CKA at n = 4000, d = 64 against its Gram form; a shuffle null against doing it anew."""
+"""Debiased CKA at n = 4000, d = 64 against its Gram form; a shuffle null
+against doing it anew.
+"""
 
 import statistics
 import time
 
 import numpy as np
 
-from mmssl import similarity
+from mmssl.similarity.inference import shuffled
+from mmssl.similarity.measures import cka, measures
 
 NAME = "CKA"
 PEOPLE, LATENT = 4000, 64
@@ -13,7 +16,9 @@ SHUFFLED, SHUFFLES = 134, 50
 
 
 def gram(x, y) -> float:
-    """Debiased CKA with n by n matrices, as Song et al. 2012 print HSIC_1 and most code has it."""
+    """Debiased CKA with n by n matrices, as Song et al. 2012 print HSIC_1 and
+    most code has it.
+    """
     n = len(x)
     k, m = x @ x.T, y @ y.T
     np.fill_diagonal(k, 0)
@@ -31,7 +36,7 @@ def anew(x, y) -> None:
     """All measures of shuffled people, each shuffle decomposed again."""
     rng = np.random.default_rng(0)
     for _ in range(SHUFFLES):
-        similarity.measures(x, y[rng.permutation(len(y))])
+        measures(x, y[rng.permutation(len(y))])
 
 
 def seconds(call, *arguments) -> float:
@@ -42,20 +47,35 @@ def seconds(call, *arguments) -> float:
 
 
 def measure(rounds: int) -> dict:
-    """Medians over alternating rounds, and how far the two values of debiased CKA differ."""
+    """Medians over alternating rounds, and how far the two values of debiased
+    CKA differ.
+    """
     rng = np.random.default_rng(0)
     x, y = rng.normal(size=(2, PEOPLE, LATENT))
     few = x[:SHUFFLED], y[:SHUFFLED]
     ways = {
         "Gram form": (gram, x, y),
-        "debiased CKA": (similarity.cka, x, y, True),
+        "debiased CKA": (cka, x, y, True),
         "shuffles anew": (anew, *few),
-        "null of 50 shuffles": (similarity.shuffled, *few, SHUFFLES),
+        "null of 50 shuffles": (shuffled, *few, SHUFFLES),
     }
     for way in ways.values():
         seconds(*way)
-    times = [{name: seconds(*way) for name, way in ways.items()} for _ in range(rounds)]
-    report = {f"{name}, ms": 1e3 * statistics.median(t[name] for t in times) for name in ways}
-    for peer, ours in (("Gram form", "debiased CKA"), ("shuffles anew", "null of 50 shuffles")):
-        report[f"{ours}, ratio"] = statistics.median(t[peer] / t[ours] for t in times)
-    return report | {"difference of both values": abs(gram(x, y) - similarity.cka(x, y, True))}
+    times = [
+        {name: seconds(*way) for name, way in ways.items()}
+        for _ in range(rounds)
+    ]
+    report = {
+        f"{name}, ms": 1e3 * statistics.median(t[name] for t in times)
+        for name in ways
+    }
+    for peer, ours in (
+        ("Gram form", "debiased CKA"),
+        ("shuffles anew", "null of 50 shuffles"),
+    ):
+        report[f"{ours}, ratio"] = statistics.median(
+            t[peer] / t[ours] for t in times
+        )
+    return report | {
+        "difference of both values": abs(gram(x, y) - cka(x, y, True))
+    }

@@ -1,7 +1,8 @@
 """Group maps of 22 and 66 people against SciPy.
 
-A map of rank-biserial correlations has 67,000 voxels, the test of its largest value 60,000; the one
-that picks one of 64 dimensions in each of two modalities anew in each permutation has no peer.
+A map of rank-biserial correlations has 67,000 voxels, the test of its largest
+value 60,000; the one that picks one of 64 dimensions in each of two modalities
+anew in each permutation has no peer.
 """
 
 import re
@@ -15,7 +16,8 @@ from pathlib import Path
 import numpy as np
 from scipy.stats import mannwhitneyu
 
-from mmssl import groupmaps, selection
+from mmssl.groupmaps import selection
+from mmssl.groupmaps.mann_whitney import max_statistic_test, rank_biserial
 
 NAME = "Group maps"
 PATIENTS, CONTROLS = 22, 66  # the hold-out of the "Taxonomy"
@@ -26,7 +28,11 @@ SELECTIONS = 1_000  # permutations with the dimension picked anew in each
 
 def people(voxels: int, decimals: int | None = None) -> np.ndarray:
     """Maps of 88 people, tied where ``decimals`` are few."""
-    values = np.random.default_rng(0).normal(size=(PATIENTS + CONTROLS, voxels)).astype("f4")
+    values = (
+        np.random.default_rng(0)
+        .normal(size=(PATIENTS + CONTROLS, voxels))
+        .astype("f4")
+    )
     return values if decimals is None else values.round(decimals)
 
 
@@ -38,21 +44,29 @@ def seconds(call, *arguments, **options) -> float:
 
 
 def permuted_by_scipy(values: np.ndarray, permutations: int) -> np.ndarray:
-    """The obvious way: SciPy's U of every relabelling, and its largest deviation."""
+    """The obvious way: SciPy's U of every relabelling, and its largest
+    deviation.
+    """
     rng, group = np.random.default_rng(0), np.arange(len(values)) < PATIENTS
     largest = []
     for _ in range(permutations):
         chosen = rng.permutation(group)
-        u = mannwhitneyu(values[chosen], values[~chosen], method="asymptotic").statistic
+        u = mannwhitneyu(
+            values[chosen], values[~chosen], method="asymptotic"
+        ).statistic
         largest.append(np.abs(2 * u / (PATIENTS * CONTROLS) - 1).max())
     return np.array(largest)
 
 
 class Stored:
-    """Maps of one modality on disk, a file of float16 (people, voxels) a dimension."""
+    """Maps of one modality on disk, a file of float16 (people, voxels) a
+    dimension.
+    """
 
     def __init__(self, folder: str, modality: str) -> None:
-        self.files = [Path(folder) / f"{modality}{k}.npy" for k in range(DIMENSIONS)]
+        self.files = [
+            Path(folder) / f"{modality}{k}.npy" for k in range(DIMENSIONS)
+        ]
 
     def __len__(self) -> int:
         return len(self.files)
@@ -66,21 +80,34 @@ def store(folder: str) -> None:
     rng = np.random.default_rng(0)
     for modality in MODALITIES:
         for file in Stored(folder, modality).files:
-            noise = rng.standard_normal((PATIENTS + CONTROLS, VOXELS), dtype=np.float32)
+            noise = rng.standard_normal(
+                (PATIENTS + CONTROLS, VOXELS), dtype=np.float32
+            )
             np.save(file, noise.astype(np.float16))
 
 
 def selected(folder: str, permutations: int) -> dict[str, selection.Selected]:
-    """Test the dimensions that say most in noise: each permutation picks others."""
-    rng, labels = np.random.default_rng(1), np.arange(PATIENTS + CONTROLS) < PATIENTS
-    rules = {m: selection.strongest(rng.normal(size=(len(labels), DIMENSIONS)))
-             for m in MODALITIES}
+    """Test the dimensions that say most in noise: each permutation picks
+    others.
+    """
+    rng, labels = (
+        np.random.default_rng(1),
+        np.arange(PATIENTS + CONTROLS) < PATIENTS,
+    )
+    rules = {
+        m: selection.strongest(rng.normal(size=(len(labels), DIMENSIONS)))
+        for m in MODALITIES
+    }
     maps = {m: Stored(folder, m) for m in MODALITIES}
-    return selection.selected_test(maps, labels, rules, permutations, progress=False)
+    return selection.selected_test(
+        maps, labels, rules, permutations, progress=False
+    )
 
 
 def fresh(*arguments) -> tuple[float, float]:
-    """Seconds and peak resident MB of a fresh process (see the end of this file)."""
+    """Seconds and peak resident MB of a fresh process (see the end of this
+    file).
+    """
     command = [sys.executable, __file__, *map(str, arguments)]
     out = subprocess.run(command, check=True, capture_output=True, text=True)
     taken, peak = out.stdout.split()[-2:]
@@ -88,34 +115,70 @@ def fresh(*arguments) -> tuple[float, float]:
 
 
 def measure(rounds: int) -> dict:
-    """Time the map, the test of its largest value, and the one that picks a dimension inside."""
+    """Time the map, the test of its largest value, and the one that picks a
+    dimension inside.
+    """
     report, labels = {}, np.arange(PATIENTS + CONTROLS) < PATIENTS
-    for name, values in (("map", people(67_000)), ("map of ties", people(67_000, 1))):
+    for name, values in (
+        ("map", people(67_000)),
+        ("map of ties", people(67_000, 1)),
+    ):
         pair = values[labels], values[~labels]
-        times = [(seconds(groupmaps.rank_biserial, *pair),
-                  seconds(mannwhitneyu, *pair, method="asymptotic")) for _ in range(rounds)]
-        found, scipy = groupmaps.rank_biserial(*pair), mannwhitneyu(*pair, method="asymptotic")
-        error = [found.rbc - (2 * scipy.statistic / (PATIENTS * CONTROLS) - 1),
-                 found.p - scipy.pvalue]
+        times = [
+            (
+                seconds(rank_biserial, *pair),
+                seconds(mannwhitneyu, *pair, method="asymptotic"),
+            )
+            for _ in range(rounds)
+        ]
+        found, scipy = (
+            rank_biserial(*pair),
+            mannwhitneyu(*pair, method="asymptotic"),
+        )
+        error = [
+            found.rbc - (2 * scipy.statistic / (PATIENTS * CONTROLS) - 1),
+            found.p - scipy.pvalue,
+        ]
         report |= {
             f"{name}, ms": 1e3 * statistics.median(ours for ours, _ in times),
-            f"{name}, ratio": statistics.median(peer / ours for ours, peer in times),
-            f"{name}, largest difference of RBC or p": float(np.abs(error).max()),
+            f"{name}, ratio": statistics.median(
+                peer / ours for ours, peer in times
+            ),
+            f"{name}, largest difference of RBC or p": float(
+                np.abs(error).max()
+            ),
         }
     values, few = people(VOXELS), 3
-    times = [(seconds(groupmaps.max_statistic_test, values, labels, PERMUTATIONS, progress=False),
-              seconds(permuted_by_scipy, values, few) * PERMUTATIONS / few)
-             for _ in range(min(rounds, 3))]
-    test, picking = f"{PERMUTATIONS:,} permutations", f"{SELECTIONS:,} that pick a dimension"
+    times = [
+        (
+            seconds(
+                max_statistic_test,
+                values,
+                labels,
+                PERMUTATIONS,
+                progress=False,
+            ),
+            seconds(permuted_by_scipy, values, few) * PERMUTATIONS / few,
+        )
+        for _ in range(min(rounds, 3))
+    ]
+    test, picking = (
+        f"{PERMUTATIONS:,} permutations",
+        f"{SELECTIONS:,} that pick a dimension",
+    )
     report |= {
         f"{test}, s": statistics.median(ours for ours, _ in times),
-        f"{test}, ratio": statistics.median(peer / ours for ours, peer in times),
+        f"{test}, ratio": statistics.median(
+            peer / ours for ours, peer in times
+        ),
         f"{test}, peak MB": fresh(PERMUTATIONS)[1],
         "1 permutation, peak MB": fresh(1)[1],
     }
     with tempfile.TemporaryDirectory() as folder:
         store(folder)
-        report[f"{picking}, s"], report[f"{picking}, peak MB"] = fresh(SELECTIONS, folder)
+        report[f"{picking}, s"], report[f"{picking}, peak MB"] = fresh(
+            SELECTIONS, folder
+        )
     return report
 
 
@@ -125,8 +188,13 @@ if __name__ == "__main__":  # a fresh process that tests once
         taken = seconds(selected, sys.argv[2], int(sys.argv[1]))
     else:
         values = people(VOXELS)
-        taken = seconds(groupmaps.max_statistic_test, values, labels, int(sys.argv[1]),
-                        progress=False)
+        taken = seconds(
+            max_statistic_test,
+            values,
+            labels,
+            int(sys.argv[1]),
+            progress=False,
+        )
     # not getrusage: its maximum is inherited from the parent process
     status = Path("/proc/self/status").read_text()
     print(taken, int(re.search(r"VmHWM:\s+(\d+)", status)[1]) / 1024)

@@ -1,4 +1,6 @@
-"""Cropped and flipped pairs per second at 64³ against a TorchIO SubjectsDataset."""
+"""Cropped and flipped pairs per second at 64³ against a TorchIO
+SubjectsDataset.
+"""
 
 import statistics
 import tempfile
@@ -9,17 +11,22 @@ import numpy as np
 import peers
 import torch
 
-from mmssl import memory
-from mmssl.augment import PadCropFlip, make_views
-from mmssl.keyed import Stream
+from mmssl.models.keyed_random import Stream
+from mmssl.objectives.views import PadCropFlip, make_views
+from mmssl.pretrain import malloc
 
 NAME = "Input pipeline"
 
 
 def measure(rounds: int, pairs: int = 192) -> dict:
-    """Cropped and flipped pairs per second at 64x64x64 against a TorchIO SubjectsDataset."""
+    """Cropped and flipped pairs per second at 64x64x64 against a TorchIO
+    SubjectsDataset.
+    """
     rng = np.random.default_rng(0)
-    cohort = {m: rng.normal(size=(pairs, 1, 64, 64, 64)).astype("f2") for m in ("T1", "fALFF")}
+    cohort = {
+        m: rng.normal(size=(pairs, 1, 64, 64, 64)).astype("f2")
+        for m in ("T1", "fALFF")
+    }
     inputs = {m: torch.from_numpy(x) for m, x in cohort.items()}
     recipe, ours, theirs = PadCropFlip(pad=8), [], []
 
@@ -27,17 +34,21 @@ def measure(rounds: int, pairs: int = 192) -> dict:
         start = time.perf_counter()
         for rows in torch.from_numpy(rng.permutation(pairs)).split(64):
             chosen = dict.fromkeys(inputs, rows)
-            make_views(inputs, chosen, {"main": None}, recipe, Stream(rows, 0, step))
+            make_views(
+                inputs, chosen, {"main": None}, recipe, Stream(rows, 0, step)
+            )
         return pairs / (time.perf_counter() - start)
 
     with tempfile.TemporaryDirectory() as folder:
         files = peers.write_pairs(Path(folder), pairs)
         for step in range(rounds):
-            with memory.kept():  # as in training, once it is there
+            with malloc.kept():  # as in training, once it is there
                 ours.append([epoch(step), epoch(step)][1])
             theirs.append(peers.torchio_pairs_per_second(files))
     return {
         "pairs a second": statistics.median(ours),
         "pairs a second, TorchIO": statistics.median(theirs),
-        "pairs, ratio": statistics.median(a / b for a, b in zip(ours, theirs, strict=True)),
+        "pairs, ratio": statistics.median(
+            a / b for a, b in zip(ours, theirs, strict=True)
+        ),
     }

@@ -1,6 +1,8 @@
-"""One optimiser step of MMVAE, each decoder pass made again in the backward pass or kept.
+"""One optimiser step of MMVAE, each decoder pass made again in the backward
+pass or kept.
 
-At 32³, batch 16, width 8 and 20 samples: time is paid for memory, which the papers' shapes need.
+At 32³, batch 16, width 8 and 20 samples: time is paid for memory, which the
+papers' shapes need.
 """
 
 import re
@@ -12,9 +14,10 @@ from pathlib import Path
 
 import torch
 
-from mmssl.augment import View
-from mmssl.objectives import Batch, build
-from mmssl.terms import generative
+from mmssl.objectives import generative
+from mmssl.objectives.language import build
+from mmssl.objectives.term import Batch
+from mmssl.objectives.views import View
 
 NAME = "MMVAE"
 SHAPE = {"size": 32, "batch": 16, "width": 8, "samples": 20}
@@ -27,15 +30,21 @@ class Step:
     def __init__(self, size: int, batch: int, width: int, samples: int):
         torch.manual_seed(0)
         layout = torch.channels_last_3d
-        self.objective = build("MMVAE", MODALITIES, size=size, width=width, samples=samples)
+        self.objective = build(
+            "MMVAE", MODALITIES, size=size, width=width, samples=samples
+        )
         self.objective.to(memory_format=layout)
         draw = torch.Generator().manual_seed(1)
         shape = (batch, 1, size, size, size)
-        volumes = {m: torch.randn(shape, generator=draw).to(memory_format=layout)
-                   for m in MODALITIES}  # fmt: skip
+        volumes = {
+            m: torch.randn(shape, generator=draw).to(memory_format=layout)
+            for m in MODALITIES
+        }
         rows = dict.fromkeys(MODALITIES, torch.arange(batch))
         self.batch = Batch({"main": View(volumes, "main")}, rows)
-        self.optimiser = torch.optim.RAdam(self.objective.parameters(), lr=4e-4)
+        self.optimiser = torch.optim.RAdam(
+            self.objective.parameters(), lr=4e-4
+        )
 
     def __call__(self, way: str) -> tuple[float, float]:
         """Seconds and loss of one step."""
@@ -54,7 +63,9 @@ class Step:
 
 
 def fresh(way: str) -> tuple[float, float]:
-    """Seconds and peak resident memory in MB of one step in a process of its own."""
+    """Seconds and peak resident memory in MB of one step in a process of its
+    own.
+    """
     command = [sys.executable, __file__, *map(str, SHAPE.values()), way]
     out = subprocess.run(command, check=True, capture_output=True, text=True)
     seconds, peak = out.stdout.split()[-2:]
@@ -62,23 +73,36 @@ def fresh(way: str) -> tuple[float, float]:
 
 
 def measure(rounds: int) -> dict:
-    """Seconds and peak memory of one step, checkpointed and not, at a small shape."""
+    """Seconds and peak memory of one step, checkpointed and not, at a small
+    shape.
+    """
     step = Step(**SHAPE)
     ways = ("again", "kept")
     for way in ways:
         step(way)
-    times = [{way: step(way)[0] for way in ways} for _ in range(min(rounds, 3))]
+    times = [
+        {way: step(way)[0] for way in ways} for _ in range(min(rounds, 3))
+    ]
     report = {f"passes {way}, peak MB": fresh(way)[1] for way in ways}
     for way in ways:
-        report[f"passes {way}, ms"] = 1e3 * statistics.median(t[way] for t in times)
-    report["time of a step, ratio"] = statistics.median(t["kept"] / t["again"] for t in times)
-    report["memory, ratio"] = report["passes kept, peak MB"] / report["passes again, peak MB"]
+        report[f"passes {way}, ms"] = 1e3 * statistics.median(
+            t[way] for t in times
+        )
+    report["time of a step, ratio"] = statistics.median(
+        t["kept"] / t["again"] for t in times
+    )
+    report["memory, ratio"] = (
+        report["passes kept, peak MB"] / report["passes again, peak MB"]
+    )
     return report
 
 
-# a fresh process that takes one step: SIZE BATCH WIDTH SAMPLES WAY, the papers' 64 16 32 20
+# a fresh process that takes one step: SIZE BATCH WIDTH SAMPLES WAY, the
+# papers' 64 16 32 20
 if __name__ == "__main__":
-    seconds, _ = Step(*map(int, sys.argv[1:5]))(sys.argv[5] if len(sys.argv) > 5 else "again")
+    seconds, _ = Step(*map(int, sys.argv[1:5]))(
+        sys.argv[5] if len(sys.argv) > 5 else "again"
+    )
     # not getrusage: its maximum is inherited from the parent process
     status = Path("/proc/self/status").read_text()
     print(seconds, int(re.search(r"VmHWM:\s+(\d+)", status)[1]) / 1024)

@@ -1,4 +1,6 @@
-"""The peers a user would otherwise write or pick: the same work, in the obvious way."""
+"""The peers a user would otherwise write or pick: the same work, in the
+obvious way.
+"""
 
 import time
 from pathlib import Path
@@ -11,13 +13,16 @@ from torch.utils.data import DataLoader
 
 
 def masked_info_nce(local, anchor, clip=20.0, penalty=0.04):
-    """InfoNCE by full score matrices and masks, as the public code of AMDIM and of 004 does."""
+    """InfoNCE by full score matrices and masks, as the public code of AMDIM
+    and of 004 does.
+    """
     batch, channels, locations = local.shape
     keys = local.permute(0, 2, 1).reshape(batch * locations, channels)
     raw = anchor @ keys.T / channels**0.5  # (B, B * L)
     score = clip * torch.tanh(raw / clip)
     owner = torch.arange(batch).repeat_interleave(locations)
-    positive = (owner[None] == torch.arange(batch)[:, None]).float()  # (B, B * L)
+    # (B, B * L)
+    positive = (owner[None] == torch.arange(batch)[:, None]).float()
     negative = 1 - positive
     largest = (negative * score - clip * positive).max(1, keepdim=True)[0]
     others = (negative * torch.exp(score - largest)).sum(1, keepdim=True)
@@ -28,7 +33,9 @@ def masked_info_nce(local, anchor, clip=20.0, penalty=0.04):
 
 def plain_features(encoder, x):
     """z and the raw map of side 8 of a DCGAN encoder, layer by layer."""
-    for i, (conv, norm) in enumerate(zip(encoder.convs, encoder.norms, strict=True)):
+    for i, (conv, norm) in enumerate(
+        zip(encoder.convs, encoder.norms, strict=True)
+    ):
         raw = conv(x)
         if raw.shape[-1] == 8:
             local = raw
@@ -37,7 +44,9 @@ def plain_features(encoder, x):
 
 
 def masked_cr_xx_cc(objective, volumes, at):
-    """Total of CR-XX-CC written out with `masked_info_nce`; ``at`` is the CC location per row."""
+    """Total of CR-XX-CC written out with `masked_info_nce`; ``at`` is the CC
+    location per row.
+    """
     z, local = {}, {}
     for m, x in volumes.items():
         z[m], raw = plain_features(objective.encoders[m], x)
@@ -51,14 +60,18 @@ def masked_cr_xx_cc(objective, volumes, at):
     return sum(sum(masked_info_nce(c, y)) for c, y in edges)
 
 
-def write_pairs(folder: Path, pairs: int, size: int = 64) -> list[tuple[Path, Path]]:
+def write_pairs(
+    folder: Path, pairs: int, size: int = 64
+) -> list[tuple[Path, Path]]:
     """Write random paired NIfTI volumes, compressed as cohorts are shipped."""
     rng, files = np.random.default_rng(0), []
     for i in range(pairs):
         files.append((folder / f"{i}_t1.nii.gz", folder / f"{i}_falff.nii.gz"))
         for path in files[-1]:
             volume = rng.normal(size=(size,) * 3).astype("f4")
-            nibabel.save(nibabel.Nifti1Image(volume, np.diag([3.0, 3, 3, 1])), path)
+            nibabel.save(
+                nibabel.Nifti1Image(volume, np.diag([3.0, 3, 3, 1])), path
+            )
     return files
 
 
@@ -72,19 +85,32 @@ class _SharedCrop(torchio.transforms.Transform):
 
 
 def _collate(subjects):
-    return torch.stack([s.t1.data for s in subjects]), torch.stack([s.falff.data for s in subjects])
+    return torch.stack([s.t1.data for s in subjects]), torch.stack(
+        [s.falff.data for s in subjects]
+    )
 
 
 def torchio_pairs_per_second(files, workers: int = 2) -> float:
-    """Usual TorchIO pipeline: read, z-normalise, pad 8, crop shared by both, flips; batch 64."""
+    """Usual TorchIO pipeline: read, z-normalise, pad 8, crop shared by both,
+    flips; batch 64.
+    """
     flips = torchio.RandomFlip(axes=(0, 1, 2), flip_probability=0.5)
     steps = [torchio.ZNormalization(), torchio.Pad(8), _SharedCrop(), flips]
     subjects = [
-        torchio.Subject(t1=torchio.ScalarImage(a), falff=torchio.ScalarImage(b)) for a, b in files
+        torchio.Subject(
+            t1=torchio.ScalarImage(a), falff=torchio.ScalarImage(b)
+        )
+        for a, b in files
     ]
-    dataset = torchio.SubjectsDataset(subjects, transform=torchio.Compose(steps))
+    dataset = torchio.SubjectsDataset(
+        subjects, transform=torchio.Compose(steps)
+    )
     loader = DataLoader(
-        dataset, batch_size=64, shuffle=True, num_workers=workers, collate_fn=_collate
+        dataset,
+        batch_size=64,
+        shuffle=True,
+        num_workers=workers,
+        collate_fn=_collate,
     )
     start = time.perf_counter()
     seen = sum(len(t1) for t1, _ in loader)

@@ -1,10 +1,12 @@
-"""`make bench`: hot paths side by side with the peer a user would pick, on this machine.
+"""`make bench`: hot paths side by side with the peer a user would pick, on
+this machine.
 
-One module beside this one a hot path: its ``NAME``, a docstring that says what is measured, and
-``measure(rounds)``, which returns the figures. Peer and ours alternate; what is reported is the
-median over rounds of the ratio in a round, so a slow moment of the machine hits both. Peak memory
-comes from a fresh process each. Prints all figures and writes ``book/speed.json``, which a page of
-the book shows; ``run.py NAME …`` measures those alone and prints them.
+One module beside this one a hot path: its ``NAME``, a docstring that says what
+is measured, and ``measure(rounds)``, which returns the figures. Peer and ours
+alternate; what is reported is the median over rounds of the ratio in a round,
+so a slow moment of the machine hits both. Peak memory comes from a fresh
+process each. Prints all figures and writes ``book/speed.json``, which a page
+of the book shows; ``run.py NAME …`` measures those alone and prints them.
 """
 
 import argparse
@@ -17,19 +19,25 @@ from pathlib import Path
 
 import torch
 
-from mmssl import atomic, ledger, paths
+from mmssl.ledger import atomic, paths
+from mmssl.ledger.code import imports
+from mmssl.ledger.sidecars import read_sidecar, versions, write_sidecar
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))
 NAMES = sorted(
-    path.stem for path in HERE.glob("*.py") if path.stem not in ("run", "peers", "__init__")
+    path.stem
+    for path in HERE.glob("*.py")
+    if path.stem not in ("run", "peers", "__init__")
 )
 CHAPTERS = "Seconds of each notebook on its defaults, when the small chain was last made."
 
 
 def machine() -> dict:
     """What the figures were measured on."""
-    found = re.search(r"model name\s*: (.+)", Path("/proc/cpuinfo").read_text())
+    found = re.search(
+        r"model name\s*: (.+)", Path("/proc/cpuinfo").read_text()
+    )
     return {
         "processor": found[1] if found else platform.machine(),
         "AMX": torch.cpu._is_amx_tile_supported(),
@@ -41,13 +49,20 @@ def machine() -> dict:
 def hot_path(name: str, rounds: int) -> dict:
     """Measure one: what it is called and about, and its figures."""
     module = importlib.import_module(name)
-    return {"name": module.NAME, "about": module.__doc__, "figures": module.measure(rounds)}
+    return {
+        "name": module.NAME,
+        "about": module.__doc__,
+        "figures": module.measure(rounds),
+    }
 
 
 def chapters() -> dict:
     """Seconds each notebook took on its defaults."""
     pages = sorted(paths.project("data/executed/smoke").glob("*.ipynb"))
-    seconds = {page.stem: float(ledger.read_sidecar(page)["facts"]["seconds"]) for page in pages}
+    seconds = {
+        page.stem: float(read_sidecar(page)["facts"]["seconds"])
+        for page in pages
+    }
     return {"name": "Notebooks", "about": CHAPTERS, "figures": seconds}
 
 
@@ -55,33 +70,51 @@ def show(path: dict) -> dict:
     """Print one hot path's figures, and return it."""
     print(path["name"])
     for key, value in path["figures"].items():
-        print(f"    {key:44}", f"{value:.4g}" if isinstance(value, float) else value, flush=True)
+        print(
+            f"    {key:44}",
+            f"{value:.4g}" if isinstance(value, float) else value,
+            flush=True,
+        )
     return path
 
 
 def main() -> None:
     """Run the benchmarks and write the report."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of: {', '.join(NAMES)}")
+    parser.add_argument(
+        "names", nargs="*", metavar="NAME", help=f"of: {', '.join(NAMES)}"
+    )
     parser.add_argument("--rounds", type=int, default=7)
     asked = parser.parse_args()
     if unknown := set(asked.names) - set(NAMES):
         parser.error(f"unknown {sorted(unknown)}, expected of {NAMES}")
-    show({"name": "machine", "figures": machine() | ledger.versions()})
-    measured = [show(hot_path(name, asked.rounds)) for name in asked.names or NAMES]
+    show({"name": "machine", "figures": machine() | versions()})
+    measured = [
+        show(hot_path(name, asked.rounds)) for name in asked.names or NAMES
+    ]
     measured.append(show(chapters()))
     if not asked.names:
         print(keep({"machine": machine(), "paths": measured}, asked.rounds))
 
 
 def keep(report: dict, rounds: int) -> Path:
-    """Write the report, and beside it which code of the package was measured."""
+    """Write the report, and beside it which code of the package was
+    measured.
+    """
     target = paths.project("book/speed.json")
     drivers = {name: HERE / f"{name}.py" for name in NAMES}
-    code = {found for file in drivers.values() for found in ledger.imports(file.read_text())}
+    code = {
+        found
+        for file in drivers.values()
+        for found in imports(file.read_text())
+    }
     with atomic.file(target) as temporary:
-        temporary.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
-    ledger.write_sidecar(target, drivers, {"rounds": rounds}, None, tuple(sorted(code)))
+        temporary.write_text(
+            json.dumps(report, indent=1) + "\n", encoding="utf-8"
+        )
+    write_sidecar(
+        target, drivers, {"rounds": rounds}, None, tuple(sorted(code))
+    )
     return target
 
 

@@ -1,7 +1,9 @@
-"""One optimiser step of CR-XX-CC, 64³, batch 8, against plain eager fp32 with masked scores.
+"""One optimiser step of CR-XX-CC, 64³, batch 8, against plain eager fp32 with
+masked scores.
 
-Peer and ours take turns, each in a process of its own, as a user would run it: ours keeps the
-memory of its tensors (`mmssl.memory`), which within one process would serve the peer as well.
+Peer and ours take turns, each in a process of its own, as a user would run it:
+ours keeps the memory of its tensors (`mmssl.pretrain.malloc`), which within
+one process would serve the peer as well.
 """
 
 import re
@@ -15,9 +17,11 @@ from pathlib import Path
 import peers
 import torch
 
-from mmssl import memory, pretrain
-from mmssl.augment import View
-from mmssl.objectives import Batch, Context, build
+from mmssl.objectives.language import build
+from mmssl.objectives.term import Batch, Context
+from mmssl.objectives.views import View
+from mmssl.pretrain import malloc
+from mmssl.pretrain.fit import best_precision
 
 NAME = "Training step"
 BATCH = 8
@@ -25,27 +29,40 @@ MODALITIES = ("T1", "fALFF")
 
 
 class Step:
-    """One optimiser step of CR-XX-CC at 64x64x64, batch 8, in one of three ways."""
+    """One optimiser step of CR-XX-CC at 64x64x64, batch 8, in one of three
+    ways.
+    """
 
     def __init__(self, way: str):
         torch.manual_seed(0)
         self.way, self.objective = way, build("CR-XX-CC")
         draw = torch.Generator().manual_seed(1)
-        volumes = {m: torch.randn(BATCH, 1, 64, 64, 64, generator=draw) for m in MODALITIES}
+        volumes = {
+            m: torch.randn(BATCH, 1, 64, 64, 64, generator=draw)
+            for m in MODALITIES
+        }
         if way != "peer":
             layout = torch.channels_last_3d
             self.objective.to(memory_format=layout)
-            volumes = {m: x.to(memory_format=layout) for m, x in volumes.items()}
+            volumes = {
+                m: x.to(memory_format=layout) for m, x in volumes.items()
+            }
         rows = dict.fromkeys(MODALITIES, torch.arange(BATCH))
         self.batch = Batch({"main": View(volumes, "main")}, rows)
-        self.optimiser = torch.optim.RAdam(self.objective.parameters(), lr=4e-4)
+        self.optimiser = torch.optim.RAdam(
+            self.objective.parameters(), lr=4e-4
+        )
 
     def loss(self) -> torch.Tensor:
         """Forward pass and loss."""
         if self.way == "peer":
             ctx = Context(self.objective, self.batch)
-            at = {m: ctx.rng("location", m).integers("", 512) for m in MODALITIES}
-            return peers.masked_cr_xx_cc(self.objective, self.batch.views["main"].volumes, at)
+            at = {
+                m: ctx.rng("location", m).integers("", 512) for m in MODALITIES
+            }
+            return peers.masked_cr_xx_cc(
+                self.objective, self.batch.views["main"].volumes, at
+            )
         with torch.autocast("cpu", torch.bfloat16, enabled=self.way == "bf16"):
             return self.objective(self.batch)[0]
 
@@ -63,8 +80,9 @@ class Process:
 
     def __init__(self, way: str):
         command = [sys.executable, __file__, way]
-        self.pipe = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                                     text=True)  # fmt: skip
+        self.pipe = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
         self.loss = float(self.pipe.stdout.readline())
 
     def __call__(self) -> float:
@@ -82,7 +100,7 @@ class Process:
 def measure(rounds: int) -> dict:
     """Step of CR-XX-CC against plain eager fp32 with masked score matrices."""
     report = {}
-    for way in ("fp32", "bf16") if pretrain.best_precision() == "bf16" else ("fp32",):
+    for way in ("fp32", "bf16") if best_precision() == "bf16" else ("fp32",):
         both = {"peer": Process("peer"), way: Process(way)}
         for _ in range(3):  # until the heap of either is as large as it gets
             [step() for step in both.values()]
@@ -90,15 +108,19 @@ def measure(rounds: int) -> dict:
         for name, step in (("peer", both["peer"]), (way, both[way])):
             report[f"{name}, first loss"] = step.loss
             report[f"{name}, peak MB"] = step.end()
-        report[f"peer beside {way}, ms"] = 1e3 * statistics.median(a for a, _ in times)
+        report[f"peer beside {way}, ms"] = 1e3 * statistics.median(
+            a for a, _ in times
+        )
         report[f"{way}, ms"] = 1e3 * statistics.median(b for _, b in times)
         report[f"{way}, ratio"] = statistics.median(a / b for a, b in times)
     return report
 
 
 def serve(way: str) -> None:
-    """Print the first loss, then the seconds of a step for every line read, last the peak in MB."""
-    with nullcontext() if way == "peer" else memory.kept():
+    """Print the first loss, then the seconds of a step for every line read,
+    last the peak in MB.
+    """
+    with nullcontext() if way == "peer" else malloc.kept():
         step = Step(way)
         print(step.loss().item(), flush=True)
         for _ in sys.stdin:

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 from worlds import SEED, each, line
 
-from mmssl import confounds
+from mmssl.evaluate import confounds
 
 
 def covariate_in_noise(worlds, shuffles=99):
@@ -12,13 +12,32 @@ def covariate_in_noise(worlds, shuffles=99):
 
     def one(world):
         rng = np.random.default_rng([SEED, 7, world])
-        table = pd.DataFrame({"age": rng.normal(70, 8, 120), "sex": rng.choice(["F", "M"], 120)})
-        lines = confounds.predicted(rng.normal(size=(120, 8)), table, np.arange(80),
-                                    np.arange(80, 120), 100, shuffles, world)
+        table = pd.DataFrame(
+            {"age": rng.normal(70, 8, 120), "sex": rng.choice(["F", "M"], 120)}
+        )
+        lines = confounds.predicted(
+            rng.normal(size=(120, 8)),
+            table,
+            np.arange(80),
+            np.arange(80, 120),
+            100,
+            shuffles,
+            world,
+        )
         return dict(zip(lines["covariate"], lines["p"], strict=True))
 
     found = each(one, worlds, "covariates")
-    return pd.DataFrame([
-        line("covariate told by noise", "80 to learn from, 40 tested", name,
-             [p[name] <= 0.05 for p in found], 0.05, np.nan, "at most")
-        for name in ("age", "sex")])  # fmt: skip
+    return pd.DataFrame(
+        [
+            line(
+                "covariate told by noise",
+                "80 to learn from, 40 tested",
+                name,
+                [p[name] <= 0.05 for p in found],
+                0.05,
+                np.nan,
+                "at most",
+            )
+            for name in ("age", "sex")
+        ]
+    )

@@ -1,4 +1,6 @@
-"""The statistics keep their promises in simulated worlds: a few of them, and all (slow)."""
+"""The statistics keep their promises in simulated worlds: a few of them, and
+all (slow).
+"""
 
 import importlib.util
 from pathlib import Path
@@ -10,9 +12,13 @@ import simulations
 import worlds
 from scipy.stats import binomtest
 
-from mmssl import ledger, paths
+from mmssl.ledger import paths
+from mmssl.ledger import sidecars as ledger
+from mmssl.ledger.code import fingerprint
+from mmssl.ledger.hashes import hash_file
+from mmssl.ledger.sidecars import read_sidecar
 
-TABLE = paths.project("book/calibration.tsv")
+TABLE = paths.project("book/simulations.tsv")
 SMALL = {
     simulations.auc_coverage: {"worlds": 60, "resamples": 200},
     simulations.difference_coverage: {"worlds": 60, "resamples": 200},
@@ -21,10 +27,18 @@ SMALL = {
     simulations.calibration_line: {"worlds": 40, "resamples": 200},
     simulations.covariate_in_noise: {"worlds": 6},
     simulations.false_voxels: {"worlds": 40, "permutations": 99, "side": 7},
-    simulations.picked_dimension: {"worlds": 40, "permutations": 99, "dimensions": 8},
+    simulations.picked_dimension: {
+        "worlds": 40,
+        "permutations": 99,
+        "dimensions": 8,
+    },
     simulations.covariate_behind_groups: {"worlds": 40, "permutations": 99},
     simulations.scans_across_folds: {"worlds": 20},
-    simulations.coupling_difference: {"worlds": 30, "permutations": 19, "dimensions": 8},
+    simulations.coupling_difference: {
+        "worlds": 30,
+        "permutations": 19,
+        "dimensions": 8,
+    },
     simulations.claim_verdicts: {"worlds": 10, "sizes": (67, 1000)},
 }
 
@@ -38,7 +52,9 @@ def broken(table):
 def test_no_claim_is_contradicted_by_a_few_worlds(run):
     table = run(**SMALL[run])
     assert broken(table).empty, broken(table).to_string()
-    assert ((table["low"] <= table["share"]) & (table["share"] <= table["high"])).all()
+    assert (
+        (table["low"] <= table["share"]) & (table["share"] <= table["high"])
+    ).all()
 
 
 def test_every_simulation_is_run_at_both_sizes():
@@ -55,11 +71,18 @@ def test_a_method_that_breaks_its_promise_is_caught():
     covered = [True] * 85 + [False] * 15
     kept = worlds.line("s", "t", "m", covered, 0.95, claim="at least")
     limits = binomtest(85, 100).proportion_ci(0.99, "exact")
-    assert (kept["low"], kept["high"]) == (limits.low, limits.high) and not kept["holds"]
+    assert (kept["low"], kept["high"]) == (
+        limits.low,
+        limits.high,
+    ) and not kept["holds"]
     assert worlds.line("s", "t", "m", covered, 0.90, claim="at least")["holds"]
-    assert not worlds.line("s", "t", "m", covered, 0.05, claim="at most")["holds"]
-    exactly = [worlds.line("s", "t", "m", covered, share, claim="exactly")["holds"]
-               for share in (0.5, 0.8, 0.9, 0.99)]
+    assert not worlds.line("s", "t", "m", covered, 0.05, claim="at most")[
+        "holds"
+    ]
+    exactly = [
+        worlds.line("s", "t", "m", covered, share, claim="exactly")["holds"]
+        for share in (0.5, 0.8, 0.9, 0.99)
+    ]
     assert exactly == [False, True, True, False]
     assert worlds.line("s", "t", "m", covered, 0.99)["holds"] is None
 
@@ -75,7 +98,9 @@ def test_a_dimension_picked_once_raises_false_alarms():
     assert table.loc["picked once", "low"] > 0.05
 
 
-def test_a_simulation_is_run_anew_only_if_its_code_or_size_has_changed(tmp_path, monkeypatch):
+def test_a_simulation_is_run_anew_only_if_its_code_or_size_has_changed(
+    tmp_path, monkeypatch
+):
     file = Path(__file__).with_name("run.py")
     spec = importlib.util.spec_from_file_location("run_simulations", file)
     command = importlib.util.module_from_spec(spec)
@@ -90,40 +115,60 @@ def test_a_simulation_is_run_anew_only_if_its_code_or_size_has_changed(tmp_path,
     path = command.part(noted, 20, 0.1, tmp_path)
     assert command.part(noted, 20, 0.1, tmp_path) == path and made == [20]
     command.part(noted, 21, 0.2, tmp_path)
-    record = ledger.read_sidecar(path)
+    record = read_sidecar(path)
     assert made == [20, 21] and record["seed"] == worlds.SEED
     assert set(record["inputs"]) == {"representations", "worlds"}
-    assert "mmssl.stats.auc" in record["code"] and "mmssl.groupmaps" not in record["code"]
-    now = ledger.fingerprint("mmssl.stats") | {"mmssl.stats.auc": "0" * 64}
+    assert (
+        "mmssl.stats.auc" in record["code"]
+        and "mmssl.groupmaps.mann_whitney" not in record["code"]
+    )
+    now = fingerprint("mmssl.stats") | {"mmssl.stats.auc": "0" * 64}
     monkeypatch.setattr(ledger, "fingerprint", lambda *modules: now)
     command.part(noted, 21, 0.2, tmp_path)
     assert made == [20, 21, 21]
 
 
-@pytest.mark.skipif(not TABLE.is_file(), reason="make calibration writes it")
+@pytest.mark.skipif(not TABLE.is_file(), reason="make simulations writes it")
 def test_the_table_of_the_book_is_of_full_size_and_has_every_line():
-    table, record = pd.read_csv(TABLE, sep="\t"), ledger.read_sidecar(TABLE)
-    assert record["parameters"] == {"share": 1.0} and record["seed"] == worlds.SEED
-    assert record["content"] == ledger.hash_file(TABLE)
+    table, record = pd.read_csv(TABLE, sep="\t"), read_sidecar(TABLE)
+    assert (
+        record["parameters"] == {"share": 1.0}
+        and record["seed"] == worlds.SEED
+    )
+    assert record["content"] == hash_file(TABLE)
     assert set(simulations.SIMULATIONS.values()) <= set(table["worlds"])
     assert broken(table).empty, broken(table).to_string()
     names = set(table["simulation"])
-    assert {"a false voxel anywhere", "a false voxel in a picked dimension",
-            "a coupling difference where there is none", "power for a population gap",
-            "interval of an AUC", "right verdict on a claim"} <= names
-    limits = [binomtest(round(share * n), n).proportion_ci(0.99, "exact")
-              for share, n in zip(table["share"], table["worlds"], strict=True)]
+    assert {
+        "a false voxel anywhere",
+        "a false voxel in a picked dimension",
+        "a coupling difference where there is none",
+        "power for a population gap",
+        "interval of an AUC",
+        "right verdict on a claim",
+    } <= names
+    limits = [
+        binomtest(round(share * n), n).proportion_ci(0.99, "exact")
+        for share, n in zip(table["share"], table["worlds"], strict=True)
+    ]
     assert np.allclose(table[["low", "high"]], limits, atol=1e-5)
 
 
 @pytest.mark.slow
 def test_every_claim_holds_at_full_size():
-    table = pd.concat([run(number) for run, number in simulations.sizes().items()])
+    table = pd.concat(
+        [run(number) for run, number in simulations.sizes().items()]
+    )
     assert broken(table).empty, broken(table).to_string()
     # what the pages say of the alternatives
     by = table.set_index(["simulation", "method"])
-    for alternative in (("a false voxel anywhere", "uncorrected"),
-                        ("a false voxel in a picked dimension", "picked once"),
-                        ("a false voxel with a covariate", "labels permuted"),
-                        ("repeated cross-validation, no difference", "splits as if independent")):
+    for alternative in (
+        ("a false voxel anywhere", "uncorrected"),
+        ("a false voxel in a picked dimension", "picked once"),
+        ("a false voxel with a covariate", "labels permuted"),
+        (
+            "repeated cross-validation, no difference",
+            "splits as if independent",
+        ),
+    ):
         assert by.loc[alternative, "low"].item() > 0.1, alternative

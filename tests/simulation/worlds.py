@@ -1,4 +1,6 @@
-"""Worlds in which the truth is known: how they are drawn, run side by side, and summed up."""
+"""Worlds in which the truth is known: how they are drawn, run side by side,
+and summed up.
+"""
 
 import numpy as np
 from joblib import Parallel, delayed
@@ -9,7 +11,9 @@ SEED = 20240521
 PATIENTS, CONTROLS = 22, 66  # the hold-out of "Taxonomy"
 
 JOBS = 1
-"""Processes that share the worlds; a world depends on its number alone, whoever draws it."""
+"""Processes that share the worlds; a world depends on its number alone,
+whoever draws it.
+"""
 
 
 def each(world, worlds, title):
@@ -19,14 +23,32 @@ def each(world, worlds, title):
 
 
 def line(simulation, setting, method, right, expected, width=np.nan, claim=""):
-    """One line of the table; `right` is one bool a world, `expected` the share promised."""
+    """One line of the table; `right` is one bool a world, `expected` the share
+    promised.
+    """
     right = np.asarray(right)
-    limits = binomtest(int(right.sum()), len(right)).proportion_ci(0.99, "exact")
+    limits = binomtest(int(right.sum()), len(right)).proportion_ci(
+        0.99, "exact"
+    )
     above, below = limits.high >= expected, limits.low <= expected
-    holds = {"at least": above, "at most": below, "exactly": above and below}.get(claim)
-    return {"simulation": simulation, "setting": setting, "method": method, "worlds": len(right),
-            "share": right.mean(), "low": limits.low, "high": limits.high, "claim": claim,
-            "promised": expected, "holds": holds, "width": float(np.mean(width))}  # fmt: skip
+    holds = {
+        "at least": above,
+        "at most": below,
+        "exactly": above and below,
+    }.get(claim)
+    return {
+        "simulation": simulation,
+        "setting": setting,
+        "method": method,
+        "worlds": len(right),
+        "share": right.mean(),
+        "low": limits.low,
+        "high": limits.high,
+        "claim": claim,
+        "promised": expected,
+        "holds": holds,
+        "width": float(np.mean(width)),
+    }
 
 
 def people(positives=PATIENTS, negatives=CONTROLS):

@@ -1,0 +1,3 @@
+"""The claims ledger: what five papers assert, what here tests it, and what
+comes out.
+"""

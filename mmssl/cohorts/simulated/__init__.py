@@ -1,0 +1,1 @@
+"""The phantom: simulated people over real anatomy, with known truth."""

@@ -1,0 +1,358 @@
+"""Probes of a frozen representation: tuned logistic regression and a linear
+layer.
+
+Both read z alone, embedded once; the encoder is never here. The logistic
+regression is that of Fedorov et al. 2021 ("Application to Alzheimer's
+disease", section 4), the linear layer that of Fedorov et al. 2021 ("Taxonomy",
+section III-B.1).
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+import torch
+
+from mmssl.stats.auc import roc_auc
+
+if TYPE_CHECKING:
+    import optuna
+    import pandas as pd
+    from sklearn.pipeline import Pipeline
+
+# Correlated codes under the weakest penalties of the search need tens of
+# thousands of passes, long after their ranking has settled: the fit stops
+# early there, as in the public code, and the table of trials says so.
+_TOLERANCE, _ITERATIONS = 1e-3, 200
+
+
+class LogisticFit(NamedTuple):
+    """A tuned logistic regression.
+
+    pipeline : StandardScaler and LogisticRegression, fitted on all rows given.
+    parameters : {"C", "penalty", "l1_ratio"} that won.
+    score : its mean ROC-AUC over the inner folds; optimistic, as the best of
+        several.
+    trials : one row per trial: C, penalty, l1_ratio, score, and the share of
+        its inner fits that
+        converged before the last allowed pass.
+    """
+
+    pipeline: Pipeline
+    parameters: dict
+    score: float
+    trials: pd.DataFrame
+
+
+def logistic_regression(
+    z: np.ndarray,
+    labels: np.ndarray,
+    subjects: np.ndarray,
+    trials: int = 25,
+    folds: int = 5,
+    seed: int = 0,
+    class_weight: str | None = "balanced",
+) -> LogisticFit:
+    """Logistic regression on z, its penalty tuned by Optuna on inner
+    subject-wise folds.
+
+    The search space is that of "Application to Alzheimer's disease", section
+    4: C log-uniform in [1e-6, 1e3]; penalty l1, l2 or elastic net, spelled
+    through scikit-learn's l1_ratio as 1, 0 or uniform in [0, 1]; solver saga;
+    objective the mean ROC-AUC. That paper runs 500 trials. The same seed gives
+    the same fit bit for bit: a seeded TPE sampler, one process.
+
+    Parameters
+    ----------
+    z : array, shape (n, latent)
+    labels : array, shape (n,)
+        0 or 1.
+    subjects : array, shape (n,)
+        A subject's rows stay in one inner fold.
+    trials, folds, seed : int
+    class_weight : {"balanced", None}
+        Balanced, as supervised training and probes are here; the papers state
+        none.
+
+    Raises
+    ------
+    ValueError
+        Before the search: shapes that differ, values not finite, one class
+        only, or fewer subjects of a class than folds.
+    """
+    import optuna
+    import pandas as pd
+
+    z, labels = _checked(z, labels)
+    subjects = np.asarray(subjects)
+    splits = _inner_folds(labels, subjects, folds, seed)
+    # logged as information, a line per trial: the table of trials says the
+    # same
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+
+    def objective(trial: optuna.Trial) -> float:
+        pipeline = penalised(_suggest(trial), seed, class_weight)
+        aucs, converged = [], []
+        for train, valid in splits:
+            fitted(pipeline, z[train], labels[train])
+            converged.append(pipeline[-1].n_iter_[0] < _ITERATIONS)
+            aucs.append(
+                roc_auc(labels[valid], pipeline.decision_function(z[valid]))
+            )
+        trial.set_user_attr("converged", float(np.mean(converged)))
+        return float(np.mean(aucs))
+
+    study = optuna.create_study(
+        direction="maximize", sampler=optuna.samplers.TPESampler(seed=seed)
+    )
+    study.optimize(objective, n_trials=trials, n_jobs=1)
+    table = pd.DataFrame(
+        [{**t.user_attrs, "score": t.value} for t in study.trials]
+    )
+    best = {
+        k: study.best_trial.user_attrs[k] for k in ("C", "penalty", "l1_ratio")
+    }
+    pipeline = fitted(penalised(best, seed, class_weight), z, labels)
+    return LogisticFit(pipeline, best, study.best_value, table)
+
+
+def fitted(pipeline: Pipeline, z: np.ndarray, labels: np.ndarray) -> Pipeline:
+    """Fit; a fit that stops early is counted by the caller instead of warned
+    of 2,500 times.
+
+    Parameters
+    ----------
+    pipeline : Pipeline
+        Of `penalised`.
+    z, labels : array, shapes (n, latent) and (n,)
+    """
+    from sklearn.exceptions import ConvergenceWarning
+
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        pipeline.fit(z, labels)
+    for other in (
+        w for w in caught if not issubclass(w.category, ConvergenceWarning)
+    ):
+        warnings.warn_explicit(
+            other.message, other.category, other.filename, other.lineno
+        )
+    return pipeline
+
+
+def penalised(
+    point: Mapping, seed: int = 0, class_weight: str | None = "balanced"
+) -> Pipeline:
+    """Standardisation and logistic regression at one point of the search, not
+    fitted yet.
+
+    Parameters
+    ----------
+    point : mapping
+        C and l1_ratio, as in `LogisticFit`.
+    """
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    model = LogisticRegression(
+        C=point["C"],
+        l1_ratio=point["l1_ratio"],
+        solver="saga",
+        tol=_TOLERANCE,
+        max_iter=_ITERATIONS,
+        class_weight=class_weight,
+        random_state=seed,
+    )
+    return make_pipeline(StandardScaler(), model)
+
+
+def linear_probe(
+    z_train: np.ndarray,
+    y_train: np.ndarray,
+    z_test: np.ndarray,
+    classes: int,
+    epochs: int = 50,
+    batch_size: int = 64,
+    seed: int = 0,
+    balanced: bool = True,
+) -> np.ndarray:
+    """One linear layer on cached z by cross-entropy: logits of the test rows,
+    (n_test, classes).
+
+    "Taxonomy", sections III-B.1 and III-C: RAdam at 4e-4 under OneCycle to
+    0.01, stepped per batch of 64; 50 epochs on images, 500 on volumes. Weights
+    start uniform Xavier and the bias at 1/classes, as in the supervised head
+    of the public code. z is not rescaled. Each epoch draws the smaller classes
+    up to the size of the largest ("Application to Alzheimer's disease",
+    section 3.1) unless ``balanced`` is False; its last batch may be smaller. A
+    function of its arguments alone, for a given number of threads.
+
+    Parameters
+    ----------
+    z_train, z_test : array, shapes (n, latent) and (n_test, latent)
+        Or (probes, n, latent) and (probes, n_test, latent): as many layers,
+        each on its own embedding of the same people, trained side by side in
+        the time of one; the result is then (probes, n_test, classes), each as
+        if it were alone.
+    y_train : array, shape (n,)
+        Class indices below `classes`.
+
+    Raises
+    ------
+    ValueError
+        Shapes that differ, values not finite, a label outside the classes, one
+        class only.
+    """
+    several = np.ndim(z_train) == 3
+    pairs = [_checked(z, y_train) for z in (z_train if several else [z_train])]
+    tests = [finite(z, "z_test") for z in (z_test if several else [z_test])]
+    y_train = pairs[0][1]
+    expected, found = (
+        [z.shape[1] for z, _ in pairs],
+        [z.shape[1] for z in tests],
+    )
+    if expected != found:
+        raise ValueError(
+            f"z_test: shape {np.shape(z_test)}, expected (n, {expected[0]}) for each "
+            f"of {len(pairs)} probes"
+        )
+    if y_train.min() < 0 or y_train.max() >= classes:
+        raise ValueError(
+            f"labels run from {y_train.min()} to {y_train.max()}, expected 0 to "
+            f"{classes - 1}"
+        )
+    z, y = (
+        torch.from_numpy(np.stack([z for z, _ in pairs])),
+        torch.from_numpy(y_train),
+    )
+    generator = torch.Generator().manual_seed(seed)
+    first = torch.nn.init.xavier_uniform_(
+        torch.empty(classes, z.shape[2]), generator=generator
+    )
+    weight = first.T.repeat(len(z), 1, 1).requires_grad_()
+    bias = torch.full((len(z), 1, classes), 1 / classes, requires_grad=True)
+    optimiser = torch.optim.RAdam([weight, bias], lr=4e-4)
+    groups = [
+        torch.from_numpy(np.flatnonzero(y_train == c))
+        for c in np.unique(y_train)
+    ]
+    if not balanced:
+        groups = [torch.arange(len(y))]
+    largest = max(len(group) for group in groups)
+    steps = epochs * -(-largest * len(groups) // batch_size)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimiser, max_lr=0.01, total_steps=steps
+    )
+    for _ in range(epochs):
+        for rows in _epoch(groups, largest, generator).split(batch_size):
+            optimiser.zero_grad()
+            logits = torch.baddbmm(bias, z[:, rows], weight).flatten(0, 1)
+            # a sum over probes, so that none dilutes another
+            wanted = y[rows].repeat(len(z))
+            loss = torch.nn.functional.cross_entropy(
+                logits, wanted, reduction="sum"
+            ) / len(rows)
+            loss.backward()
+            optimiser.step()
+            schedule.step()
+    with torch.no_grad():
+        logits = torch.baddbmm(
+            bias, torch.from_numpy(np.stack(tests)), weight
+        ).numpy()
+    return logits if several else logits[0]
+
+
+def _epoch(
+    groups: list[torch.Tensor], largest: int, generator: torch.Generator
+) -> torch.Tensor:
+    """Rows of one epoch in random order, each group drawn up to the size of
+    the largest.
+    """
+    more = [
+        torch.randint(len(g), (largest - len(g),), generator=generator)
+        for g in groups
+    ]
+    rows = torch.cat(
+        [
+            torch.cat([g, g[again]])
+            for g, again in zip(groups, more, strict=True)
+        ]
+    )
+    return rows[torch.randperm(len(rows), generator=generator)]
+
+
+def _suggest(trial: optuna.Trial) -> dict:
+    """One point of the search space, kept with the trial under the names the
+    paper uses.
+    """
+    penalty = trial.suggest_categorical("penalty", ["l1", "l2", "elasticnet"])
+    ratio = {"l1": 1.0, "l2": 0.0}.get(penalty)
+    point = {
+        "C": trial.suggest_float("C", 1e-6, 1e3, log=True),
+        "penalty": penalty,
+        "l1_ratio": trial.suggest_float("l1_ratio", 0.0, 1.0)
+        if ratio is None
+        else ratio,
+    }
+    for name, value in point.items():
+        trial.set_user_attr(name, value)
+    return point
+
+
+def _inner_folds(
+    labels, subjects, folds: int, seed: int
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    from sklearn.model_selection import StratifiedGroupKFold
+
+    if subjects.shape != labels.shape:
+        raise ValueError(
+            f"subjects: shape {subjects.shape}, expected {labels.shape} as the labels"
+        )
+    if not np.array_equal(np.unique(labels), (0, 1)):
+        raise ValueError(
+            f"labels must be 0 and 1, found {np.unique(labels).tolist()}"
+        )
+    people = {c: len(np.unique(subjects[labels == c])) for c in (0, 1)}
+    if min(people.values()) < folds:
+        raise ValueError(
+            f"{folds} inner folds need {folds} subjects of each class, found {people}"
+        )
+    splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
+    splits = list(splitter.split(labels, labels, subjects))
+    for number, split in enumerate(splits):
+        if any(len(np.unique(labels[rows])) < 2 for rows in split):
+            raise ValueError(
+                f"one class only in inner fold {number}: use fewer than {folds} folds"
+            )
+    return splits
+
+
+def finite(z, name: str) -> np.ndarray:
+    """z as contiguous float32 (n, latent), or a ValueError naming it and what
+    is wrong.
+    """
+    z = np.ascontiguousarray(z, dtype=np.float32)
+    if z.ndim != 2:
+        raise ValueError(f"{name}: shape {z.shape}, expected (n, latent)")
+    if not np.isfinite(z).all():
+        raise ValueError(
+            f"{name}: {int((~np.isfinite(z)).sum())} values are not finite"
+        )
+    return z
+
+
+def _checked(z, labels) -> tuple[np.ndarray, np.ndarray]:
+    z, labels = finite(z, "z"), np.asarray(labels)
+    if labels.shape != (len(z),):
+        raise ValueError(
+            f"labels: shape {labels.shape}, expected ({len(z)},) as z has rows"
+        )
+    if len(np.unique(labels)) < 2:
+        raise ValueError(
+            f"labels hold one class only: {np.unique(labels).tolist()}"
+        )
+    return z, labels.astype(np.int64)

@@ -1,0 +1,336 @@
+"""Where two groups differ: voxelwise Mann-Whitney, rank-biserial maps,
+permutation inference.
+
+A map per person becomes ranks over people, voxel by voxel; every statistic
+here is then a product of labels and ranks. With doubled midranks centred on 0,
+:math:`R = 2 r - (n + 1)`, and labels :math:`g_i = 1` in the first group,
+
+.. math:: \\mathrm{RBC} = \\frac{2 U}{n_1 n_0} - 1 = \\frac{\\sum_i g_i R_i}{n_1 n_0},
+
+so a permutation test of a whole brain is one matrix product G R (permutations
+x people times people x voxels). Both matrices hold integers, so that products
+are exact and an observed value is compared with its permuted twins without
+rounding.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from scipy.special import ndtr
+from scipy.stats import false_discovery_control
+from tqdm.auto import tqdm
+
+from mmssl.groupmaps.clusters import to_volume
+from mmssl.stats.permutation import (
+    check_group_sizes,
+    corrected_p,
+    labellings,
+    two_groups,
+)
+
+_RANK_BYTES = 1 << 22  # what ranking holds at once beside its input and result
+# of one block of G R; what fits the cache of a core
+_ELEMENTS = {"cpu": 1 << 20}
+_ELEMENTS_ELSEWHERE = 1 << 27
+
+
+class RankBiserial(NamedTuple):
+    """Voxelwise Mann-Whitney test of two groups; arrays (voxels,), float64.
+
+    u : U of the first group: pairs of people in which the first is larger,
+        ties one half.
+    rbc : 2 U / (n1 n0) - 1 = 2 AUC - 1, in [-1, 1]; positive where the first
+        group is larger.
+    p : two-sided, uncorrected for the number of voxels.
+    """
+
+    u: np.ndarray
+    rbc: np.ndarray
+    p: np.ndarray
+
+
+def rank_biserial(first, second) -> RankBiserial:
+    r"""Mann-Whitney U, rank-biserial correlation and asymptotic p of every
+    voxel.
+
+    .. math::
+        U = \sum_{i \in \mathrm{first}} r_i - \frac{n_1 (n_1 + 1)}{2}, \quad
+        \mathrm{RBC} = \frac{2 U}{n_1 n_0} - 1, \quad
+        \sigma^2 = \frac{n_1 n_0}{12} \Bigl(n + 1 - \frac{\sum_t t^3 - t}{n (n - 1)}\Bigr)
+
+    with midranks r and ties of t people; p is that of the normal distribution
+    with a continuity correction of one half, as in
+    `scipy.stats.mannwhitneyu(method="asymptotic")`.
+
+    Parameters
+    ----------
+    first, second : array-like, shapes (n1, voxels) and (n0, voxels)
+        One row a person; NumPy or torch.
+
+    Returns
+    -------
+    RankBiserial
+        A voxel that is the same in everybody says nothing: its rbc is 0 and
+        its p 1.
+
+    Raises
+    ------
+    ValueError
+        For fewer than 4 people in a group, shapes that differ, or a map with a
+        value that is not finite, naming it.
+    """
+    first, second = (
+        checked_maps(first, "first"),
+        checked_maps(second, "second"),
+    )
+    if first.shape[1] != second.shape[1]:
+        raise ValueError(
+            f"first has {first.shape[1]} voxels, second {second.shape[1]}: one mask "
+            "for both is expected"
+        )
+    n1, n0 = len(first), len(second)
+    check_group_sizes(n1, n0)
+    ranks, ties = centred_ranks(np.concatenate([first, second]))
+    twice = ranks[:, :n1].sum(axis=1, dtype=np.int64)  # n1 n0 RBC
+    n = n1 + n0
+    variance = n1 * n0 / 12 * (n + 1 - ties / (n * (n - 1)))
+    # of U over its mean, less the continuity correction
+    excess = (np.abs(twice) - 1) / 2
+    constant = variance <= 0
+    z = excess / np.sqrt(np.where(constant, 1.0, variance))
+    p = np.where(constant, 1.0, np.minimum(1.0, 2 * ndtr(-z)))
+    return RankBiserial((twice + n1 * n0) / 2, twice / (n1 * n0), p)
+
+
+def max_statistic_test(
+    values,
+    labels,
+    permutations: int = 10_000,
+    seed: int = 0,
+    *,
+    strata=None,
+    progress: bool = True,
+) -> np.ndarray:
+    r"""Family-wise corrected p of every voxel, from the permutation null of
+    the largest \|RBC\|.
+
+    .. math:: p_v = \frac{1 + \#\{b : \max_w |\mathrm{RBC}_{b,w}| \ge |\mathrm{RBC}_v|\}}{1 + P}
+
+    (Nichols & Holmes 2002): the chance of one false voxel anywhere in
+    ``values`` is at most the level. The 1 is the observed labelling itself, so
+    that no p is 0 (Phipson & Smyth 2010). Several maps set side by side as
+    more columns are corrected as one family.
+
+    Parameters
+    ----------
+    values : array-like, shape (n, voxels)
+        One row a person; a torch tensor is tested on its own device.
+    labels : array-like, shape (n,)
+        Two values, at least 4 people each.
+    permutations : int
+        Random relabellings. Where no more than that many exist, each is used
+        once instead and the test is exact.
+    seed : int
+    strata : array-like, shape (n,), optional
+        Labels move only between people of the same stratum, such as sex or
+        site.
+    progress : bool
+        Whether to show a progress bar.
+
+    Returns
+    -------
+    array, shape (voxels,)
+        In [1 / (1 + P), 1]; 1 where a voxel is the same in everybody.
+
+    Raises
+    ------
+    ValueError
+        As `rank_biserial`; also for labels that are not two-valued, a length
+        that differs, permutations below 1, or strata within which nothing can
+        be permuted.
+    """
+    device = (
+        values.device
+        if isinstance(values, torch.Tensor)
+        else torch.device("cpu")
+    )
+    values = checked_maps(values, "values")
+    group = two_groups(labels, len(values))
+    if permutations < 1:
+        raise ValueError(
+            f"permutations is {permutations}, expected at least 1"
+        )
+    draws = labellings(group, permutations, seed, strata)
+    ranks, _ = centred_ranks(values)
+    largest = largest_deviations(ranks, draws, device, progress)
+    return corrected_p(ranks @ group.astype(np.int64), largest)
+
+
+class Compared(NamedTuple):
+    """Maps of two groups compared as one family; arrays of the shape of one
+    person's maps.
+
+    rbc : positive where the group with the larger label has the larger values.
+    p : of each voxel alone.
+    corrected : family-wise over all maps and voxels together.
+    fdr : p adjusted for the false discovery rate of each map by itself
+        (Benjamini & Hochberg 1995):
+        with those at or below .05 called findings, at most 5 % of a map's
+        findings are false on average over studies, counting a map without
+        findings as 0. More is found, less is said.
+    """
+
+    rbc: np.ndarray
+    p: np.ndarray
+    corrected: np.ndarray
+    fdr: np.ndarray
+
+    def volumes(self, mask) -> list[tuple[np.ndarray, np.ndarray]]:
+        """(rbc, corrected p) of every map as images (X, Y, Z); outside the
+        mask 0 and 1.
+        """
+        pairs = (
+            x.reshape(-1, x.shape[-1]) for x in (self.rbc, self.corrected)
+        )
+        return [
+            (to_volume(a, mask), to_volume(p, mask, fill=1.0))
+            for a, p in zip(*pairs, strict=True)
+        ]
+
+
+def compare(
+    values,
+    labels,
+    permutations: int = 10_000,
+    seed: int = 0,
+    *,
+    strata=None,
+    progress: bool = True,
+) -> Compared:
+    """Both tests of this module on several maps a person, corrected together.
+
+    Parameters
+    ----------
+    values : array-like, shape (n, …, voxels)
+        A person's maps; whatever stands in the middle, such as modality and
+        dimension, belongs to the family.
+    labels, permutations, seed, strata, progress
+        As in `max_statistic_test`.
+    """
+    shape = tuple(values.shape[1:])
+    flat = values.reshape(len(values), -1)
+    corrected = max_statistic_test(
+        flat, labels, permutations, seed, strata=strata, progress=progress
+    )
+    group = two_groups(labels, len(flat))
+    found = rank_biserial(flat[group], flat[~group])
+    # of each map: among all maps together, a strong one would open the door to
+    # noise of the others
+    fdr = false_discovery_control(found.p.reshape(-1, shape[-1]), axis=-1)
+    return Compared(
+        *(x.reshape(shape) for x in (found.rbc, found.p, corrected, fdr))
+    )
+
+
+def checked_maps(values, name: str) -> np.ndarray:
+    """(n, voxels) with float32 at least, or a ValueError naming what and which
+    map is wrong.
+    """
+    if isinstance(values, torch.Tensor):
+        values = values.detach().cpu().numpy()
+    values = np.asarray(values)
+    if values.dtype in (np.float16, bool):
+        values = values.astype(np.float32)
+    if values.ndim != 2 or 0 in values.shape:
+        raise ValueError(
+            f"{name}: shape {values.shape}, expected (people, voxels), none of them 0"
+        )
+    for row, one in enumerate(values):
+        if not np.isfinite(one).all():
+            bad = np.flatnonzero(~np.isfinite(one))
+            raise ValueError(
+                f"{name}: map {row} holds {len(bad)} values that are not finite, the "
+                f"first at voxel {bad[0]}: {one[bad[0]]}"
+            )
+    return values
+
+
+def centred_ranks(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Doubled, centred midranks over people, (voxels, n) int32, and the tie
+    terms, (voxels,).
+
+    Voxels become rows first: a sort is then over neighbours in memory.
+    """
+    n, voxels = values.shape
+    ranks, ties = np.empty((voxels, n), dtype=np.int32), np.zeros(voxels)
+    block = max(1, _RANK_BYTES // (40 * n))
+    for start in range(0, voxels, block):
+        columns = np.ascontiguousarray(values[:, start : start + block].T)
+        order = np.argsort(columns, axis=1)
+        ordered = np.take_along_axis(columns, order, axis=1)
+        position = np.broadcast_to(
+            np.arange(1 - n, n, 2, dtype=np.int32), ordered.shape
+        )
+        equal = ordered[:, 1:] == ordered[:, :-1]
+        tied = np.flatnonzero(equal.any(axis=1))
+        if len(tied):
+            position = position.copy()
+            position[tied], ties[start + tied] = _midranks(equal[tied])
+        np.put_along_axis(
+            ranks[start : start + block], order, position, axis=1
+        )
+    return ranks, ties
+
+
+def _midranks(equal: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Ranks and sum of t^3 - t of sorted rows, from which neighbours are
+    equal, (rows, n - 1).
+    """
+    rows, n = len(equal), equal.shape[1] + 1
+    new = np.ones((rows, n), dtype=bool)
+    np.logical_not(equal, out=new[:, 1:])
+    # of the runs of equal values, row after row
+    starts = np.flatnonzero(new).astype(np.int32)
+    t = np.diff(starts, append=np.int32(rows * n))
+    row, first = np.divmod(starts, np.int32(n))
+    ties = np.bincount(
+        row, weights=t.astype(np.float64) ** 3 - t, minlength=rows
+    )
+    return np.repeat(2 * first + t - np.int32(n), t).reshape(rows, n), ties
+
+
+def largest_deviations(
+    ranks: np.ndarray,
+    draws: np.ndarray,
+    device: torch.device,
+    progress: bool = False,
+) -> np.ndarray:
+    """The largest |n1 n0 RBC| over voxels of every labelling, (P,), in blocks
+    of G R.
+    """
+    voxels, n = ranks.shape
+    # |R| < n: integers up to 256 are exact in every format a device may
+    # multiply fp32 in
+    dtype = torch.float32 if n <= 256 else torch.float64
+    g = torch.from_numpy(draws).to(device, dtype)
+    largest = torch.zeros(len(g), dtype=dtype, device=device)
+    elements = _ELEMENTS.get(device.type, _ELEMENTS_ELSEWHERE)
+    rows = min(len(g), int(elements**0.5))
+    columns = max(1, elements // rows)
+    for start in tqdm(
+        range(0, voxels, columns),
+        desc="permutations",
+        leave=False,
+        disable=not progress,
+    ):
+        block = (
+            torch.from_numpy(ranks[start : start + columns])
+            .to(device, dtype)
+            .T.contiguous()
+        )
+        for some, kept in zip(g.split(rows), largest.split(rows), strict=True):
+            torch.maximum(kept, (some @ block).abs_().amax(dim=1), out=kept)
+    return largest.cpu().numpy()

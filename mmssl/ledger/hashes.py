@@ -1,0 +1,119 @@
+"""What something is, whatever it is called: SHA-256 of files, arrays,
+notebooks and folders.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+HASH_LENGTH = 64
+
+
+def hash_file(path: str | Path) -> str:
+    """Return the SHA-256 of a file's bytes, as 64 hexadecimal digits."""
+    with open(path, "rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def hash_array(array: Any) -> str:
+    """Return the SHA-256 of an array: its type, shape and values, whatever its
+    memory order.
+
+    Parameters
+    ----------
+    array : array-like, any shape
+        NumPy array, memory map or CPU tensor.
+
+    Returns
+    -------
+    str
+        64 hexadecimal digits. float16 and float32 arrays of equal values
+        differ.
+    """
+    array = np.asarray(array)
+    digest = hashlib.sha256(f"{array.dtype.str}{array.shape}".encode())
+    digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest()
+
+
+def hash_json(value: Any) -> str:
+    """Return the SHA-256 of a value as canonical JSON; the order of a mapping
+    does not matter.
+    """
+    return hashlib.sha256(
+        as_json(value, separators=(",", ":")).encode()
+    ).hexdigest()
+
+
+def hash_notebook(path: str | Path) -> str:
+    """Return the SHA-256 of a notebook's cells; outputs and execution counts
+    do not matter.
+    """
+    cells = json.loads(Path(path).read_text(encoding="utf-8"))["cells"]
+    return hash_json(
+        [[cell["cell_type"], "".join(cell["source"])] for cell in cells]
+    )
+
+
+def hash_path(path: str | Path) -> str:
+    """Return the hash of an input: a notebook's cells, a file's bytes or a
+    whole folder.
+
+    Parameters
+    ----------
+    path : str or Path
+        A folder counts with the names and bytes of all its files, except
+        unfinished ones (``.tmp-*``, ``*.partial``).
+
+    Returns
+    -------
+    str
+        64 hexadecimal digits.
+
+    Raises
+    ------
+    FileNotFoundError
+        When there is nothing of that name.
+    """
+    path = Path(path)
+    if path.is_dir():
+        files = (file for file in path.rglob("*") if file.is_file())
+        names = {file.relative_to(path).as_posix(): file for file in files}
+        return hash_json(
+            {n: hash_file(f) for n, f in names.items() if not _unfinished(n)}
+        )
+    return hash_notebook(path) if path.suffix == ".ipynb" else hash_file(path)
+
+
+def as_json(value: Any, **layout: Any) -> str:
+    """A value as JSON with sorted keys; NumPy, paths and sets as what they
+    hold, no NaN.
+    """
+    return json.dumps(
+        value, sort_keys=True, allow_nan=False, default=_plain, **layout
+    )
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Path):
+        return value.as_posix()
+    if isinstance(value, np.generic | np.ndarray):
+        return value.tolist()
+    if isinstance(value, Mapping):
+        return dict(value)
+    if isinstance(value, set | frozenset):
+        return sorted(value)
+    raise TypeError(
+        f"{type(value).__name__} has no place in a record: {value!r}"
+    )
+
+
+def _unfinished(name: str) -> bool:
+    return any(
+        p.startswith(".tmp-") or p.endswith(".partial")
+        for p in name.split("/")
+    )

@@ -1,0 +1,215 @@
+"""Who was seen by what: provenance beside every artefact, and the proof that
+nothing leaked.
+
+An artefact (table, figure, map, executed notebook) has a sidecar
+``<artefact>.json`` with the hashes of its inputs and of the modules that made
+it, its parameters, seed, threads and versions. Whether it is stale is decided
+by content alone: never by a date or a commit. Hashes are those of
+`mmssl.ledger.hashes`, the code's those of `mmssl.ledger.code`; whom a fit has
+seen is recorded and proven harmless by `mmssl.ledger.leakage`. All three are
+reached from here.
+"""
+
+import importlib.metadata
+import json
+import os
+import platform
+import sys
+from collections.abc import Iterator, Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from mmssl import __version__
+from mmssl.ledger import atomic, paths
+from mmssl.ledger.code import fingerprint, source_of
+from mmssl.ledger.hashes import (
+    HASH_LENGTH,
+    as_json,
+    hash_file,
+    hash_path,
+)
+
+_RECORDED = (
+    "torch",
+    "lightning",
+    "numpy",
+    "scipy",
+    "pandas",
+    "scikit-learn",
+    "nilearn",
+    "nibabel",
+    "SimpleITK",
+    "optuna",
+    "papermill",
+)
+
+
+def versions() -> dict[str, str]:
+    """Return the versions that a result may depend on: Python, mmssl and what
+    it computes with.
+    """
+    return {
+        "python": platform.python_version(),
+        "mmssl": __version__,
+        **_installed(),
+    }
+
+
+def write_sidecar(
+    artefact: str | Path,
+    inputs: Mapping[str, str | Path],
+    parameters: Mapping[str, Any],
+    seed: int | None,
+    modules: tuple[str, ...],
+    facts: Mapping[str, Any] | None = None,
+) -> Path:
+    """Write ``<artefact>.json`` beside a finished artefact.
+
+    Parameters
+    ----------
+    artefact : path
+        A complete file.
+    inputs : mapping
+        Name to path (hashed now, checked by `stale`) or to a 64-digit hash
+        (only recorded).
+    parameters : mapping
+        All that the artefact depends on, precision included.
+    seed : int or None
+        None where nothing was drawn.
+    modules : tuple of str
+        The modules that made it; what they import is found (`fingerprint`).
+    facts : mapping, optional
+        What should be known but does not make the artefact stale, e.g. its
+        duration.
+
+    Returns
+    -------
+    Path
+        The sidecar.
+
+    Raises
+    ------
+    FileNotFoundError
+        When the artefact or an input does not exist.
+    """
+    artefact = Path(artefact)
+    record = {
+        "artefact": artefact.name,
+        "content": hash_file(artefact),
+        "inputs": {
+            name: _input(value, artefact) for name, value in inputs.items()
+        },
+        "parameters": dict(parameters),
+        "seed": seed,
+        "modules": list(modules),
+        "code": fingerprint(*modules),
+        "versions": versions(),
+        "threads": _threads(),
+        "facts": dict(facts or {}),
+    }
+    sidecar = sidecar_of(artefact)
+    with atomic.file(sidecar) as temporary:
+        temporary.write_text(
+            as_json(record, indent=1) + "\n", encoding="utf-8"
+        )
+    return sidecar
+
+
+def sidecar_of(artefact: str | Path) -> Path:
+    """Return where the sidecar of an artefact is."""
+    artefact = Path(artefact)
+    return artefact.with_name(artefact.name + ".json")
+
+
+def read_sidecar(artefact: str | Path) -> dict[str, Any]:
+    """Return the sidecar of an artefact as `write_sidecar` recorded it."""
+    return json.loads(sidecar_of(artefact).read_text(encoding="utf-8"))
+
+
+def stale(artefact: str | Path) -> list[str]:
+    """Say why an artefact can no longer be trusted.
+
+    Parameters
+    ----------
+    artefact : path
+        What `write_sidecar` was called with.
+
+    Returns
+    -------
+    list of str
+        One reason for each: artefact or sidecar missing, artefact edited, an
+        input missing or changed, a module changed. Empty: fresh.
+    """
+    artefact = Path(artefact)
+    if not artefact.is_file():
+        return [f"{artefact.name} does not exist"]
+    if not sidecar_of(artefact).is_file():
+        return [
+            f"{artefact.name} has no sidecar, so nobody knows what made it"
+        ]
+    record = read_sidecar(artefact)
+    reasons = []
+    if hash_file(artefact) != record["content"]:
+        reasons.append(f"{artefact.name} was changed after it was made")
+    reasons += _changed_inputs(record["inputs"], artefact)
+    return reasons + _changed_code(record["modules"], record["code"])
+
+
+@cache
+def _installed() -> dict[str, str]:
+    present = {
+        d.metadata["Name"].lower() for d in importlib.metadata.distributions()
+    }
+    return {
+        n: importlib.metadata.version(n)
+        for n in _RECORDED
+        if n.lower() in present
+    }
+
+
+def _threads() -> dict[str, int | str | None]:
+    # torch is asked only if somebody uses it: importing it here would cost two
+    # seconds
+    torch = sys.modules.get("torch")
+    return {
+        "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS"),
+        "torch": torch.get_num_threads() if torch else None,
+    }
+
+
+def _input(value: str | Path, artefact: Path) -> dict[str, str]:
+    text = str(value)
+    if len(text) == HASH_LENGTH and set(text) <= set("0123456789abcdef"):
+        return {"hash": text}
+    path, root = Path(value).resolve(), paths.root(artefact.parent)
+    inside = path.is_relative_to(root)
+    name = path.relative_to(root).as_posix() if inside else path.as_posix()
+    return {"path": name, "hash": hash_path(path)}
+
+
+def _changed_inputs(
+    inputs: Mapping[str, Mapping[str, str]], artefact: Path
+) -> Iterator[str]:
+    root = paths.root(artefact.parent)
+    for name, entry in inputs.items():
+        if "path" not in entry:
+            continue
+        path = root / entry["path"]
+        if not path.exists():
+            yield f"its input {name} ({entry['path']}) is gone"
+        elif hash_path(path) != entry["hash"]:
+            yield f"its input {name} ({entry['path']}) has changed"
+
+
+def _changed_code(modules: list[str], code: Mapping[str, str]) -> list[str]:
+    gone = [name for name in modules if source_of(name) is None]
+    if gone:
+        return [f"module {name} no longer exists" for name in gone]
+    now = fingerprint(*modules)
+    different = sorted(
+        name
+        for name in now.keys() | code.keys()
+        if now.get(name) != code.get(name)
+    )
+    return [f"module {name} has changed" for name in different]

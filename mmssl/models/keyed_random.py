@@ -1,0 +1,91 @@
+"""Random numbers that are a pure function of a key.
+
+Every random choice of a training step (crop, flip, anchor location, dropout
+mask) is a hash of (seed, step, row of the step's global draw, purpose,
+counter). There is no generator state to save, so a resumed run needs the step
+and nothing of the past; a row gets the same numbers whatever batch, process or
+device computes it; and a whole batch is drawn in one vectorised call, which is
+why this is a hash and not one `torch.Generator` a row. The hash is the
+finaliser of SplitMix64 (Steele, Lea & Flood 2014), computed in wrapping int64
+arithmetic.
+"""
+
+import math
+import zlib
+
+import torch
+from torch import Tensor
+
+# 2^64 over the golden ratio, as a signed integer
+_GOLDEN = 0x9E3779B97F4A7C15 - 2**64
+_MIX1 = 0xBF58476D1CE4E5B9 - 2**64
+_MIX2 = 0x94D049BB133111EB - 2**64
+
+
+def _shift_right(x: Tensor, bits: int) -> Tensor:
+    # int64 shifts are arithmetic in torch
+    return (x >> bits) & ((1 << (64 - bits)) - 1)
+
+
+def _mix(x: Tensor) -> Tensor:
+    x = (x ^ _shift_right(x, 30)) * _MIX1
+    x = (x ^ _shift_right(x, 27)) * _MIX2
+    return x ^ _shift_right(x, 31)
+
+
+class Stream:
+    """Independent random numbers for each row of a batch.
+
+    Parameters
+    ----------
+    rows : Tensor of int64, shape (B,)
+        Index of each row in the step's global draw; equal rows get equal
+        numbers.
+    seed, step : int
+        The run's seed and the optimiser step.
+    purpose : str
+        What the numbers are for; streams of different purposes are
+        independent.
+    """
+
+    def __init__(self, rows: Tensor, seed: int, step: int, purpose: str = ""):
+        self.rows, self.seed, self.step, self.purpose = (
+            rows,
+            seed,
+            step,
+            purpose,
+        )
+
+    def child(self, purpose: str) -> "Stream":
+        """The stream of a more particular purpose."""
+        return Stream(
+            self.rows, self.seed, self.step, f"{self.purpose}/{purpose}"
+        )
+
+    def __getitem__(self, some) -> "Stream":
+        """The stream of some of the rows."""
+        return Stream(self.rows[some], self.seed, self.step, self.purpose)
+
+    def _bits(self, purpose: str, count: int) -> Tensor:
+        text = zlib.crc32(f"{self.purpose}/{purpose}".encode())
+        key = torch.zeros_like(self.rows)
+        for part in (self.seed, self.step, text, self.rows):
+            key = _mix(key + part + _GOLDEN)
+        counter = torch.arange(1, count + 1, device=self.rows.device) * _GOLDEN
+        return _mix(key[:, None] + counter)
+
+    def uniform(self, purpose: str, *shape: int) -> Tensor:
+        """Uniform numbers in [0, 1), float32, shape (B, *shape)."""
+        bits = _shift_right(self._bits(purpose, math.prod(shape)), 40)
+        return (bits.to(torch.float32) * 2.0**-24).view(-1, *shape)
+
+    def integers(self, purpose: str, high: int, *shape: int) -> Tensor:
+        """Uniform integers in [0, high), int64, shape (B, *shape)."""
+        bits = _shift_right(self._bits(purpose, math.prod(shape)), 33)
+        return ((bits * high) >> 31).view(-1, *shape)
+
+    def normal(self, purpose: str, *shape: int) -> Tensor:
+        """Standard normal numbers (Box-Muller), float32, shape (B, *shape)."""
+        u = self.uniform(purpose, 2, *shape)
+        radius = (-2 * torch.log1p(-u[:, 0])).sqrt()
+        return radius * torch.cos(2 * math.pi * u[:, 1])

@@ -1,0 +1,22 @@
+"""The language of objectives: a name such as CR-XX-CC is a sum of terms over
+views of the modalities.
+"""
+
+from mmssl.objectives.language import Objective, build, parse
+from mmssl.objectives.term import Batch, Context, Edge, Node, Term
+from mmssl.objectives.views import Clean, Noisy, PadCropFlip, View
+
+__all__ = [
+    "Batch",
+    "Clean",
+    "Context",
+    "Edge",
+    "Node",
+    "Noisy",
+    "Objective",
+    "PadCropFlip",
+    "Term",
+    "View",
+    "build",
+    "parse",
+]

@@ -1,0 +1,207 @@
+"""Terms that decode: the autoencoder and the multimodal mixture-of-experts
+VAE.
+"""
+
+import math
+from collections.abc import Mapping
+from contextlib import nullcontext
+from itertools import product
+
+import torch
+from torch import Tensor, nn
+from torch.distributions import Laplace
+from torch.utils.checkpoint import checkpoint
+
+from mmssl.losses.elbo import importance_weighted_bound, laplace_log_density
+from mmssl.losses.precision import promote
+from mmssl.models.batchnorm import SharedUpdate
+from mmssl.models.dcgan import Features
+from mmssl.objectives.term import Node, Term
+
+
+class AE(Term):
+    """Autoencoder: mean squared error over all elements, summed over
+    modalities (004, Fig. 3).
+    """
+
+    decoder = True
+
+    def graph(self, modalities):
+        """z_i to the reconstruction of x_i."""
+        return [(Node("z", m), Node("reconstruction", m)) for m in modalities]
+
+    def forward(self, ctx):
+        """Reconstruction error of the view from z."""
+        losses = {}
+        for z, target in self.graph(ctx.modalities):
+            output = promote(
+                ctx.decode(target.modality, ctx.features(z.modality))
+            )
+            difference = output - promote(ctx.view().volumes[target.modality])
+            losses[target.modality] = ctx.gather(
+                difference.square().flatten(1).mean(1)
+            ).mean()
+        return {"loss": torch.stack(list(losses.values())).sum(), **losses}
+
+
+class MMVAE(Term):
+    r"""Mixture-of-experts multimodal VAE with Laplace distributions (Shi et
+    al. 2019; 001, 004).
+
+    Each modality's posterior :math:`q_m(z \mid x_m)` is a Laplace around its
+    z; K samples of each are decoded into every modality, and the loss is the
+    negative importance-weighted bound of
+
+    .. math:: w_{m,k} = \log p(z) + \sum_d \lambda_d \log p(x_d \mid z)
+              - \log \tfrac{1}{M} \sum_n q_n(z \mid x_n), \qquad z = z_{m,k} \sim q_m,
+
+    averaged over the batch. Scales of posterior and prior are
+    softmax(·)·latent, so that they sum to the dimension. Every decoder pass
+    takes the B rows of one sample k, whatever the memory at hand, and is made
+    again in the backward pass, so that one pass at a time is held.
+
+    Parameters
+    ----------
+    modalities : tuple of str
+    latent : int
+    samples : int
+        K.
+    looser : bool
+        Which bound, see :func:`mmssl.losses.elbo.importance_weighted_bound`.
+    likelihood_scale : float
+        Of the Laplace around the decoder's output.
+    llik_scaling : mapping, optional
+        Modality -> weight of its log likelihood, 1 where absent. The public
+        code makes modalities of different size weigh the same: {"MNIST": 3.0}
+        beside the three channels of SVHN.
+    learn_prior : bool
+        Whether the prior's scales are trained; its location stays 0.
+    """
+
+    decoder = True
+
+    def __init__(
+        self,
+        modalities,
+        latent: int,
+        samples: int = 20,
+        looser: bool = True,
+        likelihood_scale: float = 0.75,
+        llik_scaling: Mapping[str, float] | None = None,
+        learn_prior: bool = False,
+    ):
+        super().__init__()
+        if samples < 1 or likelihood_scale <= 0:
+            raise ValueError(
+                f"MMVAE: samples={samples}, likelihood_scale={likelihood_scale}, "
+                "expected at least 1 and above 0"
+            )
+        given = dict(llik_scaling or {})
+        if unknown := set(given) - set(modalities):
+            raise ValueError(
+                f"MMVAE: llik_scaling for {sorted(unknown)}, expected of {modalities}"
+            )
+        self.samples, self.looser, self.likelihood_scale = (
+            samples,
+            looser,
+            likelihood_scale,
+        )
+        self.llik_scaling = {m: float(given.get(m, 1.0)) for m in modalities}
+        self.scales = nn.ModuleDict(
+            {m: nn.Linear(latent, latent) for m in modalities}
+        )
+        self.prior = nn.Parameter(
+            torch.zeros(latent), requires_grad=learn_prior
+        )
+
+    def graph(self, modalities):
+        """z_i to the reconstruction of x_j, also for i = j."""
+        return [
+            (Node("z", i), Node("reconstruction", j))
+            for i, j in product(modalities, repeat=2)
+        ]
+
+    def forward(self, ctx):
+        """Negative bound, mean over the rows of all processes."""
+        weights = self.log_weights(ctx)
+        return {
+            "loss": -ctx.gather(
+                importance_weighted_bound(weights, self.looser)
+            ).mean()
+        }
+
+    def posterior(self, ctx, m: str) -> Laplace:
+        """q_m(z | x_m) of each row, (B, latent): mean z, scale
+        softmax(Linear(z))·latent + 1e-6.
+        """
+        mean = promote(ctx.features(m).z)
+        with torch.autocast(mean.device.type, enabled=False):
+            share = self.scales[m](mean).softmax(-1)
+        return Laplace(
+            mean, share * mean.shape[-1] + 1e-6, validate_args=False
+        )
+
+    def draw(self, ctx, m: str, posterior: Laplace) -> Tensor:
+        """K samples of each row, (K, B, latent), keyed and differentiable in
+        the posterior.
+        """
+        uniform = ctx.rng("posterior", m).uniform(
+            "", self.samples, posterior.mean.shape[-1]
+        )
+        # the middles of the 2^24 steps: an end would be a sample at infinity
+        middle = uniform.double().transpose(0, 1) + 2.0**-25
+        return posterior.icdf(middle).to(posterior.mean.dtype)
+
+    def log_weights(self, ctx) -> Tensor:
+        """Log importance weight of each sample, (modalities, K, B), fp64."""
+        posteriors = {m: self.posterior(ctx, m) for m in ctx.modalities}
+        draws = {m: self.draw(ctx, m, q) for m, q in posteriors.items()}
+        scale = self.prior.softmax(-1) * len(self.prior)
+        rows = []
+        for z in draws.values():
+            experts = [
+                laplace_log_density(z, q.loc, q.scale)
+                for q in posteriors.values()
+            ]
+            mixture = torch.stack(experts).logsumexp(0) - math.log(
+                len(experts)
+            )
+            rows.append(laplace_log_density(z, 0.0, scale) - mixture)
+        weights = dict(zip(draws, rows, strict=True))
+        for source, target in self.graph(ctx.modalities):
+            i, j = source.modality, target.modality
+            first = ctx.modalities.index(i) * self.samples
+            each = [
+                self._log_likelihood(ctx, j, z, first + k)
+                for k, z in enumerate(draws[i])
+            ]
+            weights[i] = weights[i] + self.llik_scaling[j] * torch.stack(each)
+        return torch.stack(list(weights.values()))
+
+    def _log_likelihood(self, ctx, m: str, z: Tensor, index: int) -> Tensor:
+        """Log p(x_m | z) of the rows of one sample, (B,); pass ``index`` of
+        the decoder's step.
+        """
+        decoder, target = (
+            ctx.objective.decoders[m],
+            ctx.view().volumes[m].flatten(1),
+        )
+        passes = len(ctx.modalities) * self.samples
+
+        def decode(z: Tensor) -> Tensor:
+            output = promote(ctx.decode(m, Features(z, None)))
+            return laplace_log_density(
+                output.flatten(1), promote(target), self.likelihood_scale
+            )
+
+        def again():
+            return nullcontext(), SharedUpdate(decoder, passes, None)
+
+        with SharedUpdate(decoder, passes, index):
+            return checkpoint(
+                decode,
+                z,
+                use_reentrant=False,
+                preserve_rng_state=False,
+                context_fn=again,
+            )

@@ -1,0 +1,121 @@
+"""Figures of natural images: example pairs, and accuracy per view."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from mmssl.plotting.look import ANATOMY, BASELINE, PALETTE, canvas
+
+ORDER = (
+    "Supervised",
+    "AE",
+    "DCCAE",
+    "CR-CCA",
+    "RR-AE",
+    "MMVAE",
+    "CR",
+    "XX",
+    "CC",
+    "RR",
+    "CR-XX",
+    "CR-CC",
+    "CR-RR",
+    "XX-CC",
+    "XX-RR",
+    "CC-RR",
+    "CR-XX-CC",
+    "CR-XX-RR",
+    "CR-CC-RR",
+    "XX-CC-RR",
+    "CR-XX-CC-RR",
+)
+"""Baselines as listed with figure 3 of "Taxonomy", then its figure 2: edges,
+then their sums.
+"""
+
+_SIDES = (PALETTE[2], PALETTE[3])  # the colours of view1 and view2
+
+
+def example_pairs(
+    volumes: Mapping[str, np.ndarray], labels: np.ndarray
+) -> Figure:
+    """Draw pairs side by side, one column a pair and one row a modality.
+
+    Parameters
+    ----------
+    volumes : mapping
+        Modality -> (pairs, rows, columns) or (pairs, 3, rows, columns), in [0,
+        1].
+    labels : array, shape (pairs,)
+        Written above each pair.
+    """
+    figure, axes = canvas(
+        len(volumes), len(labels), 0.75 * len(labels) + 0.6, 0.8 * len(volumes)
+    )
+    for line, (m, images) in zip(axes, volumes.items(), strict=True):
+        for axis, image in zip(
+            line, np.asarray(images, np.float32), strict=True
+        ):
+            shown = image if image.ndim == 2 else np.moveaxis(image, 0, 2)
+            axis.imshow(shown, cmap=ANATOMY, vmin=0, vmax=1, origin="upper")
+            axis.set(xticks=[], yticks=[])
+            axis.spines[:].set_visible(False)
+        line[0].set_ylabel(m)
+    for axis, label in zip(axes[0], labels, strict=True):
+        axis.set_title(label, fontsize=9, loc="center")
+    return figure
+
+
+def accuracy_per_view(
+    table: pd.DataFrame, classes: int = 10, order: Sequence[str] = ORDER
+) -> Figure:
+    """Draw hold-out accuracy of every objective in each view (Fedorov et al.
+    2021, figures 4, 5).
+
+    Parameters
+    ----------
+    table : DataFrame
+        Of `mmssl.evaluate.linear_evaluation.accuracy_table`, of one data set,
+        with a column ``baseline``: baselines stand at the left, in grey ground.
+    classes : int
+        For the line of chance.
+    order : sequence of str
+        Objectives from left to right; those it does not name come last.
+
+    Returns
+    -------
+    Figure
+        One point an objective and view, with its interval.
+    """
+    found = table.sort_values("baseline", ascending=False, kind="stable")
+    baselines = list(dict.fromkeys(found.loc[found["baseline"], "model"]))
+    rows = list(dict.fromkeys(found.loc[~found["baseline"], "model"]))
+    known = {name: place for place, name in enumerate(order)}
+    rows = baselines + sorted(rows, key=lambda row: known.get(row, len(known)))
+    figure, ((axis,),) = canvas(1, 1, 8.5, 3.6)
+    modalities = list(dict.fromkeys(table["modality"]))
+    for number, (m, side) in enumerate(zip(modalities, _SIDES, strict=False)):
+        lines = table[table["modality"] == m].set_index("model").reindex(rows)
+        place = np.arange(len(rows)) + 0.24 * (
+            number - (len(modalities) - 1) / 2
+        )
+        axis.vlines(place, lines["low"], lines["high"], color=side, lw=2)
+        axis.scatter(
+            place, lines["accuracy"], color=side, zorder=3, label=m, s=28
+        )
+    axis.axvspan(-0.6, len(baselines) - 0.5, color=BASELINE, alpha=0.15, lw=0)
+    axis.axhline(1 / classes, color=BASELINE, ls=":", lw=1)
+    axis.set(
+        xlim=(-0.6, len(rows) - 0.4),
+        ylim=(0, 1.02),
+        ylabel="hold-out accuracy",
+    )
+    axis.set_xticks(
+        range(len(rows)), rows, rotation=45, ha="right", rotation_mode="anchor"
+    )
+    axis.legend(
+        ncols=len(modalities), loc="upper left", bbox_to_anchor=(0, 1.14)
+    )
+    return figure

@@ -1,0 +1,477 @@
+"""A page that cannot be trusted is refused, with the reason."""
+
+import importlib.util
+import json
+import re
+from pathlib import Path
+from types import SimpleNamespace
+
+import nbformat
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+
+from mmssl.ledger import sidecars as ledger
+from mmssl.ledger.artefacts import (
+    CONTROL,
+    CORRECTED,
+    SALIENCY,
+    TESTS,
+    Provenance,
+    Ruling,
+    Verdict,
+    stamp,
+    write_map,
+)
+from mmssl.ledger.code import fingerprint
+from mmssl.ledger.sidecars import read_sidecar, sidecar_of, write_sidecar
+
+ROOT = Path(__file__).parents[2]
+SPEC = importlib.util.spec_from_file_location(
+    "book_build", ROOT / "book" / "build.py"
+)
+build = importlib.util.module_from_spec(SPEC)
+SPEC.loader.exec_module(build)
+HOME = "/" + "home"  # no path of anybody's machine stands in this repository
+
+
+@pytest.fixture
+def page(tmp_path):
+    """Give a page that is fit to publish."""
+    (tmp_path / "pyproject.toml").write_text('[project]\nname = "mmssl"\n')
+    (tmp_path / "cohort").mkdir()
+    (tmp_path / "cohort" / "T1.npy").write_text("volumes")
+    source = tmp_path / "source.ipynb"
+    cells = [
+        nbformat.v4.new_markdown_cell("# Title"),
+        nbformat.v4.new_code_cell("1 + 1"),
+    ]
+    notebook = nbformat.v4.new_notebook(cells=cells)
+    nbformat.write(notebook, source)
+    path = tmp_path / "executed" / "demo" / "01_cohort.ipynb"
+    path.parent.mkdir(parents=True)
+    notebook.cells[1].execution_count = 1
+    nbformat.write(notebook, path)
+    _record(path)
+    return path
+
+
+def _record(page, edition="demo"):
+    root = page.parents[2]
+    inputs = {"notebook": root / "source.ipynb", "cohort": root / "cohort"}
+    parameters = {"edition": edition, "subjects": 400, "output": "results"}
+    write_sidecar(
+        page,
+        inputs,
+        parameters,
+        0,
+        ("mmssl.ledger.sidecars",),
+        {"edition": edition},
+    )
+
+
+def _edit(page, change):
+    """Change a page and record it anew, so that only the change itself can be
+    the reason.
+    """
+    notebook = nbformat.read(page, as_version=4)
+    change(notebook.cells[1])
+    nbformat.write(notebook, page)
+    _record(page)
+
+
+def test_a_good_page_passes(page):
+    assert build.check_page(page, "demo", {"subjects": 400}) == []
+
+
+def test_a_page_with_a_failed_cell_is_refused(page):
+    error = nbformat.v4.new_output(
+        "error", ename="OSError", evalue="no disk", traceback=[]
+    )
+    _edit(page, lambda cell: cell.outputs.append(error))
+    assert build.check_page(page, "demo") == [
+        "a cell failed with OSError: no disk"
+    ]
+
+
+def test_a_partial_page_is_refused(page):
+    _edit(page, lambda cell: cell.update(execution_count=None))
+    assert build.check_page(page, "demo") == ["1 of 1 code cells did not run"]
+
+
+def test_a_page_whose_last_run_failed_is_refused(page):
+    page.with_suffix(".failed.ipynb").write_text("{}")
+    assert "last run failed" in build.check_page(page, "demo")[0]
+
+
+@pytest.mark.parametrize(
+    ("shown", "what"),
+    [
+        (
+            f"t1w = '{HOME}/someone/sub-07_T1w.nii.gz'",
+            f"a path of this machine: {HOME}/someone",
+        ),
+        ("OAS30417 at day 12", "an identifier of OASIS: OAS30417"),
+        (
+            "ask someone@hospital.example.org",
+            "an e-mail address: someone@hospital.example.org",
+        ),
+    ],
+)
+def test_a_page_with_private_text_is_refused(page, shown, what):
+    _edit(
+        page,
+        lambda cell: cell.outputs.append(
+            nbformat.v4.new_output("stream", text=shown)
+        ),
+    )
+    assert build.check_page(page, "demo") == [f"it shows {what}"]
+    _edit(page, lambda cell: cell.outputs.clear())
+    _edit(page, lambda cell: cell.update(source=f"# {shown}"))
+    assert build.check_page(page, "demo") == [f"it shows {what}"]
+
+
+def test_a_page_of_another_edition_is_refused(page):
+    _record(page, edition="smoke")
+    assert build.check_page(page, "demo") == [
+        "it is of the smoke edition, not demo"
+    ]
+
+
+def test_a_page_with_other_parameters_is_refused(page):
+    (reason,) = build.check_page(page, "demo", {"subjects": 500})
+    assert reason == "it ran with subjects = 400, the edition says 500"
+
+
+def test_a_stale_page_is_refused(page, monkeypatch):
+    root = page.parents[2]
+    (root / "cohort" / "T1.npy").write_text("other volumes")
+    assert build.check_page(page, "demo") == [
+        "its input cohort (cohort) has changed"
+    ]
+    (root / "cohort" / "T1.npy").write_text("volumes")
+    source = nbformat.read(root / "source.ipynb", as_version=4)
+    source.cells[1].source = "1 + 2"
+    nbformat.write(source, root / "source.ipynb")
+    assert build.check_page(page, "demo") == [
+        "its input notebook (source.ipynb) has changed"
+    ]
+    source.cells[1].source = "1 + 1"
+    nbformat.write(source, root / "source.ipynb")
+    now = fingerprint("mmssl.ledger.sidecars") | {
+        "mmssl.ledger.paths": "0" * 64
+    }
+    monkeypatch.setattr(ledger, "fingerprint", lambda *modules: now)
+    assert build.check_page(page, "demo") == [
+        "module mmssl.ledger.paths has changed"
+    ]
+
+
+def test_an_edited_page_and_one_without_provenance_are_refused(page):
+    page.write_text(page.read_text().replace("Title", "Better title"))
+    assert build.check_page(page, "demo") == [
+        "01_cohort.ipynb was changed after it was made"
+    ]
+    sidecar_of(page).unlink()
+    assert build.check_page(page, "demo") == [
+        "it has no sidecar, so nobody knows what made it"
+    ]
+    page.unlink()
+    assert build.check_page(page, "demo") == ["it has not been run"]
+
+
+# ---- maps --------------------------------------------------------------------------------------
+
+SHAPE = (7, 8, 9)
+
+
+@pytest.fixture
+def maps(page, rng, affine):
+    """Give a page of group differences, the folder of its maps, and what it
+    left there.
+    """
+    _edit(
+        page,
+        lambda cell: cell.update(
+            source="plotting.group_maps(drawn, background, affine)"
+        ),
+    )
+    folder = page.parents[2] / "results" / "maps"
+    volumes, verdicts = {}, {}
+    for key in (("RR-AE", "T1", "positive"), ("voxels", "T1", "voxels")):
+        volumes[key] = (
+            rng.uniform(-1, 1, SHAPE).astype("f4"),
+            np.full(SHAPE, 0.2, "f4"),
+        )
+        control = key[0] == "voxels"
+        rulings = (
+            {} if control else {t: Ruling("yes", "r = 0.1") for t in TESTS}
+        )
+        verdicts[key] = Verdict(
+            stamp(volumes[key][0]), rulings, CONTROL if control else ""
+        )
+    made = Provenance({}, {}, 0, ("mmssl.ledger.artefacts",))
+    made.leave_group_maps(folder, volumes, verdicts, affine, 99)
+    return SimpleNamespace(
+        page=page,
+        folder=folder,
+        made=made,
+        affine=affine,
+        volumes=volumes,
+        verdicts=verdicts,
+        effect=folder / "group_RR-AE_T1_positive_rbc.nii.gz",
+        p=folder / "group_RR-AE_T1_positive_p.nii.gz",
+    )
+
+
+def _say(file, **about):
+    """Change what the sidecar of a map says; None takes a statement away."""
+    record = read_sidecar(file)
+    said = record["facts"]["map"] | about
+    record["facts"]["map"] = {k: v for k, v in said.items() if v is not None}
+    sidecar_of(file).write_text(json.dumps(record))
+
+
+def _refused(page):
+    (reason,) = build.check_page(page, "demo")
+    return reason
+
+
+def test_a_page_of_defended_maps_passes(maps):
+    assert build.check_page(maps.page, "demo") == []
+    maps.made.leave_map(
+        maps.folder / "saliency_RR-AE_T1_3.nii.gz",
+        np.ones(SHAPE),
+        maps.affine,
+        kind=SALIENCY,
+    )
+    assert build.check_page(maps.page, "demo") == []
+
+
+def test_an_uncorrected_map_is_refused(maps):
+    _say(maps.effect, correction=None)
+    assert (
+        "positive_rbc.nii.gz is not corrected for the number of voxels"
+        in _refused(maps.page)
+    )
+
+
+def test_a_map_that_lost_its_corrected_p_is_refused(maps):
+    maps.p.unlink()
+    assert (
+        "has lost its corrected p, group_RR-AE_T1_positive_p.nii.gz"
+        in _refused(maps.page)
+    )
+
+
+def test_uncorrected_p_in_the_place_of_corrected_ones_are_refused(maps):
+    small = np.full(SHAPE, 0.2)
+    small[3, 4, 5] = 1e-4  # 99 relabellings cannot give less than .01
+    maps.made.leave_map(maps.p, small, maps.affine, kind=CORRECTED)
+    assert "these are not the corrected ones" in _refused(maps.page)
+
+
+def test_a_map_without_a_verdict_is_refused(maps):
+    _say(maps.effect, verdict=None)
+    assert "has no verdict of the saliency court" in _refused(maps.page)
+
+
+def test_the_verdict_on_another_map_is_refused(maps):
+    other = maps.verdicts["voxels", "T1", "voxels"]
+    _say(maps.effect, verdict=other.record())
+    assert "carries the verdict on another map" in _refused(maps.page)
+    half = maps.verdicts["RR-AE", "T1", "positive"].record()
+    del half["tests"]["deletion"]
+    _say(maps.effect, verdict=half)
+    assert "was not heard in full: deletion missing" in _refused(maps.page)
+
+
+def test_a_map_from_elsewhere_an_edited_one_and_none_at_all_are_refused(maps):
+    stray = write_map(
+        maps.folder / "effect.nii.gz", np.ones(SHAPE), maps.affine
+    )
+    assert "effect.nii.gz does not say what it shows" in _refused(maps.page)
+    stray.unlink()
+    write_map(maps.effect, np.ones(SHAPE), maps.affine)
+    assert "positive_rbc.nii.gz was changed after it was made" in _refused(
+        maps.page
+    )
+    for file in maps.folder.iterdir():
+        file.unlink()
+    assert "draws maps of groups, but none lies in maps" in _refused(maps.page)
+
+
+def test_a_page_that_draws_around_the_court_is_refused(page):
+    _edit(
+        page,
+        lambda cell: cell.update(
+            source="nilearn.plotting.plot_stat_map(image)"
+        ),
+    )
+    assert "draws a brain map by plot_stat_map" in _refused(page)
+
+
+def test_no_undefended_map_is_written(maps, tmp_path):
+    key = "RR-AE", "T1", "positive"
+    rbc, p = maps.volumes[key]
+    given = maps.verdicts
+    for pair, verdicts in (
+        ((rbc, None), given),
+        ((rbc, p), {}),
+        ((-rbc, p), given),
+    ):
+        with pytest.raises(
+            ValueError, match="RR-AE, T1, positive|another map"
+        ):
+            maps.made.leave_group_maps(
+                tmp_path / "new", {key: pair}, verdicts, maps.affine, 99
+            )
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_heavy_html_page_is_a_complaint(tmp_path):
+    (tmp_path / "light.html").write_text("x")
+    assert build.check_html(tmp_path) == []
+    (tmp_path / "heavy.html").write_bytes(b"x" * 2_000_000)
+    assert build.check_html(tmp_path) == [
+        "heavy.html: 2.0 MB, expected less than 2.0 MB"
+    ]
+
+
+def test_a_book_with_a_bad_page_is_not_built(page, monkeypatch, capsys):
+    folder = page.parents[2]
+    edition = {
+        "edition": "demo",
+        "notebooks": {"01_cohort": {"subjects": 7}},
+        "banner": "b",
+    }
+    (folder / "demo.yaml").write_text(yaml.safe_dump(edition))
+    monkeypatch.setattr(build, "BOOK", folder)
+    monkeypatch.setattr(
+        build.subprocess, "run", lambda *a, **k: pytest.fail("it was built")
+    )
+    assert build.main([str(folder / "demo.yaml")]) == 1
+    assert "01_cohort: it ran with subjects = 400" in capsys.readouterr().err
+
+
+def test_every_page_of_the_contents_exists_and_every_edition_shows_it():
+    toc = yaml.safe_load((ROOT / "book" / "_toc.yml").read_text())
+    files = [
+        chapter["file"]
+        for part in toc["parts"]
+        for chapter in part["chapters"]
+    ]
+    texts = [name for name in files if not name.startswith("executed/")]
+    assert all((ROOT / "book" / f"{name}.md").is_file() for name in texts)
+    shown = [Path(name).name for name in files if name.startswith("executed/")]
+    for file in (ROOT / "config").glob("*.yaml"):
+        edition = yaml.safe_load(file.read_text())
+        pages = list(edition["notebooks"])
+        assert [name for name in shown if name in pages] == pages
+        assert edition["edition"] == file.stem and edition["banner"]
+
+
+def test_citations_and_labels_resolve():
+    texts = {
+        file.name: file.read_text() for file in (ROOT / "book").glob("*.md")
+    }
+    keys = set(
+        re.findall(
+            r"@\w+\{(\w+),", (ROOT / "book" / "references.bib").read_text()
+        )
+    )
+    for name, text in texts.items():
+        cited = {
+            k
+            for group in re.findall(r"\{cite:\w\}`([^`]+)`", text)
+            for k in group.split(",")
+        }
+        assert cited <= keys, name
+    labels = re.findall(r":label: (\S+)", "".join(texts.values()))
+    assert len(labels) == len(set(labels)) >= 5
+
+
+def test_the_sidecar_is_json_that_names_no_machine(page):
+    record = json.loads(sidecar_of(page).read_text())
+    assert str(page.parents[2]) not in json.dumps(record)
+
+
+def test_the_readme_takes_its_numbers_from_the_table(tmp_path):
+    spec = importlib.util.spec_from_file_location(
+        "refresh", ROOT / "figures/readme/refresh.py"
+    )
+    refresh = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(refresh)
+    line = {
+        "baseline": True,
+        "low": 0.6,
+        "high": 0.8,
+        "positives": 9,
+        "negatives": 30,
+        "train": 50,
+    }
+    baselines = {"random encoder": (0.712, 0.654), "PCA-64": (0.85, 0.82)}
+    rows = [
+        line | {"model": row, "modality": m, "auc": auc}
+        for row, aucs in baselines.items()
+        for m, auc in zip(("T1", "fALFF"), aucs, strict=True)
+    ]
+    line |= {"model": "RR", "baseline": False}
+    rows += [
+        line | {"modality": "T1", "auc": 0.9, "difference_low": 0.02},
+        line | {"modality": "fALFF", "auc": 0.8, "difference_low": -0.1},
+    ]
+    text = refresh.markdown(pd.DataFrame(rows), ceiling=0.94)
+    assert (
+        "| *random encoder* (baseline) | 0.71 [0.60, 0.80] | 0.65 [0.60, 0.80] |"
+        in text
+    )
+    assert (
+        "| `RR` | 0.90" in text and "9 AD and 30 HC" in text and "0.94" in text
+    )
+    assert (
+        "Of the 2 learned rows, 1 gain" in text
+        and "and 1 lie above PCA-64" in text
+    )
+    readme = tmp_path / "README.md"
+    readme.write_text((ROOT / "README.md").read_text())
+    for _ in range(2):
+        refresh.write(readme, text)
+        assert readme.read_text().count("`RR` | 0.90") == 1
+    with pytest.raises(ValueError, match="Run make reproduce"):
+        refresh.load_results(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "left_out", [[], ["02_preprocessing", "08_robustness"]]
+)
+def test_links_to_a_chapter_left_out_are_no_error(
+    left_out, tmp_path, monkeypatch
+):
+    for name in ("_config.yml", "_toc.yml"):
+        (tmp_path / name).write_text((ROOT / "book" / name).read_text())
+    monkeypatch.setattr(build, "BOOK", tmp_path)
+    chapters = {
+        page.stem for page in (ROOT / "notebooks").glob("[0-9]*.ipynb")
+    } - set(left_out)
+    config, toc = build._settings(
+        {
+            "edition": "mine",
+            "banner": "x",
+            "notebooks": dict.fromkeys(chapters),
+        }
+    )
+    ignored = yaml.safe_load(config.read_text())["sphinx"]["config"][
+        "suppress_warnings"
+    ]
+    assert ignored == (["myst.xref_missing"] if left_out else [])
+    shown = [
+        c["file"]
+        for part in yaml.safe_load(toc.read_text())["parts"]
+        for c in part["chapters"]
+        if "executed" in c["file"]
+    ]
+    assert sorted(shown) == [
+        f"executed/mine/{name}" for name in sorted(chapters)
+    ]

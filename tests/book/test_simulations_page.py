@@ -1,0 +1,121 @@
+"""The page of simulations says what the table says, and of which code."""
+
+import importlib.util
+import re
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from mmssl import plotting
+from mmssl.ledger.sidecars import sidecar_of, write_sidecar
+
+ROOT = Path(__file__).parents[2]
+SPEC = importlib.util.spec_from_file_location(
+    "simulations_page", ROOT / "book" / "simulations_page.py"
+)
+page = importlib.util.module_from_spec(SPEC)
+SPEC.loader.exec_module(page)
+
+
+@pytest.fixture
+def table(tmp_path):
+    """Give a table of two lines a part, one of them a broken promise, with its
+    sidecar.
+    """
+    (tmp_path / "pyproject.toml").write_text('[project]\nname = "mmssl"\n')
+    rows = [
+        {
+            "simulation": f"of {part}",
+            "setting": "max-|RBC|",
+            "method": method,
+            "worlds": 100,
+            "share": share,
+            "low": share - 0.03,
+            "high": share + 0.03,
+            "claim": claim,
+            "promised": 0.05,
+            "holds": holds,
+            "width": np.nan,
+            "part": part,
+        }
+        for part in page.PARTS
+        for method, share, claim, holds in (
+            ("ours", 0.0625, "exactly", True),
+            ("naive", 0.375, "", np.nan),
+        )
+    ]
+    rows[0] |= {"holds": False, "share": 0.125, "low": 0.09, "high": 0.16}
+    path = tmp_path / "simulations.tsv"
+    pd.DataFrame(rows).to_csv(path, sep="\t", index=False)
+    (tmp_path / "worlds.py").write_text("SEED = 1\n")
+    write_sidecar(
+        path,
+        {"worlds": tmp_path / "worlds.py"},
+        {"share": 1.0},
+        1,
+        ("mmssl.ledger.atomic",),
+        {"seconds": 120, "processes": 2},
+    )
+    return path
+
+
+def test_every_line_is_shown_and_every_file_that_the_page_includes_is_made(
+    table, tmp_path
+):
+    made = {path.name for path in page.write(tmp_path / "out", table)}
+    text = (ROOT / "book" / "simulations.md").read_text()
+    included = set(re.findall(r"\{include\} _build/simulations/(\S+)", text))
+    assert (
+        included == {"about.md", *(f"{part}.md" for part in page.PARTS)}
+        and included < made
+    )
+    for part in page.PARTS:
+        shown = (tmp_path / "out" / f"{part}.md").read_text()
+        assert f"{part}.png" in made and f"{part}.png" in shown
+        assert "| 100 | 0.375 [0.345, 0.405] | – | – | – |" in shown
+        assert "exactly 0.05" in shown and r"max-\|RBC\|" in shown
+    first = (tmp_path / "out" / "intervals.md").read_text()
+    assert "0.125 [0.090, 0.160] | exactly 0.05 | **yes**" in first
+
+
+def test_a_broken_promise_and_changed_code_are_said_first(table, tmp_path):
+    page.write(tmp_path / "out", table)
+    text = (tmp_path / "out" / "about.md").read_text()
+    said = f"**1 of {len(page.PARTS)} promises is contradicted.**"
+    assert said in text and "seed 1, 2 minutes in 2 processes" in text
+    assert "**Contradicted**: of intervals (max-|RBC|), ours: 0.125" in text
+    assert "This is the code of this book" in text
+    (table.parent / "worlds.py").write_text("SEED = 2\n")
+    page.write(tmp_path / "out", table)
+    text = (tmp_path / "out" / "about.md").read_text()
+    assert "its input worlds (worlds.py) has changed" in text
+    assert "This is the code of this book" not in text
+
+
+def test_a_table_without_provenance_is_refused(table, tmp_path):
+    sidecar_of(table).unlink()
+    with pytest.raises(FileNotFoundError):
+        page.write(tmp_path / "out", table)
+
+
+def test_the_figure_draws_each_method_where_its_share_is(table):
+    lines = pd.read_csv(table, sep="\t").query("part == 'intervals'")
+    (axis,) = plotting.promises(lines).axes
+    assert [t.get_text() for t in axis.get_yticklabels()] == [
+        "of intervals: max-|RBC|",
+        "ours",
+        "naive",
+    ]
+    dots = np.array([dot.get_offsets()[0] for dot in axis.collections[1::2]])
+    assert (
+        dots[:, 0].tolist() == [0.125, 0.375]
+        and (np.diff(dots[:, 1]) < 0).all()
+    )
+    colours = [
+        dot.get_facecolor()[0].tolist() for dot in axis.collections[1::2]
+    ]
+    assert colours[0] != colours[1]
+    left, right = axis.get_xlim()
+    assert left == 0 and right == 1

@@ -1,0 +1,182 @@
+"""InfoNCE against slow loops written from the equation, closed forms and
+limits.
+"""
+
+import math
+from functools import partial
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mmssl.losses.infonce import info_nce, info_nce_all_locations
+
+
+def loop(local, anchor, clip=20.0, penalty=0.04, negatives="locations"):
+    """The equation of 004, section II-B, one score at a time."""
+    batch, channels, locations = local.shape
+    raw = [
+        [
+            [
+                float(anchor[a] @ local[b, :, n]) / math.sqrt(channels)
+                for n in range(locations)
+            ]
+            for b in range(batch)
+        ]
+        for a in range(batch)
+    ]
+    score = [
+        [[clip * math.tanh(r / clip) for r in row] for row in block]
+        for block in raw
+    ]
+    total = 0.0
+    for a in range(batch):
+        for n in range(locations):
+            positive = score[a][a][n]
+            if negatives == "locations":
+                others = [
+                    s for b in range(batch) if b != a for s in score[a][b]
+                ]
+            else:
+                others = [
+                    score[other][a][n] for other in range(batch) if other != a
+                ]
+            terms = math.exp(positive) + sum(math.exp(s) for s in others)
+            total -= positive - math.log(terms)
+    squares = [r * r for block in raw for row in block for r in row]
+    return total / (batch * locations), penalty * sum(squares) / len(squares)
+
+
+def embeddings(batch, channels, locations, scale=1.0, seed=0):
+    draw = torch.Generator().manual_seed(seed)
+    local = torch.randn(
+        batch, channels, locations, generator=draw, dtype=torch.float64
+    )
+    anchor = torch.randn(batch, channels, generator=draw, dtype=torch.float64)
+    return local * scale, anchor
+
+
+@pytest.mark.parametrize("negatives", ["locations", "representations"])
+@pytest.mark.parametrize("shape", [(2, 3, 1), (3, 5, 4), (5, 2, 7)])
+def test_equals_the_loop_of_the_paper(shape, negatives):
+    local, anchor = embeddings(*shape, scale=4.0)
+    found = info_nce(local, anchor, negatives=negatives)
+    assert [float(v) for v in found] == pytest.approx(
+        loop(local, anchor, negatives=negatives)
+    )
+
+
+def test_hand_computed_values():
+    x = torch.tensor([[2.0, 0, 0, 0], [0, 2, 0, 0]], dtype=torch.float64)
+    loss, penalty = info_nce(x[..., None], x)
+    assert float(loss) == pytest.approx(0.1277218498, abs=1e-9)
+    assert float(penalty) == pytest.approx(0.08)
+    local = torch.arange(1, 25, dtype=torch.float64).view(2, 4, 3) / 10
+    anchor = torch.arange(1, 9, dtype=torch.float64).view(2, 4) / 10
+    loss, penalty = info_nce(local, anchor)
+    assert float(loss) == pytest.approx(1.1818726088, abs=1e-9)
+    assert float(penalty) == pytest.approx(0.0818266667, abs=1e-9)
+
+
+@pytest.mark.parametrize(("batch", "locations"), [(64, 1), (64, 512), (7, 5)])
+def test_without_information_it_is_the_log_of_the_candidates(batch, locations):
+    loss, penalty = info_nce(
+        torch.zeros(batch, 8, locations), torch.zeros(batch, 8)
+    )
+    assert float(loss) == pytest.approx(
+        math.log(1 + (batch - 1) * locations), rel=1e-6
+    )
+    assert float(penalty) == 0
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(2, 5), st.integers(1, 6), st.integers(0, 10**6))
+def test_invariant_to_order_of_locations_and_samples(batch, locations, seed):
+    local, anchor = embeddings(batch, 4, locations, scale=3.0, seed=seed)
+    draw = torch.Generator().manual_seed(seed)
+    rows, places = (
+        torch.randperm(n, generator=draw) for n in (batch, locations)
+    )
+    moved = info_nce(local[rows][..., places], anchor[rows])
+    for one, other in zip(info_nce(local, anchor), moved, strict=True):
+        torch.testing.assert_close(one, other)
+
+
+def test_own_other_locations_are_no_negatives():
+    """Moving sample 0 along its own anchor, which no other anchor sees, acts
+    on positives alone.
+    """
+    local, _ = embeddings(3, 4, 5)
+    anchor = torch.eye(4, dtype=torch.float64)[:3]
+    moved = local.clone()
+    moved[0, 0, 1:] += 3.0
+    before, after = (20 * torch.tanh(x[0, 0] / 2 / 20) for x in (local, moved))
+    others = (20 * torch.tanh(local[1:, 0] / 2 / 20)).flatten().logsumexp(0)
+    change = torch.nn.functional.softplus(
+        others - after
+    ) - torch.nn.functional.softplus(others - before)
+    found = (
+        info_nce(moved, anchor, penalty=0)[0]
+        - info_nce(local, anchor, penalty=0)[0]
+    )
+    torch.testing.assert_close(found, change.sum() / 15)
+
+
+def test_gradients():
+    inputs = [x.requires_grad_() for x in embeddings(3, 4, 5)]
+    for negatives in ("locations", "representations"):
+        loss = partial(info_nce, negatives=negatives)
+        assert torch.autograd.gradcheck(loss, inputs)
+
+
+@pytest.mark.parametrize("max_bytes", [1, 10_000, 2**28])
+def test_all_locations_equal_the_mean_over_anchor_locations(max_bytes):
+    local, _ = embeddings(3, 4, 5, scale=2.0)
+    anchors = embeddings(3, 4, 7, scale=2.0, seed=1)[0]
+    inputs = [x.clone().requires_grad_() for x in (local, anchors)]
+    found = info_nce_all_locations(*inputs, max_bytes=max_bytes)
+    each = [loop(local, anchors[..., n]) for n in range(7)]
+    for k in range(2):
+        assert float(found[k].detach()) == pytest.approx(
+            sum(e[k] for e in each) / 7
+        )
+    again = [x.clone().requires_grad_() for x in (local, anchors)]
+    direct = (
+        sum(sum(info_nce(again[0], again[1][..., n])) for n in range(7)) / 7
+    )
+    expected = torch.autograd.grad(direct, again)
+    for one, other in zip(
+        torch.autograd.grad(sum(found), inputs), expected, strict=True
+    ):
+        torch.testing.assert_close(one, other)
+
+
+def test_half_is_promoted_and_extremes_stay_finite():
+    local, anchor = embeddings(4, 8, 3, scale=100.0)
+    low = info_nce(local.bfloat16(), anchor.bfloat16())
+    assert low[0].dtype == torch.float32
+    reference = info_nce(local.bfloat16().double(), anchor.bfloat16().double())
+    torch.testing.assert_close(
+        low[0].double(), reference[0], rtol=1e-5, atol=1e-5
+    )
+    assert all(
+        v.isfinite() for v in info_nce(local.float() * 1e6, anchor.float())
+    )
+    with torch.autocast("cpu", torch.bfloat16):
+        inside = info_nce(local.float(), anchor.float())
+    torch.testing.assert_close(inside, info_nce(local.float(), anchor.float()))
+
+
+@pytest.mark.parametrize(
+    ("local", "anchor", "options", "message"),
+    [
+        ((1, 4, 3), (1, 4), {}, "at least 2"),
+        ((3, 4, 3), (2, 4), {}, "same B and D"),
+        ((3, 4), (3, 4), {}, "same B and D"),
+        ((3, 4, 3), (3, 4), {"negatives": "both"}, "both"),
+    ],
+)
+def test_bad_input(local, anchor, options, message):
+    with pytest.raises(ValueError, match=message):
+        info_nce(torch.zeros(local), torch.zeros(anchor), **options)

@@ -1,0 +1,412 @@
+"""The language, the context and the terms; each objective against its sum
+written out by hand.
+"""
+
+import itertools
+import math
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from mmssl.losses.cca import canonical_correlation
+from mmssl.losses.infonce import info_nce, info_nce_all_locations
+from mmssl.objectives.language import TERMS, build, parse
+from mmssl.objectives.term import Batch, Context, Term
+from mmssl.objectives.views import Clean, PadCropFlip, View
+
+SMALL = {"width": 4, "latent": 8, "size": 16}
+EDGES = ("CR", "XX", "CC", "RR")
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("L-CL-CS", ("CR", "XX", "CC")),
+        ("S-AE", ("RR", "AE")),
+        ("RR-AE", ("RR", "AE")),
+        ("Supervised", ("CE",)),
+        ("CC-CR", ("CC", "CR")),
+        ("DCCAE", ("CCA", "AE")),
+        ("L-CCA", ("CR", "CCA")),
+    ],
+)
+def test_both_spellings(name, words):
+    assert parse(name) == words
+
+
+@pytest.mark.parametrize(
+    "name", ["", "cr", "CR-", "CR+XX", "CR-L", "AE-AE", "Supervised-AE"]
+)
+def test_unknown_or_doubled_terms_raise(name):
+    with pytest.raises(ValueError, match="unknown term|comes twice"):
+        parse(name)
+
+
+def batch(
+    modalities=("T1", "fALFF"), rows=3, size=16, step=0, labels=None, seed=0
+):
+    draw = torch.Generator().manual_seed(seed)
+    volumes = {
+        m: torch.randn(rows, 1, size, size, size, generator=draw)
+        for m in modalities
+    }
+    labels = (
+        {m: {"diagnosis": torch.tensor(labels)} for m in modalities}
+        if labels
+        else {}
+    )
+    keys = torch.arange(rows)
+    return Batch(
+        {"main": View(volumes, "main")},
+        dict.fromkeys(modalities, keys),
+        labels,
+        step,
+    )
+
+
+def embeddings(objective, data):
+    ctx = Context(objective, data)
+    found = {}
+    for m in objective.modalities:
+        features = objective.encoders[m](data.views["main"].volumes[m])
+        local = (
+            objective.heads[m](features.local)
+            if m in objective.heads
+            else None
+        )
+        found[m] = (
+            local,
+            features.z,
+            ctx.random_location(m) if local is not None else None,
+        )
+    return found
+
+
+def written_out(words, found):
+    """Sum over directed edges of the taxonomy (004, Fig. 2), modality by
+    modality.
+    """
+    loss = penalty = 0.0
+    for i, j in itertools.product(found, found):
+        for word in words:
+            edge = None
+            if word == "CR" and i == j:
+                edge = info_nce(found[i][0], found[i][1])
+            elif word == "XX" and i != j:
+                edge = info_nce(found[j][0], found[i][1])
+            elif word == "CC" and i != j:
+                edge = info_nce(found[j][0], found[i][2])
+            elif word == "RR" and i != j:
+                edge = info_nce(found[j][1][..., None], found[i][1])
+            if edge:
+                loss, penalty = loss + edge[0], penalty + edge[1]
+    return loss, penalty
+
+
+@pytest.mark.parametrize(
+    "modalities", [("T1", "fALFF"), ("T1", "fALFF", "grey")]
+)
+@pytest.mark.parametrize(
+    "words",
+    [c for n in range(1, 5) for c in itertools.combinations(EDGES, n)],
+    ids="-".join,
+)
+def test_all_fifteen_subsets_are_the_sum_of_their_edges(words, modalities):
+    objective = build("-".join(words), modalities, **SMALL).eval()
+    data = batch(modalities)
+    total, parts, _ = objective(data)
+    expected = sum(written_out(words, embeddings(objective, data)))
+    torch.testing.assert_close(total, expected)
+    assert set(parts) == {
+        f"{w}/{k}" for w in words for k in ("loss", "penalty")
+    }
+
+
+def test_local_head_only_where_a_term_needs_it():
+    assert not build("RR", **SMALL).heads
+    assert set(build("RR-CR", **SMALL).heads) == {"T1", "fALFF"}
+    assert not build("CR", **SMALL).decoders
+
+
+def test_weights_scale_losses_and_not_penalties():
+    data = batch()
+    objective = build("CR-RR", weights={"RR": 0.1}, **SMALL).eval()
+    total, parts, _ = objective(data)
+    expected = (
+        parts["CR/loss"]
+        + 0.1 * parts["RR/loss"]
+        + parts["CR/penalty"]
+        + parts["RR/penalty"]
+    )
+    torch.testing.assert_close(total, expected)
+
+
+def test_exact_cc_is_the_expectation_of_the_sampled_one():
+    objective = build("CC", exact=True, **SMALL).eval()
+    data = batch()
+    found = embeddings(objective, data)
+    expected = sum(
+        sum(info_nce_all_locations(found[j][0], found[i][0]))
+        for i, j in (("T1", "fALFF"), ("fALFF", "T1"))
+    )
+    torch.testing.assert_close(objective(data)[0], expected)
+
+
+def test_cc_draws_one_location_a_row_by_step():
+    objective = build("CC", **SMALL).eval()
+    data, later = batch(), batch(step=1)
+    first = Context(objective, data).random_location("T1")
+    assert torch.equal(first, Context(objective, data).random_location("T1"))
+    assert not torch.equal(
+        first, Context(objective, later).random_location("T1")
+    )
+    ctx = Context(objective, data)
+    local = ctx.head("T1", "local", ctx.features("T1"))
+    hits = (local == first[..., None]).all(1)
+    assert (hits.sum(1) >= 1).all()
+
+
+def test_autoencoder_is_the_mean_over_all_elements():
+    objective = build("AE", **SMALL).eval()
+    data = batch()
+    expected = 0.0
+    for m, x in data.views["main"].volumes.items():
+        output = objective.decoders[m](objective.encoders[m](x).z)
+        expected = expected + ((output - x) ** 2).sum() / x.numel()
+    torch.testing.assert_close(objective(data)[0], expected)
+
+
+@pytest.mark.filterwarnings("ignore:CCA over")
+def test_cca_correlates_the_batch_with_earlier_rows():
+    objective = build("DCCAE", memory=4, **SMALL).eval()
+    assert list(objective.terms) == ["CCA", "AE"]
+    latents = {m: [] for m in objective.modalities}
+    for seed in range(3):
+        data = batch(seed=seed)
+        total, parts, ctx = objective(data)
+        for m, seen in latents.items():
+            seen.insert(0, ctx.features(m).z)
+        joined = [
+            torch.cat(z)[: 3 + min(3 * seed, 4)] for z in latents.values()
+        ]
+        torch.testing.assert_close(
+            parts["CCA/loss"], -2 * canonical_correlation(*joined)
+        )
+        objective.terms["CCA"].after_step(ctx)
+    gradients = torch.autograd.grad(
+        parts["CCA/loss"], [z[0] for z in latents.values()]
+    )
+    assert all(g.any(1).all() for g in gradients)
+
+
+def test_cross_entropy_skips_missing_labels():
+    objective = build("Supervised", classes=2, **SMALL).eval()
+    data = batch(rows=4, labels=[0, 1, -1, 1])
+    expected = 0.0
+    for m, x in data.views["main"].volumes.items():
+        scores = objective.terms["CE"].classifiers[m](
+            objective.encoders[m](x).z
+        )
+        expected = expected + F.cross_entropy(
+            scores[[0, 1, 3]], torch.tensor([0, 1, 1])
+        )
+    torch.testing.assert_close(objective(data)[0], expected)
+    classifier = build("CE", classes=3, **SMALL).terms["CE"].classifiers["T1"]
+    torch.testing.assert_close(classifier.bias, torch.full((3,), 1 / 3))
+
+
+def test_no_label_at_all_gives_a_zero_with_a_graph():
+    objective = build("CE", **SMALL)
+    total, _, _ = objective(batch(rows=3, labels=[-1, -1, -1]))
+    total.backward()
+    assert float(total.detach()) == 0
+    gradients = [p.grad for p in objective.parameters()]
+    assert all(g is not None and not g.any() for g in gradients)
+
+
+def test_every_parameter_is_used_and_each_feature_is_computed_once():
+    objective = build("CR-XX-CC-RR-AE", **SMALL)
+    calls = []
+    for m in objective.modalities:
+        objective.encoders[m].register_forward_hook(
+            lambda *_, m=m: calls.append(m)
+        )
+        objective.heads[m].register_forward_hook(
+            lambda *_, m=m: calls.append(m)
+        )
+    objective(batch())[0].backward()
+    assert sorted(calls) == ["T1", "T1", "fALFF", "fALFF"]
+    assert all(p.grad is not None for p in objective.parameters())
+
+
+def test_random_encoder_starts_near_chance():
+    """At initialisation an InfoNCE of B samples is near log of its
+    candidates.
+    """
+    loss, _ = written_out(
+        ("RR",), embeddings(build("RR", **SMALL).eval(), batch(rows=16))
+    )
+    assert 0.5 * math.log(16) < float(loss.detach()) / 2 < 2 * math.log(16)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"name": "CR", "weights": {"RR": 1.0}}, "weights.*RR"),
+        ({"name": "CR", "temperature": 0.1}, "unknown.*temperature"),
+        ({"name": "RR", "modalities": ("T1",)}, "two modalities"),
+        ({"name": "RR", "modalities": ("T1", "T1")}, "distinct"),
+        ({"name": "CE", "classes": 1}, "classes=1"),
+        (
+            {"name": "CC", "exact": True, "negatives": "representations"},
+            "exact",
+        ),
+        ({"name": "CR", "size": 33}, "power of two"),
+    ],
+)
+def test_bad_arguments(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        build(**{**SMALL, **arguments})
+
+
+class Momentum(Term):
+    """A toy with all that later terms ask for: a second view, a momentum copy,
+    a queue, hooks.
+    """
+
+    views = {"main": None, "second": PadCropFlip(pad=1)}
+    momentum = 0.9
+
+    def __init__(self, latent: int, length: int = 5):
+        super().__init__()
+        self.prototypes = torch.nn.Parameter(torch.ones(2, latent))
+        self.register_buffer("queue", torch.zeros(length, latent))
+
+    def before_forward(self, step):
+        with torch.no_grad():
+            self.prototypes.copy_(F.normalize(self.prototypes, dim=1))
+
+    def forward(self, ctx):
+        self.keys = ctx.features("T1", "second", momentum=True).z
+        scores = ctx.features("T1").z @ self.prototypes.T
+        return {
+            "loss": scores.mean()
+            + (ctx.features("T1").z - self.keys).square().mean()
+        }
+
+    def after_backward(self, step):
+        self.prototypes.grad = None
+
+    def after_step(self, ctx):
+        self.queue.copy_(torch.cat([self.keys, self.queue])[: len(self.queue)])
+
+
+def test_a_new_term_is_one_class(monkeypatch):
+    monkeypatch.setitem(TERMS, "Momentum", Momentum)
+    objective = build("Momentum-CR", length=4, **SMALL)
+    assert objective.views == {"main": None, "second": PadCropFlip(pad=1)}
+    data = batch()
+    data.views["second"] = data.views["main"]
+    before = {
+        k: v.clone() for k, v in objective.momentum_copy.state_dict().items()
+    }
+    total, _, ctx = objective(data)
+    total.backward()
+    assert all(p.grad is None for p in objective.momentum_copy.parameters())
+    with torch.no_grad():
+        for p in objective.encoders.parameters():
+            p += 1.0
+    objective.update_momentum()
+    objective.terms["Momentum"].after_step(ctx)
+    after = objective.momentum_copy.state_dict()
+    for name, value in objective.encoders.state_dict().items():
+        name = f"encoders.{name}"
+        expected = (
+            0.9 * before[name] + 0.1 * value
+            if value.is_floating_point()
+            else value
+        )
+        # the momentum encoder's own batch statistics moved in the forward pass
+        # before the update
+        if "running" not in name:
+            torch.testing.assert_close(after[name], expected)
+    queue = objective.terms["Momentum"].queue
+    assert queue[:3].any(1).all()
+    assert not queue[3].any()
+    assert {"terms.Momentum.queue", "terms.Momentum.prototypes"} <= set(
+        objective.state_dict()
+    )
+
+
+def test_terms_that_disagree_fail_when_built(monkeypatch):
+    class Other(Momentum):
+        momentum = 0.5
+        views = {"main": Clean()}
+
+    monkeypatch.setitem(TERMS, "Momentum", Momentum)
+    monkeypatch.setitem(TERMS, "Other", Other)
+    with pytest.raises(ValueError, match="view 'main'"):
+        build("Momentum-Other", **SMALL)
+    Other.views = Momentum.views
+    with pytest.raises(ValueError, match="momentum"):
+        build("Momentum-Other", **SMALL)
+
+
+def test_class_sampling_only_when_every_term_wants_it():
+    assert build("CE", **SMALL).sampling == "class"
+    assert build("CR-CE", **SMALL).sampling is None
+    assert TERMS is TERMS
+
+
+# a sum over voxels would hide an error in the other terms
+BALANCED = {"MMVAE": 1e-3}
+
+
+def _joined(rank, path, folder):
+    where = f"file://{path}"
+    torch.distributed.init_process_group(
+        "gloo", init_method=where, rank=rank, world_size=2
+    )
+    torch.manual_seed(0)
+    objective = build(
+        "CR-XX-CC-RR-CE-AE-MMVAE", samples=2, weights=BALANCED, **SMALL
+    ).eval()
+    whole = batch(rows=4, labels=[0, 1, 1, -1])
+    part = slice(2 * rank, 2 * rank + 2)
+    volumes = {m: x[part] for m, x in whole.views["main"].volumes.items()}
+    labels = {
+        m: {t: y[part] for t, y in d.items()} for m, d in whole.labels.items()
+    }
+    rows = {m: x[part] for m, x in whole.rows.items()}
+    total, _, _ = objective(
+        Batch({"main": View(volumes, "main")}, rows, labels)
+    )
+    total.backward()
+    gradients = [p.grad for p in objective.parameters() if p.requires_grad]
+    for g in gradients:
+        torch.distributed.all_reduce(g)
+    if rank == 0:
+        torch.save((float(total.detach()), [g / 2 for g in gradients]), folder)
+    torch.distributed.destroy_process_group()
+
+
+def test_two_processes_equal_one_on_the_joined_batch(tmp_path):
+    """Loss on every rank after the gather, mean of the gradients as DDP takes
+    it.
+    """
+    out = tmp_path / "rank0.pt"
+    torch.multiprocessing.spawn(
+        _joined, (str(tmp_path / "store"), str(out)), nprocs=2
+    )
+    total, gradients = torch.load(out)
+    torch.manual_seed(0)
+    objective = build(
+        "CR-XX-CC-RR-CE-AE-MMVAE", samples=2, weights=BALANCED, **SMALL
+    ).eval()
+    expected, _, _ = objective(batch(rows=4, labels=[0, 1, 1, -1]))
+    expected.backward()
+    assert total == pytest.approx(float(expected.detach()), rel=1e-5)
+    trained = [p for p in objective.parameters() if p.requires_grad]
+    for found, parameter in zip(gradients, trained, strict=True):
+        torch.testing.assert_close(found, parameter.grad, rtol=1e-4, atol=1e-5)
