@@ -61,29 +61,32 @@ def canonical_correlation(
     if norm not in NORMS:
         raise ValueError(f"CCA: norm={norm!r}, expected one of {NORMS}")
     if not (h1.isfinite().all() and h2.isfinite().all()):
-        # for the loop to report; LAPACK raises
+        # LAPACK would raise; the training loop reports a NaN with its place
         return (h1.sum() + h2.sum()).double() * torch.nan
-    n, largest = len(h1), max(h1.shape[1], h2.shape[1])
+    n = len(h1)
+    largest = max(h1.shape[1], h2.shape[1])
     if n < 4 * largest:
         warnings.warn(
-            f"CCA over {n} rows of {largest} dimensions: unrelated batches correlate as well; "
-            "use a larger batch or the memory of the CCA term",
+            f"CCA over {n} rows of {largest} dimensions: unrelated batches "
+            "correlate as well; use a larger batch or the memory of the CCA "
+            "term",
             stacklevel=2,
         )
     with torch.autocast(h1.device.type, enabled=False):
-        h1, h2 = (h.double() - h.double().mean(0) for h in (h1, h2))
-        root1, root2 = (
-            torch.linalg.cholesky(
-                h.T @ h / (n - 1) + ridge * torch.eye(h.shape[1]).to(h)
-            )
-            for h in (h1, h2)
-        )
-        cross = torch.linalg.solve_triangular(
-            root1, h1.T @ h2 / (n - 1), upper=False
-        )
-        t = torch.linalg.solve_triangular(root2, cross.T, upper=False)
-        return (
-            torch.linalg.svdvals(t).sum()
-            if norm == "nuclear"
-            else torch.linalg.norm(t)
-        )
+        h1 = h1.double() - h1.double().mean(0)
+        h2 = h2.double() - h2.double().mean(0)
+        root1 = _covariance_root(h1, ridge)
+        root2 = _covariance_root(h2, ridge)
+        cross = h1.T @ h2 / (n - 1)
+        whitened = torch.linalg.solve_triangular(root1, cross, upper=False)
+        t = torch.linalg.solve_triangular(root2, whitened.T, upper=False)
+        if norm == "nuclear":
+            return torch.linalg.svdvals(t).sum()
+        return torch.linalg.norm(t)
+
+
+def _covariance_root(centred: Tensor, ridge: float) -> Tensor:
+    """Cholesky factor of the regularised covariance: (n, d) -> (d, d)."""
+    n, dimensions = centred.shape
+    diagonal = ridge * torch.eye(dimensions).to(centred)
+    return torch.linalg.cholesky(centred.T @ centred / (n - 1) + diagonal)

@@ -47,15 +47,14 @@ def importance_weighted_bound(
     if log_weights.dim() != 3 or 0 in log_weights.shape[:2]:
         raise ValueError(
             f"evidence bound: log_weights {tuple(log_weights.shape)}, "
-            "expected (modalities, K, B) with at least one of each of the first two"
+            "expected (modalities, K, B), at least one modality and sample"
         )
     log_weights = promote(log_weights)
     modalities, samples, _ = log_weights.shape
     if looser:
         return (log_weights.logsumexp(1) - math.log(samples)).mean(0)
-    return log_weights.flatten(0, 1).logsumexp(0) - math.log(
-        modalities * samples
-    )
+    log_sum = log_weights.flatten(0, 1).logsumexp(0)
+    return log_sum - math.log(modalities * samples)
 
 
 def laplace_log_density(

@@ -4,14 +4,17 @@ r"""InfoNCE between local embeddings and anchors (AMDIM's form, used by 000,
 With B samples, D channels and L locations, local embeddings :math:`x_{b,l}`
 and anchors :math:`y_a`, the raw scores and their soft clipping are
 
-.. math:: r_{a,b,l} = \langle y_a, x_{b,l}\rangle / \sqrt{D}, \qquad s = c \tanh(r / c),
+.. math::
+    r_{a,b,l} = \langle y_a, x_{b,l}\rangle / \sqrt{D}, \qquad
+    s = c \tanh(r / c),
 
 and the loss contrasts each location of the anchor's own sample with all
 locations of the others (own other locations are neither positive nor
 negative):
 
-.. math:: \ell = -\frac{1}{BL} \sum_a \sum_l \Bigl[ s_{a,a,l} - \log\bigl(e^{s_{a,a,l}}
-          + \sum_{b \ne a} \sum_{l'} e^{s_{a,b,l'}}\bigr) \Bigr].
+.. math::
+    \ell = -\frac{1}{BL} \sum_a \sum_l \Bigl[ s_{a,a,l} - \log\bigl(
+    e^{s_{a,a,l}} + \sum_{b \ne a} \sum_{l'} e^{s_{a,b,l'}}\bigr) \Bigr].
 
 The penalty is :math:`\lambda\,\mathrm{mean}(r^2)` over all pairs, on the
 unclipped scores. Source: 004, section II-B; clip c = 20, lambda = 4e-2.
@@ -27,21 +30,22 @@ from mmssl.losses.precision import promote
 NEGATIVES = ("locations", "representations")
 
 
-def _check(local: Tensor, anchor: Tensor) -> None:
+def _check_shapes(local: Tensor, anchor: Tensor) -> None:
     if local.dim() != 3 or local.shape[:2] != anchor.shape[:2]:
         raise ValueError(
-            f"InfoNCE: local {tuple(local.shape)} and anchor {tuple(anchor.shape)}, "
-            "expected (B, D, L) with the same B and D"
+            f"InfoNCE: local {tuple(local.shape)} and anchor "
+            f"{tuple(anchor.shape)}, expected (B, D, L) with the same B and D"
         )
     if len(local) < 2:
         raise ValueError(
-            f"InfoNCE needs negatives: batch of {len(local)}, expected at least 2"
+            f"InfoNCE needs negatives: batch of {len(local)}, "
+            "expected at least 2"
         )
 
 
 def _contrast(scaled: Tensor, clip: float, negatives: str) -> Tensor:
-    """Loss of r / c, shape (..., B, B, L): anchor's sample, local's sample,
-    location.
+    """Loss of the scores r / c, shape (..., B, B, L): sample of the anchor,
+    sample of the local embedding, location.
     """
     score = clip * torch.tanh(scaled)
     # (..., B, L)
@@ -58,9 +62,8 @@ def _contrast(scaled: Tensor, clip: float, negatives: str) -> Tensor:
 
 def _squares(scaled: Tensor, clip: float) -> Tensor:
     """Mean of r squared, without a temporary of the size of r."""
-    return torch.linalg.vector_norm(scaled).square() * (
-        clip**2 / scaled.numel()
-    )
+    total = torch.linalg.vector_norm(scaled).square()
+    return total * (clip**2 / scaled.numel())
 
 
 def _scaled_scores(local: Tensor, anchors: Tensor, clip: float) -> Tensor:
@@ -72,8 +75,8 @@ def _scaled_scores(local: Tensor, anchors: Tensor, clip: float) -> Tensor:
     """
     batch, channels, locations = local.shape
     keys = local.transpose(0, 1).reshape(channels, batch * locations)
-    scaled = (anchors.reshape(-1, channels) / (clip * channels**0.5)) @ keys
-    return scaled.view(len(anchors), batch, batch, locations)
+    queries = anchors.reshape(-1, channels) / (clip * channels**0.5)
+    return (queries @ keys).view(len(anchors), batch, batch, locations)
 
 
 def info_nce(
@@ -112,16 +115,15 @@ def info_nce(
     ValueError
         For shapes that disagree, a batch below 2, or an unknown direction.
     """
-    _check(local, anchor)
+    _check_shapes(local, anchor)
     if negatives not in NEGATIVES:
         raise ValueError(
             f"negatives={negatives!r}: expected one of {NEGATIVES}"
         )
     with torch.autocast(local.device.type, enabled=False):
         scaled = _scaled_scores(promote(local), promote(anchor)[None], clip)
-        return _contrast(scaled, clip, negatives), penalty * _squares(
-            scaled, clip
-        )
+        loss = _contrast(scaled, clip, negatives)
+        return loss, penalty * _squares(scaled, clip)
 
 
 def info_nce_all_locations(
@@ -153,7 +155,7 @@ def info_nce_all_locations(
     -------
     loss, penalty : Tensor
     """
-    _check(local, anchors)
+    _check_shapes(local, anchors)
     with torch.autocast(local.device.type, enabled=False):
         local, anchors = promote(local), promote(anchors)
         batch, _, locations = local.shape
@@ -164,15 +166,13 @@ def info_nce_all_locations(
         def part(local: Tensor, chunk: Tensor) -> tuple[Tensor, Tensor]:
             scaled = _scaled_scores(local, chunk, clip)
             share = len(chunk) / anchors.shape[2]
-            return _contrast(scaled, clip, "locations") * share, _squares(
-                scaled, clip
-            ) * share
+            loss = _contrast(scaled, clip, "locations") * share
+            return loss, _squares(scaled, clip) * share
 
-        parts = [
-            checkpoint(part, local, chunk, use_reentrant=False)
-            for chunk in chunks
-        ]
-        loss, squares = (
-            torch.stack(p).sum() for p in zip(*parts, strict=True)
-        )
-        return loss, penalty * squares
+        losses, squares = [], []
+        for chunk in chunks:
+            made = checkpoint(part, local, chunk, use_reentrant=False)
+            losses.append(made[0])
+            squares.append(made[1])
+        loss = torch.stack(losses).sum()
+        return loss, penalty * torch.stack(squares).sum()

@@ -5,5 +5,5 @@ from torch import Tensor
 
 
 def promote(x: Tensor) -> Tensor:
-    """Give half precision as fp32; fp32 and fp64 stay what they are."""
+    """Turn half precision into fp32; fp32 and fp64 stay what they are."""
     return x if x.dtype == torch.float64 else x.float()

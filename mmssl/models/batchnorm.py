@@ -31,24 +31,25 @@ class SharedUpdate:
             for module in network.modules()
             if isinstance(module, _BatchNorm)
         ]
-        self.passes, self.index = passes, index
+        self.passes = passes
+        self.index = index
 
-    def _rate(self, whole: float) -> float:
+    def _rate(self, momentum: float) -> float:
+        """Rate at which this pass moves the statistics."""
         if self.index is None:
             return 0.0
-        each = whole / self.passes
-        return each / (1 - each * (self.passes - 1 - self.index))
+        share = momentum / self.passes
+        return share / (1 - share * (self.passes - 1 - self.index))
 
     def __enter__(self) -> None:
-        self.before = [
-            (norm.momentum, norm.num_batches_tracked.clone())
-            for norm in self.norms
-        ]
+        self.saved = []
         for norm in self.norms:
+            count = norm.num_batches_tracked.clone()
+            self.saved.append((norm.momentum, count))
             norm.momentum = self._rate(norm.momentum)
 
     def __exit__(self, *_) -> None:
-        for norm, (rate, count) in zip(self.norms, self.before, strict=True):
-            norm.momentum = rate
+        for norm, saved in zip(self.norms, self.saved, strict=True):
+            norm.momentum, count = saved
             if self.index != 0:  # the first pass counts for all
                 norm.num_batches_tracked.copy_(count)

@@ -3,8 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-_CONV = {2: nn.Conv2d, 3: nn.Conv3d}
-_NORM = {2: nn.BatchNorm2d, 3: nn.BatchNorm3d}
+from mmssl.models.dcgan import CONVOLUTION, NORM
 
 
 class ConvolutionalHead(nn.Module):
@@ -27,7 +26,7 @@ class ConvolutionalHead(nn.Module):
         self, in_channels: int, out_channels: int = 64, dims: int = 3
     ):
         super().__init__()
-        conv, norm = _CONV[dims], _NORM[dims]
+        conv, norm = CONVOLUTION[dims], NORM[dims]
         self.path = nn.Sequential(
             conv(in_channels, out_channels, 1, bias=False),
             norm(out_channels),
@@ -36,15 +35,13 @@ class ConvolutionalHead(nn.Module):
         )
         self.shortcut = conv(in_channels, out_channels, 1, bias=False)
         self.norm = norm(out_channels)
+        gain = nn.init.calculate_gain("relu")
         for module in (self.path[0], self.path[3]):
-            nn.init.xavier_uniform_(
-                module.weight, gain=nn.init.calculate_gain("relu")
-            )
-        nn.init.uniform_(self.shortcut.weight, -0.01, 0.01)
+            nn.init.xavier_uniform_(module.weight, gain=gain)
+        shortcut = self.shortcut.weight
+        nn.init.uniform_(shortcut, -0.01, 0.01)
         with torch.no_grad():
-            self.shortcut.weight.view(
-                out_channels, in_channels
-            ).fill_diagonal_(1.0)
+            shortcut.view(out_channels, in_channels).fill_diagonal_(1.0)
 
     def forward(self, local: Tensor) -> Tensor:
         """Project a local map (B, in_channels, *sides) to embeddings (B,

@@ -23,11 +23,12 @@ _MIX2 = 0x94D049BB133111EB - 2**64
 
 
 def _shift_right(x: Tensor, bits: int) -> Tensor:
-    # int64 shifts are arithmetic in torch
+    """Logical shift; that of int64 in torch is arithmetic."""
     return (x >> bits) & ((1 << (64 - bits)) - 1)
 
 
 def _mix(x: Tensor) -> Tensor:
+    """Finaliser of SplitMix64."""
     x = (x ^ _shift_right(x, 30)) * _MIX1
     x = (x ^ _shift_right(x, 27)) * _MIX2
     return x ^ _shift_right(x, 31)
@@ -49,30 +50,28 @@ class Stream:
     """
 
     def __init__(self, rows: Tensor, seed: int, step: int, purpose: str = ""):
-        self.rows, self.seed, self.step, self.purpose = (
-            rows,
-            seed,
-            step,
-            purpose,
-        )
+        self.rows = rows
+        self.seed = seed
+        self.step = step
+        self.purpose = purpose
 
     def child(self, purpose: str) -> "Stream":
-        """The stream of a more particular purpose."""
-        return Stream(
-            self.rows, self.seed, self.step, f"{self.purpose}/{purpose}"
-        )
+        """The stream of a narrower purpose, for the same rows."""
+        narrower = f"{self.purpose}/{purpose}"
+        return Stream(self.rows, self.seed, self.step, narrower)
 
-    def __getitem__(self, some) -> "Stream":
-        """The stream of some of the rows."""
-        return Stream(self.rows[some], self.seed, self.step, self.purpose)
+    def __getitem__(self, index) -> "Stream":
+        """The stream of the rows at an index: a slice or a tensor."""
+        return Stream(self.rows[index], self.seed, self.step, self.purpose)
 
     def _bits(self, purpose: str, count: int) -> Tensor:
-        text = zlib.crc32(f"{self.purpose}/{purpose}".encode())
+        """Hashed keys, int64, shape (B, count)."""
+        purpose_hash = zlib.crc32(f"{self.purpose}/{purpose}".encode())
         key = torch.zeros_like(self.rows)
-        for part in (self.seed, self.step, text, self.rows):
+        for part in (self.seed, self.step, purpose_hash, self.rows):
             key = _mix(key + part + _GOLDEN)
-        counter = torch.arange(1, count + 1, device=self.rows.device) * _GOLDEN
-        return _mix(key[:, None] + counter)
+        numbers = torch.arange(1, count + 1, device=self.rows.device)
+        return _mix(key[:, None] + numbers * _GOLDEN)
 
     def uniform(self, purpose: str, *shape: int) -> Tensor:
         """Uniform numbers in [0, 1), float32, shape (B, *shape)."""
