@@ -43,7 +43,7 @@ PRIVATE = {
 }
 """What must never be published, however it came onto a page."""
 
-MAPS = re.compile(r"\b(?:group_maps|interactive)\(")
+MAPS = re.compile(r"\b(?:group_maps|interactive_map)\(")
 """How a page draws group differences: with functions that refuse a map without
 its defence.
 """
@@ -96,7 +96,7 @@ def check_page(
             )
     return (
         reasons
-        + _undefended(cells, page, ran.get("output"))
+        + _unpublishable(cells, page, ran.get("output"))
         + ledger.stale(page)
     )
 
@@ -228,7 +228,7 @@ def _bypassed(cells: list[dict[str, Any]]) -> list[str]:
     )
 
 
-def _undefended(
+def _unpublishable(
     cells: list[dict[str, Any]], page: Path, output: str | None
 ) -> list[str]:
     """What is wrong with the maps that a page of group differences has
@@ -240,7 +240,7 @@ def _undefended(
         return [
             "it draws maps of groups and leaves none, so that nobody can check them"
         ]
-    return artefacts.complaints(paths.root(page.parent) / output / "maps")
+    return artefacts.unpublishable_maps(paths.root(page.parent) / output / "maps")
 
 
 def _code(cells: list[dict[str, Any]]) -> str:

@@ -3,10 +3,13 @@ save.
 """
 
 from mmssl.ledger.artefacts import (
+    CHECKS,
     KEYS,
+    SALIENCY,
     Provenance,
-    Verdict,
+    SanityReport,
     read_map,
+    read_tables,
     write_map,
 )
 from mmssl.ledger.code import fingerprint, imports, source_of
@@ -35,11 +38,13 @@ from mmssl.ledger.sidecars import (
 )
 
 __all__ = [
+    "CHECKS",
     "Exposure",
     "KEYS",
     "LeakError",
     "Provenance",
-    "Verdict",
+    "SALIENCY",
+    "SanityReport",
     "check_disjoint",
     "exposure",
     "fingerprint",
@@ -53,6 +58,7 @@ __all__ = [
     "read_exposures",
     "read_map",
     "read_sidecar",
+    "read_tables",
     "sidecar_of",
     "source_of",
     "stale",

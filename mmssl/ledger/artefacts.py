@@ -1,159 +1,301 @@
-"""What a page leaves behind, each file complete and with its sidecar; and no
-map without doubt.
+"""One way to save what a page made: tables, figures and maps, each complete
+and with its sidecar.
 
-A brain map says in its sidecar what it shows. One that compares groups is
-written with its corrected p and its verdict or not at all, and `complaints`
-finds any that came from elsewhere: the book refuses their page.
+A brain map says in its sidecar what it shows. A map of a group difference is
+written with its corrected p and with the report of its sanity checks
+(`mmssl.saliency.sanity_checks`) or not at all. `unpublishable_maps` finds
+those that lack either, and the book refuses their page.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from mmssl.ledger import atomic
 from mmssl.ledger.hashes import hash_array, hash_file
-from mmssl.ledger.sidecars import read_sidecar, sidecar_of, write_sidecar
-
-GROUPS, CORRECTED, SALIENCY = (
-    "group difference",
-    "corrected p",
-    "mean saliency",
+from mmssl.ledger.sidecars import (
+    read_sidecar,
+    sidecar_of,
+    stale,
+    write_sidecar,
 )
-"""What a map may show."""
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+KEYS = ("source", "modality", "sign")
+"""What names a map in tables: what it was made from, of which images, of which
+dimension.
+"""
+
+GROUPS = "group difference"
+CORRECTED = "corrected p"
+SALIENCY = "mean saliency"
+"""The kinds of map: what a map may show."""
+
+CHECKS = ("weights", "labels", "random encoder", "deletion")
+"""The four sanity checks of a map of group differences."""
+
+POSITIVE_CONTROL = "no encoder: positive control"
+UNTRAINED = "untrained encoder: baseline"
+"""What exempts a map from the checks: no trained encoder made it.
+`mmssl.saliency.sanity_checks` gives these to no others.
+"""
+
+
+class CheckResult(NamedTuple):
+    """What one sanity check found.
+
+    answer : "yes", "no" or "undecided": whether the map passes.
+    reason : the numbers behind it.
+    """
+
+    answer: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class SanityReport:
+    """What the sanity checks found of one map; it is valid for no other map.
+
+    Parameters
+    ----------
+    map_hash : str
+        Of the effect sizes, see `map_hash`.
+    results : {check: CheckResult}
+        Of all `CHECKS` in their order; empty for a map that is exempt.
+    exemption : str
+        `POSITIVE_CONTROL` or `UNTRAINED` for a map that no trained encoder
+        made.
+
+    Raises
+    ------
+    ValueError
+        For other checks than these, or none without an exemption.
+    """
+
+    map_hash: str
+    results: Mapping[str, CheckResult]
+    exemption: str = ""
+
+    def __post_init__(self) -> None:
+        exempt = self.exemption in (POSITIVE_CONTROL, UNTRAINED)
+        expected = () if exempt else CHECKS
+        if tuple(self.results) != expected:
+            raise ValueError(
+                f"a report on {list(self.results)} with the exemption "
+                f"{self.exemption!r}, expected one on {list(CHECKS)}, or the "
+                f"exemption {POSITIVE_CONTROL!r} or {UNTRAINED!r}"
+            )
+
+    def __str__(self) -> str:
+        """One line for the title of a figure."""
+        if self.exemption:
+            return self.exemption
+        passed = self._with_answer("yes")
+        parts = [f"sanity checks: {len(passed)} of {len(self.results)}"]
+        for answer in ("no", "undecided"):
+            checks = self._with_answer(answer)
+            if checks:
+                parts.append(f"{answer}: {', '.join(checks)}")
+        return "; ".join(parts)
+
+    def _with_answer(self, answer: str) -> list[str]:
+        return [c for c, r in self.results.items() if r.answer == answer]
+
+    def check_map(self, volume) -> None:
+        """ValueError unless the report is of this very map, (X, Y, Z)."""
+        if map_hash(volume) != self.map_hash:
+            raise ValueError(
+                f"the report '{self}' is of another map than this one"
+            )
+
+    def record(self) -> dict:
+        """For a sidecar: the map's hash, a summary, and what each check
+        found.
+        """
+        checks = {c: result._asdict() for c, result in self.results.items()}
+        return {
+            "map_hash": self.map_hash,
+            "summary": str(self),
+            "checks": checks,
+        }
+
+
+def map_hash(volume) -> str:
+    """Hash of a map's values, (X, Y, Z), as they are stored: float32."""
+    return hash_array(np.asarray(volume, dtype=np.float32))
 
 
 class Provenance(NamedTuple):
-    """What made the files of a page: the arguments of
-    `mmssl.ledger.sidecars.write_sidecar`.
+    """What made the files of a page, and how to save them with it.
+
+    The fields are the arguments of `mmssl.ledger.sidecars.write_sidecar`.
     """
 
     inputs: Mapping[str, str | Path]
     parameters: Mapping[str, Any]
-    seed: int
+    seed: int | None
     modules: tuple[str, ...]
     facts: Mapping[str, Any] = {}
 
     def record(self, file: Path, **facts: Any) -> Path:
-        """Write the sidecar of a finished file."""
-        write_sidecar(file, *self[:-1], dict(self.facts) | facts)
+        """Write the sidecar of a finished file, with more facts if given."""
+        everything = dict(self.facts)
+        everything.update(facts)
+        write_sidecar(
+            file,
+            self.inputs,
+            self.parameters,
+            self.seed,
+            self.modules,
+            everything,
+        )
         return file
 
-    def leave(
+    def save(
         self, folder: Path, prefix: str, contents: Mapping[str, Any]
     ) -> list[Path]:
-        """Write tables as ``<prefix><name>.tsv`` and figures as
+        """Save tables as ``<prefix><name>.tsv`` and figures as
         ``<prefix><name>.png``.
+
+        Parameters
+        ----------
+        folder : Path
+            Made where it is missing.
+        prefix : str
+        contents : {name: DataFrame or matplotlib Figure}
+            The index of a table is not saved.
+
+        Returns
+        -------
+        list of Path
+            Each complete, with its sidecar.
         """
         import pandas as pd
 
         files = []
         for name, content in contents.items():
             is_table = isinstance(content, pd.DataFrame)
-            files.append(
-                folder / f"{prefix}{name}.{'tsv' if is_table else 'png'}"
-            )
-            with atomic.file(files[-1]) as temporary:
+            suffix = "tsv" if is_table else "png"
+            file = folder / f"{prefix}{name}.{suffix}"
+            with atomic.file(file) as temporary:
                 if is_table:
                     content.to_csv(temporary, sep="\t", index=False)
                 else:
                     content.savefig(temporary)
-            self.record(files[-1])
+            files.append(self.record(file))
         return files
 
-    def leave_map(self, file: Path, volume, affine, **about: Any) -> Path:
-        """Write a map (X, Y, Z) that says what it is; ``about`` holds its
-        `kind` at least.
-        """
-        return self.record(write_map(file, volume, affine), map=about)
-
-    def leave_group_maps(
-        self,
-        folder: Path,
-        maps: Mapping,
-        verdicts: Mapping,
-        affine,
-        permutations: int,
-    ) -> list[Path]:
-        """Write effect sizes and corrected p of group differences.
+    def save_map(self, file: Path, volume, affine, **about: Any) -> Path:
+        """Save a map (X, Y, Z) that says what it shows.
 
         Parameters
         ----------
-        maps : {(source, modality, sign): (rbc, corrected p)}, (X, Y, Z) each.
-        verdicts : {the same: `mmssl.ledger.artefacts.Verdict`}
+        file : Path, ending in .nii or .nii.gz
+        volume, affine
+            As in `write_map`.
+        **about
+            What the sidecar says of the map; at least its ``kind``.
+        """
+        return self.record(write_map(file, volume, affine), map=about)
+
+    def save_group_maps(
+        self,
+        folder: Path,
+        maps: Mapping,
+        reports: Mapping,
+        affine,
+        permutations: int,
+    ) -> list[Path]:
+        """Save effect sizes and corrected p of group differences.
+
+        Parameters
+        ----------
+        folder : Path
+        maps : {(source, modality, sign): (rbc, corrected p)}, (X, Y, Z) each
+        reports : {the same: SanityReport}
+        affine : array, shape (4, 4)
         permutations : int
             Behind the corrected p.
+
+        Returns
+        -------
+        list of Path
+            Of each map the corrected p and the effect sizes.
 
         Raises
         ------
         ValueError
-            Before anything is written, for a map without p or verdict, or with
-            those of another.
+            Before anything is written, for a map without p or report, or with
+            those of another map.
         """
-        for key, pair in maps.items():
-            defended(*pair, verdicts.get(key), what=", ".join(key))
+        for key, (rbc, p) in maps.items():
+            check_report(rbc, p, reports.get(key), what=", ".join(key))
         files = []
         for key, (rbc, p) in maps.items():
-            name = f"group_{'_'.join(key).replace(' ', '-')}"
-            effect, corrected = (
-                folder / f"{name}_{kind}.nii.gz" for kind in ("rbc", "p")
-            )
+            stem = "group_" + "_".join(key).replace(" ", "-")
+            effect_file = folder / f"{stem}_rbc.nii.gz"
+            p_file = folder / f"{stem}_p.nii.gz"
             correction = {
-                "method": "largest absolute effect of relabelled people, family-wise",
+                "method": "largest absolute effect of permuted labels, "
+                "family-wise",
                 "permutations": permutations,
-                "file": corrected.name,
+                "file": p_file.name,
             }
-            files += [
-                self.leave_map(
-                    corrected, p, affine, kind=CORRECTED, of=effect.name
-                ),
-                self.leave_map(
-                    effect,
-                    rbc,
-                    affine,
-                    kind=GROUPS,
-                    name=key,
-                    correction=correction,
-                    verdict=verdicts[key].record(),
-                ),
-            ]
+            self.save_map(
+                p_file, p, affine, kind=CORRECTED, of=effect_file.name
+            )
+            self.save_map(
+                effect_file,
+                rbc,
+                affine,
+                kind=GROUPS,
+                name=key,
+                correction=correction,
+                report=reports[key].record(),
+            )
+            files += [p_file, effect_file]
         return files
 
 
-def defended(rbc, p, verdict, what: str = "map") -> None:
+def check_report(rbc, p, report, what: str = "map") -> None:
     """ValueError for a map of a group difference without corrected p or
-    without its own verdict.
+    without its own report.
 
     Parameters
     ----------
     rbc, p : array, shape (X, Y, Z)
-    verdict : Verdict
+    report : SanityReport
     what : str
         Name of the map in the message.
     """
     if p is None or np.shape(p) != np.shape(rbc):
+        shape = None if p is None else np.shape(p)
         raise ValueError(
-            f"{what}: corrected p of shape {np.shape(p) if p is not None else None}, "
-            f"expected {np.shape(rbc)}: a map is shown with its correction"
+            f"{what}: corrected p of shape {shape}, expected "
+            f"{np.shape(rbc)}: a map is shown with its correction"
         )
-    if not ((np.asarray(p) > 0) & (np.asarray(p) <= 1)).all():
+    valid = (np.asarray(p) > 0) & (np.asarray(p) <= 1)
+    if not valid.all():
         raise ValueError(
-            f"{what}: corrected p from {np.min(p)} to {np.max(p)}, expected above 0 "
-            "and at most 1"
+            f"{what}: corrected p from {np.min(p)} to {np.max(p)}, expected "
+            "above 0 and at most 1"
         )
-    if not isinstance(verdict, Verdict):
+    if not isinstance(report, SanityReport):
         raise ValueError(
-            f"{what}: {type(verdict).__name__} for a verdict; a map is shown with "
-            "what the saliency court says of it (mmssl.saliency.sanity_checks)"
+            f"{what}: {type(report).__name__} for a report; a map is shown "
+            "with what the sanity checks found (mmssl.saliency.sanity_checks)"
         )
-    verdict.check(rbc)
+    report.check_map(rbc)
 
 
-def complaints(folder: str | Path) -> list[str]:
+def unpublishable_maps(folder: str | Path) -> list[str]:
     """Say which maps of a folder must not be published, and why.
 
     Parameters
@@ -165,178 +307,147 @@ def complaints(folder: str | Path) -> list[str]:
     -------
     list of str
         One for each map that does not say what it shows, was changed, or
-        compares groups without a corrected p or a verdict of its own; one if
+        compares groups without a corrected p or a report of its own; one if
         there is no map of groups at all.
     """
-    files = sorted(
-        f for f in Path(folder).glob("*.nii*") if not f.name.endswith(".json")
-    )
-    about = {file: _about(file) for file in files}
-    found = [reason for file in files for reason in _doubts(file, about[file])]
-    if not any(said.get("kind") == GROUPS for said in about.values()):
-        found.append(
+    reasons, kinds = [], set()
+    for file in sorted(Path(folder).glob("*.nii*")):
+        if file.name.endswith(".json"):
+            continue
+        about = _about_map(file)
+        kinds.add(about.get("kind"))
+        reasons += _map_faults(file, about)
+    if GROUPS not in kinds:
+        reasons.append(
             f"it draws maps of groups, but none lies in {Path(folder).name}"
         )
-    return found
+    return reasons
 
 
-def _about(file: Path) -> dict:
+def _about_map(file: Path) -> dict:
+    """What the sidecar says of a map; empty where it says nothing."""
     if not sidecar_of(file).is_file():
         return {}
     return read_sidecar(file)["facts"].get("map", {})
 
 
-def _doubts(file: Path, about: Mapping) -> list[str]:
+def _map_faults(file: Path, about: Mapping) -> list[str]:
     """What is wrong with one map."""
     import nibabel as nib
 
     if about.get("kind") not in (GROUPS, CORRECTED, SALIENCY):
         return [
-            f"map {file.name} does not say what it shows, so nobody knows whether it is "
-            "corrected; run its page again or remove it"
+            f"map {file.name} does not say what it shows, so nobody knows "
+            "whether it is corrected; run its page again or remove it"
         ]
     if read_sidecar(file)["content"] != hash_file(file):
         return [f"map {file.name} was changed after it was made"]
     if about["kind"] != GROUPS:
         return []
     effect = np.asarray(nib.load(file).dataobj)
-    return [
-        f"map {file.name} {reason}"
-        for reason in (
-            *_uncorrected(file, about.get("correction") or {}, effect),
-            *_unjudged(about.get("verdict") or {}, effect),
-        )
-    ]
+    correction = about.get("correction") or {}
+    report = about.get("report") or {}
+    faults = _correction_faults(file, correction, effect)
+    faults += _report_faults(report, effect)
+    return [f"map {file.name} {fault}" for fault in faults]
 
 
-def _uncorrected(
+def _correction_faults(
     file: Path, correction: Mapping, effect: np.ndarray
 ) -> list[str]:
+    """What is wrong with the corrected p of a map of effect sizes."""
     import nibabel as nib
 
     if not correction.get("file"):
         return ["is not corrected for the number of voxels"]
-    beside = file.with_name(correction["file"])
-    if not beside.is_file():
-        return [f"has lost its corrected p, {beside.name}"]
-    p, least = (
-        np.asarray(nib.load(beside).dataobj),
-        1 / (1 + correction["permutations"]),
-    )
-    if (
-        p.shape != effect.shape
-        or not (p >= least * (1 - 1e-5)).all()
-        or not (p <= 1).all()
-    ):
+    p_file = file.with_name(correction["file"])
+    if not p_file.is_file():
+        return [f"has lost its corrected p, {p_file.name}"]
+    p = np.asarray(nib.load(p_file).dataobj)
+    smallest = 1 / (1 + correction["permutations"])
+    in_range = (p >= smallest * (1 - 1e-5)).all() and (p <= 1).all()
+    if p.shape != effect.shape or not in_range:
         return [
-            f"has p of shape {p.shape} from {p.min():.2g} to {p.max():.2g} in {beside.name}, "
-            f"expected {effect.shape} from {least:.2g} to 1: these are not the corrected ones"
+            f"has p of shape {p.shape} from {p.min():.2g} to {p.max():.2g} "
+            f"in {p_file.name}, expected {effect.shape} from {smallest:.2g} "
+            "to 1: these are not the corrected ones"
         ]
     return []
 
 
-def _unjudged(verdict: Mapping, effect: np.ndarray) -> list[str]:
-    if not verdict:
-        return ["has no verdict of the saliency court"]
-    if verdict.get("of") != stamp(effect):
-        return ["carries the verdict on another map"]
-    missing = [test for test in TESTS if test not in verdict.get("tests", {})]
-    if missing and verdict.get("summary") not in (CONTROL, UNTRAINED):
+def _report_faults(report: Mapping, effect: np.ndarray) -> list[str]:
+    """What is wrong with the report of a map of effect sizes."""
+    if not report:
+        return ["has no report of the sanity checks"]
+    if report.get("map_hash") != map_hash(effect):
+        return ["carries the report on another map"]
+    if report.get("summary") in (POSITIVE_CONTROL, UNTRAINED):
+        return []
+    missing = [c for c in CHECKS if c not in report.get("checks", {})]
+    if missing:
         return [
-            f"was not heard in full: {', '.join(missing)} missing from its verdict"
+            f"was not checked in full: {', '.join(missing)} missing from its "
+            "report"
         ]
     return []
 
 
-TESTS = ("weights", "labels", "random encoder", "deletion")
-CONTROL, UNTRAINED = (
-    "no encoder: positive control",
-    "untrained encoder: baseline",
-)
-"""What is said of maps that no trained encoder made;
-`mmssl.saliency.sanity_checks` gives it to no others.
-"""
+def read_tables(
+    folder: Path,
+    prefix: str,
+    names: Sequence[str],
+    edition: str,
+    page: str,
+) -> dict[str, pd.DataFrame]:
+    """Read tables that another page saved, if they are fresh and belong
+    together.
 
+    Parameters
+    ----------
+    folder : Path
+    prefix, names : str and sequence of str
+        Of ``<prefix><name>.tsv``.
+    edition : str
+        Which the facts of their sidecars must name.
+    page : str
+        The notebook that makes them, for the message.
 
-class Ruling(NamedTuple):
-    """What one test says of a map: "yes", "no" or "undecided", and because of
-    what.
+    Returns
+    -------
+    {name: DataFrame}
+
+    Raises
+    ------
+    ValueError
+        For a table that is missing, stale, of another edition, or of another
+        run of the page than the first one.
     """
+    import pandas as pd
 
-    answer: str
-    because: str
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """What the court says of one map, and of no other.
-
-    of : hash of the effect sizes, (X, Y, Z) float32.
-    rulings : {test: Ruling} of all `TESTS`; empty where no trained encoder is
-        on trial.
-    instead : `CONTROL` or `UNTRAINED` where that is so.
-    """
-
-    of: str
-    rulings: Mapping[str, Ruling]
-    instead: str = ""
-
-    def __post_init__(self) -> None:
-        """ValueError for a verdict without rulings that does not say why."""
-        expected = () if self.instead in (CONTROL, UNTRAINED) else TESTS
-        if tuple(self.rulings) != expected:
+    tables, first = {}, None
+    for name in names:
+        file = folder / f"{prefix}{name}.tsv"
+        faults = stale(file)
+        if faults:
             raise ValueError(
-                f"a verdict with rulings on {list(self.rulings)} and {self.instead!r} "
-                f"instead, expected {list(TESTS)}, or {CONTROL!r} or {UNTRAINED!r}"
+                f"{file}: {faults[0]}; make it with notebook {page}"
             )
-
-    def __str__(self) -> str:
-        if self.instead:
-            return self.instead
-        tests = {
-            a: [t for t, r in self.rulings.items() if r.answer == a]
-            for a in ("yes", "no", "undecided")
-        }
-        doubts = [
-            f"{answer}: {', '.join(tests[answer])}"
-            for answer in ("no", "undecided")
-            if tests[answer]
-        ]
-        return "; ".join(
-            [f"court: {len(tests['yes'])} of {len(self.rulings)}", *doubts]
-        )
-
-    def check(self, volume) -> None:
-        """ValueError unless the verdict was given on this very map, (X, Y,
-        Z).
-        """
-        if stamp(volume) != self.of:
+        record = read_sidecar(file)
+        made_for = record["facts"].get("edition")
+        if made_for != edition:
             raise ValueError(
-                f"the verdict '{self}' was given on another map than this one"
+                f"{file}: of the edition {made_for}, expected {edition}; make "
+                f"it with notebook {page}"
             )
-
-    def record(self) -> dict:
-        """For a sidecar: of, summary, and what each test says."""
-        return {
-            "of": self.of,
-            "summary": str(self),
-            "tests": {
-                test: ruling._asdict() for test, ruling in self.rulings.items()
-            },
-        }
-
-
-def stamp(volume) -> str:
-    """By what a verdict knows a map, (X, Y, Z): the hash of its values as they
-    are stored.
-    """
-    return hash_array(np.asarray(volume, dtype=np.float32))
-
-
-KEYS = ("source", "modality", "sign")
-"""What names a map in tables: what it was made from, of which images, of which
-dimension.
-"""
+        run = (record["inputs"], record["parameters"], record["seed"])
+        first = first or run
+        if run != first:
+            raise ValueError(
+                f"{file}: made from other inputs or parameters than "
+                f"{prefix}{names[0]}.tsv; run notebook {page} again"
+            )
+        tables[name] = pd.read_csv(file, sep="\t")
+    return tables
 
 
 def write_map(path: str | Path, volume, affine) -> Path:
@@ -346,6 +457,7 @@ def write_map(path: str | Path, volume, affine) -> Path:
     ----------
     path : path, ending in .nii or .nii.gz
     volume : array, shape (X, Y, Z)
+        Stored as float32; bool as uint8.
     affine : array, shape (4, 4)
         Voxel to RAS+ world in mm.
 
@@ -356,7 +468,8 @@ def write_map(path: str | Path, volume, affine) -> Path:
     """
     import nibabel as nib
 
-    volume, affine = np.asarray(volume), np.asarray(affine, dtype=np.float64)
+    volume = np.asarray(volume)
+    affine = np.asarray(affine, dtype=np.float64)
     if volume.ndim != 3:
         raise ValueError(
             f"{path}: a map of shape {volume.shape}, expected (X, Y, Z)"
@@ -365,8 +478,8 @@ def write_map(path: str | Path, volume, affine) -> Path:
         raise ValueError(
             f"{path}: affine {affine.tolist()}, expected an invertible (4, 4)"
         )
-    kept = volume.astype(np.uint8 if volume.dtype == bool else np.float32)
-    image = nib.Nifti1Image(kept, affine)
+    stored_type = np.uint8 if volume.dtype == bool else np.float32
+    image = nib.Nifti1Image(volume.astype(stored_type), affine)
     image.header.set_xyzt_units("mm")
     with atomic.file(path) as temporary:
         image.to_filename(temporary)

@@ -18,7 +18,7 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from nibabel.affines import apply_affine
 
-from mmssl.ledger.artefacts import Verdict, defended
+from mmssl.ledger.artefacts import SanityReport, check_report
 from mmssl.plotting.look import (
     DIVERGING,
     BASELINE,
@@ -40,7 +40,7 @@ _LINE, _TITLE, _LEFT, _RIGHT = 1.75, 0.58, 0.1, 0.75  # inches
 
 
 def group_maps(
-    maps: Mapping[str, Mapping[str, tuple[np.ndarray, np.ndarray, Verdict]]],
+    maps: Mapping[str, Mapping[str, tuple[np.ndarray, np.ndarray, SanityReport]]],
     background: np.ndarray,
     affine: np.ndarray,
     truth: Mapping[str, np.ndarray] | None = None,
@@ -78,7 +78,7 @@ def group_maps(
     """
     for line, across in maps.items():
         for column, given in across.items():
-            defended(*(*given, None, None)[:3], what=f"{line}, {column}")
+            check_report(*(*given, None, None)[:3], what=f"{line}, {column}")
     limit = (
         max(
             np.abs(rbc).max()
@@ -139,7 +139,7 @@ def group_maps(
 def interactive(
     volume: np.ndarray,
     p: np.ndarray,
-    verdict: Verdict,
+    verdict: SanityReport,
     affine: np.ndarray,
     background: np.ndarray,
     background_affine: np.ndarray,
@@ -175,7 +175,7 @@ def interactive(
     """
     from nilearn import plotting
 
-    defended(volume, p, verdict, what=title or "map")
+    check_report(volume, p, verdict, what=title or "map")
     peak = float(np.abs(volume).max()) or 1.0
     view = plotting.view_img(
         _image(volume, affine),

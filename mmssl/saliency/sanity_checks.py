@@ -32,13 +32,13 @@ from tqdm.auto import tqdm
 from mmssl.evaluate import probes
 from mmssl.groupmaps.mann_whitney import compare
 from mmssl.ledger.artefacts import (
-    CONTROL,
+    POSITIVE_CONTROL,
     UNTRAINED,
     KEYS,
-    TESTS,
-    Ruling,
-    Verdict,
-    stamp,
+    CHECKS,
+    CheckResult,
+    SanityReport,
+    map_hash,
 )
 from mmssl.preprocessing.network_inputs import standardised
 from mmssl.pretrain.encoders import encode
@@ -49,7 +49,11 @@ from mmssl.saliency.parameter_randomisation import (
     map_correlation,
     randomised,
 )
-from mmssl.stats.permutation import SMALLEST_GROUP, two_groups
+from mmssl.stats.permutation import (
+    SMALLEST_GROUP,
+    permutation_p,
+    two_groups,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -68,7 +72,7 @@ def judge(
     rivals: pd.DataFrame,
     areas: pd.DataFrame,
     level: float = LEVEL,
-) -> dict[tuple[str, str, str], Verdict]:
+) -> dict[tuple[str, str, str], SanityReport]:
     """A verdict on each map that was heard, by one rule a test.
 
     - weights: yes if the absolute correlation with the map of the encoder
@@ -110,17 +114,17 @@ def judge(
             _weights(last.loc[key, "correlation"], bool((p < level).any())),
             *(
                 _rivals(rows[rows["test"] == test], level)
-                for test in TESTS[1:3]
+                for test in CHECKS[1:3]
             ),
             _deletion(area.iloc[0]),
         )
-        found[key] = Verdict(
-            stamp(rbc), dict(zip(TESTS, rulings, strict=True))
+        found[key] = SanityReport(
+            map_hash(rbc), dict(zip(CHECKS, rulings, strict=True))
         )
     return found
 
 
-def table(verdicts: Mapping[tuple[str, str, str], Verdict]) -> pd.DataFrame:
+def table(verdicts: Mapping[tuple[str, str, str], SanityReport]) -> pd.DataFrame:
     """Answers of all tests, a row a map: source, modality, sign, the tests,
     verdict.
     """
@@ -129,39 +133,39 @@ def table(verdicts: Mapping[tuple[str, str, str], Verdict]) -> pd.DataFrame:
     lines = [
         (
             *key,
-            *(v.rulings[t].answer if v.rulings else "–" for t in TESTS),
+            *(v.results[t].answer if v.results else "–" for t in CHECKS),
             str(v),
         )
         for key, v in verdicts.items()
     ]
-    return pd.DataFrame(lines, columns=[*KEYS, *TESTS, "verdict"])
+    return pd.DataFrame(lines, columns=[*KEYS, *CHECKS, "verdict"])
 
 
 def _by_map(table: pd.DataFrame) -> dict[tuple, pd.DataFrame]:
     return dict(list(table.groupby(list(KEYS), sort=False)))
 
 
-def _weights(r: float, survives: bool) -> Ruling:
+def _weights(r: float, survives: bool) -> CheckResult:
     said = f"r = {r:.2f} with the map of random weights"
     if not survives or np.isnan(r):
-        return Ruling(
+        return CheckResult(
             "undecided", said + ("; no voxel survives" if not survives else "")
         )
-    return Ruling("yes" if abs(r) < ALIKE else "no", said)
+    return CheckResult("yes" if abs(r) < ALIKE else "no", said)
 
 
-def _rivals(rows: pd.DataFrame, level: float) -> Ruling:
-    p = (1 + int((rows["strength"] >= rows["own"]).sum())) / (1 + len(rows))
+def _rivals(rows: pd.DataFrame, level: float) -> CheckResult:
+    p = permutation_p(rows["own"].iloc[0], rows["strength"])
     alike = float(rows["correlation"].abs().median())
     said = f"p = {p:.3f} of {len(rows)} draws, median |r| = {alike:.2f}"
     if 1 / (1 + len(rows)) > level or np.isnan(alike):
-        return Ruling("undecided", said)
-    return Ruling("yes" if p <= level and alike < ALIKE else "no", said)
+        return CheckResult("undecided", said)
+    return CheckResult("yes" if p <= level and alike < ALIKE else "no", said)
 
 
-def _deletion(area: pd.Series) -> Ruling:
+def _deletion(area: pd.Series) -> CheckResult:
     if np.isnan(area["area"]):
-        return Ruling(
+        return CheckResult(
             "undecided", "too few people to delete by the map of others"
         )
     said = (
@@ -169,8 +173,8 @@ def _deletion(area: pd.Series) -> Ruling:
         f"{area['intact']:.2f}"
     )
     if area["intact_low"] <= 0.5:
-        return Ruling("undecided", said + ", whose interval holds 0.5")
-    return Ruling("yes" if area["low"] > 0 else "no", said)
+        return CheckResult("undecided", said + ", whose interval holds 0.5")
+    return CheckResult("yes" if area["low"] > 0 else "no", said)
 
 
 Rivals = Mapping[tuple[str, str], np.ndarray]
@@ -271,7 +275,7 @@ def hear(
         beside = [
             against(effects, own, others, test)
             for test, others in zip(
-                TESTS[1:3], (relabels, untaught), strict=True
+                CHECKS[1:3], (relabels, untaught), strict=True
             )
         ]
         forgotten = map_cascade(of, effects, few, theirs, own, mask, **one)
@@ -519,7 +523,7 @@ def exhibits(
     picks : DataFrame
         source, modality, sign, dimension, beta: which maps.
     maps, verdicts : {(source, modality, sign): (rbc, corrected p)} and {the
-        same: Verdict}
+        same: SanityReport}
     """
     lines = {}
     for pick in picks.itertuples():
@@ -534,7 +538,7 @@ def exhibits(
 
 def control(
     cohort, landmarks: Mapping, rows, permutations: int = 10_000, seed: int = 0
-) -> tuple[dict, dict[tuple[str, str, str], Verdict]]:
+) -> tuple[dict, dict[tuple[str, str, str], SanityReport]]:
     """The positive control: the test of `mmssl.groupmaps.mann_whitney.compare`
     on the images themselves.
 
@@ -546,7 +550,7 @@ def control(
     -------
     maps : {("voxels", modality, "voxels"): (rbc, corrected p)}, (X, Y, Z)
         each.
-    verdicts : {the same: Verdict}
+    verdicts : {the same: SanityReport}
     """
     images = standardised(cohort, landmarks, np.float32, rows)
     values = np.stack(
@@ -561,13 +565,13 @@ def control(
         )
     )
     return maps, {
-        key: Verdict(stamp(rbc), {}, CONTROL) for key, (rbc, _) in maps.items()
+        key: SanityReport(map_hash(rbc), {}, POSITIVE_CONTROL) for key, (rbc, _) in maps.items()
     }
 
 
 def baseline(
     source: str, maps: Mapping, encoders: Mapping, like: Mapping, seed: int = 0
-) -> dict[tuple[str, str, str], Verdict]:
+) -> dict[tuple[str, str, str], SanityReport]:
     """Verdicts on the maps of an untrained encoder, which none of the tests
     can ask anything.
 
@@ -596,7 +600,7 @@ def baseline(
                 "may have learned something is judged, not exempt"
             )
     return {
-        key: Verdict(stamp(rbc), {}, UNTRAINED)
+        key: SanityReport(map_hash(rbc), {}, UNTRAINED)
         for key, (rbc, _) in maps.items()
         if key[0] == source
     }

@@ -14,14 +14,14 @@ import yaml
 
 from mmssl.ledger import sidecars as ledger
 from mmssl.ledger.artefacts import (
-    CONTROL,
+    CHECKS,
     CORRECTED,
+    POSITIVE_CONTROL,
     SALIENCY,
-    TESTS,
+    CheckResult,
     Provenance,
-    Ruling,
-    Verdict,
-    stamp,
+    SanityReport,
+    map_hash,
     write_map,
 )
 from mmssl.ledger.code import fingerprint
@@ -198,28 +198,29 @@ def maps(page, rng, affine):
         ),
     )
     folder = page.parents[2] / "results" / "maps"
-    volumes, verdicts = {}, {}
+    volumes, reports = {}, {}
     for key in (("RR-AE", "T1", "positive"), ("voxels", "T1", "voxels")):
         volumes[key] = (
             rng.uniform(-1, 1, SHAPE).astype("f4"),
             np.full(SHAPE, 0.2, "f4"),
         )
         control = key[0] == "voxels"
-        rulings = (
-            {} if control else {t: Ruling("yes", "r = 0.1") for t in TESTS}
-        )
-        verdicts[key] = Verdict(
-            stamp(volumes[key][0]), rulings, CONTROL if control else ""
-        )
+        if control:
+            results, exemption = {}, POSITIVE_CONTROL
+        else:
+            passed = CheckResult("yes", "r = 0.1")
+            results, exemption = dict.fromkeys(CHECKS, passed), ""
+        of_map = map_hash(volumes[key][0])
+        reports[key] = SanityReport(of_map, results, exemption)
     made = Provenance({}, {}, 0, ("mmssl.ledger.artefacts",))
-    made.leave_group_maps(folder, volumes, verdicts, affine, 99)
+    made.save_group_maps(folder, volumes, reports, affine, 99)
     return SimpleNamespace(
         page=page,
         folder=folder,
         made=made,
         affine=affine,
         volumes=volumes,
-        verdicts=verdicts,
+        reports=reports,
         effect=folder / "group_RR-AE_T1_positive_rbc.nii.gz",
         p=folder / "group_RR-AE_T1_positive_p.nii.gz",
     )
@@ -238,9 +239,9 @@ def _refused(page):
     return reason
 
 
-def test_a_page_of_defended_maps_passes(maps):
+def test_a_page_of_checked_maps_passes(maps):
     assert build.check_page(maps.page, "demo") == []
-    maps.made.leave_map(
+    maps.made.save_map(
         maps.folder / "saliency_RR-AE_T1_3.nii.gz",
         np.ones(SHAPE),
         maps.affine,
@@ -268,23 +269,23 @@ def test_a_map_that_lost_its_corrected_p_is_refused(maps):
 def test_uncorrected_p_in_the_place_of_corrected_ones_are_refused(maps):
     small = np.full(SHAPE, 0.2)
     small[3, 4, 5] = 1e-4  # 99 relabellings cannot give less than .01
-    maps.made.leave_map(maps.p, small, maps.affine, kind=CORRECTED)
+    maps.made.save_map(maps.p, small, maps.affine, kind=CORRECTED)
     assert "these are not the corrected ones" in _refused(maps.page)
 
 
-def test_a_map_without_a_verdict_is_refused(maps):
-    _say(maps.effect, verdict=None)
-    assert "has no verdict of the saliency court" in _refused(maps.page)
+def test_a_map_without_a_report_is_refused(maps):
+    _say(maps.effect, report=None)
+    assert "has no report of the sanity checks" in _refused(maps.page)
 
 
-def test_the_verdict_on_another_map_is_refused(maps):
-    other = maps.verdicts["voxels", "T1", "voxels"]
-    _say(maps.effect, verdict=other.record())
-    assert "carries the verdict on another map" in _refused(maps.page)
-    half = maps.verdicts["RR-AE", "T1", "positive"].record()
-    del half["tests"]["deletion"]
-    _say(maps.effect, verdict=half)
-    assert "was not heard in full: deletion missing" in _refused(maps.page)
+def test_the_report_on_another_map_is_refused(maps):
+    other = maps.reports["voxels", "T1", "voxels"]
+    _say(maps.effect, report=other.record())
+    assert "carries the report on another map" in _refused(maps.page)
+    half = maps.reports["RR-AE", "T1", "positive"].record()
+    del half["checks"]["deletion"]
+    _say(maps.effect, report=half)
+    assert "was not checked in full: deletion missing" in _refused(maps.page)
 
 
 def test_a_map_from_elsewhere_an_edited_one_and_none_at_all_are_refused(maps):
@@ -302,7 +303,7 @@ def test_a_map_from_elsewhere_an_edited_one_and_none_at_all_are_refused(maps):
     assert "draws maps of groups, but none lies in maps" in _refused(maps.page)
 
 
-def test_a_page_that_draws_around_the_court_is_refused(page):
+def test_a_page_that_draws_around_the_checks_is_refused(page):
     _edit(
         page,
         lambda cell: cell.update(
@@ -312,11 +313,11 @@ def test_a_page_that_draws_around_the_court_is_refused(page):
     assert "draws a brain map by plot_stat_map" in _refused(page)
 
 
-def test_no_undefended_map_is_written(maps, tmp_path):
+def test_no_unchecked_map_is_written(maps, tmp_path):
     key = "RR-AE", "T1", "positive"
     rbc, p = maps.volumes[key]
-    given = maps.verdicts
-    for pair, verdicts in (
+    given = maps.reports
+    for pair, reports in (
         ((rbc, None), given),
         ((rbc, p), {}),
         ((-rbc, p), given),
@@ -324,8 +325,8 @@ def test_no_undefended_map_is_written(maps, tmp_path):
         with pytest.raises(
             ValueError, match="RR-AE, T1, positive|another map"
         ):
-            maps.made.leave_group_maps(
-                tmp_path / "new", {key: pair}, verdicts, maps.affine, 99
+            maps.made.save_group_maps(
+                tmp_path / "new", {key: pair}, reports, maps.affine, 99
             )
     assert not (tmp_path / "new").exists()
 

@@ -1,51 +1,97 @@
-"""What a page leaves: complete, with its sidecar, fresh."""
+"""What a page saves is complete, fresh and has its sidecar; tables are read
+only if they are fresh and of one run.
+"""
 
-import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
-from mmssl.ledger.artefacts import SALIENCY, Provenance, complaints
+from mmssl.ledger.artefacts import (
+    SALIENCY,
+    Provenance,
+    read_tables,
+    unpublishable_maps,
+)
 from mmssl.ledger.sidecars import read_sidecar, stale
 
 
 @pytest.fixture
-def made(tmp_path):
+def provenance(tmp_path):
     (tmp_path / "pyproject.toml").write_text('[project]\nname = "mmssl"\n')
-    (tmp_path / "read.txt").write_text("input")
+    (tmp_path / "input.txt").write_text("input")
     return Provenance(
-        {"read": tmp_path / "read.txt"},
+        {"input": tmp_path / "input.txt"},
         {"samples": 5},
         3,
         ("mmssl.ledger.artefacts",),
-        {"proof": "none was seen"},
+        {"proof": "none was seen", "edition": "demo"},
     )
 
 
-def test_tables_and_figures_lie_with_their_sidecars(made, tmp_path):
+def test_tables_and_figures_lie_with_their_sidecars(provenance, tmp_path):
     table = pd.DataFrame({"a": [1, 2], "b": ["x", "y"]})
-    files = made.leave(
-        tmp_path / "out", "07_", {"peaks": table, "maps": Figure()}
-    )
+    contents = {"peaks": table, "maps": Figure()}
+    files = provenance.save(tmp_path / "out", "07_", contents)
     assert [f.name for f in files] == ["07_peaks.tsv", "07_maps.png"]
     pd.testing.assert_frame_equal(pd.read_csv(files[0], sep="\t"), table)
     assert files[1].read_bytes().startswith(b"\x89PNG")
     for file in files:
         record = read_sidecar(file)
-        assert record["parameters"] == {"samples": 5} and record["seed"] == 3
-        assert record["facts"] == {"proof": "none was seen"} and not stale(
-            file
-        )
-    (tmp_path / "read.txt").write_text("other")
-    assert stale(files[0]) == ["its input read (read.txt) has changed"]
+        assert record["parameters"] == {"samples": 5}
+        assert record["seed"] == 3
+        assert record["facts"] == provenance.facts
+        assert not stale(file)
+    (tmp_path / "input.txt").write_text("other")
+    assert stale(files[0]) == ["its input input (input.txt) has changed"]
 
 
-def test_a_map_says_what_it_is(made, tmp_path, affine, rng):
+def test_a_map_says_what_it_is(provenance, tmp_path, affine, rng):
     file = tmp_path / "maps" / "saliency.nii.gz"
-    made.leave_map(file, rng.normal(size=(7, 8, 9)), affine, kind=SALIENCY)
-    assert read_sidecar(file)["facts"]["map"] == {"kind": SALIENCY}
-    assert complaints(file.parent) == [
+    volume = rng.normal(size=(7, 8, 9))
+    provenance.save_map(file, volume, affine, kind=SALIENCY)
+    facts = read_sidecar(file)["facts"]
+    assert facts == {**provenance.facts, "map": {"kind": SALIENCY}}
+    assert unpublishable_maps(file.parent) == [
         "it draws maps of groups, but none lies in maps"
     ]
-    made.leave_map(file, np.ones((7, 8, 9)), affine, kind="something else")
-    assert "does not say what it shows" in complaints(file.parent)[0]
+    provenance.save_map(file, volume, affine, kind="something else")
+    reasons = unpublishable_maps(file.parent)
+    assert "does not say what it shows" in reasons[0]
+
+
+@pytest.fixture
+def tables(provenance, tmp_path):
+    saved = {
+        "peaks": pd.DataFrame({"p": [0.25, 1.0]}),
+        "reports": pd.DataFrame({"weights": ["yes", "no"]}),
+    }
+    provenance.save(tmp_path / "out", "group_", saved)
+    return saved
+
+
+def _read(tmp_path, names=("peaks", "reports"), edition="demo"):
+    return read_tables(tmp_path / "out", "group_", names, edition, "07")
+
+
+def test_fresh_tables_of_one_run_are_read(tables, tmp_path):
+    read = _read(tmp_path)
+    assert list(read) == ["peaks", "reports"]
+    for name, table in tables.items():
+        pd.testing.assert_frame_equal(read[name], table)
+
+
+def test_tables_that_are_missing_stale_or_of_another_edition_are_refused(
+    tables, provenance, tmp_path
+):
+    advice = "make it with notebook 07"
+    with pytest.raises(ValueError, match=f"does not exist; {advice}"):
+        _read(tmp_path, ["clusters"])
+    with pytest.raises(ValueError, match="edition demo, expected paper; "):
+        _read(tmp_path, edition="paper")
+    other_seed = provenance._replace(seed=4)
+    other_seed.save(tmp_path / "out", "group_", {"reports": tables["peaks"]})
+    with pytest.raises(ValueError, match="other inputs or parameters than"):
+        _read(tmp_path)
+    (tmp_path / "input.txt").write_text("other")
+    with pytest.raises(ValueError, match=f"has changed; {advice}"):
+        _read(tmp_path)
