@@ -16,6 +16,8 @@ from torch.nn import functional as F
 from mmssl.models.keyed_random import Stream
 
 LOCAL_SIDE = 8
+# of the encoder's leaky rectifiers below 0
+SLOPE = 0.2
 # where a voxel lies in its block of two along each axis
 PARITIES = tuple(product((0, 1), repeat=3))
 # by the number of spatial axes
@@ -102,6 +104,15 @@ def deconvolve_parities(x: Tensor, weight: Tensor) -> Tensor:
     return y
 
 
+def initialise(layer: nn.Module) -> None:
+    """Draw the weights of an encoder's layer as they are before training.
+
+    Xavier-uniform (Glorot & Bengio 2010) with the gain of the leaky rectifier.
+    """
+    gain = nn.init.calculate_gain("leaky_relu", SLOPE)
+    nn.init.xavier_uniform_(layer.weight, gain=gain)
+
+
 class Encoder(nn.Module):
     """DCGAN encoder (004, section III-C; 001, section 3.2).
 
@@ -156,9 +167,8 @@ class Encoder(nn.Module):
             [nn.Identity(), *(norm(c) for c in hidden[1:])]
         )
         self.to_latent = conv(channels[-1], latent, 4, bias=False)
-        gain = nn.init.calculate_gain("leaky_relu", 0.2)
-        for module in [*self.convs, self.to_latent]:
-            nn.init.xavier_uniform_(module.weight, gain=gain)
+        for layer in [*self.convs, self.to_latent]:
+            initialise(layer)
 
     def forward(self, x: Tensor, stream: Stream | None = None) -> Features:
         """Encode a batch.
@@ -191,7 +201,7 @@ class Encoder(nn.Module):
             x = self._drop(norm(raw), i, stream)
             # in place, except where it would overwrite the raw output that is
             # a feature
-            x = F.leaky_relu(x, 0.2, inplace=x is not local)
+            x = F.leaky_relu(x, SLOPE, inplace=x is not local)
         return Features(self.to_latent(x).flatten(1), local)
 
     def _drop(self, x: Tensor, layer: int, stream: Stream | None) -> Tensor:
