@@ -6,16 +6,21 @@ They relate the convolutional embedding :math:`c` and the global representation
 the embeddings to the anchor.
 """
 
-from itertools import permutations
-
 import torch
+from torch import Tensor
 
 from mmssl.losses.infonce import info_nce, info_nce_all_locations
-from mmssl.objectives.term import Edge, Node, Term
+from mmssl.objectives.term import Edge, Node, Term, cross_edges
 
 
-class _Contrast(Term):
-    """InfoNCE over the edges of the graph."""
+class _ContrastiveTerm(Term):
+    """InfoNCE over the edges of the graph.
+
+    Parameters
+    ----------
+    clip, penalty, negatives
+        As in :func:`mmssl.losses.infonce.info_nce`.
+    """
 
     def __init__(
         self,
@@ -24,34 +29,40 @@ class _Contrast(Term):
         negatives: str = "locations",
     ):
         super().__init__()
-        self.options = {
-            "clip": clip,
-            "penalty": penalty,
-            "negatives": negatives,
-        }
+        self.clip = clip
+        self.penalty = penalty
+        self.negatives = negatives
 
-    def contrast(self, ctx, edge: Edge):
+    def contrast(self, ctx, edge: Edge) -> tuple[Tensor, Tensor]:
         """Loss and penalty of one edge."""
-        (kind, j), anchor = edge
-        embeddings = ctx.local(j) if kind == "c" else ctx.latent(j)[..., None]
-        return info_nce(embeddings, self.anchor(ctx, anchor), **self.options)
+        source, target = edge
+        if source.kind == "c":
+            embeddings = ctx.local(source.modality)
+        else:
+            embeddings = ctx.latent(source.modality)[..., None]
+        anchor = self.anchor(ctx, target.modality)
+        return info_nce(
+            embeddings, anchor, self.clip, self.penalty, self.negatives
+        )
 
-    def anchor(self, ctx, node: Node):
+    def anchor(self, ctx, modality: str) -> Tensor:
         """One anchor a sample, (B, D)."""
-        return ctx.latent(node.modality)
+        return ctx.latent(modality)
 
     def forward(self, ctx):
         """Sum of InfoNCE over the term's edges."""
-        parts = [
-            self.contrast(ctx, edge) for edge in self.graph(ctx.modalities)
-        ]
-        loss, penalty = (
-            torch.stack(p).sum() for p in zip(*parts, strict=True)
-        )
-        return {"loss": loss, "penalty": penalty}
+        losses, penalties = [], []
+        for edge in self.graph(ctx.modalities):
+            loss, penalty = self.contrast(ctx, edge)
+            losses.append(loss)
+            penalties.append(penalty)
+        return {
+            "loss": torch.stack(losses).sum(),
+            "penalty": torch.stack(penalties).sum(),
+        }
 
 
-class CR(_Contrast):
+class CR(_ContrastiveTerm):
     """Convolution to representation of one modality: local Deep InfoMax (004:
     CR; 001: L).
     """
@@ -63,33 +74,30 @@ class CR(_Contrast):
         return [(Node("c", i), Node("z", i)) for i in modalities]
 
 
-class XX(_Contrast):
+class XX(_ContrastiveTerm):
     """Cross convolution to representation (004: XX; 001: CL): AMDIM, ST-DIM,
     CM-DIM.
     """
 
     local_head = True
+    pairwise = True
 
     def graph(self, modalities):
         """c_j with z_i."""
-        return [
-            (Node("c", j), Node("z", i))
-            for i, j in permutations(modalities, 2)
-        ]
+        return cross_edges(modalities, "c", "z")
 
 
-class RR(_Contrast):
+class RR(_ContrastiveTerm):
     """Representation to representation (004: RR; 001: S): CMC, SimCLR."""
+
+    pairwise = True
 
     def graph(self, modalities):
         """z_j with z_i."""
-        return [
-            (Node("z", j), Node("z", i))
-            for i, j in permutations(modalities, 2)
-        ]
+        return cross_edges(modalities, "z", "z")
 
 
-class CC(_Contrast):
+class CC(_ContrastiveTerm):
     """Convolution to convolution (004: CC; 001: CS).
 
     Parameters
@@ -102,6 +110,7 @@ class CC(_Contrast):
     """
 
     local_head = True
+    pairwise = True
 
     def __init__(
         self,
@@ -119,20 +128,19 @@ class CC(_Contrast):
 
     def graph(self, modalities):
         """c_j with c_i."""
-        return [
-            (Node("c", j), Node("c", i))
-            for i, j in permutations(modalities, 2)
-        ]
+        return cross_edges(modalities, "c", "c")
 
-    def anchor(self, ctx, node):
+    def anchor(self, ctx, modality):
         """One location of c_i for each sample."""
-        return ctx.random_location(node.modality)
+        return ctx.random_location(modality)
 
     def contrast(self, ctx, edge):
         """All locations of c_j with one location of c_i, or with every one."""
         if not self.exact:
             return super().contrast(ctx, edge)
-        options = {k: self.options[k] for k in ("clip", "penalty")}
+        source, target = edge
+        embeddings = ctx.local(source.modality)
+        anchors = ctx.local(target.modality)
         return info_nce_all_locations(
-            *(ctx.local(node.modality) for node in edge), **options
+            embeddings, anchors, self.clip, self.penalty
         )

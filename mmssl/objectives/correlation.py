@@ -1,11 +1,9 @@
 """The canonical correlation of representations as a term."""
 
-from itertools import permutations
-
 import torch
 
 from mmssl.losses.cca import canonical_correlation
-from mmssl.objectives.term import Node, Term
+from mmssl.objectives.term import Term, cross_edges
 
 
 class CCA(Term):
@@ -24,6 +22,8 @@ class CCA(Term):
         larger than the latent dimension.
     """
 
+    pairwise = True
+
     def __init__(
         self,
         modalities,
@@ -33,33 +33,30 @@ class CCA(Term):
         memory: int = 0,
     ):
         super().__init__()
-        self.options = {"ridge": ridge, "norm": norm}
+        self.ridge = ridge
+        self.norm = norm
         self.register_buffer("filled", torch.zeros((), dtype=torch.int64))
         for m in modalities:
             self.register_buffer(f"earlier_{m}", torch.zeros(memory, latent))
 
     def graph(self, modalities):
         """z_j with z_i."""
-        return [
-            (Node("z", j), Node("z", i))
-            for i, j in permutations(modalities, 2)
-        ]
+        return cross_edges(modalities, "z", "z")
 
     def forward(self, ctx):
         """Negative correlation, summed over ordered pairs."""
-        earlier = {
-            m: self.get_buffer(f"earlier_{m}")[: int(self.filled)]
-            for m in ctx.modalities
-        }
-        self.rows = {
-            m: torch.cat([ctx.latent(m), x]) for m, x in earlier.items()
-        }
-        correlations = [
-            canonical_correlation(
-                self.rows[a.modality], self.rows[b.modality], **self.options
+        filled = int(self.filled)
+        self.rows = {}
+        for m in ctx.modalities:
+            earlier = self.get_buffer(f"earlier_{m}")[:filled]
+            self.rows[m] = torch.cat([ctx.latent(m), earlier])
+        correlations = []
+        for source, target in self.graph(ctx.modalities):
+            first = self.rows[source.modality]
+            second = self.rows[target.modality]
+            correlations.append(
+                canonical_correlation(first, second, self.ridge, self.norm)
             )
-            for a, b in self.graph(ctx.modalities)
-        ]
         return {"loss": -torch.stack(correlations).sum()}
 
     @torch.no_grad()
@@ -67,6 +64,6 @@ class CCA(Term):
         """Remember the newest rows."""
         for m, rows in self.rows.items():
             buffer = self.get_buffer(f"earlier_{m}")
-            kept = rows[: len(buffer)]
-            buffer[: len(kept)] = kept
-            self.filled.fill_(len(kept))
+            newest = rows[: len(buffer)]
+            buffer[: len(newest)] = newest
+            self.filled.fill_(len(newest))

@@ -33,14 +33,12 @@ class AE(Term):
     def forward(self, ctx):
         """Reconstruction error of the view from z."""
         losses = {}
-        for z, target in self.graph(ctx.modalities):
-            output = promote(
-                ctx.decode(target.modality, ctx.features(z.modality))
-            )
-            difference = output - promote(ctx.view().volumes[target.modality])
-            losses[target.modality] = ctx.gather(
-                difference.square().flatten(1).mean(1)
-            ).mean()
+        for source, target in self.graph(ctx.modalities):
+            m = target.modality
+            output = promote(ctx.decode(m, ctx.features(source.modality)))
+            difference = output - promote(ctx.view().volumes[m])
+            errors = difference.square().flatten(1).mean(1)  # of each row
+            losses[m] = ctx.gather(errors).mean()
         return {"loss": torch.stack(list(losses.values())).sum(), **losses}
 
 
@@ -52,8 +50,10 @@ class MMVAE(Term):
     z; K samples of each are decoded into every modality, and the loss is the
     negative importance-weighted bound of
 
-    .. math:: w_{m,k} = \log p(z) + \sum_d \lambda_d \log p(x_d \mid z)
-              - \log \tfrac{1}{M} \sum_n q_n(z \mid x_n), \qquad z = z_{m,k} \sim q_m,
+    .. math::
+        w_{m,k} = \log p(z) + \sum_d \lambda_d \log p(x_d \mid z)
+        - \log \tfrac{1}{M} \sum_n q_n(z \mid x_n), \qquad
+        z = z_{m,k} \sim q_m,
 
     averaged over the batch. Scales of posterior and prior are
     softmax(·)·latent, so that they sum to the dimension. Every decoder pass
@@ -93,42 +93,38 @@ class MMVAE(Term):
         super().__init__()
         if samples < 1 or likelihood_scale <= 0:
             raise ValueError(
-                f"MMVAE: samples={samples}, likelihood_scale={likelihood_scale}, "
+                f"MMVAE: samples={samples}, "
+                f"likelihood_scale={likelihood_scale}, "
                 "expected at least 1 and above 0"
             )
-        given = dict(llik_scaling or {})
-        if unknown := set(given) - set(modalities):
+        weights = dict(llik_scaling or {})
+        if unknown := set(weights) - set(modalities):
             raise ValueError(
-                f"MMVAE: llik_scaling for {sorted(unknown)}, expected of {modalities}"
+                f"MMVAE: llik_scaling for {sorted(unknown)}, "
+                f"expected of {modalities}"
             )
-        self.samples, self.looser, self.likelihood_scale = (
-            samples,
-            looser,
-            likelihood_scale,
-        )
-        self.llik_scaling = {m: float(given.get(m, 1.0)) for m in modalities}
+        self.samples = samples
+        self.looser = looser
+        self.likelihood_scale = likelihood_scale
+        self.llik_scaling = {m: float(weights.get(m, 1.0)) for m in modalities}
         self.scales = nn.ModuleDict(
             {m: nn.Linear(latent, latent) for m in modalities}
         )
-        self.prior = nn.Parameter(
-            torch.zeros(latent), requires_grad=learn_prior
-        )
+        prior = torch.zeros(latent)
+        self.prior = nn.Parameter(prior, requires_grad=learn_prior)
 
     def graph(self, modalities):
         """z_i to the reconstruction of x_j, also for i = j."""
-        return [
-            (Node("z", i), Node("reconstruction", j))
-            for i, j in product(modalities, repeat=2)
-        ]
+        edges = []
+        for i, j in product(modalities, repeat=2):
+            edges.append((Node("z", i), Node("reconstruction", j)))
+        return edges
 
     def forward(self, ctx):
         """Negative bound, mean over the rows of all processes."""
         weights = self.log_weights(ctx)
-        return {
-            "loss": -ctx.gather(
-                importance_weighted_bound(weights, self.looser)
-            ).mean()
-        }
+        bound = importance_weighted_bound(weights, self.looser)
+        return {"loss": -ctx.gather(bound).mean()}
 
     def posterior(self, ctx, m: str) -> Laplace:
         """q_m(z | x_m) of each row, (B, latent): mean z, scale
@@ -137,17 +133,15 @@ class MMVAE(Term):
         mean = promote(ctx.features(m).z)
         with torch.autocast(mean.device.type, enabled=False):
             share = self.scales[m](mean).softmax(-1)
-        return Laplace(
-            mean, share * mean.shape[-1] + 1e-6, validate_args=False
-        )
+        scale = share * mean.shape[-1] + 1e-6
+        return Laplace(mean, scale, validate_args=False)
 
     def draw(self, ctx, m: str, posterior: Laplace) -> Tensor:
         """K samples of each row, (K, B, latent), keyed and differentiable in
         the posterior.
         """
-        uniform = ctx.rng("posterior", m).uniform(
-            "", self.samples, posterior.mean.shape[-1]
-        )
+        latent = posterior.mean.shape[-1]
+        uniform = ctx.rng("posterior", m).uniform("", self.samples, latent)
         # the middles of the 2^24 steps: an end would be a sample at infinity
         middle = uniform.double().transpose(0, 1) + 2.0**-25
         return posterior.icdf(middle).to(posterior.mean.dtype)
@@ -156,36 +150,38 @@ class MMVAE(Term):
         """Log importance weight of each sample, (modalities, K, B), fp64."""
         posteriors = {m: self.posterior(ctx, m) for m in ctx.modalities}
         draws = {m: self.draw(ctx, m, q) for m, q in posteriors.items()}
-        scale = self.prior.softmax(-1) * len(self.prior)
-        rows = []
-        for z in draws.values():
-            experts = [
-                laplace_log_density(z, q.loc, q.scale)
-                for q in posteriors.values()
-            ]
-            mixture = torch.stack(experts).logsumexp(0) - math.log(
-                len(experts)
-            )
-            rows.append(laplace_log_density(z, 0.0, scale) - mixture)
-        weights = dict(zip(draws, rows, strict=True))
+        prior_scale = self.prior.softmax(-1) * len(self.prior)
+        weights = {}
+        for m, z in draws.items():
+            mixture = self._log_mixture(posteriors, z)
+            weights[m] = laplace_log_density(z, 0.0, prior_scale) - mixture
         for source, target in self.graph(ctx.modalities):
             i, j = source.modality, target.modality
             first = ctx.modalities.index(i) * self.samples
-            each = [
-                self._log_likelihood(ctx, j, z, first + k)
-                for k, z in enumerate(draws[i])
-            ]
-            weights[i] = weights[i] + self.llik_scaling[j] * torch.stack(each)
+            likelihoods = []
+            for k, z in enumerate(draws[i]):
+                likelihoods.append(self._log_likelihood(ctx, j, z, first + k))
+            scaled = self.llik_scaling[j] * torch.stack(likelihoods)
+            weights[i] = weights[i] + scaled
         return torch.stack(list(weights.values()))
+
+    @staticmethod
+    def _log_mixture(posteriors: Mapping[str, Laplace], z: Tensor) -> Tensor:
+        """Log density of samples (K, B, latent) in the mean of all experts,
+        (K, B).
+        """
+        experts = []
+        for posterior in posteriors.values():
+            density = laplace_log_density(z, posterior.loc, posterior.scale)
+            experts.append(density)
+        return torch.stack(experts).logsumexp(0) - math.log(len(experts))
 
     def _log_likelihood(self, ctx, m: str, z: Tensor, index: int) -> Tensor:
         """Log p(x_m | z) of the rows of one sample, (B,); pass ``index`` of
         the decoder's step.
         """
-        decoder, target = (
-            ctx.objective.decoders[m],
-            ctx.view().volumes[m].flatten(1),
-        )
+        decoder = ctx.objective.decoders[m]
+        target = ctx.view().volumes[m].flatten(1)
         passes = len(ctx.modalities) * self.samples
 
         def decode(z: Tensor) -> Tensor:
@@ -194,7 +190,7 @@ class MMVAE(Term):
                 output.flatten(1), promote(target), self.likelihood_scale
             )
 
-        def again():
+        def recompute():
             return nullcontext(), SharedUpdate(decoder, passes, None)
 
         with SharedUpdate(decoder, passes, index):
@@ -203,5 +199,5 @@ class MMVAE(Term):
                 z,
                 use_reentrant=False,
                 preserve_rng_state=False,
-                context_fn=again,
+                context_fn=recompute,
             )

@@ -1,11 +1,14 @@
 """The objective language: "CR-XX-CC" is a sum of terms over the features of
 the modalities.
 
-    volumes {"T1": x, "fALFF": x} --encoders--> Features(z, local) --terms--> loss, named parts
+    volumes {"T1": x, "fALFF": x}
+        --encoders--> features {"T1": Features(z, local), …}
+        --terms--> loss, named parts
 
 `parse` reads a name, `build` makes the module that owns encoders, heads,
-decoders and terms. A new objective is a class in a file of this room and its
-name in `TERMS`. Nothing here assumes two modalities.
+decoders and terms. A new term is a class in a file of this room and a line in
+`TERMS`; what it needs is said by its own attributes (:class:`Term`). Nothing
+here assumes two modalities.
 """
 
 import copy
@@ -23,6 +26,18 @@ from mmssl.objectives.generative import AE, MMVAE
 from mmssl.objectives.supervised import CE
 from mmssl.objectives.term import Batch, Context, Edge, Term
 from mmssl.objectives.views import merge
+
+TERMS: dict[str, type[Term]] = {
+    "CR": CR,
+    "XX": XX,
+    "CC": CC,
+    "RR": RR,
+    "AE": AE,
+    "CCA": CCA,
+    "MMVAE": MMVAE,
+    "CE": CE,
+}
+"""Every term of the language, by its name."""
 
 # 001 and 000 spell the connections L, CL, CS, S; two combinations have names
 # of their own
@@ -55,14 +70,14 @@ def parse(name: str) -> tuple[str, ...]:
     >>> parse("L-CL-CS")
     ('CR', 'XX', 'CC')
     """
-    words = tuple(
-        SYNONYMS.get(word, word) for word in NAMED.get(name, name).split("-")
-    )
+    spelling = NAMED.get(name, name)
+    words = tuple(SYNONYMS.get(word, word) for word in spelling.split("-"))
     for word in words:
         if word not in TERMS:
             known = ", ".join([*TERMS, *SYNONYMS, *NAMED])
             raise ValueError(
-                f"objective {name!r}: unknown term {word!r}, expected of: {known}"
+                f"objective {name!r}: unknown term {word!r}, "
+                f"expected of: {known}"
             )
         if words.count(word) > 1:
             raise ValueError(f"objective {name!r}: term {word!r} comes twice")
@@ -74,6 +89,18 @@ class Objective(nn.Module):
     of it.
 
     Total loss = Σ weight · loss + Σ penalty. Made by :func:`build`.
+
+    Attributes
+    ----------
+    modalities : tuple of str
+    weights : dict of float
+        Of each term's loss, by the term's name.
+    views : dict
+        Views that the terms need, by name.
+    sampling, task : str or None
+        How rows must be drawn, and the label that supervised terms learn.
+    momentum_rate : float or None
+        Of the momentum copy of encoders and heads.
     """
 
     def __init__(
@@ -86,28 +113,18 @@ class Objective(nn.Module):
     ):
         super().__init__()
         self.modalities = tuple(encoders)
-        self.encoders, self.heads = (
-            nn.ModuleDict(encoders),
-            nn.ModuleDict(heads),
-        )
-        self.decoders, self.terms = (
-            nn.ModuleDict(decoders),
-            nn.ModuleDict(terms),
-        )
+        self.encoders = nn.ModuleDict(encoders)
+        self.heads = nn.ModuleDict(heads)
+        self.decoders = nn.ModuleDict(decoders)
+        self.terms = nn.ModuleDict(terms)
         self.weights = {name: float(weights.get(name, 1.0)) for name in terms}
         self.views = merge([term.views for term in terms.values()])
         self.sampling = _agreed("sampling", terms, needs_all="class")
+        self.task = _agreed("task", terms)
         self.momentum_rate = _agreed("momentum", terms)
         if self.momentum_rate is not None:
-            trained = nn.ModuleDict(
-                {"encoders": self.encoders, "heads": self.heads}
-            )
-            self.momentum_copy = copy.deepcopy(trained).requires_grad_(False)
-
-    @property
-    def supervised(self) -> bool:
-        """Whether any term uses labels."""
-        return any(term.supervised for term in self.terms.values())
+            networks = copy.deepcopy(self._encoders_and_heads())
+            self.momentum_copy = networks.requires_grad_(False)
 
     @property
     def graph(self) -> dict[str, list[Edge]]:
@@ -126,15 +143,14 @@ class Objective(nn.Module):
         computed in.
         """
         ctx = Context(self, batch)
-        total, parts = 0.0, {}
+        total = 0.0
+        parts = {}
         for name, term in self.terms.items():
-            out = term(ctx)
-            total = (
-                total
-                + self.weights[name] * out["loss"]
-                + out.get("penalty", 0.0)
-            )
-            parts |= {f"{name}/{key}": value for key, value in out.items()}
+            values = term(ctx)
+            total = total + self.weights[name] * values["loss"]
+            total = total + values.get("penalty", 0.0)
+            for key, value in values.items():
+                parts[f"{name}/{key}"] = value
         return total, parts, ctx
 
     @torch.no_grad()
@@ -144,22 +160,16 @@ class Objective(nn.Module):
         """
         if self.momentum_rate is None:
             return
-        trained = {
-            **_state("encoders", self.encoders),
-            **_state("heads", self.heads),
-        }
+        trained = self._encoders_and_heads().state_dict()
         for name, slow in self.momentum_copy.state_dict().items():
             if slow.is_floating_point():
                 slow.lerp_(trained[name], 1 - self.momentum_rate)
             else:
                 slow.copy_(trained[name])
 
-
-def _state(prefix: str, module: nn.Module) -> dict[str, Tensor]:
-    return {
-        f"{prefix}.{name}": value
-        for name, value in module.state_dict().items()
-    }
+    def _encoders_and_heads(self) -> nn.ModuleDict:
+        """The networks that the momentum copy follows."""
+        return nn.ModuleDict({"encoders": self.encoders, "heads": self.heads})
 
 
 def _agreed(
@@ -177,29 +187,6 @@ def _agreed(
     if len(values) > 1:
         raise ValueError(f"terms disagree on {attribute}: {asked}")
     return next(iter(values), None)
-
-
-def _make_terms(
-    name: str, words: Sequence[str], given: Mapping, options: Mapping
-) -> dict:
-    """Make the terms, handing each option to those whose constructor names
-    it.
-    """
-    takes = {
-        word: set(inspect.signature(TERMS[word]).parameters) for word in words
-    }
-    if unknown := set(options) - set().union(*takes.values()):
-        known = sorted(set().union(*takes.values()) - set(given))
-        raise ValueError(
-            f"objective {name!r}: unknown {sorted(unknown)}, expected of {known}"
-        )
-    known = {**given, **options}
-    return {
-        word: TERMS[word](
-            **{k: v for k, v in known.items() if k in takes[word]}
-        )
-        for word in words
-    }
 
 
 def build(
@@ -237,9 +224,8 @@ def build(
     output : {None, "sigmoid", "tanh"}
         Output activation of the decoders.
     **options
-        Handed to the terms that take them: clip, penalty, negatives, exact;
-        ridge, norm, memory; samples, looser, likelihood_scale, llik_scaling,
-        learn_prior; classes, task.
+        Parameters of the terms, handed to each term whose constructor names
+        them; the terms' own docstrings say what they mean.
 
     Returns
     -------
@@ -252,46 +238,90 @@ def build(
         modality.
     """
     words = parse(name)
-    if unknown := set(weights or {}) - set(words):
-        raise ValueError(
-            f"objective {name!r}: weights for {sorted(unknown)}, expected of {words}"
-        )
-    if len(set(modalities)) != len(modalities) or not modalities:
-        raise ValueError(
-            f"objective {name!r}: modalities {modalities}, expected distinct names"
-        )
-    if len(modalities) < 2 and (
-        pairwise := set(words) & {"XX", "CC", "RR", "CCA"}
-    ):
-        raise ValueError(
-            f"objective {name!r}: {sorted(pairwise)} need two modalities, got one"
-        )
-    channels = in_channels if isinstance(in_channels, Mapping) else {}
-    channels = {
-        m: channels.get(m, 1) if channels else in_channels for m in modalities
-    }
-    shape = {"width": width, "latent": latent, "size": size, "dims": dims}
+    weights = weights or {}
+    _check_weights(name, words, weights)
+    _check_modalities(name, words, modalities)
+    channels = _channels(modalities, in_channels)
+    shape = {"width": width, "size": size, "dims": dims}
 
     def dcgan(m: str) -> nn.Module:
-        return Encoder(channels[m], dropout=dropout, **shape)
+        return Encoder(channels[m], latent=latent, dropout=dropout, **shape)
 
-    encoders = {m: (backbone or dcgan)(m) for m in modalities}
-    latent = next(iter(encoders.values())).latent
-    given = {"modalities": tuple(modalities), "latent": latent}
-    terms = _make_terms(name, words, given, options)
-    heads = decoders = {}
+    # the order of making is the order in which initial weights are drawn
+    make_encoder = backbone or dcgan
+    encoders = {m: make_encoder(m) for m in modalities}
+    length = next(iter(encoders.values())).latent  # of z
+    terms = _make_terms(name, words, tuple(modalities), length, options)
+    heads, decoders = {}, {}
     if any(term.local_head for term in terms.values()):
-        heads = {
-            m: ConvolutionalHead(e.local_channels, latent, dims)
-            for m, e in encoders.items()
-        }
+        for m, encoder in encoders.items():
+            local = encoder.local_channels
+            heads[m] = ConvolutionalHead(local, length, dims)
     if any(term.decoder for term in terms.values()):
-        shape["latent"] = latent  # of the backbone
-        decoders = {
-            m: Decoder(channels[m], activation=output, **shape)
-            for m in modalities
-        }
-    return Objective(encoders, heads, decoders, terms, weights or {})
+        for m in modalities:
+            decoders[m] = Decoder(
+                channels[m], latent=length, activation=output, **shape
+            )
+    return Objective(encoders, heads, decoders, terms, weights)
 
 
-TERMS = {term.__name__: term for term in (CR, XX, CC, RR, AE, CCA, MMVAE, CE)}
+def _check_weights(
+    name: str, words: Sequence[str], weights: Mapping[str, float]
+) -> None:
+    if unknown := set(weights) - set(words):
+        raise ValueError(
+            f"objective {name!r}: weights for {sorted(unknown)}, "
+            f"expected of {words}"
+        )
+
+
+def _check_modalities(
+    name: str, words: Sequence[str], modalities: Sequence[str]
+) -> None:
+    if len(set(modalities)) != len(modalities) or not modalities:
+        raise ValueError(
+            f"objective {name!r}: modalities {modalities}, "
+            "expected distinct names"
+        )
+    pairwise = sorted(word for word in words if TERMS[word].pairwise)
+    if len(modalities) < 2 and pairwise:
+        raise ValueError(
+            f"objective {name!r}: {pairwise} need two modalities, got one"
+        )
+
+
+def _channels(
+    modalities: Sequence[str], in_channels: Mapping[str, int] | int
+) -> dict[str, int]:
+    """Input channels of each modality; one where a mapping is silent."""
+    if isinstance(in_channels, Mapping):
+        return {m: in_channels.get(m, 1) for m in modalities}
+    return dict.fromkeys(modalities, in_channels)
+
+
+def _make_terms(
+    name: str,
+    words: Sequence[str],
+    modalities: tuple[str, ...],
+    latent: int,
+    options: Mapping,
+) -> dict[str, Term]:
+    """Make the terms, handing each argument to those whose constructor names
+    it.
+    """
+    accepted = {}
+    for word in words:
+        accepted[word] = set(inspect.signature(TERMS[word]).parameters)
+    shared = {"modalities": modalities, "latent": latent}
+    known = set().union(*accepted.values()) - set(shared)
+    if unknown := set(options) - known:
+        raise ValueError(
+            f"objective {name!r}: unknown {sorted(unknown)}, "
+            f"expected of {sorted(known)}"
+        )
+    arguments = {**shared, **options}
+    terms = {}
+    for word in words:
+        own = {k: v for k, v in arguments.items() if k in accepted[word]}
+        terms[word] = TERMS[word](**own)
+    return terms

@@ -24,8 +24,8 @@ class CE(Term):
         Name of the label.
     """
 
-    sampling = "class"
     supervised = True
+    sampling = "class"
 
     def __init__(
         self,
@@ -54,17 +54,15 @@ class CE(Term):
         over modalities.
         """
         losses = []
-        for z, label in self.graph(ctx.modalities):
-            scores = promote(
-                self.classifiers[z.modality](ctx.features(z.modality).z)
-            )
-            labels = ctx.batch.labels[label.modality][self.task]
-            each = F.cross_entropy(
+        for source, target in self.graph(ctx.modalities):
+            classifier = self.classifiers[source.modality]
+            scores = promote(classifier(ctx.features(source.modality).z))
+            labels = ctx.batch.labels[target.modality][self.task]
+            entropies = F.cross_entropy(
                 scores, labels, ignore_index=-1, reduction="none"
             )
-            each, known = (
-                ctx.gather(each),
-                ctx.gather((labels >= 0).to(each.dtype)),
-            )
-            losses.append(each.sum() / known.sum().clamp(min=1))
+            labelled = (labels >= 0).to(entropies.dtype)
+            entropies = ctx.gather(entropies)
+            count = ctx.gather(labelled).sum().clamp(min=1)
+            losses.append(entropies.sum() / count)
         return {"loss": torch.stack(losses).sum()}

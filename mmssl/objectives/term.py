@@ -1,8 +1,22 @@
-"""What a term is, and the graph it declares."""
+"""The contract between a term of a loss and the objective that sums terms.
 
-from collections.abc import Callable, Sequence
+For each step the objective wraps a :class:`Batch` in a :class:`Context` and
+hands that to every :class:`Term`. A term
+
+1. declares as class attributes what must be made for it: views of the batch,
+   convolutional heads, decoders, a momentum copy, labels;
+2. declares with :meth:`Term.graph` which representations it relates, as edges
+   between nodes; the loss runs over them and the figure of an objective draws
+   them;
+3. reads what it needs from the context, which makes each thing once, and
+   returns its loss;
+4. owns its parameters and buffers, so that ``state_dict`` of the objective is
+   the whole checkpoint, and knows no other term.
+"""
+
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import partial
+from itertools import permutations
 from typing import NamedTuple
 
 import torch
@@ -11,6 +25,33 @@ from torch import Tensor, nn
 from mmssl.models.dcgan import Features
 from mmssl.models.keyed_random import Stream
 from mmssl.objectives.views import View, ViewSpec
+
+
+class Node(NamedTuple):
+    """Something of one modality that a term relates.
+
+    Attributes
+    ----------
+    kind : {"c", "z", "reconstruction", "label"}
+        Convolutional embedding, global representation, decoder output, label.
+    modality : str
+    """
+
+    kind: str
+    modality: str
+
+
+Edge = tuple[Node, Node]
+
+
+def cross_edges(modalities: Sequence[str], kind: str, anchor: str) -> list:
+    """Edges from a ``kind`` of modality j to the ``anchor`` kind of modality
+    i, one for each ordered pair (i, j) of different modalities.
+    """
+    edges = []
+    for i, j in permutations(modalities, 2):
+        edges.append((Node(kind, j), Node(anchor, i)))
+    return edges
 
 
 @dataclass
@@ -37,18 +78,20 @@ class Batch:
 
 
 class Context:
-    """What the terms of one step see: features, embeddings and keyed
-    randomness, each made once.
+    """What the terms of one step read: features, embeddings and keyed random
+    numbers, each made once.
+
+    Parameters
+    ----------
+    objective : Objective
+        Owner of encoders, heads, decoders and their momentum copy.
+    batch : Batch
     """
 
     def __init__(self, objective: nn.Module, batch: Batch):
-        self.objective, self.batch = objective, batch
-        self._memo: dict = {}
-
-    def _once(self, key: tuple, make: Callable):
-        if key not in self._memo:
-            self._memo[key] = make()
-        return self._memo[key]
+        self.objective = objective
+        self.batch = batch
+        self._memo: dict[tuple, Tensor | Features] = {}
 
     @property
     def modalities(self) -> tuple[str, ...]:
@@ -57,9 +100,7 @@ class Context:
 
     def pairs(self) -> list[tuple[str, str]]:
         """Ordered pairs (i, j) of different modalities."""
-        return [
-            (i, j) for i in self.modalities for j in self.modalities if i != j
-        ]
+        return list(permutations(self.modalities, 2))
 
     def view(self, name: str = "main") -> View:
         """A view of the batch."""
@@ -70,33 +111,23 @@ class Context:
         row.
         """
         rows = self.batch.rows[modality or self.modalities[0]]
-        return Stream(
-            rows,
-            self.batch.seed,
-            self.batch.step,
-            f"{purpose}/{modality or ''}",
-        )
+        key = f"{purpose}/{modality or ''}"
+        return Stream(rows, self.batch.seed, self.batch.step, key)
 
     def features(
         self, m: str, view: str = "main", momentum: bool = False
     ) -> Features:
-        """Features of one modality in one view; the momentum copy's carry no
-        gradient.
+        """Features of one modality in one view; those of the momentum copy
+        carry no gradient.
         """
-
-        def encode() -> Features:
+        key = ("features", m, view, momentum)
+        if key not in self._memo:
+            encoder = self._networks(momentum).encoders[m]
             stream = self.rng(f"dropout/{view}", m)
-            with torch.set_grad_enabled(
-                torch.is_grad_enabled() and not momentum
-            ):
-                networks = (
-                    self.objective.momentum_copy
-                    if momentum
-                    else self.objective
-                )
-                return networks.encoders[m](self.view(view).volumes[m], stream)
-
-        return self._once(("features", m, view, momentum), encode)
+            with self._gradients(momentum):
+                volumes = self.view(view).volumes[m]
+                self._memo[key] = encoder(volumes, stream)
+        return self._memo[key]
 
     def head(
         self, m: str, role: str, features: Features, momentum: bool = False
@@ -106,20 +137,13 @@ class Context:
         """
         if role == "latent":
             return features.z
-
-        def project() -> Tensor:
-            with torch.set_grad_enabled(
-                torch.is_grad_enabled() and not momentum
-            ):
-                networks = (
-                    self.objective.momentum_copy
-                    if momentum
-                    else self.objective
-                )
-                return networks.heads[m](features.local)
-
-        # the features stay alive in the memo, so their identity is a safe key
-        return self._once(("head", m, role, id(features), momentum), project)
+        # features live as long as the memo, so their identity is a safe key
+        key = ("head", m, role, id(features), momentum)
+        if key not in self._memo:
+            head = self._networks(momentum).heads[m]
+            with self._gradients(momentum):
+                self._memo[key] = head(features.local)
+        return self._memo[key]
 
     def decode(
         self, m: str, features: Features, condition: Tensor | None = None
@@ -128,102 +152,69 @@ class Context:
         that take one.
         """
         decoder = self.objective.decoders[m]
-        return (
-            decoder(features.z)
-            if condition is None
-            else decoder(features.z, condition)
-        )
+        if condition is None:
+            return decoder(features.z)
+        return decoder(features.z, condition)
 
     def local(self, m: str) -> Tensor:
         """Convolutional embedding of the main view over all processes, (B, D,
         locations).
         """
-        embed = partial(self.head, m, "local")
-        return self._once(
-            ("local", m), lambda: self.gather(embed(self.features(m)))
-        )
+        key = ("local", m)
+        if key not in self._memo:
+            embedding = self.head(m, "local", self.features(m))
+            self._memo[key] = self.gather(embedding)
+        return self._memo[key]
 
     def latent(self, m: str) -> Tensor:
         """Global embedding of the main view over all processes, (B, D)."""
-        embed = partial(self.head, m, "latent")
-        return self._once(
-            ("latent", m), lambda: self.gather(embed(self.features(m)))
-        )
+        key = ("latent", m)
+        if key not in self._memo:
+            embedding = self.head(m, "latent", self.features(m))
+            self._memo[key] = self.gather(embedding)
+        return self._memo[key]
 
     def random_location(self, m: str) -> Tensor:
         """Convolutional embedding at one random location of each row of all
         processes, (B, D).
         """
-
-        def take() -> Tensor:
+        key = ("random location", m)
+        if key not in self._memo:
             embedding = self.head(m, "local", self.features(m))
-            at = self.rng("location", m).integers("", embedding.shape[2])
-            at = at.view(-1, 1, 1).expand(-1, embedding.shape[1], 1)
-            return self.gather(embedding.gather(2, at)[..., 0])
-
-        return self._once(("random location", m), take)
+            _, channels, locations = embedding.shape
+            index = self.rng("location", m).integers("", locations)
+            index = index.view(-1, 1, 1).expand(-1, channels, 1)
+            chosen = embedding.gather(2, index)[..., 0]
+            self._memo[key] = self.gather(chosen)
+        return self._memo[key]
 
     def gather(self, x: Tensor) -> Tensor:
         """Rows of all processes in rank order, differentiable; ``x`` itself in
         a single process.
         """
-        if not (
-            torch.distributed.is_available()
-            and torch.distributed.is_initialized()
-        ):
+        distributed = torch.distributed
+        if not distributed.is_available() or not distributed.is_initialized():
             return x
         return _Gather.apply(x)
 
+    def _networks(self, momentum: bool) -> nn.Module:
+        """The owner of encoders and heads: trained ones or their copy."""
+        return self.objective.momentum_copy if momentum else self.objective
 
-class _Gather(torch.autograd.Function):
-    """All-gather whose gradient is the sum over processes of what each made of
-    this one's rows.
-    """
-
-    @staticmethod
-    def forward(ctx, x: Tensor) -> Tensor:
-        parts = [
-            torch.empty_like(x)
-            for _ in range(torch.distributed.get_world_size())
-        ]
-        torch.distributed.all_gather(parts, x.contiguous())
-        return torch.cat(parts)
-
-    @staticmethod
-    def backward(ctx, gradient: Tensor) -> Tensor:
-        gradient = gradient.contiguous()
-        torch.distributed.all_reduce(gradient)
-        world, rank = (
-            torch.distributed.get_world_size(),
-            torch.distributed.get_rank(),
-        )
-        return gradient.chunk(world)[rank]
-
-
-class Node(NamedTuple):
-    """Something of one modality that a term relates.
-
-    Attributes
-    ----------
-    kind : {"c", "z", "reconstruction", "label"}
-        Convolutional embedding, global representation, decoder output, label.
-    modality : str
-    """
-
-    kind: str
-    modality: str
-
-
-Edge = tuple[Node, Node]
+    def _gradients(self, momentum: bool) -> torch.set_grad_enabled:
+        """Gradients as outside, but none for the momentum copy."""
+        enabled = torch.is_grad_enabled() and not momentum
+        return torch.set_grad_enabled(enabled)
 
 
 class Term(nn.Module):
     """A summand of the loss.
 
-    It reads the features of a batch from its context and returns ``{"loss": …,
-    "penalty": …}``; any other key is only logged. It declares as class
-    attributes what it needs made, owns its parameters and buffers, and knows
-    no other term.
+    :meth:`forward` reads the features of a batch from its context and returns
+    ``{"loss": …, "penalty": …}``; any other key is only logged. A constructor
+    that names ``modalities`` or ``latent`` is given them by
+    :func:`mmssl.objectives.language.build`; its other parameters are options
+    of the objective.
 
     Attributes
     ----------
@@ -231,20 +222,27 @@ class Term(nn.Module):
         Views the term needs, by name; None is the run's own augmentation.
     local_head, decoder : bool
         Whether each modality's convolutional head, or decoder, is used.
+    pairwise : bool
+        Whether the term relates modalities and so needs two of them.
+    supervised : bool
+        Whether the term learns labels; its constructor then takes ``task`` and
+        ``classes``, which training fills in from the cohort.
+    task : str or None
+        Name of the label that a supervised term learns.
     momentum : float or None
         Rate of the momentum copy of encoders and heads, if the term reads one.
     sampling : {None, "class", "modality"}
-        How rows must be drawn.
-    supervised : bool
-        Whether the term uses labels.
+        How rows must be drawn; "class" balances the classes of ``task``.
     """
 
     views: ViewSpec = {"main": None}
     local_head = False
     decoder = False
+    pairwise = False
+    supervised = False
+    task: str | None = None
     momentum: float | None = None
     sampling: str | None = None
-    supervised = False
 
     def graph(self, modalities: Sequence[str]) -> list[Edge]:
         """Edges of the term: what :meth:`forward` runs over and what a figure
@@ -252,7 +250,7 @@ class Term(nn.Module):
         """
         raise NotImplementedError
 
-    def forward(self, ctx: "Context") -> dict[str, Tensor]:
+    def forward(self, ctx: Context) -> dict[str, Tensor]:
         """Loss of the batch in ``ctx``."""
         raise NotImplementedError
 
@@ -262,5 +260,25 @@ class Term(nn.Module):
     def after_backward(self, step: int) -> None:
         """After the gradients exist (drop frozen ones, say)."""
 
-    def after_step(self, ctx: "Context") -> None:
+    def after_step(self, ctx: Context) -> None:
         """After the optimiser's step (enqueue keys, say)."""
+
+
+class _Gather(torch.autograd.Function):
+    """All-gather whose gradient sums, over the processes, the gradients with
+    respect to the rows of this one.
+    """
+
+    @staticmethod
+    def forward(ctx, x: Tensor) -> Tensor:
+        world = torch.distributed.get_world_size()
+        parts = [torch.empty_like(x) for _ in range(world)]
+        torch.distributed.all_gather(parts, x.contiguous())
+        return torch.cat(parts)
+
+    @staticmethod
+    def backward(ctx, gradient: Tensor) -> Tensor:
+        gradient = gradient.contiguous()
+        torch.distributed.all_reduce(gradient)
+        world = torch.distributed.get_world_size()
+        return gradient.chunk(world)[torch.distributed.get_rank()]

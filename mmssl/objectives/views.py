@@ -42,9 +42,10 @@ class View:
 
 def _source_index(side: int, offset: Tensor, flip: Tensor) -> Tensor:
     """Source index of each output voxel along one axis, shape (B, side)."""
-    at = torch.arange(side, device=offset.device).expand(len(offset), side)
-    at = torch.where(flip[:, None], side - 1 - at, at) + offset[:, None]
-    return at.clamp(0, side - 1)
+    index = torch.arange(side, device=offset.device)
+    index = index.expand(len(offset), side)
+    flipped = torch.where(flip[:, None], side - 1 - index, index)
+    return (flipped + offset[:, None]).clamp(0, side - 1)
 
 
 def shift_and_flip(volumes: Tensor, offset: Tensor, flip: Tensor) -> Tensor:
@@ -67,27 +68,21 @@ def shift_and_flip(volumes: Tensor, offset: Tensor, flip: Tensor) -> Tensor:
     Tensor, shape of ``volumes``
     """
     batch, channels, *sides = volumes.shape
-    index = [
-        _source_index(side, offset[:, axis], flip[:, axis])
-        for axis, side in enumerate(sides)
-    ]
+    index = []
+    for axis, side in enumerate(sides):
+        index.append(_source_index(side, offset[:, axis], flip[:, axis]))
     # the outer axes select whole contiguous lines; only the last axis is
     # gathered element-wise
-    line = torch.arange(batch * channels, device=volumes.device).view(
-        batch, channels
-    )
+    line = torch.arange(batch * channels, device=volumes.device)
+    line = line.view(batch, channels)
     for axis, side in enumerate(sides[:-1]):
-        at = index[axis].view(batch, *(1,) * line[0].dim(), side)
-        line = line[..., None] * side + at
+        along = index[axis].view(batch, *(1,) * line[0].dim(), side)
+        line = line[..., None] * side + along
     # half floats travel as integers: torch gathers those 2.5 times faster on a
     # CPU
     carrier = torch.int16 if volumes.element_size() == 2 else volumes.dtype
-    lines = (
-        volumes.reshape(-1, sides[-1])
-        .view(carrier)
-        .index_select(0, line.flatten())
-    )
-    lines = lines.view(batch, -1, sides[-1])
+    lines = volumes.reshape(-1, sides[-1]).view(carrier)
+    lines = lines.index_select(0, line.flatten()).view(batch, -1, sides[-1])
     moved = lines.gather(2, index[-1][:, None].expand_as(lines))
     return moved.view(volumes.dtype).view(volumes.shape)
 
@@ -124,10 +119,8 @@ class PadCropFlip:
         pad = sides[0] // 8 if self.pad is None else self.pad
         offset = stream.integers("crop", 2 * pad + 1, len(sides)) - pad
         flip = stream.uniform("flip", len(sides)) < 0.5
-        return {
-            m: shift_and_flip(x, offset, flip & self.flips)
-            for m, x in volumes.items()
-        }
+        flip = flip & self.flips
+        return {m: shift_and_flip(x, offset, flip) for m, x in volumes.items()}
 
 
 @dataclass(frozen=True)
@@ -136,13 +129,14 @@ class Noisy:
     cake", 3.1.1).
 
     As TorchIO's RandomNoise on a subject: one coin a pair, then every modality
-    draws a standard deviation, uniform from 0 to `most`, and noise of its own.
+    draws a standard deviation, uniform from 0 to ``largest_std``, and noise of
+    its own.
 
     Parameters
     ----------
     recipe : Recipe
         What happens before.
-    most : float
+    largest_std : float
         The largest standard deviation, in those of the z-scored volume; 1.0 in
         the paper.
     probability : float
@@ -150,37 +144,36 @@ class Noisy:
     """
 
     recipe: "Recipe" = field(default_factory=PadCropFlip)
-    most: float = 1.0
+    largest_std: float = 1.0
     probability: float = 0.33
 
     def __post_init__(self):
         """Refuse what is no standard deviation and no probability."""
-        if not self.most >= 0 or not 0 <= self.probability <= 1:
+        if not self.largest_std >= 0 or not 0 <= self.probability <= 1:
             raise ValueError(
-                f"Noisy: most={self.most}, probability={self.probability}; expected "
-                "at least 0, and one from 0 to 1"
+                f"Noisy: largest_std={self.largest_std}, "
+                f"probability={self.probability}; "
+                "expected at least 0, and one from 0 to 1"
             )
 
     def __call__(self, volumes: Volumes, stream: Stream) -> Volumes:
         """Apply the recipe, then add noise to the pairs it falls on."""
         volumes = self.recipe(volumes, stream)
-        chosen = (
-            (stream.uniform("noisy") < self.probability).nonzero().flatten()
-        )
+        is_noisy = stream.uniform("noisy") < self.probability
+        chosen = is_noisy.nonzero().flatten()
         rows = stream[chosen]
         noisy = {}
         for m, x in volumes.items():
-            std = (
-                rows.uniform(f"std/{m}").view(-1, *(1,) * (x.dim() - 1))
-                * self.most
-            )
+            std = rows.uniform(f"std/{m}") * self.largest_std
+            std = std.view(-1, *(1,) * (x.dim() - 1))
             noise = rows.normal(f"noise/{m}", *x.shape[1:]) * std
             noisy[m] = x.float().index_add(0, chosen, noise)
         return noisy
 
 
 Recipe = Callable[[Volumes, Stream], Volumes]
-ViewSpec = Mapping[str, Recipe | None]  # None: the run's own augmentation
+# by the name of a view; None is the run's own augmentation
+ViewSpec = Mapping[str, Recipe | None]
 
 
 def merge(specs: list[ViewSpec]) -> dict[str, Recipe | None]:
@@ -196,7 +189,8 @@ def merge(specs: list[ViewSpec]) -> dict[str, Recipe | None]:
         for name, recipe in spec.items():
             if merged.setdefault(name, recipe) != recipe:
                 raise ValueError(
-                    f"view {name!r}: one term wants {merged[name]}, another {recipe}"
+                    f"view {name!r}: one term wants {merged[name]}, "
+                    f"another {recipe}"
                 )
     return merged
 
@@ -226,35 +220,38 @@ def make_views(
     stream : Stream
         Keyed random numbers, one row a sample.
     """
-    return {
-        name: View(
-            _view(inputs, rows, recipe or own, stream.child(f"view/{name}")),
-            name,
-        )
-        for name, recipe in spec.items()
-    }
+    views = {}
+    for name, recipe in spec.items():
+        own_stream = stream.child(f"view/{name}")
+        volumes = _augment(inputs, rows, recipe or own, own_stream)
+        views[name] = View(volumes, name)
+    return views
 
 
-def _view(
+def _augment(
     inputs: Volumes, rows: dict[str, Tensor], recipe: Recipe, stream: Stream
 ) -> Volumes:
-    """One view of the batch, block by block."""
-    batch, out = len(stream.rows), {}
-    block = batch
-    if stream.rows.device.type == "cpu":
-        block = max(
-            1, _BLOCK_BYTES // max(x[0].nbytes for x in inputs.values())
-        )
-    for start in range(0, batch, block):
-        some = slice(start, start + block)
-        made = recipe(
-            {m: x[rows[m][some]] for m, x in inputs.items()}, stream[some]
-        )
-        for m, x in made.items():
-            if m not in out:
-                shape, layout = (batch, *x.shape[1:]), _LAYOUTS[x.dim()]
-                out[m] = torch.empty(
-                    shape, device=x.device, memory_format=layout
+    """Volumes of one view of the batch, made block by block."""
+    batch = len(stream.rows)
+    size = _block_size(inputs, stream)
+    augmented: Volumes = {}
+    for start in range(0, batch, size):
+        block = slice(start, start + size)
+        clean = {m: x[rows[m][block]] for m, x in inputs.items()}
+        for m, x in recipe(clean, stream[block]).items():
+            if m not in augmented:
+                augmented[m] = torch.empty(
+                    (batch, *x.shape[1:]),
+                    device=x.device,
+                    memory_format=_LAYOUTS[x.dim()],
                 )
-            out[m][some] = x
-    return out
+            augmented[m][block] = x
+    return augmented
+
+
+def _block_size(inputs: Volumes, stream: Stream) -> int:
+    """Rows at a time: what fits the caches of a CPU, the whole batch else."""
+    if stream.rows.device.type != "cpu":
+        return len(stream.rows)
+    largest = max(x[0].nbytes for x in inputs.values())
+    return max(1, _BLOCK_BYTES // largest)

@@ -1,5 +1,5 @@
 """Pretrain the encoders of an objective, embed cohorts with them, and the
-baselines beside them.
+baselines they must beat.
 """
 
 from mmssl.pretrain.baselines import (
@@ -7,7 +7,8 @@ from mmssl.pretrain.baselines import (
     PCA_64,
     RANDOM,
     baseline_embeddings,
-    untrained,
+    untrained_embeddings,
+    untrained_encoders,
 )
 from mmssl.pretrain.encoders import embed, encode, load_encoders
 from mmssl.pretrain.fit import fit
@@ -17,11 +18,12 @@ __all__ = [
     "BASELINES",
     "PCA_64",
     "RANDOM",
+    "baseline_embeddings",
     "embed",
     "encode",
     "fit",
-    "baseline_embeddings",
     "load_encoders",
     "rankme",
-    "untrained",
+    "untrained_embeddings",
+    "untrained_encoders",
 ]

@@ -11,61 +11,94 @@ from __future__ import annotations
 import numpy as np
 import torch
 
+from mmssl.models.dcgan import Encoder
 from mmssl.preprocessing.network_inputs import fit_landmarks, standardised
-from mmssl.pretrain.encoders import encode, make_encoders, network
+from mmssl.pretrain.encoders import encode, make_encoders, network_shape
+
+RANDOM = "random encoder"
+PCA_64 = "PCA-64"
+BASELINES = (RANDOM, PCA_64)
+"""Names of the baselines in tables, in their order."""
+
+COMPONENTS = 64
 
 
-def untrained(
+def untrained_encoders(
+    cohort, seed: int = 0, width: int = 32, latent: int = 64
+) -> dict[str, Encoder]:
+    """Encoders of a cohort with their initial weights, in evaluation mode.
+
+    Parameters
+    ----------
+    cohort : Cohort
+    seed : int
+        Of the weights, which depend on nothing else; torch's global generator
+        is left as it was.
+    width, latent : int
+        As in :class:`mmssl.models.dcgan.Encoder`.
+
+    Returns
+    -------
+    dict of Encoder
+        By modality.
+    """
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        encoders = make_encoders(network_shape(cohort, width, latent))
+    return {m: encoder.eval() for m, encoder in encoders.items()}
+
+
+def untrained_embeddings(
     cohort, seed: int = 0, fold: int = 0, width: int = 32, latent: int = 64
-) -> dict:
-    """Embed a cohort with encoders that learned nothing: the untrained baseline of
-    every table.
+) -> dict[str, np.ndarray]:
+    """Embed a cohort with untrained encoders: the baseline of every table.
 
     Parameters
     ----------
     cohort : Cohort
     seed, fold, width, latent : int
+        Intensity landmarks are fitted on the training rows of the fold.
 
     Returns
     -------
     dict of array
         modality -> float32 (pairs, latent).
     """
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        encoders = make_encoders(
-            network(cohort, {"width": width, "latent": latent, "dropout": 0.0})
-        )
+    encoders = untrained_encoders(cohort, seed, width, latent)
     return encode(encoders, standardised(cohort, fit_landmarks(cohort, fold)))
-
-
-RANDOM, PCA_64 = "random encoder", "PCA-64"
-BASELINES = (RANDOM, PCA_64)
 
 
 def baseline_embeddings(
     cohort, fold: int = 0, seed: int = 0, width: int = 32, latent: int = 64
 ) -> dict[str, dict[str, np.ndarray]]:
-    """What an objective must beat: {baseline: {modality: (pairs, dimensions)}}.
+    """Embeddings of both baselines, on the same standardised voxels.
 
-    An untrained encoder of the same shape, and the 64 leading principal
-    components of the same standardised voxels, fewer where there are not more
-    than 64 training rows. Intensity landmarks and components are fitted on the
-    training rows of the fold alone.
+    An untrained encoder of the given shape, and the 64 leading principal
+    components of the voxels, fewer where there are not more than 64 training
+    rows. Intensity landmarks and components are fitted on the training rows of
+    the fold alone.
+
+    Parameters
+    ----------
+    cohort : Cohort
+    fold, seed, width, latent : int
+
+    Returns
+    -------
+    dict
+        baseline -> {modality: float32 (pairs, dimensions)}.
     """
     train = cohort.rows("train", fold)
-    random = untrained(
-        cohort, seed=seed, fold=fold, width=width, latent=latent
-    )
+    inputs = standardised(cohort, fit_landmarks(cohort, fold))
+    encoders = untrained_encoders(cohort, seed, width, latent)
     components = {}
-    for modality, x in standardised(
-        cohort, fit_landmarks(cohort, fold)
-    ).items():
-        components[modality] = _components(x.reshape(len(x), -1), train, 64)
-    return {RANDOM: random, PCA_64: components}
+    for modality, x in inputs.items():
+        voxels = x.reshape(len(x), -1)
+        components[modality] = _component_scores(voxels, train, COMPONENTS)
+    return {RANDOM: encode(encoders, inputs), PCA_64: components}
 
 
-def _components(
+def _component_scores(
     voxels: np.ndarray, train: np.ndarray, count: int
 ) -> np.ndarray:
     """Scores of all rows on the leading principal components of the training
@@ -77,15 +110,15 @@ def _components(
     """
     mean = voxels[train].mean(axis=0)
     centred = voxels[train] - mean
-    wide = centred.shape[1] > len(centred)
-    spread, vectors = np.linalg.eigh(
-        centred @ centred.T if wide else centred.T @ centred
-    )
-    kept = np.flatnonzero(spread > 1e-6 * spread[-1])[::-1][
-        : min(count, len(train) - 1)
-    ]
-    # (count, voxels), or of the Gram matrix (count, rows)
-    axes = vectors[:, kept].T
-    if wide:
-        axes = axes @ centred / np.sqrt(spread[kept])[:, None]
+    more_voxels_than_rows = centred.shape[1] > len(centred)
+    if more_voxels_than_rows:
+        matrix = centred @ centred.T  # Gram matrix
+    else:
+        matrix = centred.T @ centred
+    spread, vectors = np.linalg.eigh(matrix)
+    with_spread = np.flatnonzero(spread > 1e-6 * spread[-1])
+    leading = with_spread[::-1][: min(count, len(train) - 1)]
+    axes = vectors[:, leading].T  # (count, voxels), of the Gram (count, rows)
+    if more_voxels_than_rows:
+        axes = axes @ centred / np.sqrt(spread[leading])[:, None]
     return (voxels - mean) @ axes.T

@@ -1,12 +1,12 @@
 """Which rows of a fold each training step sees: shuffled, class-balanced, or
-paired anew.
+paired anew within each class.
 """
 
 import numpy as np
 
 
 class Draw:
-    """Which rows each step of an epoch sees.
+    """Draws of the rows that each step of an epoch sees.
 
     Parameters
     ----------
@@ -31,59 +31,67 @@ class Draw:
         self, rows, batch_size: int, seed: int, classes=None, pairing=None
     ):
         rows = np.asarray(rows)
-        self.groups, self.mates = [rows], []
+        self.batch_size = batch_size
+        self.seed = seed
+        # rows to balance: one group, or one a class
+        self.groups = [rows]
         if classes is not None:
-            self.groups = [
-                rows[classes == c] for c in np.unique(classes[classes >= 0])
-            ]
-        if pairing is not None:
-            self.mates = [
-                rows[pairing == c] for c in np.unique(pairing[pairing >= 0])
-            ]
-        self.batch_size, self.seed = batch_size, seed
-        self._latest: tuple[int, dict[int, np.ndarray]] = (-1, {})
+            self.groups = _rows_by_label(rows, classes)
         self.largest = max(len(group) for group in self.groups)
+        # rows to pair anew: none, or one group a label
+        self.pairable = []
+        if pairing is not None:
+            self.pairable = _rows_by_label(rows, pairing)
+        self._epoch = -1
+        self._orders: dict[int, np.ndarray] = {}
 
     def __len__(self) -> int:
         """Steps of an epoch."""
         return len(self.groups) * self.largest // self.batch_size
 
+    @property
+    def rows(self) -> np.ndarray:
+        """All rows that can be drawn, each once."""
+        return np.concatenate(self.groups)
+
     def epoch(self, epoch: int, modality: int = 0) -> np.ndarray:
         """Rows of an epoch in order, shape (steps * batch_size,), for the
         modality so numbered.
         """
-        if self._latest[0] != epoch:
-            self._latest = (epoch, {0: self._order(epoch)})
-        drawn = self._latest[1]
-        if modality not in drawn:
-            drawn[modality] = (
-                self._partners(epoch, modality)[drawn[0]]
-                if self.mates
-                else drawn[0]
-            )
-        return drawn[modality]
+        if self._epoch != epoch:
+            self._epoch = epoch
+            self._orders = {0: self._order(epoch)}
+        if modality not in self._orders:
+            order = self._orders[0]
+            if self.pairable:
+                order = self._partners(epoch, modality)[order]
+            self._orders[modality] = order
+        return self._orders[modality]
 
     def _order(self, epoch: int) -> np.ndarray:
         """Rows of the first modality: each once, up-sampled where classes are
         balanced.
         """
         rng = np.random.default_rng([self.seed, epoch])
-        drawn = [
-            np.concatenate(
-                [group, rng.choice(group, self.largest - len(group))]
-            )
-            for group in self.groups
-        ]
-        return rng.permutation(np.concatenate(drawn))[
-            : len(self) * self.batch_size
-        ]
+        drawn = []
+        for group in self.groups:
+            repeated = rng.choice(group, self.largest - len(group))
+            drawn += [group, repeated]
+        order = rng.permutation(np.concatenate(drawn))
+        return order[: len(self) * self.batch_size]
 
     def _partners(self, epoch: int, modality: int) -> np.ndarray:
         """Which row is paired with a row, a permutation within each label:
         (largest row + 1,).
         """
         rng = np.random.default_rng([self.seed, epoch, modality])
-        partner = np.arange(1 + max(rows.max() for rows in self.groups))
-        for rows in self.mates:
+        partner = np.arange(1 + self.rows.max())
+        for rows in self.pairable:
             partner[rows] = rng.permutation(rows)
         return partner
+
+
+def _rows_by_label(rows: np.ndarray, labels) -> list[np.ndarray]:
+    """Rows of each label in ascending order, without those labelled -1."""
+    known = np.unique(labels[labels >= 0])
+    return [rows[labels == label] for label in known]

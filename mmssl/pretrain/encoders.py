@@ -1,5 +1,5 @@
-"""Frozen encoders: made again from a finished run, or untrained, and what they
-say of a cohort.
+"""Frozen encoders: made anew for a cohort or loaded from a finished run, and
+the embeddings they give.
 """
 
 import json
@@ -15,43 +15,71 @@ from mmssl.preprocessing.network_inputs import standardised
 _BATCH = 64
 
 
-def network(cohort, sizes: Mapping) -> dict:
-    """What it takes to make a cohort's encoders again: channels, sides, width,
-    latent, dropout.
+def network_shape(
+    cohort, width: int, latent: int, dropout: float = 0.0
+) -> dict:
+    """What it takes to make a cohort's encoders again.
+
+    Parameters
+    ----------
+    cohort : Cohort
+    width, latent, dropout
+        As in :class:`mmssl.models.dcgan.Encoder`.
+
+    Returns
+    -------
+    dict
+        channels (of each modality), size, dims, width, latent, dropout.
     """
-    channels = {m: cohort.channels[m] for m in cohort.modalities}
     return {
-        "channels": channels,
+        "channels": {m: cohort.channels[m] for m in cohort.modalities},
         "size": cohort.size,
         "dims": cohort.dims,
-        **sizes,
+        "width": width,
+        "latent": latent,
+        "dropout": dropout,
     }
 
 
-def make_encoders(about: Mapping) -> dict[str, Encoder]:
-    sizes = {
-        k: about[k] for k in ("width", "latent", "size", "dims", "dropout")
-    }
-    return {
-        m: Encoder(channels, **sizes)
-        for m, channels in about["channels"].items()
-    }
+def make_encoders(shape: Mapping) -> dict[str, Encoder]:
+    """Encoders of a shape given by :func:`network_shape`, by modality.
+
+    Initial weights are drawn from torch's global generator, one modality after
+    the other.
+    """
+    options = {k: v for k, v in shape.items() if k != "channels"}
+    encoders = {}
+    for m, channels in shape["channels"].items():
+        encoders[m] = Encoder(channels, **options)
+    return encoders
 
 
 @torch.no_grad()
 def encode(
     encoders: Mapping[str, torch.nn.Module], inputs: Mapping[str, np.ndarray]
-) -> dict:
+) -> dict[str, np.ndarray]:
     """z of every row in fp32, in evaluation mode: batch-norm buffers are read,
     never written.
+
+    Parameters
+    ----------
+    encoders : mapping
+        modality -> encoder.
+    inputs : mapping
+        modality -> array (n, C, *sides), standardised.
+
+    Returns
+    -------
+    dict of array
+        modality -> float32 (n, latent).
     """
     embeddings = {}
     for m, x in inputs.items():
         encoder = encoders[m].eval().cpu()
-        parts = [
-            encoder(torch.from_numpy(x[i : i + _BATCH].astype(np.float32))).z
-            for i in range(0, len(x), _BATCH)
-        ]
+        parts = []
+        for start in range(0, len(x), _BATCH):
+            volumes = x[start : start + _BATCH].astype(np.float32)
+            parts.append(encoder(torch.from_numpy(volumes)).z)
         embeddings[m] = torch.cat(parts).float().numpy()
     return embeddings
 
@@ -84,15 +112,19 @@ def load_encoders(run_dir: str | Path) -> tuple[dict[str, Encoder], dict]:
     content = torch.load(path, weights_only=True)
     encoders = make_encoders(content["network"])
     for m, encoder in encoders.items():
-        prefix = f"encoders.{m}."
-        state = {
-            k.removeprefix(prefix): v
-            for k, v in content["objective"].items()
-            if k.startswith(prefix)
-        }
+        state = _state_below(content["objective"], f"encoders.{m}.")
         encoder.load_state_dict(state)
         encoder.eval()
     return encoders, content["landmarks"]
+
+
+def _state_below(state: Mapping, prefix: str) -> dict:
+    """Entries of a state whose names begin with a prefix, without it."""
+    below = {}
+    for name, value in state.items():
+        if name.startswith(prefix):
+            below[name.removeprefix(prefix)] = value
+    return below
 
 
 def embed(run_dir: str | Path, cohort) -> dict[str, np.ndarray]:
@@ -127,18 +159,17 @@ def embed(run_dir: str | Path, cohort) -> dict[str, np.ndarray]:
             f"{run_dir}: encodes {sorted(encoders)}, {cohort.path} holds "
             f"{sorted(cohort.modalities)}: nothing in common"
         )
+    sides = (cohort.size,) * cohort.dims
     expected = encoders[shared[0]].input_shape[1:]
-    if expected != (cohort.size,) * cohort.dims:
-        found = (cohort.size,) * cohort.dims
+    if expected != sides:
         raise ValueError(
-            f"{cohort.path}: volumes of {found}, the run expects {expected}"
+            f"{cohort.path}: volumes of {sides}, the run expects {expected}"
         )
-    params = json.loads((run_dir / "params.json").read_text())
-    if params["cohort"]["hashes"] == dict(cohort.hashes):
+    parameters = json.loads((run_dir / "params.json").read_text())
+    if parameters["cohort"]["hashes"] == dict(cohort.hashes):
         with np.load(run_dir / "embeddings.npz") as cached:
             return {m: cached[m] for m in shared}
     # through float16, as the training inputs are kept
-    inputs = standardised(
-        cohort, {m: landmarks[m] for m in shared}, np.float16
-    )
+    shared_landmarks = {m: landmarks[m] for m in shared}
+    inputs = standardised(cohort, shared_landmarks, np.float16)
     return encode(encoders, inputs)

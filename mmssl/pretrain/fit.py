@@ -12,30 +12,26 @@ killed run continues bit for bit.
 
 from __future__ import annotations
 
-import json
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import lightning
 import numpy as np
 import torch
 
-from mmssl.ledger import atomic, leakage
+from mmssl.ledger import leakage
 from mmssl.ledger.code import fingerprint
 from mmssl.ledger.sidecars import versions
-from mmssl.objectives.language import Objective, build, parse
+from mmssl.objectives.language import TERMS, Objective, build, parse
 from mmssl.objectives.views import Clean, PadCropFlip, Recipe
 from mmssl.preprocessing.network_inputs import fit_landmarks, standardised
-from mmssl.pretrain import malloc
+from mmssl.pretrain import run_folder
 from mmssl.pretrain.draws import Draw
-from mmssl.pretrain.encoders import encode, network
+from mmssl.pretrain.encoders import network_shape
 from mmssl.pretrain.loop import Pretraining, Recorder
-
-if TYPE_CHECKING:
-    import pandas as pd
+from mmssl.pretrain.malloc import keep_freed_memory
 
 PRECISIONS = {"fp32": "32-true", "bf16": "bf16-mixed"}
 
@@ -125,8 +121,8 @@ def fit(
     """
     run_dir = Path(run_dir)
     partial = run_dir.with_name(run_dir.name + ".partial")
-    augment = augment or (PadCropFlip() if cohort.dims == 3 else Clean())
-    sizes = {"width": width, "latent": latent, "dropout": dropout}
+    augment = augment or _usual_augmentation(cohort)
+    shape = {"width": width, "latent": latent, "dropout": dropout}
     parameters = {
         "objective": "-".join(parse(objective)),
         "weights": dict(weights or {}),
@@ -135,138 +131,85 @@ def fit(
         "batch_size": batch_size,
         "seed": seed,
         "fold": fold,
-        **sizes,
+        **shape,
         "augment": repr(augment),
         "gradient_clip": gradient_clip,
-        "precision": _precision(precision),
+        "precision": _chosen_precision(precision),
         "cohort": {"name": cohort.name, "hashes": dict(cohort.hashes)},
     }
-    _agree(run_dir, parameters)
-    _agree(partial, parameters)
-    if (run_dir / "params.json").exists():
-        return run_dir
-    if run_dir.exists():
-        raise ValueError(
-            f"{run_dir}: exists but holds no params.json of a finished run"
-        )
-
-    built = _build(
-        cohort, objective, seed, weights=weights, **sizes, **options
-    )
-    provenance = _provenance(built)
-    # half a run by other code is no run
-    _agree(partial, {"code": provenance["code"]})
-    train, valid = _draws(cohort, built, fold, batch_size, seed)
     if epochs < 1:
         raise ValueError(f"epochs={epochs}, expected at least 1")
-    landmarks = fit_landmarks(cohort, fold)
-    inputs = standardised(cohort, landmarks, np.float16)
-    partial.mkdir(parents=True, exist_ok=True)
-    _write_json(partial / "params.json", {**parameters, **provenance})
-    leakage.write_exposures(
-        partial / "exposures.json", _exposures(cohort, fold, train, valid)
+    if _is_finished(run_dir, partial, parameters):
+        return run_dir
+
+    built = _build(
+        cohort, objective, seed, weights=weights, **shape, **options
     )
+    made_by = _provenance(built)
+    # half a run by other code is no run
+    run_folder.check_parameters(partial, {"code": made_by["code"]})
+    train, valid = _draws(cohort, built, fold, batch_size, seed)
+    landmarks = fit_landmarks(cohort, fold)
+    inputs = _tensors(standardised(cohort, landmarks, np.float16))
+    labels = _tensors({task: cohort.labels(task) for task in cohort.tasks})
+
+    partial.mkdir(parents=True, exist_ok=True)
+    run_folder.write_parameters(partial, {**parameters, **made_by})
+    exposures = _exposures(cohort, fold, train, valid)
+    leakage.write_exposures(partial / "exposures.json", exposures)
     module = Pretraining(
-        built,
-        {m: torch.from_numpy(x) for m, x in inputs.items()},
-        {task: torch.from_numpy(cohort.labels(task)) for task in cohort.tasks},
-        train,
-        valid,
-        augment,
-        epochs,
-        seed,
+        built, inputs, labels, train, valid, augment, epochs, seed
     )
     recorder = _train(
         module, partial, parameters["precision"], gradient_clip, progress
     )
-    _finish(partial, module, recorder, landmarks, network(cohort, sizes))
+    run_folder.finish(
+        partial,
+        built,
+        module.inputs,
+        landmarks,
+        network_shape(cohort, **shape),
+        recorder.history,
+        recorder.dimensions,
+    )
     os.rename(partial, run_dir)
     return run_dir
 
 
-def _finish(
-    folder: Path, module: Pretraining, recorder: Recorder, landmarks, about
-) -> None:
-    """Write what a finished run holds beside its parameters, and drop what
-    only resuming needs.
-    """
-    import pandas as pd
-
-    best = torch.load(folder / "best.ckpt", weights_only=True)
-    module.objective.load_state_dict(best)
-    content = {"objective": best, "landmarks": landmarks, "network": about}
-    torch.save(content, folder / "checkpoint.ckpt")
-    pd.DataFrame(recorder.history).to_csv(folder / "history.csv", index=False)
-    _dimensions(recorder.dimensions).to_csv(
-        folder / "dimensions.csv", index=False
-    )
-    inputs = {m: x.cpu().numpy() for m, x in module.inputs.items()}
-    np.savez(
-        folder / "embeddings.npz", **encode(module.objective.encoders, inputs)
-    )
-    for name in ("last.ckpt", "best.ckpt"):
-        (folder / name).unlink()
+def _usual_augmentation(cohort) -> Recipe:
+    """Pad-crop and flips for volumes, none for images."""
+    return PadCropFlip() if cohort.dims == 3 else Clean()
 
 
-def _exposures(
-    cohort, fold: int, train: Draw, valid: Draw | None
-) -> list[leakage.Exposure]:
-    """Whom the landmarks and the encoders of this run see."""
-    draws = {"train": train, "choose": valid}
-    return [
-        leakage.exposure(
-            "landmarks", "train", cohort, cohort.rows("train", fold)
-        ),
-        *(
-            leakage.exposure(
-                "encoder", role, cohort, np.concatenate(draw.groups)
-            )
-            for role, draw in draws.items()
-            if draw
-        ),
-    ]
-
-
-def _precision(precision: str) -> str:
-    if precision not in ("auto", *PRECISIONS):
+def _chosen_precision(precision: str) -> str:
+    if precision == "auto":
+        return best_precision()
+    if precision not in PRECISIONS:
         raise ValueError(
-            f"precision={precision!r}, expected 'auto' or one of {sorted(PRECISIONS)}"
+            f"precision={precision!r}, expected 'auto' or one of "
+            f"{sorted(PRECISIONS)}"
         )
-    return best_precision() if precision == "auto" else precision
+    return precision
 
 
-def _agree(folder: Path, parameters: Mapping) -> None:
-    """Refuse to continue or return a run of other parameters."""
-    path = folder / "params.json"
-    if not path.exists():
-        return
-    found = json.loads(path.read_text())
-    for key, value in json.loads(json.dumps(parameters)).items():
-        have = found.get(key)
-        if have != value:
-            if key == "code":  # the modules that differ are enough
-                have, value = (
-                    dict(have.items() - value.items()),
-                    dict(value.items() - have.items()),
-                )
-            raise ValueError(
-                f"{path}: {key} is {have!r}, asked for {value!r}; "
-                f"remove {folder} or choose another run_dir"
-            )
+def _is_finished(run_dir: Path, partial: Path, parameters: Mapping) -> bool:
+    """Whether the run is there; ValueError where another is in its place."""
+    run_folder.check_parameters(run_dir, parameters)
+    run_folder.check_parameters(partial, parameters)
+    if (run_dir / run_folder.PARAMETERS).exists():
+        return True
+    if run_dir.exists():
+        raise ValueError(
+            f"{run_dir}: exists but holds no {run_folder.PARAMETERS} of a "
+            "finished run"
+        )
+    return False
 
 
 def _build(cohort, objective: str, seed: int, **options) -> Objective:
     """The objective for a cohort, initialised from the seed alone."""
-    if "CE" in parse(objective):
-        options.setdefault("task", next(iter(cohort.tasks), None))
-        if options["task"] not in cohort.tasks:
-            known = sorted(cohort.tasks)
-            raise ValueError(
-                f"{cohort.path}: task {options['task']!r}, expected one of {known}"
-            )
-        options.setdefault(
-            "classes", len(cohort.tasks[options["task"]]["classes"])
-        )
+    options = _with_task(cohort, parse(objective), options)
+    output = "sigmoid" if cohort.intensity == "unit" else None
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         return build(
@@ -275,43 +218,95 @@ def _build(cohort, objective: str, seed: int, **options) -> Objective:
             in_channels=dict(cohort.channels),
             size=cohort.size,
             dims=cohort.dims,
-            output="sigmoid" if cohort.intensity == "unit" else None,
+            output=output,
             **options,
         )
 
 
+def _with_task(cohort, words: Sequence[str], options: Mapping) -> dict:
+    """Options with what supervised terms learn of the cohort: the task, its
+    first one where none is named, and the number of its classes.
+    """
+    options = dict(options)
+    if not any(TERMS[word].supervised for word in words):
+        return options
+    task = options.setdefault("task", next(iter(cohort.tasks), None))
+    if task not in cohort.tasks:
+        raise ValueError(
+            f"{cohort.path}: task {task!r}, expected one of "
+            f"{sorted(cohort.tasks)}"
+        )
+    options.setdefault("classes", len(cohort.tasks[task]["classes"]))
+    return options
+
+
 def _draws(
-    cohort, objective, fold: int, batch_size: int, seed: int
+    cohort, objective: Objective, fold: int, batch_size: int, seed: int
 ) -> tuple[Draw, Draw | None]:
     """Row draws of training and validation, or a clear error before any long
     work.
     """
     rows, valid = cohort.rows("train", fold), cohort.rows("valid", fold)
-    classes = None
+    classes = pairing = None
     if objective.sampling == "class":
-        task = objective.terms["CE"].task
-        classes = cohort.labels(task)[rows]
-        found = np.unique(classes[classes >= 0])
-        if len(found) < 2:
-            raise ValueError(
-                f"{cohort.path}: the training rows of fold {fold} hold {len(found)} class(es) of "
-                f"{task!r}, expected at least 2"
-            )
-        rows, classes = rows[classes >= 0], classes[classes >= 0]
-        valid = valid[cohort.labels(task)[valid] >= 0]
+        labels = cohort.labels(objective.task)
+        rows = rows[labels[rows] >= 0]
+        valid = valid[labels[valid] >= 0]
+        classes = labels[rows]
+        _check_classes(cohort, fold, objective.task, classes)
     size = min(batch_size, len(rows))
     if size < 2:
         raise ValueError(
-            f"{cohort.path}: batch of {size} (batch_size={batch_size}, {len(rows)} training pairs "
-            f"in fold {fold}), expected at least 2: a contrast needs negatives, batch norm a spread"
+            f"{cohort.path}: batch of {size} (batch_size={batch_size}, "
+            f"{len(rows)} training pairs in fold {fold}), expected at least "
+            "2: a contrast needs negatives, batch norm a spread"
         )
-    pairing = (
-        None if cohort.pairing is None else cohort.labels(cohort.pairing)[rows]
-    )
+    if cohort.pairing is not None:
+        pairing = cohort.labels(cohort.pairing)[rows]
     train = Draw(rows, size, seed, classes, pairing)
-    return train, Draw(valid, min(size, len(valid)), seed) if len(
-        valid
-    ) >= 2 else None
+    if len(valid) < 2:
+        return train, None
+    return train, Draw(valid, min(size, len(valid)), seed)
+
+
+def _check_classes(cohort, fold: int, task: str, classes: np.ndarray) -> None:
+    count = len(np.unique(classes))
+    if count < 2:
+        raise ValueError(
+            f"{cohort.path}: the training rows of fold {fold} hold {count} "
+            f"class(es) of {task!r}, expected at least 2"
+        )
+
+
+def _tensors(arrays: Mapping[str, np.ndarray]) -> dict[str, torch.Tensor]:
+    return {name: torch.from_numpy(x) for name, x in arrays.items()}
+
+
+def _exposures(
+    cohort, fold: int, train: Draw, valid: Draw | None
+) -> list[leakage.Exposure]:
+    """Whom the landmarks and the encoders of this run see."""
+    rows = cohort.rows("train", fold)
+    exposures = [leakage.exposure("landmarks", "train", cohort, rows)]
+    for role, draw in (("train", train), ("choose", valid)):
+        if draw:
+            exposures.append(
+                leakage.exposure("encoder", role, cohort, draw.rows)
+            )
+    return exposures
+
+
+def _provenance(objective: Objective) -> dict:
+    """Threads, versions and the code behind a run: this module, and those of
+    the objective's terms and networks.
+    """
+    modules = {type(part).__module__ for part in objective.modules()}
+    ours = {name for name in modules if name.startswith("mmssl.")}
+    return {
+        "threads": torch.get_num_threads(),
+        "versions": versions(),
+        "code": fingerprint(*sorted(ours | {"mmssl.pretrain.fit"})),
+    }
 
 
 def _train(
@@ -340,44 +335,16 @@ def _train(
         num_sanity_val_steps=0,
         default_root_dir=folder,
     )
-    last = folder / "last.ckpt"
-    steps = {
-        role: range(len(draw)) for role, draw in module.draws.items() if draw
-    }
-    with malloc.kept():
+    steps = {}
+    for role, draw in module.draws.items():
+        steps[role] = range(len(draw)) if draw else None
+    last = folder / run_folder.LAST
+    with keep_freed_memory():
         trainer.fit(
             module,
             steps["train"],
-            steps.get("valid"),
+            steps["valid"],
             ckpt_path=last if last.exists() else None,
             weights_only=True,
         )
     return recorder
-
-
-def _dimensions(records: list[dict]) -> pd.DataFrame:
-    import pandas as pd
-
-    return pd.concat(
-        pd.DataFrame({**record, "dimension": range(len(record["std"]))})
-        for record in records
-    )[["epoch", "modality", "dimension", "std"]]
-
-
-def _provenance(objective: Objective) -> dict:
-    modules = {type(part).__module__ for part in objective.modules()} | {
-        "mmssl.pretrain.fit"
-    }
-    ours = sorted(name for name in modules if name.startswith("mmssl."))
-    return {
-        "threads": torch.get_num_threads(),
-        "versions": versions(),
-        "code": fingerprint(*ours),
-    }
-
-
-def _write_json(path: Path, content: Mapping) -> None:
-    with atomic.file(path) as temporary:
-        temporary.write_text(
-            json.dumps(content, indent=1, sort_keys=True) + "\n"
-        )

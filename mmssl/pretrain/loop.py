@@ -19,11 +19,13 @@ from mmssl.models.keyed_random import Stream
 from mmssl.objectives.language import Objective
 from mmssl.objectives.term import Batch
 from mmssl.objectives.views import Clean, Recipe, make_views
-from mmssl.pretrain import rankme
 from mmssl.pretrain.draws import Draw
+from mmssl.pretrain.rankme import dimension_std, rankme
+from mmssl.pretrain.run_folder import BEST, LAST
 
 # 004, section III-C; OneCycle starts at MAX_LR / div_factor
-MAX_LR, INITIAL_LR = 0.01, 4e-4
+MAX_LR = 0.01
+INITIAL_LR = 4e-4
 # a step no run reaches: validation draws are the same in every epoch
 _VALIDATION_STEP = 2**40
 
@@ -57,48 +59,16 @@ class Pretraining(lightning.LightningModule):
         seed: int,
     ):
         super().__init__()
-        self.objective, self.recipe, self.seed, self.epochs = (
-            objective,
-            recipe,
-            seed,
-            epochs,
-        )
+        self.objective = objective
+        self.inputs = inputs
+        self.labels = labels
         self.draws = {"train": train, "valid": valid}
-        self.inputs, self.labels = inputs, labels
+        self.recipe = recipe
+        self.epochs = epochs
+        self.seed = seed
+        # of the epoch: sums of loss and parts, embeddings of the steps
         self.sums: dict[str, Tensor] = {}
-        self.seen: dict[str, list[Tensor]] = {}
-
-    def on_fit_start(self):
-        """Move the cohort to the device once."""
-        self.inputs = {m: x.to(self.device) for m, x in self.inputs.items()}
-        self.labels = {
-            task: x.to(self.device) for task, x in self.labels.items()
-        }
-
-    def batch(self, role: str, epoch: int, index: int) -> Batch:
-        """Views, keys and labels of one step on this process."""
-        draw = self.draws[role]
-        share = draw.batch_size // self.trainer.world_size
-        start = index * draw.batch_size + self.trainer.global_rank * share
-        mine = slice(start, start + share)
-        rows = {
-            m: torch.as_tensor(
-                draw.epoch(epoch, number)[mine], device=self.device
-            )
-            for number, m in enumerate(self.inputs)
-        }
-        keys = torch.arange(start, start + share, device=self.device)
-        step = self.global_step if role == "train" else _VALIDATION_STEP
-        recipe = self.recipe if role == "train" else Clean()
-        stream = Stream(keys, self.seed, step)
-        views = make_views(
-            self.inputs, rows, self.objective.views, recipe, stream
-        )
-        labels = {
-            m: {task: y[rows[m]] for task, y in self.labels.items()}
-            for m in rows
-        }
-        return Batch(views, dict.fromkeys(rows, keys), labels, step, self.seed)
+        self.embeddings: dict[str, list[Tensor]] = {}
 
     @property
     def inputs_are_volumes(self) -> bool:
@@ -107,17 +77,51 @@ class Pretraining(lightning.LightningModule):
         """
         return next(iter(self.inputs.values())).dim() == 5
 
+    def on_fit_start(self):
+        """Move the cohort to the device once."""
+        for m, x in self.inputs.items():
+            self.inputs[m] = x.to(self.device)
+        for task, classes in self.labels.items():
+            self.labels[task] = classes.to(self.device)
+
+    def batch(self, role: str, epoch: int, index: int) -> Batch:
+        """Views, keys and labels of one step on this process."""
+        draw = self.draws[role]
+        count = draw.batch_size // self.trainer.world_size
+        start = index * draw.batch_size + self.trainer.global_rank * count
+        rows = self._rows(draw, epoch, slice(start, start + count))
+        keys = torch.arange(start, start + count, device=self.device)
+        step, recipe = _VALIDATION_STEP, Clean()
+        if role == "train":
+            step, recipe = self.global_step, self.recipe
+        stream = Stream(keys, self.seed, step)
+        views = make_views(
+            self.inputs, rows, self.objective.views, recipe, stream
+        )
+        labels = {}
+        for m in rows:
+            labels[m] = {task: y[rows[m]] for task, y in self.labels.items()}
+        return Batch(views, dict.fromkeys(rows, keys), labels, step, self.seed)
+
+    def _rows(self, draw: Draw, epoch: int, part: slice) -> dict[str, Tensor]:
+        """Rows of the cohort that a part of an epoch's draw holds."""
+        rows = {}
+        for number, m in enumerate(self.inputs):
+            drawn = draw.epoch(epoch, number)[part]
+            rows[m] = torch.as_tensor(drawn, device=self.device)
+        return rows
+
     def training_step(self, index: int, _=None) -> Tensor:
         """One optimiser step on batch ``index`` of the epoch."""
         for term in self.objective.terms.values():
             term.before_forward(self.global_step)
-        total, parts, self.ctx = self.objective(
-            self.batch("train", self.current_epoch, index)
-        )
-        self._check(total, parts, f"batch {index}")
-        self._record("train", total, parts)
+        batch = self.batch("train", self.current_epoch, index)
+        total, parts, self.ctx = self.objective(batch)
+        self._check_loss(total, parts, f"batch {index}")
+        self._add_to_sums("train", total, parts)
         for m in self.objective.modalities:
-            self.seen.setdefault(m, []).append(self.ctx.features(m).z.detach())
+            z = self.ctx.features(m).z.detach()
+            self.embeddings.setdefault(m, []).append(z)
         return total
 
     def validation_step(self, index: int, _=None) -> None:
@@ -125,8 +129,8 @@ class Pretraining(lightning.LightningModule):
         in every epoch.
         """
         total, parts, _ = self.objective(self.batch("valid", 0, index))
-        self._check(total, parts, f"validation batch {index}")
-        self._record("valid", total, parts)
+        self._check_loss(total, parts, f"validation batch {index}")
+        self._add_to_sums("valid", total, parts)
 
     def on_after_backward(self):
         """Let the terms change gradients."""
@@ -140,62 +144,69 @@ class Pretraining(lightning.LightningModule):
             term.after_step(self.ctx)
         del self.ctx
 
-    def _check(
-        self, total: Tensor, parts: dict[str, Tensor], where: str
+    def _check_loss(
+        self, total: Tensor, parts: dict[str, Tensor], place: str
     ) -> None:
         """Stop at a loss that is not finite, before it can reach a
         checkpoint.
         """
-        if not torch.isfinite(total):
-            bad = {k: v.item() for k, v in parts.items() if not v.isfinite()}
-            self._stop(f"the loss is not finite: {bad or total.item()}", where)
+        if torch.isfinite(total):
+            return
+        bad = {k: v.item() for k, v in parts.items() if not v.isfinite()}
+        self._stop(f"the loss is not finite: {bad or total.item()}", place)
 
     def check_weights(self) -> None:
         """Stop where the last step of an epoch, of a finite loss, left weights
         that are not.
         """
-        bad = [
-            k
-            for k, v in self.objective.state_dict().items()
-            if not v.isfinite().all()
-        ]
-        if bad:
-            terms = ", ".join(self.objective.terms)
-            last = f"batch {len(self.draws['train']) - 1}"
-            self._stop(
-                f"the gradient of {terms} is not finite, so neither is {bad[0]},",
-                last,
-            )
+        for name, value in self.objective.state_dict().items():
+            if not value.isfinite().all():
+                terms = ", ".join(self.objective.terms)
+                self._stop(
+                    f"the gradient of {terms} is not finite, "
+                    f"so neither is {name},",
+                    f"batch {len(self.draws['train']) - 1}",
+                )
 
-    def _stop(self, what: str, where: str) -> None:
+    def _stop(self, reason: str, place: str) -> None:
         raise FloatingPointError(
-            f"{what} in epoch {self.current_epoch}, {where}; the checkpoint of the last complete "
-            "epoch is kept"
+            f"{reason} in epoch {self.current_epoch}, {place}; "
+            "the checkpoint of the last complete epoch is kept"
         )
 
-    def _record(
+    def _add_to_sums(
         self, role: str, total: Tensor, parts: dict[str, Tensor]
     ) -> None:
         for name, value in {"loss": total, **parts}.items():
             key = f"{role}/{name}"
-            self.sums[key] = self.sums.get(key, 0.0) + value.detach().double()
+            value = value.detach().double()
+            self.sums[key] = self.sums.get(key, 0.0) + value
 
     def summary(self) -> tuple[dict[str, float], dict[str, list[float]]]:
-        """Means of the epoch and the spread of each latent dimension; starts
-        the next epoch.
+        """Close the epoch.
+
+        Returns
+        -------
+        values : dict of float
+            Mean of loss and parts over the steps; effective rank, mean and
+            smallest standard deviation of z, by modality.
+        spread : dict of list of float
+            modality -> standard deviation of each latent dimension.
         """
-        row = {}
-        for key, value in self.sums.items():
-            row[key] = float(value) / len(self.draws[key.split("/")[0]])
+        values = {}
+        for key, total in self.sums.items():
+            role = key.split("/")[0]
+            values[key] = float(total) / len(self.draws[role])
         spread = {}
-        for m, parts in self.seen.items():
+        for m, parts in self.embeddings.items():
             z = torch.cat(parts).float().cpu()
-            spread[m] = rankme.spread(z).tolist()
-            row[f"rankme/{m}"] = rankme.rankme(z - z.mean(0))
-            row[f"std_mean/{m}"] = float(np.mean(spread[m]))
-            row[f"std_min/{m}"] = float(np.min(spread[m]))
-        self.sums, self.seen = {}, {}
-        return row, spread
+            spread[m] = dimension_std(z).tolist()
+            values[f"rankme/{m}"] = rankme(z - z.mean(0))
+            values[f"std_mean/{m}"] = float(np.mean(spread[m]))
+            values[f"std_min/{m}"] = float(np.min(spread[m]))
+        self.sums = {}
+        self.embeddings = {}
+        return values, spread
 
     def configure_optimizers(self):
         """RAdam with OneCycle, stepped every batch (004, section III-C)."""
@@ -228,7 +239,8 @@ class Recorder(lightning.Callback):
     """
 
     def __init__(self, folder: Path, progress: bool):
-        self.folder, self.progress = folder, progress
+        self.folder = folder
+        self.progress = progress
         self.history: list[dict[str, float]] = []
         self.dimensions: list[dict] = []
         self.best = float("inf")
@@ -243,17 +255,18 @@ class Recorder(lightning.Callback):
 
     def load_state_dict(self, state: dict) -> None:
         """Continue a history."""
-        self.history, self.dimensions = state["history"], state["dimensions"]
+        self.history = state["history"]
+        self.dimensions = state["dimensions"]
         self.best = state["best"]
 
     def on_train_start(self, trainer, module):
         """Open the progress bar where the run stands."""
-        start = {
-            "total": module.epochs,
-            "initial": trainer.current_epoch,
-            "unit": "epoch",
-        }
-        self.bar = tqdm(**start, disable=not self.progress)
+        self.bar = tqdm(
+            total=module.epochs,
+            initial=trainer.current_epoch,
+            unit="epoch",
+            disable=not self.progress,
+        )
 
     def on_train_batch_start(self, trainer, *_):
         """Note the learning rate of the step, before the schedule moves on."""
@@ -264,31 +277,37 @@ class Recorder(lightning.Callback):
         went wrong.
         """
         module.check_weights()
-        row, spread = module.summary()
-        epoch = trainer.current_epoch
-        self.history.append(
-            {
-                "epoch": epoch,
-                "step": trainer.global_step,
-                "lr": self.rate,
-                **row,
-            }
-        )
-        self.dimensions += [
-            {"epoch": epoch, "modality": m, "std": s}
-            for m, s in spread.items()
-        ]
-        loss = row.get("valid/loss", row["train/loss"])
+        values, spread = module.summary()
+        self._write_down(trainer, values, spread)
+        loss = values.get("valid/loss", values["train/loss"])
         if loss < self.best:
             self.best = loss
-            if trainer.is_global_zero:
-                with atomic.file(self.folder / "best.ckpt") as temporary:
-                    torch.save(module.objective.state_dict(), temporary)
-        with atomic.file(self.folder / "last.ckpt") as temporary:
+            self._save_best(trainer, module)
+        with atomic.file(self.folder / LAST) as temporary:
             # the optimiser too
             trainer.save_checkpoint(temporary, weights_only=False)
-        self.bar.set_postfix(loss=f"{row['train/loss']:.3f}", refresh=False)
+        loss = f"{values['train/loss']:.3f}"
+        self.bar.set_postfix(loss=loss, refresh=False)
         self.bar.update()
+
+    def _write_down(self, trainer, values: dict, spread: dict) -> None:
+        """Add the epoch to the history."""
+        epoch = trainer.current_epoch
+        place = {
+            "epoch": epoch,
+            "step": trainer.global_step,
+            "lr": self.rate,
+        }
+        self.history.append({**place, **values})
+        for m, std in spread.items():
+            record = {"epoch": epoch, "modality": m, "std": std}
+            self.dimensions.append(record)
+
+    def _save_best(self, trainer, module) -> None:
+        if not trainer.is_global_zero:
+            return
+        with atomic.file(self.folder / BEST) as temporary:
+            torch.save(module.objective.state_dict(), temporary)
 
     def teardown(self, trainer, module, stage):
         """Close the progress bar, also after an error."""

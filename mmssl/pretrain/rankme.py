@@ -1,5 +1,5 @@
-"""Has a representation collapsed? Measures of the spectrum of z, seen instead
-of guessed.
+"""Has a representation collapsed? The effective rank of z and the standard
+deviation of its dimensions.
 """
 
 import torch
@@ -9,7 +9,9 @@ from torch import Tensor
 def rankme(z: Tensor) -> float:
     r"""Effective rank of a representation (RankMe; Garrido et al. 2023).
 
-    .. math:: \exp\Bigl(-\sum_k p_k \log p_k\Bigr), \qquad p_k = \sigma_k / \sum_j \sigma_j,
+    .. math::
+        \exp\Bigl(-\sum_k p_k \log p_k\Bigr), \qquad
+        p_k = \sigma_k / \sum_j \sigma_j,
 
     with :math:`\sigma` the singular values of the representation: d for an
     isotropic one, 1 when all of it lies on a line.
@@ -30,7 +32,7 @@ def rankme(z: Tensor) -> float:
     return float(torch.exp(-torch.xlogy(p, p).sum()))
 
 
-def spread(z: Tensor) -> Tensor:
+def dimension_std(z: Tensor) -> Tensor:
     """Standard deviation of each dimension over the rows: z (n, d) -> (d,),
     float64.
     """
