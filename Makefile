@@ -1,10 +1,12 @@
 # make install      the environment, in .venv
-# make reproduce    every run of an edition and the book: EDITION=demo (default), CORES=2
-# make test         the notebooks on their defaults, then the fast tests; make test-all: all tests
-# make lab          the notebooks in JupyterLab, with the small data they read already there
+# make reproduce    every run of an edition and the book: EDITION=demo, CORES=2
+# make smoke        the notebooks on their defaults, which are small
+# make test         the same, then the fast tests; make test-all: all tests
+# make lab          the notebooks in JupyterLab, after make smoke
+# make lint         the style of the code
 # make bench        speed against the peers a user would pick
-# make simulations  the statistics against worlds of known truth, for a page of the book
-# make figures      the README's figures and results table, from the demo edition
+# make simulations  the statistics in simulated worlds, for a page of the book
+# make figures      the README's figure and table, from the demo edition
 # make clean        everything a run made; the environment stays
 
 EDITION ?= demo
@@ -15,11 +17,11 @@ BIN := $(VENV)/bin
 RUN := $(BIN)/python
 
 INSTALLED := $(VENV)/.installed
-SOURCES := $(shell find mmssl -name '*.py') notebooks/execute.py
+SOURCES := $(shell find mmssl book/claims -name '*.py') notebooks/execute.py
 NOTEBOOKS := $(sort $(wildcard notebooks/[0-9]*.ipynb))
 SMOKE := $(patsubst notebooks/%.ipynb,data/executed/smoke/%.ipynb,$(NOTEBOOKS))
 
-# a notebook needs the one before it, and two cores are best left to one
+# two cores are best left to one notebook
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
 .PHONY: install reproduce smoke test test-all lint lab bench simulations figures clean
@@ -35,25 +37,24 @@ $(INSTALLED): requirements.lock pyproject.toml
 	touch $@
 
 reproduce: $(INSTALLED)
-	$(BIN)/snakemake --cores $(CORES) --resources slots=$(CORES) --configfile config/$(EDITION).yaml \
+	$(BIN)/snakemake --cores $(CORES) --resources slots=$(CORES) \
+	    --configfile config/$(EDITION).yaml \
 	    --rerun-triggers mtime params --rerun-incomplete --nolock --quiet rules
 
-# the small chain that every notebook's defaults read; what a notebook makes is made anew with it
+# the small chain that every notebook's defaults read; the folders that a
+# notebook makes are made anew with it
 smoke: $(SMOKE)
 
-MADE_01_cohort := data/derived/smoke
-MADE_02_preprocessing := data/derived/person
-MADE_03_pretraining := data/runs/smoke/CR-XX-CC-fold0-seed0
-MADE_09_natural_images := data/derived/smoke-natural data/runs/smoke-natural
+# what each of them reads and makes is written in the notebooks themselves
+ORDER := data/executed/smoke/order.mk
+$(ORDER): notebooks/pages.py $(NOTEBOOKS)
+	mkdir -p $(@D)
+	$(PYTHON) notebooks/pages.py > $@
 
-data/executed/smoke/02_preprocessing.ipynb: data/executed/smoke/01_cohort.ipynb
-data/executed/smoke/03_pretraining.ipynb: data/executed/smoke/01_cohort.ipynb
-data/executed/smoke/04_linear_evaluation.ipynb: data/executed/smoke/03_pretraining.ipynb
-data/executed/smoke/05_similarity.ipynb: data/executed/smoke/04_linear_evaluation.ipynb
-data/executed/smoke/06_saliency.ipynb: data/executed/smoke/03_pretraining.ipynb
-data/executed/smoke/07_group_differences.ipynb: data/executed/smoke/03_pretraining.ipynb
-data/executed/smoke/08_robustness.ipynb: data/executed/smoke/03_pretraining.ipynb
-data/executed/smoke/12_claims.ipynb: $(filter-out %12_claims.ipynb,$(SMOKE))
+NO_SMOKE := install reproduce lint bench simulations figures clean
+ifneq ($(filter-out $(NO_SMOKE),$(MAKECMDGOALS)),)
+include $(ORDER)
+endif
 
 data/executed/smoke/%.ipynb: notebooks/%.ipynb $(SOURCES) | $(INSTALLED)
 	rm -rf $(MADE_$*)

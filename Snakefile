@@ -2,10 +2,12 @@
 
     snakemake --cores 2 --resources slots=2 --configfile config/demo.yaml
 
-The edition's file says which notebooks run with which parameters, and over which grid notebook
-03 runs. All of it is checked against the notebooks before anything starts. Each job is one call
-of notebooks/execute.py; a job runs again when its notebook, the code it reaches, its parameters
-or what it reads has changed.
+The edition's file says which notebooks run with which parameters, and over
+which grid notebook 03 runs; each notebook's metadata says which pages it
+reads and what it makes (notebooks/pages.py). All of it is checked before
+anything starts. Each job is one call of notebooks/execute.py; a job runs
+again when its notebook, the code it reaches, its parameters or what it reads
+has changed.
 """
 
 import itertools
@@ -20,20 +22,23 @@ ROOT = Path(workflow.basedir)
 sys.path.insert(0, str(ROOT / "notebooks"))
 
 import execute
+import pages
 from mmssl import ledger
+
+ENTRIES = {"edition", "banner", "notebooks", "grid", "variants"}
 
 
 @dataclass
 class Job:
-    """One notebook with its parameters, what it makes and what must be there before."""
+    """One run of a notebook: its parameters, what it makes, what it needs."""
 
     notebook: str
     executed: str
     parameters: dict
-    folders: list = field(default_factory=list)
+    folders: list
+    slots: int
+    priority: int
     after: list = field(default_factory=list)
-    slots: int = 0
-    priority: int = 0
 
     @property
     def name(self):
@@ -46,71 +51,101 @@ class Job:
     @property
     def code(self):
         modules = ledger.fingerprint(*execute.modules_of(self.source))
-        return sorted(str(ledger.source_of(m).relative_to(ROOT)) for m in modules)
+        files = [ledger.source_of(module) for module in modules]
+        return sorted(str(file.relative_to(ROOT)) for file in files)
 
     @property
     def flags(self):
-        kinds = (("-r" if isinstance(v, str) else "-p", n, v) for n, v in self.parameters.items())
-        return " ".join(f"{kind} {name} {shlex.quote(str(value))}" for kind, name, value in kinds)
+        words = []
+        for name, value in self.parameters.items():
+            kind = "-r" if isinstance(value, str) else "-p"
+            words += [kind, name, shlex.quote(str(value))]
+        return " ".join(words)
 
 
 def plan(config):
-    """Return the jobs of an edition, in order; refuse what a notebook would not take."""
-    unknown = set(config) - {"edition", "banner", "notebooks", "grid", "variants"}
+    """Return the jobs of an edition, in order; refuse a bad edition."""
+    unknown = set(config) - ENTRIES
     if unknown:
-        raise WorkflowError(f"unknown entries {sorted(unknown)} in the edition's file")
-    edition, given, grid = config["edition"], config["notebooks"], config["grid"]
-    jobs, cohort, chapters, alone, last = [], [], [], [], []
-    for notebook, parameters in given.items():
-        parameters = {"edition": edition, **parameters}
-        page = f"book/executed/{edition}/{notebook}.ipynb"
-        if notebook == "01_cohort":
-            jobs.append(Job(notebook, page, parameters, [parameters["output"]]))
-            cohort = [page]
-        elif notebook == "02_preprocessing":
-            jobs.append(Job(notebook, page, parameters, [parameters["output"]], cohort, slots=1))
-        elif notebook == "03_pretraining":
-            variants = config.get("variants", {})
-            jobs += training_jobs(parameters, grid, variants, page, edition, cohort)
-        elif notebook == "04_linear_evaluation":
-            jobs.append(Job(notebook, page, parameters, after=[job.executed for job in jobs]))
-        elif notebook == "12_claims":  # it reads what all others left
-            last.append(Job(notebook, page, parameters))
-        elif parameters.get("cohort") == given["03_pretraining"]["cohort"]:
-            # the later chapters read what 01 to 04 left, not each other
-            chapters.append(Job(notebook, page, parameters, slots=1))
-        else:  # and one with data of its own waits for nobody, so that it may as well begin
-            alone.append(Job(notebook, page, parameters, slots=1, priority=1))
-    for job in chapters:
-        job.after = [earlier.executed for earlier in jobs]
-    jobs += chapters + alone
-    for job in last:
-        job.after = [earlier.executed for earlier in jobs]
-    jobs += last
-    for job in jobs:
-        try:
-            execute.resolve(ROOT / job.source, job.parameters)
-        except (execute.ParameterError, FileNotFoundError) as error:
-            raise WorkflowError(f"edition {edition}: {error}")
-    return jobs
+        raise WorkflowError(
+            f"unknown entries {sorted(unknown)} in the edition's file"
+        )
+    try:
+        return jobs_of_edition(config)
+    except (
+        pages.PageError,
+        execute.ParameterError,
+        FileNotFoundError,
+    ) as error:
+        raise WorkflowError(f"edition {config['edition']}: {error}")
 
 
-def training_jobs(shared, grid, variants, page, edition, after):
-    """Return one job for each point of the grid; the first is the one the book shows.
+def jobs_of_edition(config):
+    """Return the jobs of all notebooks that the edition names."""
+    known = pages.read_pages(ROOT / "notebooks")
+    jobs = {}
+    for name, parameters in config["notebooks"].items():
+        if name not in known:
+            raise FileNotFoundError(f"there is no notebooks/{name}.ipynb")
+        jobs[name] = jobs_of_page(known[name], parameters, known, config)
+    for name in jobs:
+        earlier = pages.waits_for(known[name], known.values())
+        # a page that the edition leaves out has brought its results before
+        needed = [
+            job.executed
+            for page in earlier
+            for job in jobs.get(page, ())
+        ]
+        for job in jobs[name]:
+            job.after = needed
+    return [job for name in jobs for job in jobs[name]]
 
-    A name under ``objective`` that is also one of the variants stands for the variant's parameters;
-    its runs are named after it.
-    """
-    runs = Path("data/runs") / Path(shared["cohort"]).name
+
+def jobs_of_page(page, parameters, known, config):
+    """Return the jobs of one notebook: one, or one for each grid point."""
+    edition = config["edition"]
+    shown = f"book/executed/{edition}/{page.name}.ipynb"
+    shared = {"edition": edition, **parameters}
+    if page.grid:
+        runs = grid_runs(page, shared, config)
+    else:
+        runs = {page.name: shared}
     jobs = []
-    for values in itertools.product(*grid.values()):
-        point = dict(zip(grid, values, strict=True))
-        run = "{objective}-fold{fold}-seed{seed}".format(**point)
-        executed = page if not jobs else f"data/executed/{edition}/{run}.ipynb"
-        given = {**shared, **point, **variants.get(point["objective"], {})}
-        parameters = {**given, "run_dir": f"{runs}/{run}"}
-        jobs.append(Job("03_pretraining", executed, parameters, [f"{runs}/{run}"], after, slots=1))
+    for run, values in runs.items():
+        # the first point of a grid is the one that the book shows
+        executed = f"data/executed/{edition}/{run}.ipynb" if jobs else shown
+        resolved = execute.resolve(
+            ROOT / f"notebooks/{page.name}.ipynb", values
+        )
+        jobs.append(
+            Job(
+                page.name,
+                executed,
+                values,
+                [resolved[name] for name in page.makes],
+                slots=int(pages.runs_beside_others(page, known.values())),
+                priority=int(pages.starts_at_once(page, known.values())),
+            )
+        )
     return jobs
+
+
+def grid_runs(page, shared, config):
+    """Return the parameters of each point of the grid, by name of the run.
+
+    A name under ``objective`` that is also one of the variants stands for the
+    variant's parameters; its runs are named after it.
+    """
+    (folder,) = page.makes
+    variants = config.get("variants", {})
+    runs = {}
+    for values in itertools.product(*config["grid"].values()):
+        point = dict(zip(config["grid"], values, strict=True))
+        run = "{objective}-fold{fold}-seed{seed}".format(**point)
+        variant = variants.get(point["objective"], {})
+        made = f"data/runs/{Path(shared['cohort']).name}/{run}"
+        runs[run] = {**shared, **point, **variant, folder: made}
+    return runs
 
 
 JOBS = plan(config)
@@ -118,7 +153,8 @@ PAGES = sorted(job.executed for job in JOBS if job.executed.startswith("book/"))
 EDITION_FILE = workflow.configfiles[-1]
 
 
-# every file is asked for by name: a missing one in between would else go unnoticed
+# every file is asked for by name: a missing one in between would else go
+# unnoticed
 rule all:
     input:
         "book/_build/html/index.html",
@@ -141,25 +177,31 @@ for job in JOBS:
             folders=[directory(folder) for folder in job.folders],
         params:
             flags=job.flags,
-        # single-threaded jobs side by side beat jobs that share the cores; one that splits its own
-        # work into processes takes as many
+        # single-threaded jobs side by side beat jobs that share the cores;
+        # one that splits its own work into processes takes as many
         threads: job.parameters.get("jobs", 1)
         priority: job.priority
-        # snakemake 9.15 never charges a job that was ready alone, but refunds it when it ends, so
-        # that one core too many is in use from then on; slots are charged only where many wait
+        # snakemake 9.15 never charges a job that was ready alone, but refunds
+        # it when it ends, so that one core too many is in use from then on;
+        # slots are charged only where many wait
         resources:
             slots=job.slots,
         shell:
             "OMP_NUM_THREADS=1 ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS=1 "
-            "{sys.executable} notebooks/execute.py {input.notebook} {output.notebook} {params.flags}"
+            "{sys.executable} notebooks/execute.py {input.notebook} "
+            "{output.notebook} {params.flags}"
 
 
 rule book:
     input:
         pages=PAGES,
         edition=EDITION_FILE,
-        sources=sorted(str(p.relative_to(ROOT)) for p in ROOT.glob("book/*.*")),
-        static=sorted(str(p.relative_to(ROOT)) for p in ROOT.glob("book/_static/*")),
+        sources=sorted(
+            str(path.relative_to(ROOT)) for path in ROOT.glob("book/*.*")
+        ),
+        static=sorted(
+            str(path.relative_to(ROOT)) for path in ROOT.glob("book/_static/*")
+        ),
     output:
         "book/_build/html/index.html",
     params:

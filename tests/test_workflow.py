@@ -1,8 +1,12 @@
-"""The workflow plans every run of an edition and refuses a bad edition before
-anything starts.
+"""The workflow plans every run of an edition from what the notebooks say of
+themselves, and refuses a bad edition before anything starts.
 """
 
 import itertools
+import json
+import os
+import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -11,67 +15,220 @@ import pytest
 import yaml
 
 ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT / "notebooks"))
+
+import pages  # noqa: E402
+
 DEMO = yaml.safe_load((ROOT / "config" / "demo.yaml").read_text())
+EDITIONS = sorted((ROOT / "config").glob("*.yaml"))
+SMALL_GRID = {"objective": ["RR", "CR"], "fold": [0, 1], "seed": [0]}
 
 
-def _plan(tmp_path, edition):
-    """Dry-run an edition from a working directory of its own; return status
-    and text.
-    """
+def _plan(tmp_path, edition, root=ROOT):
+    """Dry-run an edition; return status and text."""
     file = tmp_path / "edition.yaml"
     file.write_text(yaml.safe_dump(edition, sort_keys=False))
-    command = [
-        sys.executable,
-        "-m",
-        "snakemake",
-        "--dry-run",
-        "--cores",
-        "2",
-        "--nolock",
-    ]
-    command += ["--snakefile", ROOT / "Snakefile", "--configfile", file]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    command = [sys.executable, "-m", "snakemake", "--dry-run", "--nolock"]
+    command += ["--cores", "2", "--forceall"]
+    command += ["--snakefile", root / "Snakefile", "--configfile", file]
+    done = subprocess.run(
+        command,
+        cwd=root,
+        env={**os.environ, "PYTHONPATH": str(root)},
+        capture_output=True,
+        text=True,
+    )
     return done.returncode, done.stdout + done.stderr
 
 
-def test_every_point_of_the_grid_is_a_run(tmp_path):
-    edition = DEMO | {
-        "edition": "tiny",
-        "grid": {"objective": ["RR", "CR"], "fold": [0, 1], "seed": [0]},
-    }
-    status, text = _plan(tmp_path, edition)
+def _jobs(text):
+    """Return ``{job: {"input": [...], "output": [...], ...}}`` of a plan."""
+    jobs = {}
+    for block in re.split(r"\n(?=(?:local)?rule )", text):
+        name = re.match(r"(?:local)?rule (\S+):", block)
+        if name:
+            lines = re.findall(r"^    (\w+): (.*)$", block, re.MULTILINE)
+            jobs[name[1]] = {key: value.split(", ") for key, value in lines}
+    return jobs
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory):
+    """Give the jobs of the demo edition over a small grid."""
+    edition = DEMO | {"edition": "tiny", "grid": SMALL_GRID}
+    status, text = _plan(tmp_path_factory.mktemp("tiny"), edition)
     assert status == 0, text
-    for job in (
-        "rule 01_cohort",
-        "03_pretraining",
-        "CR_fold0_seed0",
-        "RR_fold1_seed0",
-        "rule book",
-    ):
-        assert job in text
+    return _jobs(text)
+
+
+def _notebook(folder, name, page):
+    """Write a small notebook that says `page` of itself."""
+    source = 'edition: str = "smoke"  # which edition\n'
+    source += 'output: str = "data/results/smoke"  # folder'
+    cell = {
+        "cell_type": "code",
+        "id": "parameters",
+        "execution_count": None,
+        "metadata": {"tags": ["parameters"]},
+        "outputs": [],
+        "source": source,
+    }
+    content = {
+        "cells": [cell],
+        "metadata": {} if page is None else {"page": page},
+        "nbformat": 4,
+        "nbformat_minor": 5,
+    }
+    file = folder / f"{name}.ipynb"
+    file.write_text(json.dumps(content))
+    return file
+
+
+@pytest.fixture
+def scratch(tmp_path):
+    """Give a copy of the repository that a test may change."""
+    root = tmp_path / "copy"
+    for folder in ("mmssl", "notebooks", "book/claims"):
+        shutil.copytree(ROOT / folder, root / folder)
+    for file in ("Snakefile", "pyproject.toml"):
+        shutil.copy(ROOT / file, root)
+    return root
+
+
+def test_every_point_of_the_grid_is_a_run(tiny):
+    assert {"03_pretraining", "RR_fold1_seed0"} <= set(tiny)
+    assert {"CR_fold0_seed0", "CR_fold1_seed0"} <= set(tiny)
     # the first point is the page of the book
-    assert "RR_fold0_seed0" not in text
+    assert "RR_fold0_seed0" not in tiny
+    assert {*DEMO["notebooks"], "book", "all"} <= set(tiny)
 
 
-@pytest.mark.parametrize(
-    "file", sorted((ROOT / "config").glob("*.yaml")), ids=lambda f: f.stem
-)
+@pytest.mark.parametrize("file", EDITIONS, ids=lambda file: file.stem)
 def test_every_edition_has_every_method_of_the_taxonomy(tmp_path, file):
     edition = yaml.safe_load(file.read_text())
     status, text = _plan(tmp_path, edition)
     assert status == 0, text
     terms = ("CR", "XX", "CC", "RR")
-    subsets = {
-        "-".join(s)
-        for n in range(1, 5)
-        for s in itertools.combinations(terms, n)
-    }
+    subsets = set()
+    for size in range(1, 5):
+        combinations = itertools.combinations(terms, size)
+        subsets |= {"-".join(combination) for combination in combinations}
     others = {"AE", "RR-AE", "DCCAE", "CR-CCA", "MMVAE", "Supervised"}
-    assert (
-        set(edition["grid"]["objective"]) - set(edition["variants"])
-        | {v for v in edition["variants"] if v in others}
-        == subsets | others
+    objectives = set(edition["grid"]["objective"])
+    variants = set(edition["variants"])
+    assert objectives - variants | variants & others == subsets | others
+
+
+def test_pages_wait_for_what_they_read_and_nothing_else(tiny):
+    page = "book/executed/tiny/{}.ipynb".format
+    runs = [
+        page("03_pretraining"),
+        *(
+            f"data/executed/tiny/{run}-seed0.ipynb"
+            for run in ("RR-fold1", "CR-fold0", "CR-fold1")
+        ),
+    ]
+    waits = {}
+    for name, job in tiny.items():
+        executed = [file for file in job["input"] if "/executed/" in file]
+        waits[name] = set(executed)
+    assert waits["01_cohort"] == waits["09_natural_images"] == set()
+    assert waits["02_preprocessing"] == {page("01_cohort")}
+    assert waits["RR_fold1_seed0"] == {page("01_cohort")}
+    assert waits["04_linear_evaluation"] == set(runs)
+    for chapter in ("05_similarity", "06_saliency", "08_robustness"):
+        assert waits[chapter] == {page("04_linear_evaluation")}
+    named = set(DEMO["notebooks"]) - {"12_claims"}
+    assert waits["12_claims"] == {*map(page, named), *runs}
+
+
+def test_jobs_that_share_the_machine_take_a_slot_each(tiny):
+    charged = set()
+    for name, job in tiny.items():
+        if "slots=1" in job.get("resources", ()):
+            charged.add(name)
+    assert {"03_pretraining", "CR_fold1_seed0", "05_similarity"} <= charged
+    assert {"02_preprocessing", "09_natural_images"} <= charged
+    # each of these becomes ready alone, and would be refunded unpaid
+    assert not {"01_cohort", "04_linear_evaluation", "12_claims"} & charged
+    # what has data of its own starts first
+    first = [name for name in tiny if tiny[name].get("priority") == ["1"]]
+    assert first == ["09_natural_images"]
+
+
+def test_folders_that_a_page_makes_are_its_output(tiny):
+    assert "data/derived/demo" in tiny["01_cohort"]["output"]
+    assert "data/runs/demo/CR-fold1-seed0" in tiny["CR_fold1_seed0"]["output"]
+    assert "data/runs/demo-natural" in tiny["09_natural_images"]["output"]
+    assert len(tiny["04_linear_evaluation"]["output"]) == 2  # page, sidecar
+
+
+def test_a_new_notebook_takes_its_place_by_its_metadata(scratch, tmp_path):
+    _notebook(
+        scratch / "notebooks",
+        "98_new",
+        {"after": ["01_cohort", "05_similarity"], "makes": "output"},
     )
+    notebooks = {**DEMO["notebooks"], "98_new": {"output": "data/new"}}
+    edition = {"edition": "tiny", "grid": SMALL_GRID, "notebooks": notebooks}
+    status, text = _plan(tmp_path, DEMO | edition, scratch)
+    assert status == 0, text
+    jobs = _jobs(text)
+    page = "book/executed/tiny/{}.ipynb".format
+    needed = {page("01_cohort"), page("05_similarity")}
+    assert set(jobs["98_new"]["input"]) == {
+        *needed,
+        "notebooks/98_new.ipynb",
+    }
+    assert "data/new" in jobs["98_new"]["output"]
+    assert page("98_new") in jobs["12_claims"]["input"]
+
+
+def test_a_page_that_the_edition_leaves_out_is_not_waited_for(tmp_path):
+    paper = yaml.safe_load((ROOT / "config" / "paper.yaml").read_text())
+    assert "01_cohort" not in paper["notebooks"]
+    status, text = _plan(tmp_path, paper | {"grid": SMALL_GRID})
+    assert status == 0, text
+    inputs = _jobs(text)["03_pretraining"]["input"]
+    assert not [file for file in inputs if "/executed/" in file]
+
+
+@pytest.mark.parametrize(
+    ("page", "message"),
+    [
+        (None, "98_new.ipynb: metadata.page is None"),
+        ({"makes": "output"}, 'expected {"after"'),
+        ({"after": [], "before": []}, "has ['before']"),
+        ({"after": "01_cohort"}, "metadata.page.after is '01_cohort'"),
+        ({"after": [], "makes": {"a": 1}}, "metadata.page.makes is {'a': 1}"),
+        ({"after": ["00_none"]}, "it reads '00_none', which is none of"),
+    ],
+)
+def test_a_notebook_that_misstates_its_place_is_refused(
+    tmp_path, page, message
+):
+    _notebook(tmp_path, "01_cohort", {"after": []})
+    _notebook(tmp_path, "98_new", page)
+    with pytest.raises(pages.PageError) as error:
+        pages.read_pages(tmp_path)
+    assert message in str(error.value)
+
+
+def test_make_is_told_the_order_and_the_folders(tmp_path):
+    _notebook(tmp_path, "01_one", {"after": [], "makes": "output"})
+    _notebook(tmp_path, "02_two", {"after": ["01_one"]})
+    _notebook(tmp_path, "03_all", {"after": ["*"]})
+    _notebook(tmp_path, "04_all", {"after": ["*"]})
+    one, two, three, four = (
+        f"data/executed/smoke/{name}.ipynb"
+        for name in ("01_one", "02_two", "03_all", "04_all")
+    )
+    assert pages.rules_for_make(tmp_path).splitlines() == [
+        "MADE_01_one := data/results/smoke",
+        f"{two}: {one}",
+        f"{three}: {one} {two}",
+        f"{four}: {one} {two}",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -84,11 +241,16 @@ def test_every_edition_has_every_method_of_the_taxonomy(tmp_path, file):
 )
 def test_a_bad_edition_is_refused(tmp_path, change, message):
     (name,) = change
-    notebooks = DEMO["notebooks"] | {
-        name: DEMO["notebooks"][name] | change[name]
-    }
+    changed = {**DEMO["notebooks"][name], **change[name]}
+    notebooks = {**DEMO["notebooks"], name: changed}
     status, text = _plan(tmp_path, DEMO | {"notebooks": notebooks})
     assert status != 0 and message in text
+
+
+def test_an_edition_with_a_notebook_that_does_not_exist_is_refused(tmp_path):
+    notebooks = {**DEMO["notebooks"], "77_nothing": {}}
+    status, text = _plan(tmp_path, DEMO | {"notebooks": notebooks})
+    assert status != 0 and "there is no notebooks/77_nothing.ipynb" in text
 
 
 def test_an_unknown_entry_is_refused(tmp_path):
