@@ -1,5 +1,5 @@
-"""Where two groups differ: voxelwise tests, their corrections, and what a map
-points at.
+"""Where two groups differ: voxelwise tests, corrections for their number,
+clusters and overlap with a planted mask.
 """
 
 from mmssl.groupmaps.clusters import (
@@ -10,26 +10,28 @@ from mmssl.groupmaps.clusters import (
     read_atlas,
     surviving,
 )
-from mmssl.groupmaps.freedman_lane import Adjusted, freedman_lane
+from mmssl.groupmaps.corrections import compare_corrections
+from mmssl.groupmaps.freedman_lane import AdjustedDifference, freedman_lane
 from mmssl.groupmaps.mann_whitney import (
-    Compared,
+    GroupDifference,
     RankBiserial,
     compare,
     max_statistic_test,
     rank_biserial,
 )
 from mmssl.groupmaps.overlap import Overlap, edges, overlap, overlaps
-from mmssl.groupmaps.tfce import Enhanced, enhance, tfce_test
+from mmssl.groupmaps.tfce import EnhancedDifference, enhance, tfce_test
 
 __all__ = [
-    "Adjusted",
+    "AdjustedDifference",
     "Atlas",
-    "Compared",
-    "Enhanced",
+    "EnhancedDifference",
+    "GroupDifference",
     "Overlap",
     "RankBiserial",
     "clusters",
     "compare",
+    "compare_corrections",
     "edges",
     "enhance",
     "freedman_lane",

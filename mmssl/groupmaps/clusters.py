@@ -1,11 +1,9 @@
-"""Where a map points, in mm: peaks, clusters, regions, and how well it finds a
-planted mask.
+"""Where a map points, in mm: its peak, its clusters and the atlas regions they
+lie in.
 
 Voxel indices become world coordinates by the map's own affine, oblique or not,
-and nothing else here knows of left or right. A map is scored against a known
-truth by its ranking of voxels, so that maps in different units (effect sizes,
-gradients, edges) can stand in one table; an edge detector that saw no label is
-the baseline of that table.
+and nothing else here depends on left and right. How well a map finds a planted
+mask is measured in `mmssl.groupmaps.overlap`.
 """
 
 from __future__ import annotations
@@ -29,6 +27,7 @@ FACES, CORNERS = 1, 3
 """
 
 Maps = Mapping[tuple[str, str, str], tuple[np.ndarray, np.ndarray]]
+"""(source, modality, sign) -> (values, corrected p), each (X, Y, Z)."""
 
 
 class Atlas(NamedTuple):
@@ -51,9 +50,8 @@ class Atlas(NamedTuple):
         """
         from nibabel.affines import apply_affine
 
-        voxels = np.rint(
-            apply_affine(np.linalg.inv(self.affine), points)
-        ).astype(int)
+        places = apply_affine(np.linalg.inv(self.affine), points)
+        voxels = np.rint(places).astype(int)
         inside = ((voxels >= 0) & (voxels < self.labels.shape)).all(axis=-1)
         i, j, k = np.moveaxis(np.where(inside[..., None], voxels, 0), -1, 0)
         return np.where(inside, self.labels[i, j, k], 0)
@@ -63,14 +61,13 @@ class Atlas(NamedTuple):
         "" where in none.
         """
         labels = np.atleast_1d(self.at(np.atleast_2d(points)))
-        found, counts = np.unique(labels[labels > 0], return_counts=True)
-        order = np.lexsort((found, -counts))
+        numbers, counts = np.unique(labels[labels > 0], return_counts=True)
+        names = [self.names[int(number)] for number in numbers]
         if len(labels) == 1:
-            return "".join(self.names[int(n)] for n in found)
-        return ", ".join(
-            f"{self.names[int(found[i])]} {counts[i] / len(labels):.0%}"
-            for i in order
-        )
+            return "".join(names)
+        shares = counts / len(labels)
+        largest_first = np.lexsort((numbers, -counts))
+        return ", ".join(f"{names[i]} {shares[i]:.0%}" for i in largest_first)
 
 
 def read_atlas(image: str | Path, names: str | Path) -> Atlas:
@@ -93,27 +90,31 @@ def read_atlas(image: str | Path, names: str | Path) -> Atlas:
 
     loaded = nib.load(image)
     labels = np.asarray(loaded.dataobj)
-    if (
-        labels.ndim != 3
-        or (labels < 0).any()
-        or not np.array_equal(labels, np.rint(labels))
-    ):
+    whole = np.array_equal(labels, np.rint(labels))
+    if labels.ndim != 3 or not whole or (labels < 0).any():
         raise ValueError(
             f"{image}: expected a 3D image of labels 0, 1, 2, …, found shape "
             f"{labels.shape}, values from {labels.min()} to {labels.max()}"
         )
-    labels, known = labels.astype(np.int64), {}
-    lines = [
-        line for line in Path(names).read_text().splitlines() if line.strip()
-    ]
+    labels = labels.astype(np.int64)
+    name_of = _region_names(Path(names).read_text())
+    missing = sorted(set(np.unique(labels).tolist()) - {0} - set(name_of))
+    if missing:
+        raise ValueError(f"{names}: no name for label {missing[0]} of {image}")
+    return Atlas(labels, loaded.affine, name_of)
+
+
+def _region_names(text: str) -> dict[int, str]:
+    """{label: name}, from lines "number name" or a name alone."""
+    name_of = {}
+    lines = [line for line in text.splitlines() if line.strip()]
     for number, line in enumerate(lines, 1):
         numbered = re.match(r"\s*(\d+)[\s,]+(\S+)", line)
-        known[int(numbered[1]) if numbered else number] = (
-            numbered[2] if numbered else line.strip()
-        )
-    if missing := sorted(set(np.unique(labels).tolist()) - {0} - set(known)):
-        raise ValueError(f"{names}: no name for label {missing[0]} of {image}")
-    return Atlas(labels, loaded.affine, known)
+        if numbered:
+            name_of[int(numbered[1])] = numbered[2]
+        else:
+            name_of[number] = line.strip()
+    return name_of
 
 
 def to_volume(values, mask, fill: float = 0.0) -> np.ndarray:
@@ -125,10 +126,12 @@ def to_volume(values, mask, fill: float = 0.0) -> np.ndarray:
     ValueError
         If there are not as many values as voxels.
     """
-    values, mask = np.asarray(values), np.asarray(mask, dtype=bool)
-    if values.shape != (int(mask.sum()),):
+    values = np.asarray(values)
+    mask = np.asarray(mask, dtype=bool)
+    voxels = int(mask.sum())
+    if values.shape != (voxels,):
         raise ValueError(
-            f"values: shape {values.shape}, expected ({int(mask.sum())},) as the mask "
+            f"values: shape {values.shape}, expected ({voxels},) as the mask "
             "has voxels"
         )
     volume = np.full(mask.shape, fill, dtype=np.float32)
@@ -143,9 +146,11 @@ def peak(volume, affine, mask=None) -> tuple[np.ndarray, tuple[int, int, int]]:
     from nibabel.affines import apply_affine
 
     size = np.abs(np.asarray(volume, dtype=np.float64))
-    size = size if mask is None else np.where(mask, size, -1.0)
-    voxel = np.unravel_index(int(size.argmax()), size.shape)
-    return apply_affine(affine, voxel), tuple(int(i) for i in voxel)
+    if mask is not None:
+        size = np.where(mask, size, -1.0)
+    place = np.unravel_index(int(size.argmax()), size.shape)
+    voxel = tuple(int(i) for i in place)
+    return apply_affine(affine, voxel), voxel
 
 
 def peaks(
@@ -155,8 +160,8 @@ def peaks(
     atlas: Atlas | None = None,
     level: float = 0.05,
 ) -> pd.DataFrame:
-    """The absolute peak of several maps and how much of each survives, a row a
-    map.
+    """The absolute peak of several maps and how many voxels of each survive
+    correction, a line a map.
 
     Parameters
     ----------
@@ -178,38 +183,45 @@ def peaks(
     lines = []
     for key, (values, p) in maps.items():
         point, voxel = peak(values, affine, mask)
-        line = dict(zip((*KEYS, *"xyz"), (*key, *point), strict=True))
-        line |= {
-            "peak": values[voxel],
-            "p": p[voxel],
-            "voxels": int((p < level).sum()),
-        }
-        lines.append(
-            line if atlas is None else line | {"region": atlas.region(point)}
-        )
+        line = dict(zip(KEYS, key, strict=True))
+        line["x"], line["y"], line["z"] = point
+        line["peak"] = values[voxel]
+        line["p"] = p[voxel]
+        line["voxels"] = int((p < level).sum())
+        if atlas is not None:
+            line["region"] = atlas.region(point)
+        lines.append(line)
     return pd.DataFrame(lines)
 
 
 def surviving(
     maps: Maps, affine, atlas: Atlas | None = None, level: float = 0.05
 ) -> pd.DataFrame:
-    """Clusters of what survives in several maps: source, modality, sign of the
-    dimension, and those of `clusters`, whose own sign is named ``effect``
-    here. Arguments as in `peaks`.
+    """Clusters of the voxels that survive correction in several maps.
+
+    Parameters
+    ----------
+    maps, affine, atlas, level
+        As in `peaks`.
+
+    Returns
+    -------
+    DataFrame
+        source, modality, sign (of the dimension), and the columns of
+        `clusters`, whose own sign is named ``effect`` here.
     """
     import pandas as pd
 
     tables = []
     for key, (values, p) in maps.items():
-        table = clusters(values, p < level, affine, atlas, p=p).rename(
-            columns={"sign": "effect"}
-        )
+        table = clusters(values, p < level, affine, atlas, p=p)
+        table = table.rename(columns={"sign": "effect"})
         for place, (name, value) in enumerate(zip(KEYS, key, strict=True)):
             table.insert(place, name, value)
         tables.append(table)
-    return pd.concat(
-        [t for t in tables if len(t)] or tables[:1], ignore_index=True
-    )
+    # an empty table would turn numbers of the others into objects
+    filled = [table for table in tables if len(table)]
+    return pd.concat(filled or tables[:1], ignore_index=True)
 
 
 def clusters(
@@ -242,7 +254,7 @@ def clusters(
     -------
     DataFrame
         cluster, sign, voxels, mm3, x, y, z (mm, of the absolute peak), peak
-        (value), …; no rows where the region is empty.
+        (value), …; no lines where the region is empty.
 
     Raises
     ------
@@ -250,55 +262,56 @@ def clusters(
         If shapes differ.
     """
     import pandas as pd
-    from nibabel.affines import apply_affine
 
-    volume, region = (
-        np.asarray(volume, dtype=np.float64),
-        np.asarray(region, dtype=bool),
-    )
+    volume = np.asarray(volume, dtype=np.float64)
+    region = np.asarray(region, dtype=bool)
     if volume.shape != region.shape or volume.ndim != 3:
         raise ValueError(
             f"region: shape {region.shape}, expected {volume.shape} as the map"
         )
-    cubic_mm = abs(float(np.linalg.det(np.asarray(affine)[:3, :3])))
-    structure, lines = ndimage.generate_binary_structure(3, connected), []
-    for sign, side in ((1, volume > 0), (-1, volume < 0)):
-        labels, number = ndimage.label(region & side, structure)
-        for n, box in enumerate(ndimage.find_objects(labels, number), 1):
-            voxels = np.argwhere(labels[box] == n) + [s.start for s in box]
-            at = voxels[np.abs(volume[tuple(voxels.T)]).argmax()]
-            x, y, z = apply_affine(affine, at)
-            line = {
-                "sign": sign,
-                "voxels": len(voxels),
-                "mm3": len(voxels) * cubic_mm,
-                "x": x,
-                "y": y,
-                "z": z,
-                "peak": volume[tuple(at)],
-            }
-            line |= {} if p is None else {"p": np.asarray(p)[tuple(at)]}
-            if atlas is not None:
-                points = apply_affine(affine, voxels)
-                line |= {
-                    "region": atlas.region((x, y, z)),
-                    "regions": atlas.region(points),
-                }
+    voxel_size = abs(float(np.linalg.det(np.asarray(affine)[:3, :3])))
+    structure = ndimage.generate_binary_structure(3, connected)
+    lines = []
+    for sign in (1, -1):
+        labels, number = ndimage.label(region & (sign * volume > 0), structure)
+        boxes = ndimage.find_objects(labels, number)
+        for label, box in enumerate(boxes, 1):
+            corner = [side.start for side in box]
+            voxels = np.argwhere(labels[box] == label) + corner
+            line = _cluster(voxels, volume, affine, atlas, p)
+            line["sign"] = sign
+            line["mm3"] = len(voxels) * voxel_size
             lines.append(line)
-    columns = [
-        "sign",
-        "voxels",
-        "mm3",
-        "x",
-        "y",
-        "z",
-        "peak",
-        *([] if p is None else ["p"]),
-        *([] if atlas is None else ["region", "regions"]),
-    ]
+    columns = ["sign", "voxels", "mm3", "x", "y", "z", "peak"]
+    if p is not None:
+        columns.append("p")
+    if atlas is not None:
+        columns += ["region", "regions"]
     table = pd.DataFrame(lines, columns=columns)
     table = table.sort_values(
         "voxels", ascending=False, kind="stable", ignore_index=True
     )
     table.insert(0, "cluster", np.arange(1, len(table) + 1))
     return table
+
+
+def _cluster(voxels, volume, affine, atlas: Atlas | None, p) -> dict:
+    """Size, peak and regions of one cluster, voxels (number, 3)."""
+    from nibabel.affines import apply_affine
+
+    values = volume[tuple(voxels.T)]
+    peak_voxel = tuple(voxels[np.abs(values).argmax()])
+    x, y, z = apply_affine(affine, peak_voxel)
+    line = {
+        "voxels": len(voxels),
+        "x": x,
+        "y": y,
+        "z": z,
+        "peak": volume[peak_voxel],
+    }
+    if p is not None:
+        line["p"] = np.asarray(p)[peak_voxel]
+    if atlas is not None:
+        line["region"] = atlas.region((x, y, z))
+        line["regions"] = atlas.region(apply_affine(affine, voxels))
+    return line

@@ -1,15 +1,15 @@
-"""What each correction for many tests keeps of a map, and how much of that is
-true.
+"""Corrections for many tests side by side: what each finds in a map, and how
+much of that is true.
 
 Thousands of voxels are tested at once. *Uncorrected*, one in twenty of those
 in which nothing differs is called a finding. The *false discovery rate*
 (Benjamini & Hochberg 1995) lets at most one in twenty of a map's findings be
 false, on average over studies. The *largest effect*
 (`mmssl.groupmaps.mann_whitney`) and *TFCE* (`mmssl.groupmaps.tfce`) keep the
-chance of any false one at one in twenty: the first voxel by voxel, the second
-also by what a voxel's neighbours show, so that it finds broad weak effects,
-and says less exactly where they are. *Adjusted* is the largest effect of what
-covariates leave over (`mmssl.groupmaps.freedman_lane`).
+chance of any false finding at one in twenty: the first voxel by voxel, the
+second also by what a voxel's neighbours show, so that it finds broad weak
+effects but locates them less exactly. *Adjusted* is the largest effect after
+covariates are accounted for (`mmssl.groupmaps.freedman_lane`).
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mmssl.groupmaps import tfce
 from mmssl.groupmaps.freedman_lane import freedman_lane
 from mmssl.groupmaps.mann_whitney import compare
+from mmssl.groupmaps.tfce import tfce_test
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
-def kept(
+def compare_corrections(
     values,
     labels,
     mask,
@@ -38,7 +38,7 @@ def kept(
     seed: int = 0,
     level: float = 0.05,
 ) -> pd.DataFrame:
-    """Count what of one map a modality each correction keeps.
+    """Count the voxels that each correction finds in one map a modality.
 
     All maps are one family, but for the false discovery rate, which is that of
     each map.
@@ -63,9 +63,9 @@ def kept(
     -------
     DataFrame
         A line per modality and correction, from the loosest: modality,
-        correction, voxels (kept); where the truth is known also true (of
-        those, in it), precision (true / voxels, NaN where nothing is kept) and
-        recall (true / all voxels in the truth).
+        correction, voxels (found); where the truth is known also true (of
+        those, in it), precision (true / voxels, NaN where nothing is found)
+        and recall (true / all voxels in the truth).
 
     Raises
     ------
@@ -78,42 +78,45 @@ def kept(
 
     if values.ndim != 3 or values.shape[1] != len(modalities):
         raise ValueError(
-            f"values: shape {values.shape}, expected (people, {len(modalities)}, "
-            f"voxels) for {', '.join(modalities)}"
+            f"values: shape {values.shape}, expected (people, "
+            f"{len(modalities)}, voxels) for {', '.join(modalities)}"
         )
-    found = compare(values, labels, permutations, seed, progress=False)
-    enhanced = tfce.tfce_test(values, labels, mask, permutations, seed)
+    difference = compare(values, labels, permutations, seed, progress=False)
+    enhanced = tfce_test(values, labels, mask, permutations, seed)
     p = {
-        "none": found.p,
-        "false discovery rate": found.fdr,
+        "none": difference.p,
+        "false discovery rate": difference.fdr,
         "TFCE": enhanced.corrected,
-        "largest effect": found.corrected,
+        "largest effect": difference.corrected,
     }
     if covariates is not None:
         flat = values.reshape(len(values), -1)
-        left = freedman_lane(flat, labels, covariates, permutations, seed)
-        p["largest effect, adjusted"] = left.corrected.reshape(
-            values.shape[1:]
-        )
+        adjusted = freedman_lane(flat, labels, covariates, permutations, seed)
+        corrected = adjusted.corrected.reshape(values.shape[1:])
+        p["largest effect, adjusted"] = corrected
+    truth = truth or {}
     lines = []
     for i, modality in enumerate(modalities):
-        for correction, of in p.items():
-            chosen = of[i] < level
+        for correction, values_of_p in p.items():
+            found = values_of_p[i] < level
             line = {
                 "modality": modality,
                 "correction": correction,
-                "voxels": int(chosen.sum()),
+                "voxels": int(found.sum()),
             }
-            if modality in (truth or {}):
-                here = truth[modality][mask]
-                true = int((chosen & here).sum())
-                line |= {
-                    "true": true,
-                    "precision": true / chosen.sum()
-                    if chosen.any()
-                    else np.nan,
-                    "recall": true / here.sum(),
-                }
+            if modality in truth:
+                line.update(_scores(found, truth[modality][mask]))
             lines.append(line)
     table = pd.DataFrame(lines)
     return table.astype({"true": "Int64"}) if "true" in table else table
+
+
+def _scores(found: np.ndarray, truth: np.ndarray) -> dict[str, float]:
+    """How many voxels were rightly found, and of what share."""
+    true = int((found & truth).sum())
+    precision = true / found.sum() if found.any() else np.nan
+    return {
+        "true": true,
+        "precision": precision,
+        "recall": true / truth.sum(),
+    }

@@ -1,5 +1,4 @@
-r"""Where two groups differ beyond age, sex or site: permutation of what
-covariates leave over.
+r"""The Freedman-Lane test: where two groups differ beyond age, sex or site.
 
 Permuting labels pretends that people are exchangeable; they are not where
 patients are older. Freedman & Lane (1983) permute instead what the covariates
@@ -8,15 +7,17 @@ leave of the maps, add back what they explain, and fit the whole model again
 projection off the covariates Z and the constant, :math:`e = R_Z y`, :math:`x =
 R_Z g` and labels g, the partial correlation of one permutation P is
 
-.. math:: r_P = \frac{x^\top P e}{|x| \, |R_Z P e|}, \quad |R_Z P e|^2 = |e|^2 - |Q^\top P e|^2,
+.. math::
+    r_P = \frac{x^\top P e}{|x| \, |R_Z P e|}, \quad
+    |R_Z P e|^2 = |e|^2 - |Q^\top P e|^2,
 
 Q an orthonormal basis of Z: no model is fitted anew, a block of permutations
 is a few matrix products. Without covariates and ties r is the rank-biserial
 correlation times a constant.
 
 The other way is to exchange labels only between people who are alike
-(`strata`), which assumes no model of what a covariate does, and spends more
-people.
+(`mmssl.stats.permutation.strata`), which assumes no model of what a covariate
+does, but leaves fewer people to exchange.
 """
 
 from __future__ import annotations
@@ -28,18 +29,19 @@ from scipy.stats import rankdata
 from scipy.stats import t as student
 from tqdm.auto import tqdm
 
-from mmssl.stats.permutation import two_groups
+from mmssl.stats.permutation import permutation_p, two_groups
 
-_VOXELS = 4096  # of a block
+# voxels and permutations of one block
+_VOXELS = 4096
 _DRAWS = 64
 
 
-class Adjusted(NamedTuple):
+class AdjustedDifference(NamedTuple):
     """Group difference of every voxel, given the covariates; arrays (voxels,).
 
     correlation : partial rank correlation with the group, positive where the
-        group with the larger
-        label has larger values; 0 where nothing is left to explain.
+        group with the larger label has larger values; 0 where nothing is left
+        to explain.
     p : two-sided, uncorrected, by Student's t.
     corrected : family-wise, from the permutation null of the largest absolute
         correlation.
@@ -58,7 +60,7 @@ def freedman_lane(
     seed: int = 0,
     *,
     progress: bool = True,
-) -> Adjusted:
+) -> AdjustedDifference:
     """Compare two groups voxel by voxel, adjusted for covariates.
 
     Parameters
@@ -73,6 +75,10 @@ def freedman_lane(
     permutations, seed : int
     progress : bool
         Whether to show a progress bar.
+
+    Returns
+    -------
+    AdjustedDifference
 
     Raises
     ------
@@ -95,15 +101,16 @@ def freedman_lane(
     freedom = len(values) - basis.shape[1] - 2
     if freedom < 1 or np.linalg.norm(x) < 1e-6:
         raise ValueError(
-            f"covariates of rank {basis.shape[1]} explain the labels of {len(values)} "
-            "people completely: nothing is left to test"
+            f"covariates of rank {basis.shape[1]} explain the labels of "
+            f"{len(values)} people completely: nothing is left to test"
         )
     x = x / np.linalg.norm(x)
     rng = np.random.default_rng(seed)
     orders = np.stack(
         [rng.permutation(len(values)) for _ in range(permutations)]
     )
-    correlation, largest = np.empty(values.shape[1]), np.zeros(permutations)
+    correlation = np.empty(values.shape[1])
+    largest = np.zeros(permutations)
     for start in tqdm(
         range(0, values.shape[1], _VOXELS),
         desc="permutations",
@@ -111,22 +118,18 @@ def freedman_lane(
         disable=not progress,
     ):
         part = slice(start, start + _VOXELS)
-        e = _left_over(values[:, part], basis)
-        correlation[part] = x @ e
-        for some in range(0, permutations, _DRAWS):
-            rows = slice(some, some + _DRAWS)
-            largest[rows] = np.maximum(
-                largest[rows], _maxima(e, x, basis, orders[rows])
-            )
+        residuals = _residuals(values[:, part], basis)
+        correlation[part] = x @ residuals
+        for first in range(0, permutations, _DRAWS):
+            draws = slice(first, first + _DRAWS)
+            maxima = _maxima(residuals, x, basis, orders[draws])
+            largest[draws] = np.maximum(largest[draws], maxima)
     size = np.abs(correlation)
     t = size * np.sqrt(freedom / np.maximum(1 - size**2, 1e-12))
-    # rounding may put a permutation that changes nothing just below what was
-    # observed
-    reached = permutations - np.searchsorted(np.sort(largest), size - 1e-9)
-    return Adjusted(
+    return AdjustedDifference(
         correlation,
         2 * student.sf(t, freedom),
-        (1 + reached) / (1 + permutations),
+        permutation_p(size, largest),
     )
 
 
@@ -136,37 +139,39 @@ def _basis(covariates, n: int) -> np.ndarray:
     """
     import pandas as pd
 
-    table = pd.get_dummies(pd.DataFrame(covariates), dtype=float).to_numpy(
-        dtype=np.float64
-    )
+    columns = pd.get_dummies(pd.DataFrame(covariates), dtype=float)
+    table = columns.to_numpy(dtype=np.float64)
     if len(table) != n or not np.isfinite(table).all():
         raise ValueError(
-            f"covariates: shape {table.shape}, expected {n} rows of finite values"
+            f"covariates: shape {table.shape}, expected {n} rows of finite "
+            "values"
         )
     centred = table - table.mean(0)
     scale = np.linalg.norm(centred, axis=0)
-    centred = centred[:, scale > 1e-9] / scale[scale > 1e-9]
-    left, size, _ = np.linalg.svd(centred, full_matrices=False)
+    varies = scale > 1e-9
+    unit = centred[:, varies] / scale[varies]
+    left, size, _ = np.linalg.svd(unit, full_matrices=False)
     return left[:, size > 1e-9]
 
 
-def _left_over(values: np.ndarray, basis: np.ndarray) -> np.ndarray:
-    """Ranks less what constant and covariates explain, columns of length 1, or
-    0 if all is.
+def _residuals(values: np.ndarray, basis: np.ndarray) -> np.ndarray:
+    """Ranks less what constant and covariates explain, (n, voxels), columns of
+    length 1; 0 where they explain everything.
     """
     ranks = rankdata(values, axis=0) - (len(values) + 1) / 2
-    e = ranks - basis @ (basis.T @ ranks)
-    length = np.linalg.norm(e, axis=0)
-    kept = length > 1e-9 * len(values) ** 1.5
-    return np.where(kept, e / np.where(kept, length, 1), 0.0)
+    residuals = ranks - basis @ (basis.T @ ranks)
+    length = np.linalg.norm(residuals, axis=0)
+    varies = length > 1e-9 * len(values) ** 1.5
+    return np.where(varies, residuals / np.where(varies, length, 1), 0.0)
 
 
 def _maxima(
-    e: np.ndarray, x: np.ndarray, basis: np.ndarray, orders: np.ndarray
+    residuals: np.ndarray, x: np.ndarray, basis: np.ndarray, orders: np.ndarray
 ) -> np.ndarray:
     """Largest |r| over voxels of every permutation, (P,)."""
-    top = np.abs(x[orders] @ e)  # (P, voxels)
-    explained = np.zeros_like(top)
+    numerator = np.abs(x[orders] @ residuals)  # (P, voxels)
+    explained = np.zeros_like(numerator)
     for column in basis.T:
-        explained += (column[orders] @ e) ** 2
-    return (top / np.sqrt(np.maximum(1 - explained, 1e-12))).max(axis=1)
+        explained += (column[orders] @ residuals) ** 2
+    length = np.sqrt(np.maximum(1 - explained, 1e-12))
+    return (numerator / length).max(axis=1)

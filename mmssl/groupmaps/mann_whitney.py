@@ -1,16 +1,16 @@
-"""Where two groups differ: voxelwise Mann-Whitney, rank-biserial maps,
-permutation inference.
+r"""The voxelwise Mann-Whitney test of two groups, and its permutation test by
+the largest effect.
 
 A map per person becomes ranks over people, voxel by voxel; every statistic
 here is then a product of labels and ranks. With doubled midranks centred on 0,
 :math:`R = 2 r - (n + 1)`, and labels :math:`g_i = 1` in the first group,
 
-.. math:: \\mathrm{RBC} = \\frac{2 U}{n_1 n_0} - 1 = \\frac{\\sum_i g_i R_i}{n_1 n_0},
+.. math::
+    \mathrm{RBC} = \frac{2 U}{n_1 n_0} - 1 = \frac{\sum_i g_i R_i}{n_1 n_0},
 
 so a permutation test of a whole brain is one matrix product G R (permutations
 x people times people x voxels). Both matrices hold integers, so that products
-are exact and an observed value is compared with its permuted twins without
-rounding.
+are exact, and so is the comparison of an observed value with permuted ones.
 """
 
 from __future__ import annotations
@@ -26,13 +26,14 @@ from tqdm.auto import tqdm
 from mmssl.groupmaps.clusters import to_volume
 from mmssl.stats.permutation import (
     check_group_sizes,
-    corrected_p,
     labellings,
+    permutation_p,
     two_groups,
 )
 
-_RANK_BYTES = 1 << 22  # what ranking holds at once beside its input and result
-# of one block of G R; what fits the cache of a core
+# bytes that ranking holds at once beside its input and result
+_RANK_BYTES = 1 << 22
+# numbers in one block of G R; on a CPU what fits the cache of a core
 _ELEMENTS = {"cpu": 1 << 20}
 _ELEMENTS_ELSEWHERE = 1 << 27
 
@@ -59,7 +60,8 @@ def rank_biserial(first, second) -> RankBiserial:
     .. math::
         U = \sum_{i \in \mathrm{first}} r_i - \frac{n_1 (n_1 + 1)}{2}, \quad
         \mathrm{RBC} = \frac{2 U}{n_1 n_0} - 1, \quad
-        \sigma^2 = \frac{n_1 n_0}{12} \Bigl(n + 1 - \frac{\sum_t t^3 - t}{n (n - 1)}\Bigr)
+        \sigma^2 = \frac{n_1 n_0}{12}
+        \Bigl(n + 1 - \frac{\sum_t t^3 - t}{n (n - 1)}\Bigr)
 
     with midranks r and ties of t people; p is that of the normal distribution
     with a continuity correction of one half, as in
@@ -82,14 +84,12 @@ def rank_biserial(first, second) -> RankBiserial:
         For fewer than 4 people in a group, shapes that differ, or a map with a
         value that is not finite, naming it.
     """
-    first, second = (
-        checked_maps(first, "first"),
-        checked_maps(second, "second"),
-    )
+    first = checked_maps(first, "first")
+    second = checked_maps(second, "second")
     if first.shape[1] != second.shape[1]:
         raise ValueError(
-            f"first has {first.shape[1]} voxels, second {second.shape[1]}: one mask "
-            "for both is expected"
+            f"first has {first.shape[1]} voxels, second {second.shape[1]}: "
+            "one mask for both is expected"
         )
     n1, n0 = len(first), len(second)
     check_group_sizes(n1, n0)
@@ -117,7 +117,9 @@ def max_statistic_test(
     r"""Family-wise corrected p of every voxel, from the permutation null of
     the largest \|RBC\|.
 
-    .. math:: p_v = \frac{1 + \#\{b : \max_w |\mathrm{RBC}_{b,w}| \ge |\mathrm{RBC}_v|\}}{1 + P}
+    .. math::
+        p_v = \frac{1 + \#\{b : \max_w |\mathrm{RBC}_{b,w}| \ge
+        |\mathrm{RBC}_v|\}}{1 + P}
 
     (Nichols & Holmes 2002): the chance of one false voxel anywhere in
     ``values`` is at most the level. The 1 is the observed labelling itself, so
@@ -152,11 +154,9 @@ def max_statistic_test(
         that differs, permutations below 1, or strata within which nothing can
         be permuted.
     """
-    device = (
-        values.device
-        if isinstance(values, torch.Tensor)
-        else torch.device("cpu")
-    )
+    device = torch.device("cpu")
+    if isinstance(values, torch.Tensor):
+        device = values.device
     values = checked_maps(values, "values")
     group = two_groups(labels, len(values))
     if permutations < 1:
@@ -166,10 +166,11 @@ def max_statistic_test(
     draws = labellings(group, permutations, seed, strata)
     ranks, _ = centred_ranks(values)
     largest = largest_deviations(ranks, draws, device, progress)
-    return corrected_p(ranks @ group.astype(np.int64), largest)
+    observed = np.abs(ranks @ group.astype(np.int64))
+    return permutation_p(observed, largest)
 
 
-class Compared(NamedTuple):
+class GroupDifference(NamedTuple):
     """Maps of two groups compared as one family; arrays of the shape of one
     person's maps.
 
@@ -177,10 +178,10 @@ class Compared(NamedTuple):
     p : of each voxel alone.
     corrected : family-wise over all maps and voxels together.
     fdr : p adjusted for the false discovery rate of each map by itself
-        (Benjamini & Hochberg 1995):
-        with those at or below .05 called findings, at most 5 % of a map's
-        findings are false on average over studies, counting a map without
-        findings as 0. More is found, less is said.
+        (Benjamini & Hochberg 1995): with those at or below .05 called
+        findings, at most 5 % of a map's findings are false on average over
+        studies, counting a map without findings as 0. More voxels are found
+        than with ``corrected``, and less is known of each.
     """
 
     rbc: np.ndarray
@@ -192,12 +193,12 @@ class Compared(NamedTuple):
         """(rbc, corrected p) of every map as images (X, Y, Z); outside the
         mask 0 and 1.
         """
-        pairs = (
-            x.reshape(-1, x.shape[-1]) for x in (self.rbc, self.corrected)
-        )
+        voxels = self.rbc.shape[-1]
+        effects = self.rbc.reshape(-1, voxels)
+        corrected = self.corrected.reshape(-1, voxels)
         return [
-            (to_volume(a, mask), to_volume(p, mask, fill=1.0))
-            for a, p in zip(*pairs, strict=True)
+            (to_volume(rbc, mask), to_volume(p, mask, fill=1.0))
+            for rbc, p in zip(effects, corrected, strict=True)
         ]
 
 
@@ -209,7 +210,7 @@ def compare(
     *,
     strata=None,
     progress: bool = True,
-) -> Compared:
+) -> GroupDifference:
     """Both tests of this module on several maps a person, corrected together.
 
     Parameters
@@ -219,6 +220,15 @@ def compare(
         dimension, belongs to the family.
     labels, permutations, seed, strata, progress
         As in `max_statistic_test`.
+
+    Returns
+    -------
+    GroupDifference
+
+    Raises
+    ------
+    ValueError
+        As `max_statistic_test`.
     """
     shape = tuple(values.shape[1:])
     flat = values.reshape(len(values), -1)
@@ -226,12 +236,15 @@ def compare(
         flat, labels, permutations, seed, strata=strata, progress=progress
     )
     group = two_groups(labels, len(flat))
-    found = rank_biserial(flat[group], flat[~group])
+    effect = rank_biserial(flat[group], flat[~group])
     # of each map: among all maps together, a strong one would open the door to
     # noise of the others
-    fdr = false_discovery_control(found.p.reshape(-1, shape[-1]), axis=-1)
-    return Compared(
-        *(x.reshape(shape) for x in (found.rbc, found.p, corrected, fdr))
+    fdr = false_discovery_control(effect.p.reshape(-1, shape[-1]), axis=-1)
+    return GroupDifference(
+        effect.rbc.reshape(shape),
+        effect.p.reshape(shape),
+        corrected.reshape(shape),
+        fdr.reshape(shape),
     )
 
 
@@ -246,14 +259,15 @@ def checked_maps(values, name: str) -> np.ndarray:
         values = values.astype(np.float32)
     if values.ndim != 2 or 0 in values.shape:
         raise ValueError(
-            f"{name}: shape {values.shape}, expected (people, voxels), none of them 0"
+            f"{name}: shape {values.shape}, expected (people, voxels), none "
+            "of them 0"
         )
     for row, one in enumerate(values):
         if not np.isfinite(one).all():
             bad = np.flatnonzero(~np.isfinite(one))
             raise ValueError(
-                f"{name}: map {row} holds {len(bad)} values that are not finite, the "
-                f"first at voxel {bad[0]}: {one[bad[0]]}"
+                f"{name}: map {row} holds {len(bad)} values that are not "
+                f"finite, the first at voxel {bad[0]}: {one[bad[0]]}"
             )
     return values
 
@@ -326,11 +340,10 @@ def largest_deviations(
         leave=False,
         disable=not progress,
     ):
-        block = (
-            torch.from_numpy(ranks[start : start + columns])
-            .to(device, dtype)
-            .T.contiguous()
-        )
-        for some, kept in zip(g.split(rows), largest.split(rows), strict=True):
-            torch.maximum(kept, (some @ block).abs_().amax(dim=1), out=kept)
+        block = torch.from_numpy(ranks[start : start + columns])
+        block = block.to(device, dtype).T.contiguous()
+        parts = zip(g.split(rows), largest.split(rows), strict=True)
+        for labels, maxima in parts:
+            deviations = (labels @ block).abs_().amax(dim=1)
+            torch.maximum(maxima, deviations, out=maxima)
     return largest.cpu().numpy()

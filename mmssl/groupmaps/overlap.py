@@ -1,5 +1,5 @@
-"""How well a map finds a planted mask: precision-recall, Dice, distance of the
-peak.
+"""How well a map finds a planted mask: precision and recall, Dice coefficient,
+distance of the peak.
 
 A map is scored by its ranking of voxels, so that maps in different units
 (effect sizes, gradients, edges) can stand in one table; an edge detector that
@@ -59,42 +59,39 @@ def overlap(volume, truth, mask, affine) -> Overlap:
         empty or everything.
     """
     from nibabel.affines import apply_affine
-
-    # a second, which few callers need
     from sklearn.metrics import average_precision_score
 
-    volume, truth, mask = (
-        np.asarray(volume),
-        np.asarray(truth, bool),
-        np.asarray(mask, bool),
-    )
+    volume = np.asarray(volume)
+    truth = np.asarray(truth, bool)
+    mask = np.asarray(mask, bool)
     if not volume.shape == truth.shape == mask.shape:
         raise ValueError(
             f"truth and mask: shapes {truth.shape} and {mask.shape}, expected "
             f"{volume.shape} as the map"
         )
-    score, wanted = np.abs(volume[mask].astype(np.float64)), truth[mask]
+    score = np.abs(volume[mask].astype(np.float64))
+    planted = truth[mask]
     if not np.isfinite(score).all():
+        number = int((~np.isfinite(score)).sum())
+        raise ValueError(f"map: {number} values in the mask are not finite")
+    size = int(planted.sum())
+    if size in (0, len(planted)):
         raise ValueError(
-            f"map: {int((~np.isfinite(score)).sum())} values in the mask are not "
-            "finite"
-        )
-    size = int(wanted.sum())
-    if size in (0, len(wanted)):
-        raise ValueError(
-            f"truth: {size} of {len(wanted)} voxels of the brain, expected some but "
-            "not all"
+            f"truth: {size} of {len(planted)} voxels of the brain, expected "
+            "some but not all"
         )
     limit = np.partition(score, -size)[-size]
-    above, tied = score > limit, score == limit
+    above = score > limit
+    tied = score == limit
     # of the voxels at the limit that there is room for
     share = (size - above.sum()) / tied.sum()
-    found = wanted[above].sum() + share * wanted[tied].sum()
+    found = planted[above].sum() + share * planted[tied].sum()
     points = apply_affine(affine, np.argwhere(mask))
-    distances, _ = cKDTree(points[wanted]).query(points[score == score.max()])
+    peaks = points[score == score.max()]
+    distances, _ = cKDTree(points[planted]).query(peaks)
     return Overlap(
-        float(average_precision_score(wanted, score)),
-        size / len(wanted),
+        float(average_precision_score(planted, score)),
+        size / len(planted),
         float(found / size),
         float(distances.mean()),
     )
@@ -106,22 +103,35 @@ def overlaps(
     mask,
     affine,
 ) -> pd.DataFrame:
-    """`overlap` of several maps, (source, modality, sign) -> (X, Y, Z), with
-    modality -> truth.
+    """`overlap` of several maps.
+
+    Parameters
+    ----------
+    maps : {(source, modality, sign): array (X, Y, Z)}
+    truth : {modality: array of bool (X, Y, Z)}
+        Maps of other modalities are left out.
+    mask, affine
+        As in `overlap`.
+
+    Returns
+    -------
+    DataFrame
+        A line a map: source, modality, sign, auprc, chance, dice, distance.
     """
     import pandas as pd
 
-    lines = [
-        (*key, *overlap(values, truth[key[1]], mask, affine))
-        for key, values in maps.items()
-        if key[1] in truth
-    ]
+    lines = []
+    for key, values in maps.items():
+        source, modality, sign = key
+        if modality in truth:
+            scores = overlap(values, truth[modality], mask, affine)
+            lines.append((source, modality, sign, *scores))
     return pd.DataFrame(lines, columns=[*KEYS, *Overlap._fields])
 
 
 def edges(images, sigma: float = 1.0) -> np.ndarray:
     """Gradient magnitude of the mean image, (X, Y, Z): an edge detector, which
-    knows no label.
+    uses no label and is therefore the baseline.
 
     Parameters
     ----------

@@ -1,5 +1,5 @@
-r"""Threshold-free cluster enhancement: a voxel counts for more in the company
-of its neighbours.
+r"""Threshold-free cluster enhancement (TFCE): a voxel counts for more where
+its neighbours show the same.
 
 .. math:: \mathrm{TFCE}(v) = \int_0^{s_v} e(h)^E h^H \, dh
 
@@ -23,13 +23,13 @@ from scipy.sparse.csgraph import connected_components
 from tqdm.auto import tqdm
 
 from mmssl.groupmaps.mann_whitney import centred_ranks, checked_maps
-from mmssl.stats.permutation import corrected_p, labellings, two_groups
+from mmssl.stats.permutation import labellings, permutation_p, two_groups
 
 STEP = 0.02
 _ELEMENTS = 1 << 19  # voxels of the maps enhanced at once
 
 
-class Enhanced(NamedTuple):
+class EnhancedDifference(NamedTuple):
     """Enhanced maps of two groups; arrays of the shape of one person's maps.
 
     enhanced : TFCE of the rank-biserial correlation, with its sign.
@@ -66,22 +66,18 @@ def enhance(
         For maps that do not fit the mask or are not finite, or a step that is
         not positive.
     """
-    maps, mask = (
-        np.asarray(maps, dtype=np.float64),
-        np.asarray(mask, dtype=bool),
-    )
-    if (
-        not maps.ndim
-        or maps.shape[-1] != mask.sum()
-        or not np.isfinite(maps).all()
-    ):
+    maps = np.asarray(maps, dtype=np.float64)
+    mask = np.asarray(mask, dtype=bool)
+    fits = maps.ndim > 0 and maps.shape[-1] == mask.sum()
+    if not fits or not np.isfinite(maps).all():
         raise ValueError(
-            f"maps: shape {maps.shape}, expected finite (…, {mask.sum()}) as the mask "
-            "has voxels"
+            f"maps: shape {maps.shape}, expected finite (…, {mask.sum()}) as "
+            "the mask has voxels"
         )
     if not step > 0:
         raise ValueError(f"step is {step}, expected above 0")
-    flat, pairs = maps.reshape(-1, maps.shape[-1]), _neighbours(mask)
+    flat = maps.reshape(-1, maps.shape[-1])
+    pairs = _neighbours(mask)
     rows = max(1, _ELEMENTS // max(1, flat.shape[1]))
     parts = [
         _enhanced(flat[start : start + rows], pairs, extent, height, step)
@@ -99,7 +95,7 @@ def tfce_test(
     *,
     strata=None,
     progress: bool = True,
-) -> Enhanced:
+) -> EnhancedDifference:
     """Enhanced maps of two groups and their family-wise corrected p.
 
     Parameters
@@ -114,15 +110,22 @@ def tfce_test(
 
     Returns
     -------
-    Enhanced
+    EnhancedDifference
         Corrected by the permutation null of the largest absolute enhanced
         value.
+
+    Raises
+    ------
+    ValueError
+        As `mmssl.groupmaps.mann_whitney.max_statistic_test`; also for maps
+        that do not fit the mask.
     """
-    shape, mask = tuple(np.shape(values)[1:]), np.asarray(mask, dtype=bool)
+    shape = tuple(np.shape(values)[1:])
+    mask = np.asarray(mask, dtype=bool)
     if not shape or shape[-1] != mask.sum():
         raise ValueError(
-            f"values: shape {np.shape(values)}, expected (people, …, {mask.sum()}) as "
-            "the mask has voxels"
+            f"values: shape {np.shape(values)}, expected (people, …, "
+            f"{mask.sum()}) as the mask has voxels"
         )
     if permutations < 1:
         raise ValueError(
@@ -134,25 +137,25 @@ def tfce_test(
     # (n, maps * voxels)
     ranks = ranks.T / (int(group.sum()) * int((~group).sum()))
 
-    def enhanced(g: np.ndarray) -> np.ndarray:
-        return enhance((g.astype(float) @ ranks).reshape(len(g), *shape), mask)
+    def enhanced(groups: np.ndarray) -> np.ndarray:
+        rbc = groups.astype(float) @ ranks
+        return enhance(rbc.reshape(len(groups), *shape), mask)
 
     draws = labellings(group, permutations, seed, strata)
-    blocks = np.array_split(
-        draws, -(-draws.shape[0] * ranks.shape[1] // _ELEMENTS)
-    )
-    largest = [
-        np.abs(enhanced(some)).reshape(len(some), -1).max(axis=1)
-        for some in tqdm(
-            blocks, desc="enhanced maps", leave=False, disable=not progress
-        )
-    ]
+    # rounded up
+    number = -(-draws.shape[0] * ranks.shape[1] // _ELEMENTS)
+    largest = []
+    for block in tqdm(
+        np.array_split(draws, number),
+        desc="enhanced maps",
+        leave=False,
+        disable=not progress,
+    ):
+        sizes = np.abs(enhanced(block)).reshape(len(block), -1)
+        largest.append(sizes.max(axis=1))
     observed = enhanced(group[None])[0]
-    # sums in another order differ in their last digits
-    p = corrected_p(
-        np.maximum(np.abs(observed) - 1e-12, 0), np.concatenate(largest)
-    )
-    return Enhanced(observed, p)
+    p = permutation_p(np.abs(observed), np.concatenate(largest))
+    return EnhancedDifference(observed, p)
 
 
 def _neighbours(mask: np.ndarray) -> np.ndarray:
@@ -161,14 +164,13 @@ def _neighbours(mask: np.ndarray) -> np.ndarray:
     """
     place = np.full(mask.shape, -1)
     place[mask] = np.arange(mask.sum())
-    found = []
+    pairs = []
     for axis in range(mask.ndim):
-        first, second = (
-            np.delete(place, end, axis).ravel() for end in (-1, 0)
-        )
+        first = np.delete(place, -1, axis).ravel()
+        second = np.delete(place, 0, axis).ravel()
         inside = (first >= 0) & (second >= 0)
-        found.append(np.stack([first[inside], second[inside]], axis=1))
-    return np.concatenate(found)
+        pairs.append(np.stack([first[inside], second[inside]], axis=1))
+    return np.concatenate(pairs)
 
 
 def _enhanced(
@@ -183,43 +185,41 @@ def _enhanced(
     """
     flat = maps.ravel()
     level = (np.abs(flat) / step + 1e-9).astype(np.int32)
-    first, second = (
-        (np.arange(len(maps))[:, None] * maps.shape[1] + side).ravel()
-        for side in pairs.T
-    )
-    meeting = np.where(
-        (flat[first] > 0) == (flat[second] > 0),
-        np.minimum(level[first], level[second]),
-        0,
-    )
-    voxels, reached = _from_the_top(level)
-    edges, met = _from_the_top(meeting)
-    cluster, sizes = np.zeros(len(flat), dtype=np.int32), np.zeros(0)
+    # the same pairs in every map, by their place among the voxels of all maps
+    offset = np.arange(len(maps))[:, None] * maps.shape[1]
+    first = (offset + pairs[:, 0]).ravel()
+    second = (offset + pairs[:, 1]).ravel()
+    same_sign = (flat[first] > 0) == (flat[second] > 0)
+    lower = np.minimum(level[first], level[second])
+    meeting = np.where(same_sign, lower, 0)
+    voxels, reached = _by_falling_level(level)
+    edges, met = _by_falling_level(meeting)
+    cluster = np.zeros(len(flat), dtype=np.int32)
+    sizes = np.zeros(0)
     result = np.zeros(len(flat))
     for k in range(level.max(initial=0), 0, -1):
-        new, active = voxels[reached[k + 1] : reached[k]], voxels[: reached[k]]
+        new = voxels[reached[k + 1] : reached[k]]
+        active = voxels[: reached[k]]
         cluster[new] = len(sizes) + np.arange(len(new))
         sizes = np.append(sizes, np.ones(len(new)))
-        here = edges[met[k + 1] : met[k]] if k + 1 < len(met) else edges[:0]
+        here = edges[:0]
+        if k + 1 < len(met):
+            here = edges[met[k + 1] : met[k]]
+        ends = (cluster[first[here]], cluster[second[here]])
         joined = sparse.coo_array(
-            (
-                np.ones(len(here), bool),
-                (cluster[first[here]], cluster[second[here]]),
-            ),
-            shape=(len(sizes), len(sizes)),
+            (np.ones(len(here), bool), ends), shape=(len(sizes), len(sizes))
         )
         number, merged = connected_components(joined, directed=False)
         sizes = np.bincount(merged, weights=sizes, minlength=number)
         cluster[active] = merged[cluster[active]]
-        result[active] += (step * (k * step) ** height * sizes**extent)[
-            cluster[active]
-        ]
+        gain = step * (k * step) ** height * sizes**extent
+        result[active] += gain[cluster[active]]
     return (np.sign(flat) * result).reshape(maps.shape)
 
 
-def _from_the_top(level: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Indices from the highest level to 1, and how many there are from each
-    level up.
+def _by_falling_level(level: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Indices from the highest level to the lowest, and how many there are
+    from each level up.
     """
     counts = np.bincount(level)
     # whole numbers of 16 bits are sorted by counting

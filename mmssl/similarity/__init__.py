@@ -2,15 +2,15 @@
 is.
 """
 
-from mmssl.similarity.dimension_pairs import Pairing, pair
+from mmssl.similarity.dimension_pairs import (
+    DimensionPairs,
+    correlate_dimensions,
+)
+from mmssl.similarity.groups import group_test, matched_size
 from mmssl.similarity.inference import (
-    chance,
-    group_table,
-    group_test,
-    intervals,
-    matched,
-    no_difference,
-    shuffled,
+    chance_level,
+    jackknife_intervals,
+    shuffled_null,
 )
 from mmssl.similarity.measures import (
     BIASED,
@@ -21,22 +21,29 @@ from mmssl.similarity.measures import (
     pwcca,
     svcca,
 )
+from mmssl.similarity.simulations import (
+    simulated_codes,
+    studies_without_difference,
+)
+from mmssl.similarity.tables import group_table, similarity_table
 
 __all__ = [
     "BIASED",
+    "DimensionPairs",
     "MEASURES",
-    "Pairing",
     "cca",
-    "chance",
+    "chance_level",
     "cka",
+    "correlate_dimensions",
     "group_table",
     "group_test",
-    "intervals",
-    "matched",
+    "jackknife_intervals",
+    "matched_size",
     "measures",
-    "no_difference",
-    "pair",
     "pwcca",
-    "shuffled",
+    "shuffled_null",
+    "similarity_table",
+    "simulated_codes",
+    "studies_without_difference",
     "svcca",
 ]

@@ -8,11 +8,16 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from mmssl.stats.permutation import permutation_p
+
 if TYPE_CHECKING:
     import pandas as pd
 
 
-class Pairing(NamedTuple):
+_BLOCK = 128  # permutations multiplied at once
+
+
+class DimensionPairs(NamedTuple):
     """Correlation of the dimensions of two modalities across people.
 
     correlation : (d1, d2) Pearson; NaN where a dimension is constant.
@@ -28,14 +33,23 @@ class Pairing(NamedTuple):
     null: np.ndarray
 
     def table(self, first: str, second: str) -> pd.DataFrame:
-        """One line a pair, largest first: the two dimensions, correlation,
-        p.
+        """All pairs, the largest correlation first.
+
+        Parameters
+        ----------
+        first, second : str
+            Names of the modalities, and of the columns of their dimensions.
+
+        Returns
+        -------
+        DataFrame
+            first, second, correlation, p.
         """
         import pandas as pd
 
-        lines = [
-            (*at, r, self.p[at]) for at, r in np.ndenumerate(self.correlation)
-        ]
+        lines = []
+        for (i, j), correlation in np.ndenumerate(self.correlation):
+            lines.append((i, j, correlation, self.p[i, j]))
         table = pd.DataFrame(
             lines, columns=[first, second, "correlation", "p"]
         )
@@ -44,22 +58,32 @@ class Pairing(NamedTuple):
         )
 
 
-def pair(first, second, permutations: int = 10_000, seed: int = 0) -> Pairing:
+def correlate_dimensions(
+    first, second, permutations: int = 10_000, seed: int = 0
+) -> DimensionPairs:
     r"""Correlate every dimension of one modality with every dimension of
     another across people.
 
     001 shows the best pair of dimensions, the largest of :math:`64^2`
     correlations. What counts is therefore what the largest would be if the two
-    images were not of the same people: :math:`p_{ij} = (1 + \#\{\max_{kl}
-    |r_{kl}^{\pi}| \ge |r_{ij}|\}) / (1 + P)` over P permutations of the people
-    of one modality (Nichols & Holmes 2002; Phipson & Smyth 2010). The sign of
-    a latent dimension means nothing, so :math:`|r|`. A block of permutations
-    is one matrix product.
+    images were not of the same people:
+
+    .. math:: p_{ij} = \frac{1 + \#\{\pi : \max_{kl} |r_{kl}^{\pi}| \ge
+        |r_{ij}|\}}{1 + P}
+
+    over P permutations of the people of one modality (Nichols & Holmes 2002;
+    Phipson & Smyth 2010). The sign of a latent dimension means nothing, so
+    :math:`|r|`. A block of permutations is one matrix product.
 
     Parameters
     ----------
     first, second : array, shapes (n, d1) and (n, d2)
         Representations z, one row a person, in the same order.
+    permutations, seed : int
+
+    Returns
+    -------
+    DimensionPairs
 
     Raises
     ------
@@ -70,7 +94,8 @@ def pair(first, second, permutations: int = 10_000, seed: int = 0) -> Pairing:
     x, y = _standard(first, "first"), _standard(second, "second")
     if len(x) != len(y):
         raise ValueError(
-            f"first has {len(x)} people and second {len(y)}: not the same people"
+            f"first has {len(x)} people and second {len(y)}: not the same "
+            "people"
         )
     if permutations < 1:
         raise ValueError(f"permutations={permutations}, expected at least 1")
@@ -80,20 +105,31 @@ def pair(first, second, permutations: int = 10_000, seed: int = 0) -> Pairing:
         raise ValueError(
             "no dimension varies in both modalities: nothing to correlate"
         )
-    left, right = x[:, ~np.isnan(x[0])], y[:, ~np.isnan(y[0])]
-    rng, null = np.random.default_rng(seed), np.empty(permutations)
-    for start in range(0, permutations, 128):
-        orders = [rng.permutation(len(x)) for _ in null[start : start + 128]]
-        shuffled = left[np.stack(orders)]  # (block, n, d1)
-        null[start : start + 128] = np.abs(
-            shuffled.transpose(0, 2, 1) @ right
-        ).max((1, 2))
-    # rounding may put a permutation that changes nothing just below what was
-    # observed
-    beaten = permutations - np.searchsorted(np.sort(null), size - 1e-12)
-    p = np.where(size < 0, np.nan, (1 + beaten) / (1 + permutations))
-    best = tuple(int(i) for i in np.unravel_index(size.argmax(), size.shape))
-    return Pairing(correlation, best, p, null)
+    null = _largest_correlations(
+        x[:, ~np.isnan(x[0])], y[:, ~np.isnan(y[0])], permutations, seed
+    )
+    p = np.where(size < 0, np.nan, permutation_p(size, null))
+    i, j = np.unravel_index(size.argmax(), size.shape)
+    return DimensionPairs(correlation, (int(i), int(j)), p, null)
+
+
+def _largest_correlations(
+    x: np.ndarray, y: np.ndarray, permutations: int, seed: int
+) -> np.ndarray:
+    """Largest absolute correlation of all pairs of columns, the people of x
+    shuffled, (permutations,).
+    """
+    rng = np.random.default_rng(seed)
+    largest = np.empty(permutations)
+    for start in range(0, permutations, _BLOCK):
+        block = slice(start, min(start + _BLOCK, permutations))
+        orders = []
+        for _ in range(block.start, block.stop):
+            orders.append(rng.permutation(len(x)))
+        shuffled = x[np.stack(orders)]  # (block, n, d1)
+        correlations = shuffled.transpose(0, 2, 1) @ y
+        largest[block] = np.abs(correlations).max((1, 2))
+    return largest
 
 
 def _standard(z, name: str) -> np.ndarray:
@@ -103,8 +139,8 @@ def _standard(z, name: str) -> np.ndarray:
     z = np.asarray(z, dtype=np.float64)
     if z.ndim != 2 or len(z) < 4 or not np.isfinite(z).all():
         raise ValueError(
-            f"{name}: shape {z.shape}, expected finite (people, dimensions) of at "
-            "least 4 people"
+            f"{name}: shape {z.shape}, expected finite (people, dimensions) "
+            "of at least 4 people"
         )
     centred = z - z.mean(0)
     length = np.linalg.norm(centred, axis=0)

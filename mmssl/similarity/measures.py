@@ -6,9 +6,9 @@ d1) and Y (n, d2) whose rows are the same n people. Columns are centred here,
 before anything else, and all is computed in float64. Four of the five grow as
 n shrinks although nothing is shared: independent 64-dimensional codes have a
 CKA of .75 and a CCA of 1 at n = 22. So none is read without its chance level
-at the same n and d (`chance`), without the null of the same codes with people
-shuffled (`shuffled`), which also knows the codes' spectra, and beside debiased
-CKA. `mmssl.similarity.inference` adds intervals and groups.
+at the same n and d, without the null of the same codes with people shuffled,
+which also reflects the codes' spectra (`mmssl.similarity.inference`), and
+beside debiased CKA.
 """
 
 from __future__ import annotations
@@ -66,20 +66,19 @@ def cka(x, y, debiased: bool = False) -> float:
         rows (debiased), or a code in which all rows are equal.
     """
     x, y = checked(x, y, fewest=4 if debiased else 2)
-    (x, _), (y, _) = _centred(x, "x"), _centred(y, "y")
+    x, _ = _centred(x, "x")
+    y, _ = _centred(y, "y")
     xy, xx, yy = _products(x, y)
     if debiased:
         kx, ky = (x**2).sum(axis=1), (y**2).sum(axis=1)
-        xy, xx, yy = (
-            _unbiased(xy, kx, ky),
-            _unbiased(xx, kx, kx),
-            _unbiased(yy, ky, ky),
-        )
+        xy = _unbiased(xy, kx, ky)
+        xx = _unbiased(xx, kx, kx)
+        yy = _unbiased(yy, ky, ky)
         for name, value, norms in (("x", xx, kx), ("y", yy, ky)):
             if value <= 1e-12 * norms.sum() ** 2:
                 raise ValueError(
-                    f"{name}: one row differs and all others are equal; debiased CKA "
-                    "expects spread that more than one row has"
+                    f"{name}: one row differs and all others are equal; "
+                    "debiased CKA expects spread that more than one row has"
                 )
     return float(xy / np.sqrt(xx * yy))
 
@@ -119,9 +118,8 @@ def svcca(x, y, threshold: float = 0.99) -> float:
         As `cka`; also a threshold outside (0, 1].
     """
     a, b = decomposed(x, y, threshold)
-    return float(
-        _correlations(a.basis[:, : a.kept].T @ b.basis[:, : b.kept]).mean()
-    )
+    cross = a.basis[:, : a.leading].T @ b.basis[:, : b.leading]
+    return float(_correlations(cross).mean())
 
 
 def pwcca(x, y) -> float:
@@ -144,61 +142,76 @@ def pwcca(x, y) -> float:
 
 
 def measures(x, y, threshold: float = 0.99) -> dict[str, float]:
-    """All of `MEASURES` at once, from one decomposition of each side; at least
-    4 rows.
+    """All of `MEASURES` at once, from one decomposition of each side.
+
+    Parameters
+    ----------
+    x, y : array-like, shape (n, d1), (n, d2)
+    threshold : float
+        Of `svcca`.
+
+    Returns
+    -------
+    {measure: float}
+
+    Raises
+    ------
+    ValueError
+        As `cka`; also fewer than 4 rows.
     """
     a, b = decomposed(x, y, threshold, fewest=4)
-    return {
-        name: float(values[0])
-        for name, values in over_orders(a, b, [slice(None)]).items()
-    }
+    values = measures_of_orders(a, b, [slice(None)])
+    return {name: float(value[0]) for name, value in values.items()}
 
 
 def checked(x, y, fewest: int = 2) -> tuple[np.ndarray, np.ndarray]:
     """Both sides as floating arrays of their own, or a ValueError that says
     what is wrong.
     """
-    arrays = []
-    for name, z in (("x", x), ("y", y)):
-        if hasattr(z, "detach"):  # a tensor; NumPy has no bfloat16
-            z = z.detach().cpu()
-            z = (
-                z.float() if z.is_floating_point() and z.itemsize < 4 else z
-            ).numpy()
-        z = np.array(z)
-        if z.ndim != 2 or z.shape[1] < 1 or z.dtype.kind not in "fiub":
-            raise ValueError(
-                f"{name}: shape {z.shape} of {z.dtype}, expected numbers (n, d)"
-            )
-        if not np.isfinite(z).all():
-            raise ValueError(
-                f"{name}: {int((~np.isfinite(z)).sum())} values are NaN or Inf, "
-                "expected none"
-            )
-        arrays.append(z if z.dtype.kind == "f" else z.astype(np.float64))
-    if len(arrays[0]) != len(arrays[1]):
+    x, y = _as_code(x, "x"), _as_code(y, "y")
+    if len(x) != len(y):
         raise ValueError(
-            f"x has {len(arrays[0])} rows and y {len(arrays[1])}, expected the same"
+            f"x has {len(x)} rows and y {len(y)}, expected the same"
         )
-    if len(arrays[0]) < fewest:
+    if len(x) < fewest:
         raise ValueError(
-            f"x and y have {len(arrays[0])} rows, expected at least {fewest}"
+            f"x and y have {len(x)} rows, expected at least {fewest}"
         )
-    return tuple(arrays)
+    return x, y
+
+
+def _as_code(z, name: str) -> np.ndarray:
+    """A finite array (n, d) of floating numbers, copied."""
+    if hasattr(z, "detach"):  # a tensor
+        z = z.detach().cpu()
+        if z.is_floating_point() and z.itemsize < 4:
+            z = z.float()  # NumPy has no bfloat16
+        z = z.numpy()
+    z = np.array(z)
+    if z.ndim != 2 or z.shape[1] < 1 or z.dtype.kind not in "fiub":
+        raise ValueError(
+            f"{name}: shape {z.shape} of {z.dtype}, expected numbers (n, d)"
+        )
+    if not np.isfinite(z).all():
+        number = int((~np.isfinite(z)).sum())
+        raise ValueError(
+            f"{name}: {number} values are NaN or Inf, expected none"
+        )
+    return z if z.dtype.kind == "f" else z.astype(np.float64)
 
 
 class _Code(NamedTuple):
     """A centred code (n, d) and its decomposition basis @ diag(spread) @ axes,
     without null space.
 
-    kept : components that SVCCA keeps.
+    leading : how many components SVCCA keeps.
     """
 
     centred: np.ndarray
     basis: np.ndarray
     spread: np.ndarray
     axes: np.ndarray
-    kept: int
+    leading: int
 
 
 def _centred(z: np.ndarray, name: str) -> tuple[np.ndarray, float]:
@@ -218,30 +231,31 @@ def _centred(z: np.ndarray, name: str) -> tuple[np.ndarray, float]:
 def decomposed(
     x, y, threshold: float = 0.99, fewest: int = 2
 ) -> tuple[_Code, _Code]:
+    """Both sides checked, centred and decomposed; errors as `svcca`."""
     if not 0 < threshold <= 1:
         raise ValueError(f"threshold={threshold}, expected in (0, 1]")
     x, y = checked(x, y, fewest)
-    return (
-        _decompose(*_centred(x, "x"), threshold),
-        _decompose(*_centred(y, "y"), threshold),
-    )
+    x, precision_x = _centred(x, "x")
+    y, precision_y = _centred(y, "y")
+    a = _decompose(x, precision_x, threshold)
+    b = _decompose(y, precision_y, threshold)
+    return a, b
 
 
 def _decompose(
     centred: np.ndarray, precision: float, threshold: float
 ) -> _Code:
-    """Directions below rounding are no dimensions: float32 codes carry the
-    noise of float32.
+    """Singular value decomposition without directions below rounding, which
+    are no dimensions: float32 codes carry the noise of float32.
     """
     basis, spread, axes = np.linalg.svd(centred, full_matrices=False)
     rank = int((spread > spread[0] * max(centred.shape) * precision).sum())
     basis, spread, axes = basis[:, :rank], spread[:rank], axes[:rank]
     share = spread**2 / (spread**2).sum()
-    # variance that k components leave
-    after = np.append(np.cumsum(share[::-1])[::-1][1:], 0.0)
-    return _Code(
-        centred, basis, spread, axes, 1 + int((after > 1 - threshold).sum())
-    )
+    # share of the variance that the first 1, 2, … components do not hold
+    rest = np.append(np.cumsum(share[::-1])[::-1][1:], 0.0)
+    leading = 1 + int((rest > 1 - threshold).sum())
+    return _Code(centred, basis, spread, axes, leading)
 
 
 def _correlations(cross: np.ndarray) -> np.ndarray:
@@ -253,39 +267,38 @@ def _projection_weighted(a: _Code, cross: np.ndarray) -> tuple[float, float]:
     Q_y.
     """
     turn, rho, _ = np.linalg.svd(cross, full_matrices=False)
-    # h_i' x_j
-    rho, heard = np.clip(rho, 0.0, 1.0), (turn.T * a.spread) @ a.axes
+    rho = np.clip(rho, 0.0, 1.0)
+    projections = (turn.T * a.spread) @ a.axes  # h_i' x_j
     tied = rho > 1 - 1e-9
     # n - 1 < d1 + d2: any rotation of these h_i is as good, take x's own axes
     if tied.sum() > 1:
-        _, size, axes = np.linalg.svd(heard[tied], full_matrices=False)
-        heard[tied] = size[:, None] * axes
-    weights = np.abs(heard).sum(axis=1)
+        _, size, axes = np.linalg.svd(projections[tied], full_matrices=False)
+        projections[tied] = size[:, None] * axes
+    weights = np.abs(projections).sum(axis=1)
     return float(rho.mean()), min(1.0, float(weights @ rho / weights.sum()))
 
 
-def over_orders(a: _Code, b: _Code, orders: Iterable) -> dict[str, np.ndarray]:
-    """All measures for each order of the rows of b; everything comes from Q_x'
-    Q_y.
+def measures_of_orders(
+    a: _Code, b: _Code, orders: Iterable
+) -> dict[str, np.ndarray]:
+    """All measures for each order of the rows of b, {measure: (orders,)};
+    everything comes from Q_x' Q_y.
     """
     kx, ky = (a.centred**2).sum(axis=1), (b.centred**2).sum(axis=1)
     norms = np.linalg.norm(a.spread**2) * np.linalg.norm(b.spread**2)
-    own = _unbiased((a.spread**4).sum(), kx, kx) * _unbiased(
-        (b.spread**4).sum(), ky, ky
-    )
+    xx = _unbiased((a.spread**4).sum(), kx, kx)
+    yy = _unbiased((b.spread**4).sum(), ky, ky)
     values = []
     for order in orders:
         cross = a.basis.T @ b.basis[order]
-        together = ((a.spread[:, None] * cross * b.spread) ** 2).sum()
-        plain, weighted = _projection_weighted(a, cross)
-        leading = cross[: a.kept, : b.kept]
-        singular = (
-            plain
-            if leading.shape == cross.shape
-            else _correlations(leading).mean()
-        )
-        unbiased = _unbiased(together, kx, ky[order]) / np.sqrt(own)
-        values.append((plain, singular, weighted, together / norms, unbiased))
+        xy = ((a.spread[:, None] * cross * b.spread) ** 2).sum()
+        mean, weighted = _projection_weighted(a, cross)
+        leading = cross[: a.leading, : b.leading]
+        leading_mean = mean
+        if leading.shape != cross.shape:
+            leading_mean = _correlations(leading).mean()
+        debiased = _unbiased(xy, kx, ky[order]) / np.sqrt(xx * yy)
+        values.append((mean, leading_mean, weighted, xy / norms, debiased))
     return dict(zip(MEASURES, np.array(values).T, strict=True))
 
 
@@ -295,12 +308,13 @@ def _products(x: np.ndarray, y: np.ndarray) -> tuple[float, float, float]:
     """
     n, d1, d2 = len(x), x.shape[1], y.shape[1]
     if d1 * d2 + d1**2 + d2**2 <= n * (d1 + d2):
-        parts = (x.T @ y, x.T @ x, y.T @ y)
-        return tuple(float(np.vdot(m, m)) for m in parts)
+        products = (x.T @ y, x.T @ x, y.T @ y)
+        return tuple(float(np.vdot(m, m)) for m in products)
     gram_x, gram_y = x @ x.T, y @ y.T
-    return tuple(
-        float(np.vdot(a, b))
-        for a, b in ((gram_x, gram_y), (gram_x, gram_x), (gram_y, gram_y))
+    return (
+        float(np.vdot(gram_x, gram_y)),
+        float(np.vdot(gram_x, gram_x)),
+        float(np.vdot(gram_y, gram_y)),
     )
 
 

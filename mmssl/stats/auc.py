@@ -1,6 +1,4 @@
-"""The area under the ROC curve, exactly, and what every interval of it
-shares.
-"""
+"""The area under the ROC curve (AUC), a rank statistic, plain or weighted."""
 
 from __future__ import annotations
 
@@ -24,7 +22,9 @@ class Interval(NamedTuple):
 def roc_auc(labels, scores) -> float:
     r"""Area under the ROC curve as a rank statistic, ties counted one half.
 
-    .. math:: \mathrm{AUC} = \frac{\sum_{i \in \mathrm{pos}} r_i - n_1 (n_1 + 1) / 2}{n_1 n_0}
+    .. math::
+        \mathrm{AUC} = \frac{\sum_{i \in \mathrm{pos}} r_i - n_1 (n_1 + 1) / 2}
+        {n_1 n_0}
 
     with :math:`r_i` the midranks of all scores (Hanley & McNeil 1982).
 
@@ -48,10 +48,26 @@ def roc_auc(labels, scores) -> float:
 def weighted_auc(
     labels: np.ndarray, scores: np.ndarray, weights: np.ndarray
 ) -> np.ndarray:
-    """AUC of every weighting of the rows at once, (B,) from weights (B, n).
+    r"""AUC of every weighting of the rows at once.
+
+    .. math:: A = \frac{\sum_{i \in 1} \sum_{j \in 0} w_i w_j
+        \bigl([s_i > s_j] + \tfrac12 [s_i = s_j]\bigr)}{\sum_i w_i \sum_j w_j}
 
     Rows are sorted once; positives count the negatives below them by a running
-    sum, ties by one half.
+    sum.
+
+    Parameters
+    ----------
+    labels : array, shape (n,)
+        0 or 1.
+    scores : array, shape (n,)
+    weights : array, shape (B, n)
+        Such as how often each row is drawn in B resamples.
+
+    Returns
+    -------
+    array, shape (B,)
+        NaN where a class has no weight.
     """
     order = np.argsort(scores, kind="stable")
     starts = np.flatnonzero(np.r_[True, np.diff(scores[order]) != 0])
@@ -68,16 +84,22 @@ def checked(labels, scores) -> tuple[np.ndarray, np.ndarray]:
     """Labels as int64 and scores as float64, both (n,), or a ValueError saying
     what is wrong.
     """
-    labels, scores = np.asarray(labels), np.asarray(scores, dtype=np.float64)
+    labels = np.asarray(labels)
+    scores = np.asarray(scores, dtype=np.float64)
     if labels.ndim != 1 or labels.shape != scores.shape:
-        found = f"{labels.shape} and {scores.shape}"
-        raise ValueError(f"labels and scores must both be (n,), found {found}")
-    found = np.unique(labels)
-    if not np.isin(found, (0, 1)).all():
-        raise ValueError(f"labels must be 0 or 1, found {found[:5].tolist()}")
-    if len(found) < 2:
         raise ValueError(
-            f"labels hold one class only ({found.tolist()}): AUC needs 0 and 1"
+            "labels and scores must both be (n,), found "
+            f"{labels.shape} and {scores.shape}"
+        )
+    classes = np.unique(labels)
+    if not np.isin(classes, (0, 1)).all():
+        raise ValueError(
+            f"labels must be 0 or 1, found {classes[:5].tolist()}"
+        )
+    if len(classes) < 2:
+        raise ValueError(
+            f"labels hold one class only ({classes.tolist()}): AUC needs 0 "
+            "and 1"
         )
     if not np.isfinite(scores).all():
         count = int((~np.isfinite(scores)).sum())
@@ -86,11 +108,13 @@ def checked(labels, scores) -> tuple[np.ndarray, np.ndarray]:
 
 
 def checked_all(labels, scores) -> tuple[np.ndarray, np.ndarray]:
-    """As `checked`, for one or several scores of the same rows: (n,) and (k,
-    n).
+    """As `checked`, for one or several scores of the same rows: labels (n,)
+    and scores (k, n).
     """
-    pairs = [checked(labels, row) for row in np.atleast_2d(np.asarray(scores))]
-    return pairs[0][0], np.stack([row for _, row in pairs])
+    rows = np.atleast_2d(np.asarray(scores))
+    valid = [checked(labels, row) for row in rows]
+    valid_labels, _ = valid[0]
+    return valid_labels, np.stack([row for _, row in valid])
 
 
 def checked_level(level: float) -> float:

@@ -1,8 +1,19 @@
-"""The structural components of an AUC (DeLong, DeLong & Clarke-Pearson 1988)
-and its covariance.
+r"""DeLong's variance of an AUC, and the intervals that rest on it.
 
-Every AUC is a mean of components, one a person; scans of one subject are added
-up before their spread is taken (Obuchowski 1997).
+Every AUC is a mean of structural components V, one a person: of a patient, the
+share of controls whose score is lower; of a control, the share of patients
+whose score is higher (DeLong, DeLong & Clarke-Pearson 1988). Their spread
+gives the covariance of several AUCs (`delong_covariance`), an interval of one
+(`logit_interval`) and of a difference (`difference_interval`). The scans of
+one subject are added up before the spread is taken (Obuchowski 1997).
+
+Few patients estimate that spread badly, and a bootstrap, which knows no other
+spread, inherits it: intervals here take the quantile of Student's t with the
+degrees of freedom of the Brunner-Munzel test (2000),
+
+.. math::
+    \nu = \frac{(v_1 + v_0)^2}{v_1^2 / (n_1 - 1) + v_0^2 / (n_0 - 1)}, \quad
+    v_c = \mathrm{var}(V_c) / n_c .
 """
 
 from __future__ import annotations
@@ -10,10 +21,12 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
+from scipy.special import expit, logit
 from scipy.stats import rankdata
 from scipy.stats import t as student
 
-from mmssl.stats.auc import checked, checked_level
+from mmssl.stats.auc import Interval, checked_all, checked_level
+from mmssl.stats.intervals import score_interval
 
 
 def delong_covariance(labels, scores) -> np.ndarray:
@@ -29,37 +42,112 @@ def delong_covariance(labels, scores) -> np.ndarray:
     Parameters
     ----------
     labels : array-like, shape (n,)
+        0 or 1.
     scores : array-like, shape (k, n)
+        Larger means class 1.
 
     Returns
     -------
     array, shape (k, k)
+
+    Raises
+    ------
+    ValueError
+        As `mmssl.stats.auc.roc_auc`; also fewer than two rows in a class.
     """
-    scores = np.atleast_2d(np.asarray(scores, dtype=np.float64))
-    for row in scores:
-        labels, _ = checked(labels, row)
-    positive = labels == 1
-    n1, n0 = int(positive.sum()), int((~positive).sum())
+    labels, scores = checked_all(labels, scores)
+    n1, n0 = int((labels == 1).sum()), int((labels == 0).sum())
     if min(n1, n0) < 2:
         raise ValueError(
-            f"DeLong needs two rows of each class, found {n0} of 0 and {n1} of 1"
+            f"DeLong needs two rows of each class, found {n0} of 0 and {n1} "
+            "of 1"
         )
-    ranks = rankdata(scores, axis=1)
-    # (k, n1)
-    v10 = (ranks[:, positive] - rankdata(scores[:, positive], axis=1)) / n0
-    # (k, n0)
-    v01 = (
-        1 - (ranks[:, ~positive] - rankdata(scores[:, ~positive], axis=1)) / n1
-    )
-    return np.atleast_2d(np.cov(v10)) / n1 + np.atleast_2d(np.cov(v01)) / n0
+    placements = _placements(labels, scores)
+    positive = np.atleast_2d(np.cov(placements[1]))
+    negative = np.atleast_2d(np.cov(placements[0]))
+    return positive / n1 + negative / n0
+
+
+def logit_interval(
+    labels, scores, subjects=None, level: float = 0.95
+) -> Interval:
+    r"""ROC-AUC with Student-t limits on the logit scale: the interval for few
+    patients.
+
+    .. math:: \mathrm{logit}\, A \pm t_\nu \frac{\sqrt{v_1 + v_0}}{A (1 - A)}
+
+    In simulated worlds of 22 patients and 66 controls its 95 % holds the truth
+    in .95 of them at an AUC of .5, .85 and .95, 2 to 4 % wider than the BCa
+    bootstrap (``tests/simulation``). Near an AUC of 1, with patients far more
+    spread than controls, it covers less than it says.
+
+    Parameters
+    ----------
+    labels : array-like, shape (n,)
+        0 or 1.
+    scores : array-like, shape (n,) or (k, n)
+        Larger means class 1; of k scores of the same rows, the mean of their
+        AUCs is estimated.
+    subjects : array-like, shape (n,), optional
+        Whose row it is; by default each row is a person of its own.
+    level : float
+        Confidence level, in (0, 1).
+
+    Returns
+    -------
+    Interval
+        `method` is "logit t", or "score" (`mmssl.stats.intervals`) where the
+        classes are separated perfectly and no spread is left to estimate.
+
+    Raises
+    ------
+    ValueError
+        As `mmssl.stats.auc.roc_auc`; also fewer than two subjects in a class,
+        or a level outside (0, 1).
+    """
+    labels, scores = checked_all(labels, scores)
+    return logit_limits(components(labels, scores, subjects), level)
+
+
+def logit_limits(parts: Components, level: float) -> Interval:
+    """`logit_interval` from the components of an AUC."""
+    auc, variance = parts.estimate, parts.variance
+    if variance <= 0 or not 0 < auc < 1:
+        return score_interval(auc, parts.people[1], parts.people[0], level)
+    reach = parts.quantile(level) * np.sqrt(variance) / (auc * (1 - auc))
+    low, high = expit(logit(auc) + reach * np.array([-1, 1]))
+    return Interval(auc, float(low), float(high), level, "logit t")
+
+
+def difference_interval(
+    labels, scores_a, scores_b, subjects=None, level: float = 0.95
+) -> Interval:
+    """AUC of `scores_a` minus AUC of `scores_b` on the same people, with
+    Student-t limits.
+
+    Parameters and errors as in `logit_interval`. Identical rankings differ by
+    exactly 0, and the interval is then [0, 0].
+    """
+    labels, scores_a = checked_all(labels, scores_a)
+    labels, scores_b = checked_all(labels, scores_b)
+    first = components(labels, scores_a, subjects)
+    second = components(labels, scores_b, subjects)
+    parts = first.minus(second)
+    reach = 0.0
+    if parts.variance > 0:
+        reach = parts.quantile(level) * np.sqrt(parts.variance)
+    low = max(-1.0, parts.estimate - reach)
+    high = min(1.0, parts.estimate + reach)
+    return Interval(parts.estimate, low, high, level, "t")
 
 
 class Components(NamedTuple):
     """Structural components of an AUC, added up by subject.
 
-    estimate : the AUC.  spread : {class: (subjects,) sums of V - AUC}, 0 for
-        who has none.
-    people : {class: subjects that have it}.  rows : {class: rows}.
+    estimate : the AUC.
+    spread : {class: (subjects,) sums of V - AUC}, 0 for who has none.
+    people : {class: subjects that have it}.
+    rows : {class: rows}.
     """
 
     estimate: float
@@ -77,22 +165,19 @@ class Components(NamedTuple):
     def share(self, c: int) -> float:
         """Variance that class c contributes."""
         m = self.people[c]
-        return float(
-            m / (m - 1) * (self.spread[c] ** 2).sum() / self.rows[c] ** 2
-        )
+        squares = (self.spread[c] ** 2).sum()
+        return float(m / (m - 1) * squares / self.rows[c] ** 2)
 
     @property
     def variance(self) -> float:
         """Of the estimate; people with scans of both classes tie the two
         (Obuchowski 1997).
         """
-        both = len(self.spread[0])
-        cross = both / (both - 1) * (self.spread[0] * self.spread[1]).sum()
-        return (
-            self.share(0)
-            + self.share(1)
-            + float(2 * cross / (self.rows[0] * self.rows[1]))
-        )
+        subjects = len(self.spread[0])
+        products = (self.spread[0] * self.spread[1]).sum()
+        cross = subjects / (subjects - 1) * products
+        covariance = float(2 * cross / (self.rows[0] * self.rows[1]))
+        return self.share(0) + self.share(1) + covariance
 
     def quantile(self, level: float) -> float:
         """Of Student's t with the degrees of freedom of Brunner and Munzel."""
@@ -104,29 +189,45 @@ class Components(NamedTuple):
 
 def components(labels, scores, subjects) -> Components:
     """Components of the mean AUC of the rows of scores, (k, n)."""
-    subjects = (
-        np.arange(len(labels)) if subjects is None else np.asarray(subjects)
-    )
+    if subjects is None:
+        subjects = np.arange(len(labels))
+    subjects = np.asarray(subjects)
     if subjects.shape != labels.shape:
         raise ValueError(
-            f"subjects: shape {subjects.shape}, labels {labels.shape}: not equal"
+            f"subjects: shape {subjects.shape}, labels {labels.shape}: not "
+            "equal"
         )
-    names, whose = np.unique(subjects, return_inverse=True)
-    spread, people, rows, estimate = {}, {}, {}, 0.0
-    ranks = rankdata(scores, axis=1)
+    names, subject = np.unique(subjects, return_inverse=True)
+    placements = _placements(labels, scores)
+    estimate, spread, people, rows = 0.0, {}, {}, {}
     for c in (0, 1):
-        of = labels == c
-        people[c], rows[c] = len(np.unique(whose[of])), int(of.sum())
+        members = subject[labels == c]
+        people[c], rows[c] = len(np.unique(members)), len(members)
         if people[c] < 2:
             raise ValueError(
-                f"class {c} has {people[c]} subject, an interval needs at least 2"
+                f"class {c} has {people[c]} subject, an interval needs at "
+                "least 2"
             )
-        below = (ranks[:, of] - rankdata(scores[:, of], axis=1)) / (
-            len(labels) - rows[c]
-        )
-        won = (below if c == 1 else 1 - below).mean(axis=0)  # (rows of c,)
-        estimate = float(won.mean())
+        placement = placements[c].mean(axis=0)  # (rows of c,)
+        # the mean over either class is the AUC
+        estimate = float(placement.mean())
         spread[c] = np.bincount(
-            whose[of], weights=won - estimate, minlength=len(names)
+            members, weights=placement - estimate, minlength=len(names)
         )
     return Components(estimate, spread, people, rows)
+
+
+def _placements(
+    labels: np.ndarray, scores: np.ndarray
+) -> dict[int, np.ndarray]:
+    """Structural components of each class, {class: (k, rows of it)}: the share
+    of the other class that a row is on the right side of, ties one half.
+    """
+    ranks = rankdata(scores, axis=1)
+    lower = {}
+    for c in (0, 1):
+        rows = labels == c
+        others = len(labels) - rows.sum()
+        within = rankdata(scores[:, rows], axis=1)
+        lower[c] = (ranks[:, rows] - within) / others
+    return {0: 1 - lower[0], 1: lower[1]}

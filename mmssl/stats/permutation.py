@@ -1,29 +1,63 @@
-"""Permutation: who may change places with whom, and the p that follows.
+"""Permutation tests: who may change places with whom, and the p that follows.
 
-The one p-value of every permutation test here counts the observed labelling
-among the permuted ones, so that none is 0 (Phipson & Smyth 2010). Labels move
-only between people who are exchangeable: all of them, or those of one stratum.
+Labels move only between people who are exchangeable: all of them, or those of
+one stratum (`labellings`, `strata`). Every p counts the observed labelling
+among the permuted ones, so that none is 0 (`permutation_p`).
 """
 
 from __future__ import annotations
 
 from itertools import chain, combinations, product
 from math import comb, prod
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 SMALLEST_GROUP = 4
 
+TIE_SLACK = 1e-9
+"""How far below the observed value a value of the null still counts as equal.
 
-def corrected_p(observed, largest) -> np.ndarray:
-    """Share of P maxima that reach each observed size, the observed labelling
-    counted in.
+Equal statistics of two permutations may differ in their last digits, because
+sums are taken in another order. What is compared here are correlations,
+effect sizes, AUCs and standardised differences: numbers near 1, whose rounding
+errors lie below 1e-12.
+"""
+
+
+def permutation_p(observed, null, slack: float = TIE_SLACK):
+    r"""Share of a null distribution that reaches each observed value.
+
+    .. math:: p = \frac{1 + \#\{b : t_b \ge t - \epsilon\}}{1 + B}
+
+    with the observed value counted in, so that no p is 0 (Phipson & Smyth
+    2010), and :math:`\epsilon` the slack for ties.
+
+    Parameters
+    ----------
+    observed : float or array-like, any shape
+        Statistics t, large where the null does not hold; absolute values for a
+        two-sided test. One that is NaN is reached by none.
+    null : array-like, shape (B,)
+        The statistic under the null; for a family-wise p, the largest of the
+        family in each permutation.
+    slack : float
+        How far below the observed value still counts as equal.
+
+    Returns
+    -------
+    float or array, shape as ``observed``
+        In [1 / (1 + B), 1].
     """
-    reached = len(largest) - np.searchsorted(
-        np.sort(largest), np.abs(observed), side="left"
-    )
-    return (1 + reached) / (1 + len(largest))
+    # a sorted search needs no (observed, B) table of comparisons
+    ordered = np.sort(null)
+    least = np.asarray(observed, dtype=np.float64) - slack
+    below = np.searchsorted(ordered, least, side="left")
+    p = (1 + len(ordered) - below) / (1 + len(ordered))
+    return p if np.ndim(p) else float(p)
 
 
 def labellings(
@@ -32,8 +66,16 @@ def labellings(
     """Relabellings of people other than the observed one, (P, n) bool.
 
     Random ones, drawn with replacement from all, or every other one once where
-    no more than ``permutations`` exist. A function of its arguments alone,
-    whatever is done with it in blocks.
+    no more than ``permutations`` exist. A function of its arguments alone, so
+    that it may be used in blocks of any size.
+
+    Parameters
+    ----------
+    group : array-like of bool, shape (n,)
+        Who belongs to the first group.
+    permutations, seed : int
+    strata : array-like, shape (n,), optional
+        Labels move only between people of the same stratum.
 
     Raises
     ------
@@ -44,55 +86,25 @@ def labellings(
     strata = np.zeros(len(group)) if strata is None else np.asarray(strata)
     if strata.shape != group.shape:
         raise ValueError(
-            f"strata: shape {strata.shape}, expected {group.shape} as the labels"
+            f"strata: shape {strata.shape}, expected {group.shape} as the "
+            "labels"
         )
-    members = [np.flatnonzero(strata == s) for s in np.unique(strata)]
-    number = prod(comb(len(m), int(group[m].sum())) for m in members)
+    members = [np.flatnonzero(strata == value) for value in np.unique(strata)]
+    sizes = [(len(people), int(group[people].sum())) for people in members]
+    number = prod(comb(people, first) for people, first in sizes)
     if number == 1:
         raise ValueError(
-            "strata: no stratum holds people of both groups, nothing can be permuted"
+            "strata: no stratum holds people of both groups, nothing can be "
+            "permuted"
         )
     if number - 1 <= permutations:
         return _every_other(group, members, number)
     draws = np.empty((permutations, len(group)), dtype=bool)
     rng = np.random.default_rng(seed)
-    for m in members:
-        draws[:, m] = rng.permuted(
-            np.tile(group[m], (permutations, 1)), axis=1
-        )
+    for people in members:
+        copies = np.tile(group[people], (permutations, 1))
+        draws[:, people] = rng.permuted(copies, axis=1)
     return draws
-
-
-def two_groups(labels, n: int) -> np.ndarray:
-    """Two-valued labels as bool, (n,), the larger value true.
-
-    Raises
-    ------
-    ValueError
-        For another length or number of values, or fewer than 4 people of one.
-    """
-    labels = np.asarray(
-        labels.cpu() if isinstance(labels, torch.Tensor) else labels
-    )
-    if labels.shape != (n,):
-        raise ValueError(
-            f"labels: shape {labels.shape}, expected ({n},) as values has rows"
-        )
-    found = np.unique(labels)
-    if len(found) != 2:
-        raise ValueError(
-            f"labels hold {len(found)} values ({found[:5].tolist()}), expected two"
-        )
-    group = labels == found[1]
-    check_group_sizes(int(group.sum()), int((~group).sum()))
-    return group
-
-
-def check_group_sizes(n1: int, n0: int) -> None:
-    if min(n1, n0) < SMALLEST_GROUP:
-        raise ValueError(
-            f"groups of {n1} and {n0} people, expected at least {SMALLEST_GROUP} each"
-        )
 
 
 def _every_other(
@@ -102,22 +114,24 @@ def _every_other(
     observed one.
     """
     draws = np.zeros((number, len(group)), dtype=bool)
-    each = (combinations(m.tolist(), int(group[m].sum())) for m in members)
-    for row, chosen in zip(draws, product(*each), strict=True):
-        row[list(chain.from_iterable(chosen))] = True
+    choices = []
+    for people in members:
+        first = int(group[people].sum())
+        choices.append(combinations(people.tolist(), first))
+    for draw, chosen in zip(draws, product(*choices), strict=True):
+        draw[list(chain.from_iterable(chosen))] = True
     return draws[(draws != group).any(axis=1)]
 
 
-def strata(covariates, bins: int = 3) -> np.ndarray:
-    """Who is alike: strata for
-    `mmssl.groupmaps.mann_whitney.max_statistic_test`, from age, sex and site.
+def strata(covariates: pd.DataFrame, bins: int = 3) -> np.ndarray:
+    """Who is alike: strata for `labellings`, from age, sex and site.
 
     Parameters
     ----------
     covariates : DataFrame, n rows
         Words are taken as they are; numbers are cut at their quantiles, and
-        what they explain within a part stays in the maps: `freedman_lane` is
-        the one for a strong age effect.
+        what they explain within a part stays in the maps:
+        `mmssl.groupmaps.freedman_lane` is the one for a strong age effect.
     bins : int
         Parts of a number, with equally many people.
 
@@ -138,22 +152,50 @@ def strata(covariates, bins: int = 3) -> np.ndarray:
     if table.empty or table.isna().any(axis=None):
         missing = table.isna().sum().loc[lambda count: count > 0].to_dict()
         raise ValueError(
-            f"covariates: shape {table.shape}, missing {missing}, expected a value "
-            "for everybody"
+            f"covariates: shape {table.shape}, missing {missing}, expected a "
+            "value for everybody"
         )
     if bins < 2:
         raise ValueError(f"bins is {bins}, expected at least 2")
-    cut = {
-        name: pd.qcut(column, bins, labels=False, duplicates="drop")
-        if pd.api.types.is_numeric_dtype(column) and column.nunique() > bins
-        else column
-        for name, column in table.items()
-    }
-    return pd.DataFrame(cut).groupby(list(cut)).ngroup().to_numpy()
+    parts = {}
+    for name, column in table.items():
+        number = pd.api.types.is_numeric_dtype(column)
+        if number and column.nunique() > bins:
+            column = pd.qcut(column, bins, labels=False, duplicates="drop")
+        parts[name] = column
+    return pd.DataFrame(parts).groupby(list(parts)).ngroup().to_numpy()
 
 
-def p_value(observed: float, null: np.ndarray) -> float:
-    """(1 + values of the null at least as large) / (1 + their number) (Phipson
-    & Smyth 2010).
+def two_groups(labels, n: int) -> np.ndarray:
+    """Two-valued labels as bool, (n,), the larger value true.
+
+    Raises
+    ------
+    ValueError
+        For another length or number of values, or fewer than 4 people of one.
     """
-    return float((1 + (null >= observed - 1e-9).sum()) / (1 + len(null)))
+    if hasattr(labels, "cpu"):  # a tensor
+        labels = labels.cpu()
+    labels = np.asarray(labels)
+    if labels.shape != (n,):
+        raise ValueError(
+            f"labels: shape {labels.shape}, expected ({n},) as values has rows"
+        )
+    values = np.unique(labels)
+    if len(values) != 2:
+        raise ValueError(
+            f"labels hold {len(values)} values ({values[:5].tolist()}), "
+            "expected two"
+        )
+    group = labels == values[1]
+    check_group_sizes(int(group.sum()), int((~group).sum()))
+    return group
+
+
+def check_group_sizes(n1: int, n0: int) -> None:
+    """ValueError for a group of fewer than 4 people."""
+    if min(n1, n0) < SMALLEST_GROUP:
+        raise ValueError(
+            f"groups of {n1} and {n0} people, expected at least "
+            f"{SMALLEST_GROUP} each"
+        )

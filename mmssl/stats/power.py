@@ -16,8 +16,21 @@ def auc_variance(auc: float, positives: int, negatives: int) -> float:
     1982).
 
     .. math::
-        \frac{A (1 - A) + (n_1 - 1)(Q_1 - A^2) + (n_0 - 1)(Q_2 - A^2)}{n_1 n_0},
-        \quad Q_1 = \frac{A}{2 - A}, \; Q_2 = \frac{2 A^2}{1 + A}
+        \frac{A (1 - A) + (n_1 - 1)(Q_1 - A^2) + (n_0 - 1)(Q_2 - A^2)}
+        {n_1 n_0}, \quad
+        Q_1 = \frac{A}{2 - A}, \; Q_2 = \frac{2 A^2}{1 + A}
+
+    Parameters
+    ----------
+    auc : float
+        In [0, 1].
+    positives, negatives : int
+        People of each class.
+
+    Raises
+    ------
+    ValueError
+        For an AUC outside [0, 1] or a class without people.
     """
     check_design(auc, positives, negatives)
     q1, q2 = auc / (2 - auc), 2 * auc**2 / (1 + auc)
@@ -42,10 +55,22 @@ def power_of_difference(
 
     Parameters
     ----------
+    auc, difference : float
+        Of the first model, and what the second adds to it.
+    positives, negatives : int
+        People of each class.
     correlation : float
-        r of the two AUC estimates, in [-1, 1); `delong_covariance` gives it
-        from scores. 22 patients and 66 controls, AUC .846 and a difference of
-        .034 have power .14 at r = .72, and .10 at r = .5.
+        r of the two AUC estimates, in [-1, 1);
+        `mmssl.stats.delong.delong_covariance` gives it from scores. 22
+        patients and 66 controls, AUC .846 and a difference of .034 have power
+        .14 at r = .72, and .10 at r = .5.
+    level : float
+        1 minus the level of the test, in (0, 1).
+
+    Raises
+    ------
+    ValueError
+        For a correlation outside [-1, 1), and as `auc_variance`.
     """
     if not -1 <= correlation < 1:
         raise ValueError(
@@ -71,23 +96,39 @@ def minimum_detectable_difference(
     """The smallest gain over `auc` that a paired test would find with the
     given power.
 
-    NaN where even an AUC of 1 would not be found. Parameters as in
-    `power_of_difference`.
+    Parameters
+    ----------
+    auc, positives, negatives, correlation, level
+        As in `power_of_difference`.
+    power : float
+        In (0, 1).
+
+    Returns
+    -------
+    float
+        NaN where even an AUC of 1 would not be found.
+
+    Raises
+    ------
+    ValueError
+        For a power outside (0, 1), and as `power_of_difference`.
     """
     if not 0 < power < 1:
         raise ValueError(f"power must be in (0, 1), found {power}")
 
     def shortfall(difference: float) -> float:
-        found = power_of_difference(
+        reached = power_of_difference(
             auc, difference, positives, negatives, correlation, level
         )
-        return found - power
+        return reached - power
 
     room = 1.0 - auc
     if room <= 0 or shortfall(room) < 0:
         return float("nan")
-    # a test that errs in more worlds than `power` finds nothing just as often
-    return float(brentq(shortfall, 0.0, room)) if shortfall(0.0) < 0 else 0.0
+    # at a level above `power` the test rejects often enough without any gain
+    if shortfall(0.0) >= 0:
+        return 0.0
+    return float(brentq(shortfall, 0.0, room))
 
 
 def minimum_detectable_gap(
@@ -107,28 +148,34 @@ def minimum_detectable_gap(
     first, second : (positives, negatives)
         People of each sample, e.g. of two populations.
     power, level : float
+        Of the test, as in `minimum_detectable_difference`.
 
     Returns
     -------
     float
         NaN where even a fall to an AUC of 0 would not be found.
+
+    Raises
+    ------
+    ValueError
+        For a power or level outside (0, 1), and as `auc_variance`.
     """
     if not 0 < power < 1:
         raise ValueError(f"power must be in (0, 1), found {power}")
     z = ndtri(0.5 + checked_level(level) / 2)
-    known = auc_variance(auc, *first)
+    variance = auc_variance(auc, *first)
 
     def shortfall(gap: float) -> float:
-        error = np.sqrt(known + auc_variance(auc - gap, *second))
-        return (
-            ndtr(gap / error - z) + ndtr(-gap / error - z) - power
-            if error > 0
-            else 1 - power
-        )
+        error = np.sqrt(variance + auc_variance(auc - gap, *second))
+        if error == 0:
+            return 1 - power
+        return ndtr(gap / error - z) + ndtr(-gap / error - z) - power
 
     if auc <= 0 or shortfall(auc) < 0:
         return float("nan")
-    return float(brentq(shortfall, 0.0, auc)) if shortfall(0.0) < 0 else 0.0
+    if shortfall(0.0) >= 0:
+        return 0.0
+    return float(brentq(shortfall, 0.0, auc))
 
 
 def check_design(auc: float, positives: int, negatives: int) -> None:
