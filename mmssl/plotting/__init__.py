@@ -1,16 +1,15 @@
 """Figures, one file a page: a tidy table or an image in, a Figure out."""
 
 from mmssl.plotting.calibration_and_confounds import (
+    calibration_of_probes,
     covariate_baseline,
     covariates_in_z,
-    reliability,
 )
 from mmssl.plotting.claims import claim_counts, claim_intervals
 from mmssl.plotting.cohort import people, planted, roles, scans
 from mmssl.plotting.group_differences import (
-    cascade,
     group_maps,
-    interactive,
+    interactive_map,
     overlap_with_truth,
 )
 from mmssl.plotting.linear_evaluation import linear_evaluation
@@ -29,27 +28,35 @@ from mmssl.plotting.look import (
 from mmssl.plotting.natural_images import accuracy_per_view, example_pairs
 from mmssl.plotting.objective_graph import objective_graph
 from mmssl.plotting.preprocessing import head_motion, overlay, tissue_histogram
-from mmssl.plotting.pretraining import term_history, training_history, views
+from mmssl.plotting.pretraining import (
+    pair_views,
+    term_history,
+    training_history,
+)
 from mmssl.plotting.robustness import (
     distortion_gallery,
-    populations,
+    population_gaps,
+    robustness_comparisons,
     robustness_curves,
-    robustness_verdict,
     subgroup_gaps,
 )
 from mmssl.plotting.saliency import (
     best_pair,
     dimension_pairs,
-    forgetting,
+    person_randomisation,
     saliency_maps,
 )
-from mmssl.plotting.sanity_checks import deletion, rivals
+from mmssl.plotting.sanity_checks import (
+    deletion_curves,
+    group_randomisation,
+    null_maps,
+)
 from mmssl.plotting.similarity import (
     sham_difference,
     similarity_and_auc,
     similarity_measures,
 )
-from mmssl.plotting.simulations import promises
+from mmssl.plotting.simulations import simulation_rates
 from mmssl.plotting.speed import speed
 
 __all__ = [
@@ -62,44 +69,44 @@ __all__ = [
     "PALETTE",
     "accuracy_per_view",
     "best_pair",
+    "calibration_of_probes",
     "canvas",
-    "cascade",
     "claim_counts",
     "claim_intervals",
     "colour",
     "covariate_baseline",
     "covariates_in_z",
-    "deletion",
+    "deletion_curves",
     "dimension_pairs",
     "distortion_gallery",
     "example_pairs",
-    "forgetting",
     "group_maps",
+    "group_randomisation",
     "head_motion",
-    "interactive",
+    "interactive_map",
     "linear_evaluation",
+    "null_maps",
     "objective_graph",
     "overlap_with_truth",
     "overlay",
+    "pair_views",
     "people",
+    "person_randomisation",
     "planted",
-    "populations",
-    "promises",
-    "reliability",
-    "rivals",
+    "population_gaps",
+    "robustness_comparisons",
     "robustness_curves",
-    "robustness_verdict",
     "roles",
     "saliency_maps",
     "scans",
     "sham_difference",
     "similarity_and_auc",
     "similarity_measures",
+    "simulation_rates",
     "speed",
     "style",
     "subgroup_gaps",
     "term_history",
     "tissue_histogram",
     "training_history",
-    "views",
 ]

@@ -1,5 +1,5 @@
-"""Figures of saliency: dimensions over anatomy, the best pair, its null, and
-forgetting.
+"""Figures of saliency: dimensions over anatomy, the best pair and its null,
+randomised weights.
 
 Slices are drawn by their affine in the neurological convention: left of the
 figure is the person's left, and every figure says so.
@@ -7,25 +7,27 @@ figure is the person's left, and every figure says so.
 
 from collections.abc import Mapping, Sequence
 
-import nibabel as nib
 import numpy as np
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
-from nibabel.affines import apply_affine
 
 from mmssl.plotting.look import (
-    DIVERGING,
     BASELINE,
+    DIVERGING,
     MAGNITUDE,
     PALETTE,
     canvas,
     colour,
     style,
 )
+from mmssl.plotting.slices import image, peak_coordinates
 
 CONVENTION = "neurological convention: the person's left is on the left"
+
+_COLUMN, _LINE, _SIDE = 1.9, 2.3, 1.9
+"""Inches of `saliency_maps`: between columns, between lines, of a slice."""
 
 
 def saliency_maps(
@@ -48,38 +50,29 @@ def saliency_maps(
         Quantile, of the voxels above 0 of each map, below which anatomy shows.
     """
     columns = max(len(line) for line in maps.values())
-    width, height, side = 1.9 * columns + 0.4, 2.3 * len(maps) + 0.25, 1.9
+    width = _COLUMN * columns + 0.4
+    height = _LINE * len(maps) + 0.25
     with style():
         figure = Figure(figsize=(width, height), layout="none")
-    for i, (line, across) in enumerate(maps.items()):
-        bottom = height - 2.3 * (i + 1)
-        figure.text(
-            0.05 / width,
-            (bottom + side / 2) / height,
-            line,
-            rotation=90,
-            va="center",
-        )
-        for j, (title, values) in enumerate(across.items()):
+    for i, (name, line) in enumerate(maps.items()):
+        bottom = height - _LINE * (i + 1)
+        middle = (bottom + _SIDE / 2) / height
+        figure.text(0.05 / width, middle, name, rotation=90, va="center")
+        for j, (title, values) in enumerate(line.items()):
+            left = 0.35 + _COLUMN * j
             box = (
-                (0.35 + 1.9 * j) / width,
+                left / width,
                 bottom / height,
-                side / width,
-                side / height,
+                _SIDE / width,
+                _SIDE / height,
             )
-            z = _peak(values, affine)[2]
+            z = peak_coordinates(values, affine)[2]
             _slices(
                 figure, box, values, background, affine, "z", [z], threshold
             )
-            figure.text(
-                box[0] + 0.08 / width,
-                (bottom + side + 0.08) / height,
-                title,
-                fontsize=9,
-            )
-    figure.text(
-        0.35 / width, 0.995, CONVENTION, fontsize=8, color=BASELINE, va="top"
-    )
+            top = (bottom + _SIDE + 0.08) / height
+            figure.text((left + 0.08) / width, top, title, fontsize=9)
+    _name_convention(figure, 0.35 / width)
     return figure
 
 
@@ -110,36 +103,44 @@ def best_pair(
     truth : mapping, optional
         {modality: bool array (X, Y, Z)}, drawn as a contour.
     """
-    width, height = 6.6, 2.65 * len(maps) + 0.3
+    width, line_height = 6.6, 2.65
+    height = line_height * len(maps) + 0.3
     with style():
         figure = Figure(figsize=(width, height), layout="none")
-    for i, (m, values) in enumerate(maps.items()):
-        bottom, cuts = height - 2.65 * (i + 1), _peak(values, affine)
+    for i, (modality, values) in enumerate(maps.items()):
+        bottom = height - line_height * (i + 1)
+        x, y, z = peak_coordinates(values, affine)
         box = (0.02, bottom / height, 5.6 / width, 2.1 / height)
         view = _slices(
-            figure, box, values, background, affine, "ortho", cuts, threshold
+            figure,
+            box,
+            values,
+            background,
+            affine,
+            "ortho",
+            (x, y, z),
+            threshold,
         )
-        if truth and m in truth:
+        if truth and modality in truth:
             view.add_contours(
-                _image(truth[m], affine),
+                image(truth[modality], affine),
                 levels=[0.5],
                 colors=[PALETTE[1]],
                 linewidths=1.2,
             )
-        x, y, z = cuts
-        title = f"{m}, dimension {dimensions[m]}; peak ({x:.0f}, {y:.0f}, {z:.0f}) mm"
+        title = (
+            f"{modality}, dimension {dimensions[modality]}; "
+            f"peak ({x:.0f}, {y:.0f}, {z:.0f}) mm"
+        )
         figure.text(0.03, (bottom + 2.17) / height, title, fontsize=9.5)
-        low = _limit(values, threshold)
         axis = figure.add_axes(
             (5.85 / width, (bottom + 0.3) / height, 0.1 / width, 1.5 / height)
         )
-        figure.colorbar(
-            ScalarMappable(Normalize(low, values.max() or 1), MAGNITUDE),
-            cax=axis,
-        )
+        shown = Normalize(_limit(values, threshold), values.max() or 1)
+        figure.colorbar(ScalarMappable(shown, MAGNITUDE), cax=axis)
         axis.tick_params(labelsize=8)
         axis.set_title("saliency", fontsize=8, loc="center")
-    figure.text(0.03, 0.995, CONVENTION, fontsize=8, color=BASELINE, va="top")
+    _name_convention(figure, 0.03)
     return figure
 
 
@@ -162,7 +163,8 @@ def dimension_pairs(
     """
     figure, (axes,) = canvas(1, 2, 9.0, 3.9, width_ratios=(1.15, 1))
     size = abs(correlation[best])
-    image = axes[0].imshow(
+    matrix, histogram = axes
+    drawn = matrix.imshow(
         correlation,
         cmap=DIVERGING,
         vmin=-size,
@@ -170,48 +172,49 @@ def dimension_pairs(
         origin="upper",
         aspect="auto",
     )
-    axes[0].add_patch(
-        Rectangle(
-            (best[1] - 1, best[0] - 1), 2, 2, fill=False, ec="black", lw=1.5
-        )
+    corner = (best[1] - 1, best[0] - 1)
+    matrix.add_patch(Rectangle(corner, 2, 2, fill=False, ec="black", lw=1.5))
+    first, second = modalities
+    matrix.set(
+        title=f"best pair: {first} {best[0]}, {second} {best[1]}",
+        ylabel=f"{first} dimension",
+        xlabel=f"{second} dimension",
     )
-    axes[0].set(
-        title=f"best pair: {modalities[0]} {best[0]}, {modalities[1]} {best[1]}",
-        ylabel=f"{modalities[0]} dimension",
-        xlabel=f"{modalities[1]} dimension",
+    figure.colorbar(drawn, ax=matrix, label="correlation across people")
+    histogram.hist(
+        null, 40, color=BASELINE, alpha=0.6, label="people shuffled"
     )
-    figure.colorbar(image, ax=axes[0], label="correlation across people")
-    axes[1].hist(null, 40, color=BASELINE, alpha=0.6, label="people shuffled")
-    axes[1].axvline(size, color=PALETTE[1], label="observed")
-    axes[1].set(
+    histogram.axvline(size, color=PALETTE[1], label="observed")
+    histogram.set(
         title="largest of all pairs",
         xlabel="|correlation|",
         ylabel="permutations",
     )
-    axes[1].set_ylim(0, 1.2 * axes[1].get_ylim()[1])  # room for the legend
-    axes[1].legend(ncols=2, loc="upper center", frameon=False)
+    top = histogram.get_ylim()[1]
+    histogram.set_ylim(0, 1.2 * top)  # room for the legend
+    histogram.legend(ncols=2, loc="upper center", frameon=False)
     return figure
 
 
-def forgetting(kept: Mapping[str, np.ndarray]) -> Figure:
-    """Draw how alike maps stay to the trained ones as layers are initialised
-    anew.
+def person_randomisation(correlations: Mapping[str, np.ndarray]) -> Figure:
+    """Draw how alike people's maps stay to those of the trained encoder as
+    its layers are initialised anew.
 
     Parameters
     ----------
-    kept : mapping
+    correlations : mapping
         {modality: (layers + 1, people, dimensions)} rank correlations, of
-        `mmssl.saliency.parameter_randomisation.cascade`. Drawn are the median
-        and the middle half.
+        `mmssl.saliency.parameter_randomisation.person_map_correlations`. Drawn
+        are the median and the middle half.
     """
     figure, ((axis,),) = canvas(1, 1, 5.6, 3.0)
-    for m, values in kept.items():
-        low, middle, high = np.nanquantile(
-            values, [0.25, 0.5, 0.75], axis=(1, 2)
-        )
+    for modality, values in correlations.items():
+        quartiles = np.nanquantile(values, [0.25, 0.5, 0.75], axis=(1, 2))
+        low, middle, high = quartiles
         layers = np.arange(len(values))
-        axis.fill_between(layers, low, high, color=colour(m), alpha=0.2, lw=0)
-        axis.plot(layers, middle, "o-", color=colour(m), label=m)
+        shade = colour(modality)
+        axis.fill_between(layers, low, high, color=shade, alpha=0.2, lw=0)
+        axis.plot(layers, middle, "o-", color=shade, label=modality)
     axis.axhline(0, color=BASELINE, ls=":", lw=1)
     axis.set(
         xlabel="layers initialised anew, from the last one down",
@@ -223,6 +226,10 @@ def forgetting(kept: Mapping[str, np.ndarray]) -> Figure:
     return figure
 
 
+def _name_convention(figure: Figure, left: float) -> None:
+    figure.text(left, 0.995, CONVENTION, fontsize=8, color=BASELINE, va="top")
+
+
 def _slices(figure, box, values, background, affine, mode, cuts, threshold):
     """One map in a box of the figure; nilearn cuts it by its affine and writes
     L and R.
@@ -231,8 +238,8 @@ def _slices(figure, box, values, background, affine, mode, cuts, threshold):
     from nilearn import plotting
 
     return plotting.plot_stat_map(
-        _image(values, affine),
-        bg_img=_image(background, affine),
+        image(values, affine),
+        bg_img=image(background, affine),
         display_mode=mode,
         cut_coords=cuts,
         figure=figure,
@@ -255,13 +262,3 @@ def _limit(values: np.ndarray, threshold: float) -> float:
     """Quantile of the voxels above 0; a map without any has none."""
     above = values[values > 0]
     return float(np.quantile(above, threshold)) if above.size else 1e-6
-
-
-def _peak(values: np.ndarray, affine: np.ndarray) -> tuple[float, ...]:
-    """World coordinates in mm of the largest value."""
-    voxel = np.unravel_index(int(values.argmax()), values.shape)
-    return tuple(float(c) for c in apply_affine(affine, voxel))
-
-
-def _image(volume: np.ndarray, affine: np.ndarray) -> nib.Nifti1Image:
-    return nib.Nifti1Image(np.asarray(volume, dtype=np.float32), affine)

@@ -1,15 +1,15 @@
-"""What a probe loses when voxels are deleted in the order of a map (Samek et
-al. 2017), in 3D.
+"""Deletion curves: what a probe loses when voxels are deleted in the order of
+a map (Samek et al. 2017), in 3D.
 
-Against the order of the map stands a random one that is as smooth: scattered
-single voxels are filled in by any convolution, and would lose to any smooth
-order, true or not.
+The order of the map is compared with a random one that is as smooth: scattered
+single voxels are filled in by any convolution, so that any smooth order would
+win against them, true or not.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import partial
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,7 +21,7 @@ from mmssl.evaluate.probes import LogisticFit
 from mmssl.groupmaps.clusters import to_volume
 from mmssl.ledger.artefacts import KEYS
 from mmssl.pretrain.encoders import encode
-from mmssl.saliency.dimensions import effects
+from mmssl.saliency.dimensions import rank_biserial_maps
 from mmssl.stats.auc import weighted_auc
 from mmssl.stats.bootstrap import Clusters, auc_interval
 from mmssl.stats.permutation import SMALLEST_GROUP, two_groups
@@ -34,13 +34,13 @@ LARGEST = 1 / 8
 more than maps do.
 """
 
-CURVES = [*KEYS, "fraction", "map", "blobs"]
+CURVES = [*KEYS, "fraction", "map", "random"]
 AREAS = [*KEYS, "intact", "intact_low", "area", "low", "high"]
+"""Columns of the two tables."""
 
 
-def deleted(volumes, mask, order, count: int, baseline) -> np.ndarray:
-    """Images whose first ``count`` voxels in an order are those of the
-    baseline.
+def delete_voxels(volumes, mask, order, count: int, replacement) -> np.ndarray:
+    """Images whose first ``count`` voxels in an order are replaced.
 
     Parameters
     ----------
@@ -48,14 +48,20 @@ def deleted(volumes, mask, order, count: int, baseline) -> np.ndarray:
     mask : array of bool, shape (X, Y, Z)
     order : array of int, shape (voxels,)
         Of the mask's voxels.
-    baseline : array, shape (C, X, Y, Z)
+    count : int
+    replacement : array, shape (C, X, Y, Z)
+        Image from which the deleted voxels are taken.
+
+    Returns
+    -------
+    array, shape (n, C, X, Y, Z)
+        A copy.
     """
-    gone = np.flatnonzero(mask)[order[:count]]
-    copy = np.array(volumes)
-    copy.reshape(*copy.shape[:2], -1)[..., gone] = baseline.reshape(
-        len(baseline), -1
-    )[:, gone]
-    return copy
+    voxels = np.flatnonzero(mask)[order[:count]]
+    images = np.array(volumes)
+    flat = images.reshape(*images.shape[:2], -1)
+    flat[..., voxels] = replacement.reshape(len(replacement), -1)[:, voxels]
+    return images
 
 
 def smoothness(values, mask) -> float:
@@ -66,48 +72,45 @@ def smoothness(values, mask) -> float:
     \sigma^2)` (Kiebel et al. 1999); here over pairs of neighbours that both
     lie in the mask, the three axes together.
     """
-    volume, inside = (
-        to_volume(values - np.mean(values), mask).astype(np.float64),
-        np.asarray(mask),
-    )
+    volume = to_volume(values - np.mean(values), mask).astype(np.float64)
+    inside = np.asarray(mask, dtype=bool)
     products, squares = 0.0, 0.0
-    for axis in range(3):
-        a, b = (
-            np.take(volume, range(i, volume.shape[axis] - 1 + i), axis)
-            for i in (0, 1)
-        )
-        both = np.logical_and(
-            *(
-                np.take(inside, range(i, inside.shape[axis] - 1 + i), axis)
-                for i in (0, 1)
-            )
-        )
+    for axis, side in enumerate(inside.shape):
+        lower, upper = np.arange(side - 1), np.arange(1, side)
+        a, b = volume.take(lower, axis), volume.take(upper, axis)
+        both = inside.take(lower, axis) & inside.take(upper, axis)
         products += (a * b)[both].sum()
-        squares += ((a**2 + b**2)[both]).sum() / 2
-    r = np.clip(products / squares if squares > 0 else 0.0, 1e-3, 1 - 1e-3)
+        squares += (a**2 + b**2)[both].sum() / 2
+    r = products / squares if squares > 0 else 0.0
+    r = np.clip(r, 1e-3, 1 - 1e-3)
     return float(np.sqrt(-1 / (4 * np.log(r))))
 
 
-def blobs(mask, sigma: float, seed: int) -> np.ndarray:
+def smooth_random_order(mask, sigma: float, seed: int) -> np.ndarray:
     """A random order of the mask's voxels, (voxels,): absolute smooth noise,
     largest first.
     """
     noise = np.random.default_rng(seed).normal(size=np.shape(mask))
-    return np.argsort(
-        -np.abs(ndimage.gaussian_filter(noise, sigma))[np.asarray(mask)]
-    )
+    smooth = ndimage.gaussian_filter(noise, sigma)
+    return np.argsort(-np.abs(smooth)[np.asarray(mask)])
 
 
-def deletion(
+def probe_scores(encoder, fit: LogisticFit, volumes) -> np.ndarray:
+    """Decision of a probe on the representations of images, (n,)."""
+    z = encode({0: encoder}, {0: volumes})[0]
+    return fit.pipeline.decision_function(z)
+
+
+def measure_deletion(
     encoders: Mapping,
-    fits: Mapping,
+    probes: Mapping,
     volumes: Mapping,
     labels,
     subjects,
     values,
     picks: pd.DataFrame,
     mask,
-    baselines: Mapping,
+    mean_images: Mapping,
     *,
     steps: int = 4,
     orders: int = 9,
@@ -125,11 +128,11 @@ def deletion(
     own, yet one that the encoder may meet (a hole of zeros is not, and a
     blurred copy still holds an enlarged ventricle). The share deleted doubles
     from step to step up to `LARGEST`, because what a map points at is small.
-    With :math:`A_m` and :math:`A_b` the AUCs after deletion by map and by
-    blobs, the area is :math:`\overline{A_b(f) - A_m(f)}`, the mean over steps,
-    halves and :math:`R` random orders. A map that means nothing is one more
-    random order, so its limits are those of Student's t with :math:`R - 1`
-    degrees of freedom at
+    With :math:`A_m` and :math:`A_r` the AUCs after deletion by map and in
+    random order, the area is :math:`\overline{A_r(f) - A_m(f)}`, the mean over
+    steps, halves and :math:`R` random orders. A map that means nothing is one
+    more random order, so its limits are those of Student's t with
+    :math:`R - 1` degrees of freedom at
 
     .. math:: \mathrm{area} \pm t \sqrt{v_p + (1 + 1 / R)\, v_o},
 
@@ -139,7 +142,7 @@ def deletion(
 
     Parameters
     ----------
-    encoders, fits : {modality: Module} and {modality: LogisticFit}
+    encoders, probes : {modality: Module} and {modality: LogisticFit}
         Of one source; the probe's decision reads all dimensions.
     volumes : {modality: (n, C, X, Y, Z)}
     labels, subjects : array-like, shape (n,)
@@ -148,14 +151,19 @@ def deletion(
         Everybody's maps (n, picks, voxels), whose absolute group difference is
         the order, and which they are.
     mask : array of bool, shape (X, Y, Z)
-    baselines : {modality: (C, X, Y, Z)}, mean images of the training people.
+    mean_images : {modality: (C, X, Y, Z)}
+        Of the training people.
     steps, orders, resamples : int
         Steps of deletion, random orders, draws of the bootstrap.
+    seed : int
+        Of the random orders and the bootstrap.
+    progress : bool
+        Whether to show a progress bar.
 
     Returns
     -------
     curves, areas : DataFrame
-        source, modality, sign and: fraction, map, blobs (AUCs, mean of the
+        source, modality, sign and: fraction, map, random (AUCs, mean of the
         halves; at 0 nothing is deleted); intact, intact_low (AUC of all before
         and its lower 95 % limit), area, low, high (95 %).
 
@@ -170,139 +178,66 @@ def deletion(
     """
     import pandas as pd
 
-    values, labels, subjects = (
-        np.asarray(values),
-        np.asarray(labels),
-        np.asarray(subjects),
-    )
-    if (
-        values.shape[:2] != (len(labels), len(picks))
-        or not np.isfinite(values).all()
-    ):
-        raise ValueError(
-            f"values: shape {values.shape}, {int((~np.isfinite(values)).sum())} not "
-            f"finite; expected finite ({len(labels)}, {len(picks)}, voxels)"
-        )
+    values = np.asarray(values)
+    labels, subjects = np.asarray(labels), np.asarray(subjects)
+    _check_maps(values, (len(labels), len(picks)))
     if orders < 2 or steps < 1:
         raise ValueError(
-            f"orders={orders}, steps={steps}: expected at least 2 and at least 1"
+            f"orders={orders}, steps={steps}: expected at least 2 and at "
+            "least 1"
         )
-    if not _many(labels, subjects):
-        return _nothing(encoders, fits, volumes, labels, subjects, picks, seed)
-    parts, lines, areas = halves(labels, subjects), [], []
-    people = [
-        _Tested(part, labels, subjects, resamples, seed + i)
-        for i, part in enumerate(parts)
-    ]
+    if not _can_be_halved(labels, subjects):
+        return _intact_only(
+            encoders, probes, volumes, labels, subjects, picks, seed
+        )
+    rows_of_halves = halves(labels, subjects)
+    people = []
+    for i, rows in enumerate(rows_of_halves):
+        people.append(_half(rows, labels, subjects, resamples, seed + i))
     shares = LARGEST * 0.5 ** np.arange(steps - 1, -1, -1)
-    counts = [0, *np.maximum(1, np.rint(shares * np.sum(mask))).astype(int)]
-    with tqdm(
-        total=len(fits) * orders + len(picks),
+    counts = np.maximum(1, np.rint(shares * np.sum(mask))).astype(int)
+    curves, areas = [], []
+    bar = tqdm(
+        total=len(probes) * orders + len(picks),
         desc="deletion",
         leave=False,
         disable=not progress,
-    ) as bar:
-        for m, fit in fits.items():
-            read, mine = (
-                partial(scores, encoders[m], fit),
-                (picks["modality"] == m).to_numpy(),
-            )
-            left = partial(
-                _left,
-                people,
-                read,
-                volumes[m],
+    )
+    with bar:
+        for modality, probe in probes.items():
+            deletion = _Deletion(
+                encoders[modality],
+                probe,
+                volumes[modality],
                 mask,
-                counts,
-                baselines[m],
+                mean_images[modality],
+                people,
+                [0, *counts],
                 bar,
             )
-            maps = np.array(
-                [
-                    effects(values[part][:, mine], labels[part])
-                    for part in parts[::-1]
-                ]
+            is_own = (picks["modality"] == modality).to_numpy()
+            maps = _maps_of_other_half(
+                values[:, is_own], labels, rows_of_halves
             )
-            sigma = np.mean(
-                [smoothness(e, mask) for e in maps.reshape(-1, maps.shape[-1])]
-            )
-            drawn = (blobs(mask, sigma, seed + i) for i in range(orders))
-            # (orders, counts, …)
-            blind = np.array([left((order, order)) for order in drawn])
-            whole = auc_interval(labels, read(volumes[m]), subjects, seed=seed)
-            keys = picks.loc[mine, list(KEYS)].itertuples(
-                index=False, name=None
-            )
-            for key, both in zip(keys, maps.swapaxes(0, 1), strict=True):
-                after = left(np.argsort(-np.abs(both), axis=1, kind="stable"))
-                areas.append(
-                    (
-                        *key,
-                        whole.estimate,
-                        whole.low,
-                        *_area(blind[:, 1:], after[1:]),
-                    )
-                )
-                at = zip(
+            random = deletion.random_aucs(maps, orders, seed)
+            scores = probe_scores(encoders[modality], probe, volumes[modality])
+            intact = auc_interval(labels, scores, subjects, seed=seed)
+            keys = picks.loc[is_own, list(KEYS)]
+            for i, key in enumerate(keys.itertuples(index=False, name=None)):
+                by_map = deletion.aucs(_descending(maps[:, i]))
+                area = _area(random[:, 1:], by_map[1:])
+                areas.append((*key, intact.estimate, intact.low, *area))
+                points = zip(
                     (0.0, *shares),
-                    after[:, 0],
-                    blind[..., 0].mean(axis=0),
+                    by_map[:, 0],
+                    random[..., 0].mean(axis=0),
                     strict=True,
                 )
-                lines += [(*key, *point) for point in at]
-    return pd.DataFrame(lines, columns=CURVES), pd.DataFrame(
-        areas, columns=AREAS
+                curves += [(*key, *point) for point in points]
+    return (
+        pd.DataFrame(curves, columns=CURVES),
+        pd.DataFrame(areas, columns=AREAS),
     )
-
-
-class _Tested:
-    """People whose separation is measured: rows, labels, and weights (1 +
-    resamples, rows).
-    """
-
-    def __init__(
-        self, rows, labels, subjects, resamples: int, seed: int
-    ) -> None:
-        self.rows, self.labels = rows, labels[rows]
-        draws = Clusters(self.labels, subjects[rows]).draws(resamples, seed)
-        self.weights = np.vstack([np.ones(len(rows)), draws])
-
-
-def _left(
-    people, read, volumes, mask, counts, baseline, bar, orders
-) -> np.ndarray:
-    """(counts, 1 + resamples) AUCs, mean of the halves, each deleted in an
-    order of its own.
-    """
-    bar.update()
-    return np.mean(
-        [
-            [
-                weighted_auc(
-                    half.labels,
-                    read(
-                        deleted(volumes[half.rows], mask, order, n, baseline)
-                    ),
-                    half.weights,
-                )
-                for n in counts
-            ]
-            for half, order in zip(people, orders, strict=True)
-        ],
-        axis=0,
-    )
-
-
-def _area(blind, after) -> tuple[float, float, float]:
-    """Area and its limits, from AUCs (orders, steps, 1 + resamples) and
-    (steps, 1 + resamples).
-    """
-    # (orders, 1 + resamples)
-    losses, orders = (blind - after).mean(axis=1), len(blind)
-    area, people = losses[:, 0].mean(), losses[:, 1:].mean(axis=0).var(ddof=1)
-    spread = losses[:, 0].var(ddof=1) * (1 + 1 / orders)
-    half = student.ppf(0.975, orders - 1) * np.sqrt(people + spread)
-    return area, area - half, area + half
 
 
 def halves(labels, subjects) -> tuple[np.ndarray, np.ndarray]:
@@ -313,55 +248,151 @@ def halves(labels, subjects) -> tuple[np.ndarray, np.ndarray]:
     ValueError
         For labels that are not two-valued, or fewer than 8 people of a group.
     """
-    if not _many(labels, subjects):
+    if not _can_be_halved(labels, subjects):
         raise ValueError(
             f"a group of fewer than {2 * SMALLEST_GROUP} people: its halves "
             "cannot be mapped apart"
         )
-    group, place = (
-        two_groups(labels, len(labels)),
-        np.zeros(len(labels), dtype=int),
-    )
+    subjects = np.asarray(subjects)
+    group = two_groups(labels, len(labels))
+    half = np.zeros(len(labels), dtype=int)
     for side in (group, ~group):
-        place[side] = (
-            np.unique(np.asarray(subjects)[side], return_inverse=True)[1] % 2
-        )
-    return np.flatnonzero(place == 0), np.flatnonzero(place == 1)
+        _, person = np.unique(subjects[side], return_inverse=True)
+        half[side] = person % 2
+    return np.flatnonzero(half == 0), np.flatnonzero(half == 1)
 
 
-def _many(labels, subjects) -> bool:
+def _can_be_halved(labels, subjects) -> bool:
     """Whether each half of each group has as many people as a map of groups
     needs.
     """
-    group, subjects = two_groups(labels, len(labels)), np.asarray(subjects)
-    smaller = min(len(np.unique(subjects[side])) for side in (group, ~group))
-    return smaller >= 2 * SMALLEST_GROUP
+    group = two_groups(labels, len(labels))
+    subjects = np.asarray(subjects)
+    sizes = [len(np.unique(subjects[side])) for side in (group, ~group)]
+    return min(sizes) >= 2 * SMALLEST_GROUP
 
 
-def _nothing(encoders, fits, volumes, labels, subjects, picks, seed):
-    """What `deletion` says where people are too few: the AUC of intact
-    images.
+@dataclass(frozen=True)
+class _Half:
+    """People whose separation is measured: their rows, labels, and weights (1
+    + resamples, rows), the first of them 1 for everybody.
+    """
+
+    rows: np.ndarray
+    labels: np.ndarray
+    weights: np.ndarray
+
+
+def _half(rows, labels, subjects, resamples: int, seed: int) -> _Half:
+    draws = Clusters(labels[rows], subjects[rows]).draws(resamples, seed)
+    weights = np.vstack([np.ones(len(rows)), draws])
+    return _Half(rows, labels[rows], weights)
+
+
+@dataclass(frozen=True)
+class _Deletion:
+    """Deletion from the images of one modality, and what it leaves of the
+    probe's AUC.
+    """
+
+    encoder: object
+    probe: LogisticFit
+    volumes: np.ndarray
+    mask: np.ndarray
+    mean_image: np.ndarray
+    people: list[_Half]
+    counts: list[int]
+    bar: tqdm
+
+    def aucs(self, orders) -> np.ndarray:
+        """AUCs after each count of deleted voxels, (counts, 1 + resamples),
+        mean of the halves, each deleted in an order of its own.
+        """
+        self.bar.update()
+        by_half = []
+        for half, order in zip(self.people, orders, strict=True):
+            aucs = []
+            for count in self.counts:
+                images = delete_voxels(
+                    self.volumes[half.rows],
+                    self.mask,
+                    order,
+                    count,
+                    self.mean_image,
+                )
+                scores = probe_scores(self.encoder, self.probe, images)
+                aucs.append(weighted_auc(half.labels, scores, half.weights))
+            by_half.append(aucs)
+        return np.mean(by_half, axis=0)
+
+    def random_aucs(self, maps, orders: int, seed: int) -> np.ndarray:
+        """`aucs` in random orders as smooth as the maps, (orders, counts, 1 +
+        resamples).
+        """
+        flat = maps.reshape(-1, maps.shape[-1])
+        sigma = np.mean([smoothness(values, self.mask) for values in flat])
+        aucs = []
+        for i in range(orders):
+            order = smooth_random_order(self.mask, sigma, seed + i)
+            aucs.append(self.aucs((order, order)))
+        return np.array(aucs)
+
+
+def _maps_of_other_half(values, labels, rows_of_halves) -> np.ndarray:
+    """Group maps by which each half is deleted, (2, picks, voxels)."""
+    maps = []
+    for rows in reversed(rows_of_halves):
+        maps.append(rank_biserial_maps(values[rows], labels[rows]))
+    return np.array(maps)
+
+
+def _descending(maps) -> np.ndarray:
+    """Orders of voxels by absolute value, largest first."""
+    return np.argsort(-np.abs(maps), axis=1, kind="stable")
+
+
+def _area(random, by_map) -> tuple[float, float, float]:
+    """Area and its limits, from AUCs (orders, steps, 1 + resamples) and
+    (steps, 1 + resamples).
+    """
+    losses = (random - by_map).mean(axis=1)  # (orders, 1 + resamples)
+    orders = len(random)
+    area = losses[:, 0].mean()
+    people_variance = losses[:, 1:].mean(axis=0).var(ddof=1)
+    order_variance = losses[:, 0].var(ddof=1) * (1 + 1 / orders)
+    quantile = student.ppf(0.975, orders - 1)
+    half_width = quantile * np.sqrt(people_variance + order_variance)
+    return area, area - half_width, area + half_width
+
+
+def _check_maps(values: np.ndarray, expected: tuple[int, int]) -> None:
+    """ValueError for people's maps of another number or not finite."""
+    finite = np.isfinite(values)
+    if values.shape[:2] != expected or not finite.all():
+        people, picks = expected
+        raise ValueError(
+            f"values: shape {values.shape}, {int((~finite).sum())} not "
+            f"finite; expected finite ({people}, {picks}, voxels)"
+        )
+
+
+def _intact_only(encoders, probes, volumes, labels, subjects, picks, seed):
+    """The tables of `measure_deletion` where people are too few: the AUC of
+    intact images.
     """
     import pandas as pd
 
-    lines, areas = [], []
+    curves, areas = [], []
     for key in picks[list(KEYS)].itertuples(index=False, name=None):
-        m = key[1]
-        whole = auc_interval(
-            labels,
-            scores(encoders[m], fits[m], volumes[m]),
-            subjects,
-            seed=seed,
+        modality = key[1]
+        scores = probe_scores(
+            encoders[modality], probes[modality], volumes[modality]
         )
-        lines.append((*key, 0.0, whole.estimate, whole.estimate))
-        areas.append((*key, whole.estimate, whole.low, *(np.nan,) * 3))
-    return pd.DataFrame(lines, columns=CURVES), pd.DataFrame(
-        areas, columns=AREAS
-    )
-
-
-def scores(encoder, fit: LogisticFit, volumes) -> np.ndarray:
-    """Decision of a probe on the codes of images, (n,)."""
-    return fit.pipeline.decision_function(
-        encode({0: encoder}, {0: volumes})[0]
+        intact = auc_interval(labels, scores, subjects, seed=seed)
+        curves.append((*key, 0.0, intact.estimate, intact.estimate))
+        unknown = (np.nan, np.nan, np.nan)
+        areas.append((*key, intact.estimate, intact.low, *unknown))
+    return (
+        pd.DataFrame(curves, columns=CURVES),
+        pd.DataFrame(areas, columns=AREAS),
     )

@@ -1,11 +1,11 @@
-"""What a probe leans on: its extreme latent dimensions, and where each
-person's image moves them.
+"""The latent dimensions that a probe relies on most, and where in each
+person's image they respond.
 
 Fedorov et al. 2021 ("Application to Alzheimer's disease", section 4, figure 4)
 map the dimensions with the largest positive and negative coefficient of the
-logistic regression. The maps of people then go to
-`mmssl.groupmaps.mann_whitney`. A table of *picks* says which dimensions:
-source, modality, sign, dimension, beta.
+logistic regression. The maps of people are then compared between groups by
+`mmssl.groupmaps.mann_whitney`. A table of *picks* says which dimensions are
+mapped: source, modality, sign, dimension, beta.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from mmssl.groupmaps import mann_whitney
 from mmssl.groupmaps.mann_whitney import rank_biserial
 from mmssl.ledger import leakage
 from mmssl.ledger.artefacts import KEYS
-from mmssl.saliency.maps import postprocess
+from mmssl.saliency.maps import Saliency, postprocess
 from mmssl.saliency.smoothgrad import stream
 from mmssl.stats.permutation import two_groups
 
@@ -33,7 +33,7 @@ Probes = Mapping[str, Mapping[str, LogisticFit]]
 """Tuned probes, {source: {modality: LogisticFit}}."""
 
 
-def fit(
+def fit_probes(
     embeddings: Mapping[str, Mapping[str, np.ndarray]],
     labels,
     subjects,
@@ -41,7 +41,7 @@ def fit(
     folds: int = 5,
     seed: int = 0,
 ) -> dict[str, dict[str, LogisticFit]]:
-    """A tuned logistic regression of every source and modality.
+    """Fit a tuned logistic regression to every source and modality.
 
     Parameters
     ----------
@@ -52,18 +52,23 @@ def fit(
     trials, folds, seed : int
         Of `mmssl.evaluate.probes.logistic_regression`; never more folds than a
         class has people.
+
+    Returns
+    -------
+    {source: {modality: LogisticFit}}
     """
     folds = int(min(folds, np.bincount(labels).min()))
-    return {
-        source: {
-            m: logistic_regression(z, labels, subjects, trials, folds, seed)
-            for m, z in by_modality.items()
-        }
-        for source, by_modality in embeddings.items()
-    }
+    probes = {}
+    for source, by_modality in embeddings.items():
+        probes[source] = {}
+        for modality, z in by_modality.items():
+            probes[source][modality] = logistic_regression(
+                z, labels, subjects, trials, folds, seed
+            )
+    return probes
 
 
-def choose(probes: Probes) -> pd.DataFrame:
+def extreme_dimensions(probes: Probes) -> pd.DataFrame:
     """Dimensions with the largest and the smallest coefficient of each probe.
 
     Returns
@@ -75,30 +80,17 @@ def choose(probes: Probes) -> pd.DataFrame:
     """
     import pandas as pd
 
-    lines = []
+    picks = []
     for source, by_modality in probes.items():
-        for m, probe in by_modality.items():
+        for modality, probe in by_modality.items():
             beta = probe.pipeline[-1].coef_[0]
-            lines += [
-                (source, m, sign, k, float(beta[k]))
-                for sign, k in zip(
-                    SIGNS, extremes(probe.pipeline), strict=True
-                )
-            ]
-    return pd.DataFrame(
-        lines, columns=["source", "modality", "sign", "dimension", "beta"]
-    )
+            pair = extreme_coefficients(probe.pipeline)
+            for sign, k in zip(SIGNS, pair, strict=True):
+                picks.append((source, modality, sign, k, float(beta[k])))
+    return pd.DataFrame(picks, columns=[*KEYS, "dimension", "beta"])
 
 
-def unchosen(picks: pd.DataFrame) -> np.ndarray:
-    """Which picks, with sign and beta, no coefficient of their sign has
-    chosen: (picks,) bool.
-    """
-    side = picks["sign"].map(dict(zip(SIGNS, (1, -1), strict=True)))
-    return (picks["beta"] * side <= 0).to_numpy()
-
-
-def extremes(pipeline) -> tuple[int, int]:
+def extreme_coefficients(pipeline) -> tuple[int, int]:
     """Dimensions of the largest and of the smallest coefficient of a fitted
     probe.
     """
@@ -106,9 +98,17 @@ def extremes(pipeline) -> tuple[int, int]:
     return int(beta.argmax()), int(beta.argmin())
 
 
-def prove(cohort, runs: Sequence[Path], train, test) -> dict:
-    """That no person of a group map was seen by what the map is made of, for
-    the sidecar.
+def lacks_coefficient(picks: pd.DataFrame) -> np.ndarray:
+    """Which picks, with sign and beta, have no coefficient of their sign:
+    (picks,) bool.
+    """
+    side = picks["sign"].map({"positive": 1, "negative": -1})
+    return (picks["beta"] * side <= 0).to_numpy()
+
+
+def prove_unseen(cohort, runs: Sequence[Path], train, test) -> dict:
+    """Prove that nothing a group map is made of has seen the people it
+    compares, for the sidecar.
 
     Parameters
     ----------
@@ -118,22 +118,25 @@ def prove(cohort, runs: Sequence[Path], train, test) -> dict:
     train, test : array of int
         Rows that choose the dimensions, and rows that are compared.
 
+    Returns
+    -------
+    dict
+        As `mmssl.ledger.leakage.prove`.
+
     Raises
     ------
     LeakError
         If a subject or an image of ``test`` was seen by landmarks, an encoder
         or the choice.
     """
-    chosen = leakage.exposure("dimension", "choose", cohort, train)
-    tested = leakage.exposure("hold-out", "test", cohort, test)
-    seen = [
-        one
-        for run in runs
-        for one in leakage.read_exposures(run / "exposures.json")
+    exposures = [
+        leakage.exposure("dimension", "choose", cohort, train),
+        leakage.exposure("hold-out", "test", cohort, test),
     ]
-    return leakage.prove(
-        [chosen, tested, *seen], needs=["landmarks", "encoder", "dimension"]
-    )
+    for run in runs:
+        exposures += leakage.read_exposures(run / "exposures.json")
+    needs = ["landmarks", "encoder", "dimension"]
+    return leakage.prove(exposures, needs=needs)
 
 
 def subject_maps(
@@ -170,21 +173,53 @@ def subject_maps(
     -------
     array, shape (n, picks, voxels), float32
     """
-    inside, maps = np.asarray(mask, dtype=bool), []
-    for m, rows in picks.groupby("modality", sort=False):
-        wanted, parts = rows["dimension"].tolist(), []
+    inside = np.asarray(mask, dtype=bool)
+    maps = []
+    for modality, rows in picks.groupby("modality", sort=False):
+        blocks = []
         for gradient in stream(
-            encoders[m], volumes[m], dimensions=wanted, **options
+            encoders[modality],
+            volumes[modality],
+            dimensions=rows["dimension"].tolist(),
+            **options,
         ):
-            found = postprocess(gradient.float().cpu().numpy(), inside, sigma)
-            parts.append(
-                (found.scaled if scaled else found.magnitude)[..., inside]
-            )
-        maps.append(np.concatenate(parts))
+            gradient = gradient.float().cpu().numpy()
+            saliency = postprocess(gradient, inside, sigma)
+            shown = saliency.scaled if scaled else saliency.magnitude
+            blocks.append(shown[..., inside])
+        maps.append(np.concatenate(blocks))
     return np.concatenate(maps, axis=1)
 
 
-def compare(
+def group_differences(
+    encoders: Mapping,
+    volumes: Mapping,
+    labels,
+    picks: pd.DataFrame,
+    mask,
+    **options,
+) -> np.ndarray:
+    """`rank_biserial_maps` of the `subject_maps` of the picked dimensions,
+    (picks, voxels).
+    """
+    values = subject_maps(encoders, volumes, picks, mask, **options)
+    return rank_biserial_maps(values, labels)
+
+
+def rank_biserial_maps(values, labels) -> np.ndarray:
+    """Effect sizes of two groups, (picks, voxels), from people's maps (n,
+    picks, voxels).
+
+    Positive where the group of the larger label has larger saliency.
+    """
+    group = two_groups(labels, len(values))
+    maps = []
+    for people in values.swapaxes(0, 1):
+        maps.append(rank_biserial(people[group], people[~group]).rbc)
+    return np.array(maps)
+
+
+def corrected_group_differences(
     encoders: Mapping,
     volumes: Mapping,
     labels,
@@ -205,7 +240,7 @@ def compare(
         As in `subject_maps`.
     labels : array-like, shape (n,)
     picks : DataFrame
-        Of `choose`.
+        Of `extreme_dimensions`.
     permutations : int
         Of `mmssl.groupmaps.mann_whitney.compare`.
 
@@ -218,80 +253,55 @@ def compare(
     """
     import pandas as pd
 
-    maps, left = {}, []
-    for source, own in picks.groupby("source", sort=False):
+    maps, counted = {}, []
+    for source, rows in picks.groupby("source", sort=False):
         values = subject_maps(
-            encoders[source], volumes, own, mask, seed=seed, **options
+            encoders[source], volumes, rows, mask, seed=seed, **options
         )
-        found = mann_whitney.compare(values, labels, permutations, seed)
-        keys = own[list(KEYS)].itertuples(index=False, name=None)
-        maps |= zip(keys, found.volumes(mask), strict=True)
-        left.append(own.assign(voxels_fdr=(found.fdr < 0.05).sum(axis=1)))
-    return maps, pd.concat(left, ignore_index=True)
+        test = mann_whitney.compare(values, labels, permutations, seed)
+        keys = rows[list(KEYS)].itertuples(index=False, name=None)
+        maps.update(zip(keys, test.volumes(mask), strict=True))
+        survivors = (test.fdr < 0.05).sum(axis=1)
+        counted.append(rows.assign(voxels_fdr=survivors))
+    return maps, pd.concat(counted, ignore_index=True)
 
 
-def group_differences(
-    encoders: Mapping,
-    volumes: Mapping,
-    labels,
-    picks: pd.DataFrame,
-    mask,
-    **options,
-) -> np.ndarray:
-    """`effects` of the `subject_maps` of the picked dimensions, (picks,
-    voxels).
-    """
-    return effects(
-        subject_maps(encoders, volumes, picks, mask, **options), labels
-    )
-
-
-def effects(values, labels) -> np.ndarray:
-    """Rank-biserial maps of two groups, (picks, voxels), from people's maps
-    (n, picks, voxels).
-
-    Positive where the group of the larger label has larger saliency.
-    """
-    group = two_groups(labels, len(values))
-    return np.array(
-        [rank_biserial(x[group], x[~group]).rbc for x in values.swapaxes(0, 1)]
-    )
-
-
-def following(
-    cohort, rows, codes: Mapping, maps: Mapping
+def maps_following_severity(
+    cohort,
+    rows,
+    embeddings: Mapping[str, Mapping[str, np.ndarray]],
+    maps: Mapping[tuple[str, str], Saliency],
 ) -> dict[tuple[str, str, str], np.ndarray]:
-    """Maps of the dimension that follows the true severity best, and of all in
-    the mean.
+    """Maps of the dimension that follows the true severity best, and of all
+    dimensions in the mean.
 
     Parameters
     ----------
     cohort : Cohort
         Simulated: ``truth/factors.tsv`` holds everybody's severity.
     rows : array of int
-        People of the codes.
-    codes : {source: {modality: (people, latent)}}
+        People of the embeddings.
+    embeddings : {source: {modality: (people, latent)}}
     maps : {(source, modality): Saliency of arrays (latent, X, Y, Z)}
 
     Returns
     -------
-    dict
-        (source, modality, which) -> (X, Y, Z); which dimension it is and how
-        far it follows.
+    {(source, modality, which): array (X, Y, Z)}
+        The third part says which dimension it is and how it correlates with
+        severity.
     """
     import pandas as pd
 
-    truth = pd.read_csv(
-        cohort.path / "truth" / "factors.tsv",
-        sep="\t",
-        index_col="participant_id",
-    )
-    severity, found = truth["severity"].loc[cohort.subjects[rows]], {}
-    for (source, m), saliencies in maps.items():
-        r = np.corrcoef(codes[source][m].T, severity)[-1, :-1]
+    file = cohort.path / "truth" / "factors.tsv"
+    factors = pd.read_csv(file, sep="\t", index_col="participant_id")
+    severity = factors["severity"].loc[cohort.subjects[rows]]
+    selected = {}
+    for (source, modality), saliency in maps.items():
+        z = embeddings[source][modality]
+        r = np.corrcoef(z.T, severity)[-1, :-1]
         k = int(np.nanargmax(np.abs(r)))
-        found[source, m, f"{k}, severity (r = {r[k]:+.2f})"] = (
-            saliencies.scaled[k]
-        )
-        found[source, m, "mean of all"] = saliencies.scaled.mean(0)
-    return found
+        best = f"{k}, severity (r = {r[k]:+.2f})"
+        selected[source, modality, best] = saliency.scaled[k]
+        mean = saliency.scaled.mean(0)
+        selected[source, modality, "mean of all"] = mean
+    return selected

@@ -1,12 +1,10 @@
-"""What is shown of a latent dimension's gradient, and how much of it was
-learned.
+"""What is shown of a latent dimension's gradient: masked, smoothed, rescaled.
 
-The gradients come from :mod:`mmssl.saliency.smoothgrad`. A map of them is
-masked to the brain, smoothed and rescaled person by person (001,
-"Representational insights using saliency"); the public code of that paper
-takes a threshold over the whole batch, so that a person's map depends on the
-neighbours. Next to every map belongs the doubt about it: the same map from an
-encoder that has forgotten.
+The gradients come from `mmssl.saliency.smoothgrad`. A map of them is masked to
+the brain, smoothed and rescaled person by person (001, "Representational
+insights using saliency"); the public code of that paper takes a threshold over
+the whole batch, so that a person's map depends on the others in it. How much
+of a map was learned is asked by `mmssl.saliency.parameter_randomisation`.
 """
 
 from __future__ import annotations
@@ -81,36 +79,37 @@ def postprocess(
         finite, an unknown part.
     """
     values = tensor(gradient)
-    values = values if values.dtype == torch.float64 else values.float()
+    if values.dtype != torch.float64:
+        values = values.float()
     inside = _mask(mask, values)
     if part not in ("absolute", "positive"):
         raise ValueError(f"part={part!r}, expected 'absolute' or 'positive'")
-    if sigma < 0 or not (quantile is None or 0 <= quantile < 1):
-        raise ValueError(
-            f"sigma={sigma}, quantile={quantile}: expected at least 0 and in [0, 1)"
-        )
+    if sigma < 0:
+        raise ValueError(f"sigma={sigma}: expected at least 0")
+    if quantile is not None and not 0 <= quantile < 1:
+        raise ValueError(f"quantile={quantile}: expected in [0, 1)")
     kernels = [_gaussian(n, sigma).to(values) for n in inside.shape]
     weight = _smooth(inside.to(values), kernels)[inside]
+    sides = (-1, *inside.shape)
+    images = values.reshape(sides)
     scaled, magnitude = torch.zeros_like(values), torch.zeros_like(values)
-    flat = (x.view(-1, *inside.shape) for x in (scaled, magnitude))
-    for image, s, m in zip(
-        values.reshape(-1, *inside.shape), *flat, strict=True
-    ):
-        image = (
-            image.abs() if part == "absolute" else image.clamp(min=0)
-        ) * inside
+    flat_scaled, flat_magnitude = scaled.view(sides), magnitude.view(sides)
+    for i, image in enumerate(images):
+        amount = image.abs() if part == "absolute" else image.clamp(min=0)
+        amount = amount * inside
         if quantile is not None:
-            image = image * (image >= torch.quantile(image[inside], quantile))
-        found = _smooth(image, kernels)[inside] / weight
-        spread = found.max() - found.min()
-        m[inside] = found
-        # what rounding may leave
-        if spread > 16 * torch.finfo(found.dtype).eps * found.max():
-            s[inside] = (found - found.min()) / spread
-    both = (scaled, magnitude)
-    return Saliency(
-        *(both if isinstance(gradient, Tensor) else (x.numpy() for x in both))
-    )
+            limit = torch.quantile(amount[inside], quantile)
+            amount = amount * (amount >= limit)
+        smooth = _smooth(amount, kernels)[inside] / weight
+        spread = smooth.max() - smooth.min()
+        flat_magnitude[i, inside] = smooth
+        # a constant image has no more spread than rounding leaves
+        rounding = 16 * torch.finfo(smooth.dtype).eps * smooth.max()
+        if spread > rounding:
+            flat_scaled[i, inside] = (smooth - smooth.min()) / spread
+    if isinstance(gradient, Tensor):
+        return Saliency(scaled, magnitude)
+    return Saliency(scaled.numpy(), magnitude.numpy())
 
 
 def average(
@@ -142,31 +141,34 @@ def average(
     Saliency
         Arrays (n, X, Y, Z): mean of the scaled maps, and mean magnitude.
     """
-    total = [0.0, 0.0]
+    scaled, magnitude = 0.0, 0.0
     with tqdm(total=len(volumes), disable=not progress, leave=False) as bar:
         for gradient in stream(encoder, volumes, **options):
-            for part, maps in enumerate(
-                postprocess(gradient.cpu().numpy(), mask, sigma)
-            ):
-                total[part] = total[part] + maps.sum(0, dtype=np.float64)
+            maps = postprocess(gradient.cpu().numpy(), mask, sigma)
+            scaled = scaled + maps.scaled.sum(0, dtype=np.float64)
+            magnitude = magnitude + maps.magnitude.sum(0, dtype=np.float64)
             bar.update(len(gradient))
+    people = len(volumes)
     return Saliency(
-        *((part / len(volumes)).astype(np.float32) for part in total)
+        (scaled / people).astype(np.float32),
+        (magnitude / people).astype(np.float32),
     )
 
 
 def _mask(mask, values: Tensor) -> Tensor:
+    """The mask as bool, (X, Y, Z), checked against the images."""
     mask = tensor(mask).to(values.device)
     if not ((mask == 0) | (mask == 1)).all():
         raise ValueError(
-            f"mask: values from {float(mask.min())} to {float(mask.max())}, expected "
-            "bool, or 0 and 1 alone"
+            f"mask: values from {float(mask.min())} to {float(mask.max())}, "
+            "expected bool, or 0 and 1 alone"
         )
     mask = mask == 1
     if mask.dim() != 3 or values.shape[-3:] != mask.shape or not mask.any():
         raise ValueError(
-            f"mask: shape {tuple(mask.shape)} with {int(mask.sum())} voxels, expected "
-            f"{tuple(values.shape[-3:])} as the gradient, and at least one voxel"
+            f"mask: shape {tuple(mask.shape)} with {int(mask.sum())} voxels, "
+            f"expected {tuple(values.shape[-3:])} as the gradient, and at "
+            "least one voxel"
         )
     if not torch.isfinite(values).all():
         raise ValueError("gradient: holds NaN or Inf, expected finite values")
@@ -177,15 +179,16 @@ def _gaussian(side: int, sigma: float) -> Tensor:
     """(side, side) Gaussian weights between voxels of a line, cut at 4
     sigma.
     """
-    distance = torch.arange(side, dtype=torch.float64)
-    distance = (distance[:, None] - distance).abs()
     if sigma == 0:
         return torch.eye(side, dtype=torch.float64)
+    place = torch.arange(side, dtype=torch.float64)
+    distance = (place[:, None] - place).abs()
     return torch.exp(-0.5 * (distance / sigma) ** 2) * (distance <= 4 * sigma)
 
 
 def _smooth(image: Tensor, kernels: Sequence[Tensor]) -> Tensor:
     """(X, Y, Z) by one matrix an axis; the scale is arbitrary."""
-    for kernel in kernels:  # the axis smoothed comes last, three times round
+    # the axis that was smoothed becomes the last one
+    for kernel in kernels:
         image = torch.tensordot(image, kernel, dims=([0], [0]))
     return image

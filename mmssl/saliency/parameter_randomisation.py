@@ -1,8 +1,11 @@
-"""Cascading randomisation of parameters (Adebayo et al. 2018): what is left of
-a map without them.
+"""Parameter randomisation: how much of a map is left when the weights are
+drawn anew (Adebayo et al. 2018, section 3).
 
-A map that stays the same while layer after layer is drawn anew, from the
-output down, never showed what was learned.
+The weights are initialised layer by layer from the output down, which the
+literature calls cascading randomisation. A map that stays the same never
+showed what was learned. Maps of people are compared by rank correlation
+(`person_map_correlations`), maps of group differences by Pearson's
+(`group_map_correlations`).
 """
 
 from __future__ import annotations
@@ -16,10 +19,10 @@ import torch
 from scipy.stats import rankdata
 from torch import nn
 
-from mmssl.models.dcgan import Encoder
+from mmssl.models.dcgan import Encoder, initialise
 from mmssl.saliency.dimensions import group_differences
 from mmssl.saliency.maps import postprocess
-from mmssl.saliency.smoothgrad import SLOPE, smoothgrad
+from mmssl.saliency.smoothgrad import smoothgrad
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -29,12 +32,9 @@ if TYPE_CHECKING:
 def randomised(
     encoder: nn.Module, layers: int | None = None, seed: int = 0
 ) -> nn.Module:
-    """Copy of an encoder whose last layers have forgotten what they learned.
+    """Copy of an encoder whose last layers are initialised anew.
 
-    Cascading randomisation (Adebayo et al. 2018, section 3): a map that stays
-    the same when layer after layer is initialised anew, from the output down,
-    never showed what was learned. A layer is a convolution or linear map with
-    the norm behind it.
+    A layer is a convolution or linear map with the norm behind it.
 
     Parameters
     ----------
@@ -51,32 +51,52 @@ def randomised(
         For more layers than there are.
     """
     encoder = copy.deepcopy(encoder)
-    found = depth(encoder)
-    layers = found if layers is None else layers
-    if not 0 <= layers <= found:
+    available = layer_count(encoder)
+    layers = available if layers is None else layers
+    if not 0 <= layers <= available:
         raise ValueError(
-            f"layers={layers}, expected 0 to {found}, the layers of the encoder"
+            f"layers={layers}, expected 0 to {available}, the layers of the "
+            "encoder"
         )
-    gain = nn.init.calculate_gain("leaky_relu", SLOPE)
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        for group in _layers(encoder)[:layers]:
-            for module in group:
+        for modules in _layers(encoder)[:layers]:
+            for module in modules:
                 module.reset_parameters()
-                if isinstance(encoder, Encoder) and hasattr(
-                    module, "kernel_size"
-                ):
-                    # as it was made
-                    nn.init.xavier_uniform_(module.weight, gain=gain)
+                is_convolution = hasattr(module, "kernel_size")
+                if isinstance(encoder, Encoder) and is_convolution:
+                    initialise(module)
     return encoder
 
 
-def depth(encoder: nn.Module) -> int:
-    """How many layers :func:`randomised` can randomise."""
+def layer_count(encoder: nn.Module) -> int:
+    """How many layers `randomised` can initialise anew."""
     return len(_layers(encoder))
 
 
-def cascade(
+def _layers(encoder: nn.Module) -> list[list[nn.Module]]:
+    """Modules with parameters to reset, a layer a list, the last layer
+    first.
+    """
+    layers = []
+    if isinstance(encoder, Encoder):
+        for conv, norm in zip(encoder.convs, encoder.norms, strict=True):
+            is_identity = isinstance(norm, nn.Identity)
+            layers.append([conv] if is_identity else [conv, norm])
+        layers.append([encoder.to_latent])
+        return layers[::-1]
+    norms = nn.modules.batchnorm._NormBase | nn.LayerNorm | nn.GroupNorm
+    for module in encoder.modules():
+        if not hasattr(module, "reset_parameters"):
+            continue
+        if isinstance(module, norms) and layers:
+            layers[-1].append(module)
+        else:
+            layers.append([module])
+    return layers[::-1]
+
+
+def person_map_correlations(
     encoder: nn.Module,
     volumes,
     mask,
@@ -84,13 +104,13 @@ def cascade(
     seed: int = 0,
     **options,
 ) -> np.ndarray:
-    """Rank correlation of maps with those of the same encoder as it forgets,
-    layer by layer.
+    """Rank correlation of people's maps with those of the same encoder as its
+    layers are initialised anew.
 
     Spearman's over the voxels of the mask, of the magnitude that
-    :func:`postprocess` gives, each person and dimension by itself (Adebayo et
-    al. 2018, section 3.1). What is left when all layers are random is what
-    anatomy and smoothing alone make alike.
+    `mmssl.saliency.maps.postprocess` gives, each person and dimension by
+    itself (Adebayo et al. 2018, section 3.1). What is left when all layers are
+    random is what anatomy and smoothing alone make alike.
 
     Parameters
     ----------
@@ -98,68 +118,41 @@ def cascade(
         Trained.
     volumes : array or Tensor, shape (B, C, X, Y, Z)
     mask, sigma
-        As in :func:`postprocess`.
+        As in `mmssl.saliency.maps.postprocess`.
     seed : int
         Of the weights and of the noise.
     **options
-        Of :func:`smoothgrad`: dimensions, samples, std, precision.
+        Of `mmssl.saliency.smoothgrad.smoothgrad`: dimensions, samples, std,
+        precision.
 
     Returns
     -------
     array, shape (layers + 1, B, n)
         Row l after l layers; row 0 is 1. NaN where a map is constant.
     """
-    inside, ranks = np.asarray(mask) == 1, []
-    for layers in range(depth(encoder) + 1):
-        forgetful = randomised(encoder, layers, seed) if layers else encoder
-        gradient = (
-            smoothgrad(forgetful, volumes, seed=seed, **options)
-            .float()
-            .cpu()
-            .numpy()
-        )
-        magnitude = postprocess(gradient, mask, sigma).magnitude[..., inside]
-        place = rankdata(magnitude, axis=-1)
-        place -= place.mean(-1, keepdims=True)
-        length = np.linalg.norm(place, axis=-1, keepdims=True)
-        ranks.append(
-            np.divide(
-                place,
-                length,
-                where=length > 0,
-                out=np.full_like(place, np.nan),
-            )
-        )
+    inside = np.asarray(mask) == 1
+    ranks = []
+    for layers in range(layer_count(encoder) + 1):
+        network = randomised(encoder, layers, seed) if layers else encoder
+        gradient = smoothgrad(network, volumes, seed=seed, **options)
+        gradient = gradient.float().cpu().numpy()
+        magnitude = postprocess(gradient, mask, sigma).magnitude
+        ranks.append(_unit_ranks(magnitude[..., inside]))
     return np.array([(ranks[0] * other).sum(-1) for other in ranks])
 
 
-def _layers(encoder: nn.Module) -> list[list[nn.Module]]:
-    """Modules with parameters to reset, a layer a list, the last layer
-    first.
+def _unit_ranks(values: np.ndarray) -> np.ndarray:
+    """Ranks over voxels, (..., voxels), centred and of length 1; NaN where all
+    values are equal.
     """
-    if isinstance(encoder, Encoder):
-        pairs = zip(encoder.convs, encoder.norms, strict=True)
-        found = [
-            [c, n] if isinstance(n, nn.modules.batchnorm._BatchNorm) else [c]
-            for c, n in pairs
-        ]
-        return [[encoder.to_latent], *reversed(found)]
-    found = []
-    for module in (
-        m for m in encoder.modules() if hasattr(m, "reset_parameters")
-    ):
-        is_norm = isinstance(
-            module,
-            nn.modules.batchnorm._NormBase | nn.LayerNorm | nn.GroupNorm,
-        )
-        if is_norm and found:
-            found[-1].append(module)
-        else:
-            found.append([module])
-    return found[::-1]
+    ranks = rankdata(values, axis=-1)
+    ranks -= ranks.mean(-1, keepdims=True)
+    length = np.linalg.norm(ranks, axis=-1, keepdims=True)
+    nothing = np.full_like(ranks, np.nan)
+    return np.divide(ranks, length, where=length > 0, out=nothing)
 
 
-def map_cascade(
+def group_map_correlations(
     encoders: Mapping,
     rbc,
     volumes: Mapping,
@@ -170,20 +163,18 @@ def map_cascade(
     seed: int = 0,
     **options,
 ) -> pd.DataFrame:
-    """Correlation of maps of two groups with those of encoders that forget
-    layer after layer.
-
-    Cascading randomisation (Adebayo et al. 2018) from the last layer down: a
-    map that shows what was learned must change.
+    """Correlation of maps of two groups with those of the same encoders as
+    their layers are initialised anew.
 
     Parameters
     ----------
-    encoders : {modality: Module}, trained.
+    encoders : {modality: Module}
+        Trained.
     rbc : array, shape (picks, voxels)
         Of the trained encoders.
     labels : array-like, shape (n,)
     volumes, picks, mask, seed, **options
-        As in `subject_maps`.
+        As in `mmssl.saliency.dimensions.subject_maps`.
 
     Returns
     -------
@@ -193,21 +184,21 @@ def map_cascade(
     """
     import pandas as pd
 
-    depth, tables = min(depth(e) for e in encoders.values()), []
+    trained = np.asarray(rbc)
+    depth = min(layer_count(encoder) for encoder in encoders.values())
+    tables = []
     for layers in range(depth + 1):
-        again = np.asarray(rbc)
+        maps = trained
         if layers:
-            forgetful = {
-                m: randomised(e, layers, seed) for m, e in encoders.items()
-            }
-            again = group_differences(
-                forgetful, volumes, labels, picks, mask, seed=seed, **options
+            networks = {}
+            for modality, encoder in encoders.items():
+                networks[modality] = randomised(encoder, layers, seed)
+            maps = group_differences(
+                networks, volumes, labels, picks, mask, seed=seed, **options
             )
-        found = [
-            map_correlation(a, b)
-            for a, b in zip(np.asarray(rbc), again, strict=True)
-        ]
-        tables.append(picks.assign(layers=layers, correlation=found))
+        pairs = zip(trained, maps, strict=True)
+        correlation = [map_correlation(a, b) for a, b in pairs]
+        tables.append(picks.assign(layers=layers, correlation=correlation))
     return pd.concat(tables, ignore_index=True)
 
 

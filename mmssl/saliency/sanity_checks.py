@@ -1,24 +1,24 @@
-r"""The saliency court: four ways in which a map of group differences can fail
-to be evidence.
+r"""Sanity checks: four ways in which a map of group differences can fail to be
+evidence.
 
-A map that follows anatomy convinces whoever looks at it. Before one is drawn
-it answers four questions, each with a stated rule
-(`mmssl.saliency.sanity_checks.judge`):
+A map that follows anatomy looks convincing whatever made it. Before one is
+drawn it is checked in four ways, each with a stated rule
+(`mmssl.saliency.sanity_checks.sanity_reports`):
 
-- **weights**: does it change when the encoder forgets (Adebayo et al. 2018,
-  section 3.1)?
+- **weights**: does it change when the weights of the encoder are drawn anew
+  (Adebayo et al. 2018, section 3.1)?
 - **labels**: does it differ from, and exceed, maps of dimensions that a probe
   of permuted labels would have chosen? That paper trains on permuted labels;
-  encoders that never saw a label cannot forget one, so here the probe alone is
-  refitted.
+  an encoder that never saw a label has nothing to lose by that, so here only
+  the probe is fitted again.
 - **random encoder**: does it differ from, and exceed, maps of untrained
   encoders made in the same way, the choice of dimensions included?
 - **deletion**: does the probe lose its separation sooner when voxels are
   deleted in the order of the map of other people than in random order
   (`mmssl.saliency.deletion_curves`)?
 
-"no" means that the test could have shown it and did not; "undecided", that it
-had no chance.
+"no" means that the check could have been passed and was not; "undecided", that
+it could not have been passed.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ from tqdm.auto import tqdm
 from mmssl.evaluate import probes
 from mmssl.groupmaps.mann_whitney import compare
 from mmssl.ledger.artefacts import (
+    CHECKS,
+    KEYS,
     POSITIVE_CONTROL,
     UNTRAINED,
-    KEYS,
-    CHECKS,
     CheckResult,
     SanityReport,
     map_hash,
@@ -43,9 +43,9 @@ from mmssl.ledger.artefacts import (
 from mmssl.preprocessing.network_inputs import standardised
 from mmssl.pretrain.encoders import encode
 from mmssl.saliency import dimensions
-from mmssl.saliency.deletion_curves import deletion
+from mmssl.saliency.deletion_curves import measure_deletion
 from mmssl.saliency.parameter_randomisation import (
-    map_cascade,
+    group_map_correlations,
     map_correlation,
     randomised,
 )
@@ -65,138 +65,31 @@ ALIKE = 0.5
 variance: alike.
 """
 
+WEIGHTS, LABELS, RANDOM_ENCODER, DELETION = CHECKS
 
-def judge(
-    maps: Mapping,
-    cascades: pd.DataFrame,
-    rivals: pd.DataFrame,
-    areas: pd.DataFrame,
-    level: float = LEVEL,
-) -> dict[tuple[str, str, str], SanityReport]:
-    """A verdict on each map that was heard, by one rule a test.
-
-    - weights: yes if the absolute correlation with the map of the encoder
-      whose layers are all drawn anew is below `ALIKE`; undecided where no
-      voxel survives, since noise changes too.
-    - labels, random encoder: yes if the median absolute correlation with the
-      rivals is below `ALIKE` and the map is stronger, p = (1 + #{rivals as
-      strong}) / (1 + draws) <= level; undecided with fewer than 1 / level - 1
-      draws, or where no coefficient chose the dimension.
-    - deletion: yes if the interval of the area lies above 0; undecided where
-      the interval of the probe's AUC on intact images holds .5, or people were
-      too few.
-
-    Parameters
-    ----------
-    maps : {(source, modality, sign): (rbc, corrected p)}, (X, Y, Z) each.
-    cascades, rivals, areas : DataFrame
-        Of `mmssl.saliency.parameter_randomisation.map_cascade`, `against` and
-        `deletion`.
-
-    Raises
-    ------
-    ValueError
-        If a test of a map that another test has heard is missing.
-    """
-    last = cascades[cascades["layers"] == cascades["layers"].max()].set_index(
-        list(KEYS)
-    )
-    found, beside, gone = {}, _by_map(rivals), _by_map(areas)
-    for key in last.index:
-        rows, area = beside.get(key, rivals[:0]), gone.get(key, areas[:0])
-        if set(rows["test"]) != {"labels", "random encoder"} or len(area) != 1:
-            raise ValueError(
-                f"{key}: heard by {sorted({*rows['test']})} and {len(area)} "
-                "deletions, expected labels, random encoder and one deletion"
-            )
-        rbc, p = maps[key]
-        rulings = (
-            _weights(last.loc[key, "correlation"], bool((p < level).any())),
-            *(
-                _rivals(rows[rows["test"] == test], level)
-                for test in CHECKS[1:3]
-            ),
-            _deletion(area.iloc[0]),
-        )
-        found[key] = SanityReport(
-            map_hash(rbc), dict(zip(CHECKS, rulings, strict=True))
-        )
-    return found
+NullMaps = Mapping[tuple[str, str], np.ndarray]
+"""Maps from a draw in which something is random, {(modality, sign): (draws,
+voxels)}.
+"""
 
 
-def table(verdicts: Mapping[tuple[str, str, str], SanityReport]) -> pd.DataFrame:
-    """Answers of all tests, a row a map: source, modality, sign, the tests,
-    verdict.
-    """
-    import pandas as pd
+class Measurements(NamedTuple):
+    """What the checks measured, for `sanity_reports` and the figures.
 
-    lines = [
-        (
-            *key,
-            *(v.results[t].answer if v.results else "–" for t in CHECKS),
-            str(v),
-        )
-        for key, v in verdicts.items()
-    ]
-    return pd.DataFrame(lines, columns=[*KEYS, *CHECKS, "verdict"])
-
-
-def _by_map(table: pd.DataFrame) -> dict[tuple, pd.DataFrame]:
-    return dict(list(table.groupby(list(KEYS), sort=False)))
-
-
-def _weights(r: float, survives: bool) -> CheckResult:
-    said = f"r = {r:.2f} with the map of random weights"
-    if not survives or np.isnan(r):
-        return CheckResult(
-            "undecided", said + ("; no voxel survives" if not survives else "")
-        )
-    return CheckResult("yes" if abs(r) < ALIKE else "no", said)
-
-
-def _rivals(rows: pd.DataFrame, level: float) -> CheckResult:
-    p = permutation_p(rows["own"].iloc[0], rows["strength"])
-    alike = float(rows["correlation"].abs().median())
-    said = f"p = {p:.3f} of {len(rows)} draws, median |r| = {alike:.2f}"
-    if 1 / (1 + len(rows)) > level or np.isnan(alike):
-        return CheckResult("undecided", said)
-    return CheckResult("yes" if p <= level and alike < ALIKE else "no", said)
-
-
-def _deletion(area: pd.Series) -> CheckResult:
-    if np.isnan(area["area"]):
-        return CheckResult(
-            "undecided", "too few people to delete by the map of others"
-        )
-    said = (
-        f"area {area['area']:.3f} [{area['low']:.3f}, {area['high']:.3f}], intact AUC "
-        f"{area['intact']:.2f}"
-    )
-    if area["intact_low"] <= 0.5:
-        return CheckResult("undecided", said + ", whose interval holds 0.5")
-    return CheckResult("yes" if area["low"] > 0 else "no", said)
-
-
-Rivals = Mapping[tuple[str, str], np.ndarray]
-"""Maps that others might have got, {(modality, sign): (draws, voxels)}."""
-
-
-class Hearing(NamedTuple):
-    """What the tests measured, for `mmssl.saliency.sanity_checks.judge` and
-    the figures.
-
-    cascade : of `mmssl.saliency.parameter_randomisation.map_cascade`.
-    rivals : of `against`, for labels and for the random encoder.
-    curves, areas : of `deletion`.
+    randomisation : of
+        `mmssl.saliency.parameter_randomisation.group_map_correlations`.
+    null_maps : of `compare_with_null_maps`, for labels and for the random
+        encoder.
+    curves, areas : of `mmssl.saliency.deletion_curves.measure_deletion`.
     """
 
-    cascade: pd.DataFrame
-    rivals: pd.DataFrame
+    randomisation: pd.DataFrame
+    null_maps: pd.DataFrame
     curves: pd.DataFrame
     areas: pd.DataFrame
 
 
-def hear(
+def run_checks(
     sources: Sequence[str],
     picks: pd.DataFrame,
     encoders: Mapping,
@@ -208,102 +101,125 @@ def hear(
     subjects,
     mask,
     *,
-    rivals: int = 19,
+    null_draws: int = 19,
     people: int = 0,
     steps: int = 4,
-    naive: str,
+    untrained: str,
     seed: int = 0,
     **options,
-) -> Hearing:
-    """All four tests of the maps of several sources.
+) -> Measurements:
+    """Measure all four checks of the maps of several sources.
 
-    Rivals are compared before a `panel` and, as the map on trial there, made
-    of one noisy copy: with SmoothGrad's little noise, maps of groups from one
-    and from five copies correlate by more than .95 in the simulated cohort.
+    Null maps are compared with the map in `balanced_rows` of the people, and
+    both are made of one noisy copy: with SmoothGrad's little noise, maps of
+    groups from one and from five copies correlate by more than .95 in the
+    simulated cohort.
 
     Parameters
     ----------
     sources : sequence of str
-        Whose maps are heard.
-    picks, encoders : as in `mmssl.saliency.dimensions.compare`.
-    fits : {source: {modality: LogisticFit}}, of
-        `mmssl.saliency.dimensions.fit`.
-    learned, seen : {modality: (n, C, X, Y, Z)}, images of training and of
-        mapped people.
-    learned_labels, labels, subjects : array-like, shape (n,), of training,
-        mapped, mapped people.
+        Whose maps are checked.
+    picks, encoders
+        As in `mmssl.saliency.dimensions.corrected_group_differences`.
+    fits : {source: {modality: LogisticFit}}
+        Of `mmssl.saliency.dimensions.fit_probes`.
+    learned, seen : {modality: (n, C, X, Y, Z)}
+        Images of training and of mapped people.
+    learned_labels, labels, subjects : array-like, shape (n,)
+        Of training, mapped, mapped people.
     mask : array of bool, shape (X, Y, Z)
-    rivals, people, steps : int
-        Draws of each of two tests, size of the panel, steps of deletion.
-    naive : str
+    null_draws : int
+        Null maps of each of two checks.
+    people : int
+        In which maps are compared, see `balanced_rows`.
+    steps : int
+        Of deletion.
+    untrained : str
         The source that is an untrained encoder; its probe's penalty serves all
         untrained ones.
+    seed : int
     **options
         Of `mmssl.saliency.dimensions.subject_maps` without samples.
-    """
-    import pandas as pd
 
-    rows = panel(labels, people)
-    one = options | {"samples": 1, "seed": seed}
-    few, theirs = (
-        {m: x[rows] for m, x in seen.items()},
-        np.asarray(labels)[rows],
-    )
-    before, tables = (few, theirs, mask), []
-    mean = {m: x.mean(axis=0) for m, x in learned.items()}
-    untaught = untrained(
+    Returns
+    -------
+    Measurements
+    """
+    rows = balanced_rows(labels, people)
+    options = options | {"samples": 1, "seed": seed}
+    images = {modality: x[rows] for modality, x in seen.items()}
+    compared = (images, np.asarray(labels)[rows], mask)
+    mean_images = {m: x.mean(axis=0) for m, x in learned.items()}
+    from_untrained = untrained_maps(
         encoders[sources[0]],
-        fits[naive],
+        fits[untrained],
         learned,
         learned_labels,
-        *before,
-        rivals,
-        **one,
+        *compared,
+        null_draws,
+        **options,
     )
+    tables = []
     for source in sources:
-        own, of, fit = (
-            picks[picks["source"] == source],
-            encoders[source],
-            fits[source],
+        own_picks = picks[picks["source"] == source]
+        networks, fit = encoders[source], fits[source]
+        values = dimensions.subject_maps(
+            networks, seen, own_picks, mask, **options
         )
-        codes = encode(of, learned)
-        values = dimensions.subject_maps(of, seen, own, mask, **one)
-        effects = dimensions.effects(values[rows], theirs)
-        relabels = relabelled(
-            of, fit, codes, learned_labels, *before, rivals, **one
+        rbc = dimensions.rank_biserial_maps(values[rows], compared[1])
+        z = encode(networks, learned)
+        from_labels = permuted_label_maps(
+            networks, fit, z, learned_labels, *compared, null_draws, **options
         )
-        beside = [
-            against(effects, own, others, test)
-            for test, others in zip(
-                CHECKS[1:3], (relabels, untaught), strict=True
-            )
-        ]
-        forgotten = map_cascade(of, effects, few, theirs, own, mask, **one)
-        gone = deletion(
-            of,
+        randomisation = group_map_correlations(
+            networks, rbc, *compared[:2], own_picks, mask, **options
+        )
+        curves, areas = measure_deletion(
+            networks,
             fit,
             seen,
             labels,
             subjects,
             values,
-            own,
+            own_picks,
             mask,
-            mean,
+            mean_images,
             steps=steps,
             seed=seed,
         )
-        tables.append((forgotten, pd.concat(beside), *gone))
-    return Hearing(
-        *(
-            pd.concat(found, ignore_index=True)
-            for found in zip(*tables, strict=True)
+        null_maps = _compare_with_both(
+            rbc, own_picks, from_labels, from_untrained
         )
-    )
+        tables.append(Measurements(randomisation, null_maps, curves, areas))
+    return _joined(tables)
 
 
-def panel(labels, people: int = 0) -> np.ndarray:
-    """Rows of the people in front of whom maps are compared, half of each
-    group.
+def _compare_with_both(
+    rbc, picks: pd.DataFrame, from_labels: NullMaps, from_untrained: NullMaps
+) -> pd.DataFrame:
+    """`compare_with_null_maps` of both checks, one table."""
+    import pandas as pd
+
+    tables = [
+        compare_with_null_maps(rbc, picks, from_labels, LABELS),
+        compare_with_null_maps(rbc, picks, from_untrained, RANDOM_ENCODER),
+    ]
+    return pd.concat(tables)
+
+
+def _joined(tables: Sequence[Measurements]) -> Measurements:
+    """The measurements of several sources, one table each."""
+    import pandas as pd
+
+    joined = []
+    for field in Measurements._fields:
+        parts = [getattr(table, field) for table in tables]
+        joined.append(pd.concat(parts, ignore_index=True))
+    return Measurements(*joined)
+
+
+def balanced_rows(labels, people: int = 0) -> np.ndarray:
+    """Rows of the people in whom maps are compared, half of each group.
 
     Parameters
     ----------
@@ -316,15 +232,14 @@ def panel(labels, people: int = 0) -> np.ndarray:
     group = two_groups(labels, len(labels))
     if not people:
         return np.arange(len(group))
-    each = max(SMALLEST_GROUP, min(people // 2, group.sum(), (~group).sum()))
-    return np.sort(
-        np.concatenate(
-            [np.flatnonzero(side)[:each] for side in (group, ~group)]
-        )
-    )
+    smaller = min(group.sum(), (~group).sum())
+    each = max(SMALLEST_GROUP, min(people // 2, smaller))
+    first = np.flatnonzero(group)[:each]
+    second = np.flatnonzero(~group)[:each]
+    return np.sort(np.concatenate([first, second]))
 
 
-def relabelled(
+def permuted_label_maps(
     encoders: Mapping,
     fits: Mapping,
     z: Mapping,
@@ -336,17 +251,17 @@ def relabelled(
     *,
     seed: int = 0,
     **options,
-) -> Rivals:
+) -> NullMaps:
     """Group maps of the dimensions that probes of permuted training labels
     choose.
 
-    Each draw permutes the labels of the training people, refits the probe at
-    its tuned penalty and takes the extreme coefficients; groups of the mapped
-    people keep their true labels. A dimension chosen twice is mapped once.
-    With the training labels exchangeable, the map of the true choice is one
-    more draw, but for the penalty: it was tuned on the true labels, and a draw
-    for which it leaves no coefficient takes the first dimension. On labels
-    without meaning that errs on the safe side.
+    Each draw permutes the labels of the training people, fits the probe again
+    at its tuned penalty and takes the extreme coefficients; groups of the
+    mapped people keep their true labels. A dimension chosen twice is mapped
+    once. With the training labels exchangeable, the map of the true choice is
+    one more draw, but for the penalty: it was tuned on the true labels, and a
+    draw for which it leaves no coefficient takes the first dimension. On
+    labels without meaning that errs on the safe side.
 
     Parameters
     ----------
@@ -356,30 +271,33 @@ def relabelled(
         people.
     volumes, labels, mask, **options
         As in `mmssl.saliency.dimensions.group_differences`.
+    draws, seed : int
+        Permutations, and their seed.
     """
     import pandas as pd
 
-    rng, rivals = np.random.default_rng(seed), {}
-    orders = [rng.permutation(learned_labels) for _ in range(draws)]
-    for m, fit in fits.items():
-        chosen = [
-            dimensions.extremes(refit(fit, z[m], order)) for order in orders
-        ]
+    rng = np.random.default_rng(seed)
+    permuted = [rng.permutation(learned_labels) for _ in range(draws)]
+    null_maps = {}
+    for modality, fit in fits.items():
+        chosen = []
+        for draw in permuted:
+            probe = refitted(fit, z[modality], draw)
+            chosen.append(dimensions.extreme_coefficients(probe))
         distinct = pd.DataFrame(
-            {"modality": m, "dimension": np.unique(chosen)}
+            {"modality": modality, "dimension": np.unique(chosen)}
         )
         maps = dimensions.group_differences(
             encoders, volumes, labels, distinct, mask, seed=seed, **options
         )
-        by = dict(zip(distinct["dimension"], maps, strict=True))
-        rivals |= {
-            (m, sign): np.array([by[d[i]] for d in chosen])
-            for i, sign in enumerate(dimensions.SIGNS)
-        }
-    return rivals
+        map_of = dict(zip(distinct["dimension"], maps, strict=True))
+        for i, sign in enumerate(dimensions.SIGNS):
+            drawn = [map_of[pair[i]] for pair in chosen]
+            null_maps[modality, sign] = np.array(drawn)
+    return null_maps
 
 
-def untrained(
+def untrained_maps(
     like: Mapping,
     fits: Mapping,
     learned: Mapping,
@@ -392,7 +310,7 @@ def untrained(
     seed: int = 0,
     progress: bool = True,
     **options,
-) -> Rivals:
+) -> NullMaps:
     """Group maps of several untrained encoders, each with a probe that chose
     its dimensions.
 
@@ -405,72 +323,75 @@ def untrained(
         Of the training people, whose ``learned_labels`` the probes learn.
     volumes, labels, mask, **options
         As in `mmssl.saliency.dimensions.group_differences`.
+    draws, seed : int
+        Untrained encoders, and their seed.
+    progress : bool
+        Whether to show a progress bar.
     """
     import pandas as pd
 
-    maps = []
-    for draw in tqdm(
+    keys = [(m, sign) for m in fits for sign in dimensions.SIGNS]
+    drawn = {key: [] for key in keys}
+    bar = tqdm(
         range(draws),
         desc="untrained encoders",
         leave=False,
         disable=not progress,
-    ):
-        encoders = {
-            m: randomised(e, seed=seed + 1 + draw) for m, e in like.items()
-        }
+    )
+    for draw in bar:
+        encoders = {}
+        for modality, encoder in like.items():
+            encoders[modality] = randomised(encoder, seed=seed + 1 + draw)
         z = encode(encoders, learned)
-        pairs = [
-            (m, k)
-            for m, fit in fits.items()
-            for k in dimensions.extremes(refit(fit, z[m], learned_labels))
-        ]
-        picks = pd.DataFrame(pairs, columns=["modality", "dimension"])
-        maps.append(
-            dimensions.group_differences(
-                encoders, volumes, labels, picks, mask, seed=seed, **options
-            )
+        chosen = []
+        for modality, fit in fits.items():
+            probe = refitted(fit, z[modality], learned_labels)
+            for dimension in dimensions.extreme_coefficients(probe):
+                chosen.append((modality, dimension))
+        picks = pd.DataFrame(chosen, columns=["modality", "dimension"])
+        maps = dimensions.group_differences(
+            encoders, volumes, labels, picks, mask, seed=seed, **options
         )
-    keys = [(m, sign) for m in fits for sign in dimensions.SIGNS]
-    return {
-        key: np.array([drawn[i] for drawn in maps])
-        for i, key in enumerate(keys)
-    }
+        for key, values in zip(keys, maps, strict=True):
+            drawn[key].append(values)
+    return {key: np.array(maps) for key, maps in drawn.items()}
 
 
-def refit(fit: probes.LogisticFit, z, labels):
+def refitted(fit: probes.LogisticFit, z, labels):
     """A probe of the same penalty, fitted on other codes or labels: a
     Pipeline.
     """
     from sklearn.base import clone
 
-    return probes.fitted(
+    return probes.fit_pipeline(
         clone(fit.pipeline),
         np.asarray(z, dtype=np.float32),
         np.asarray(labels),
     )
 
 
-def against(
-    rbc, picks: pd.DataFrame, rivals: Rivals, test: str
+def compare_with_null_maps(
+    rbc, picks: pd.DataFrame, null_maps: NullMaps, check: str
 ) -> pd.DataFrame:
-    """A map beside its rivals: how alike they are, and how strong.
+    """Compare maps with their null maps: how alike they are, and how strong.
 
     Parameters
     ----------
     rbc : array, shape (picks, voxels)
-        Of the same people and voxels as the rivals'.
+        Of the same people and voxels as the null maps.
     picks : DataFrame
         source, modality, sign, beta: which maps.
-    test : str
-        Name of the test.
+    null_maps : {(modality, sign): (draws, voxels)}
+    check : str
+        Name of the check.
 
     Returns
     -------
     DataFrame
-        source, modality, sign, test, draw, ``correlation`` over voxels
+        source, modality, sign, check, draw, ``correlation`` over voxels
         (Pearson; NaN where one of them is constant, or no coefficient chose
-        the dimension), ``strength``, the largest absolute effect of the rival,
-        and ``own``, that of the map.
+        the dimension), ``null_strength`` and ``map_strength``, the largest
+        absolute effect of the null map and of the map.
 
     Raises
     ------
@@ -479,41 +400,171 @@ def against(
     """
     import pandas as pd
 
-    rbc, lines = np.asarray(rbc, dtype=np.float64), []
-    if rbc.ndim != 2 or len(rbc) != len(picks) or not np.isfinite(rbc).all():
+    rbc = np.asarray(rbc, dtype=np.float64)
+    finite = np.isfinite(rbc)
+    if rbc.ndim != 2 or len(rbc) != len(picks) or not finite.all():
         raise ValueError(
-            f"rbc: shape {rbc.shape}, {int((~np.isfinite(rbc)).sum())} values not "
-            f"finite, expected finite ({len(picks)}, voxels) as there are picks"
+            f"rbc: shape {rbc.shape}, {int((~finite).sum())} values not "
+            f"finite, expected finite ({len(picks)}, voxels) as there are "
+            "picks"
         )
+    lacking = dimensions.lacks_coefficient(picks)
     keys = picks[list(KEYS)].itertuples(index=False, name=None)
-    for own, key, empty in zip(
-        rbc, keys, dimensions.unchosen(picks), strict=True
-    ):
-        others = np.asarray(rivals[key[1:]])
-        if others.ndim != 2 or others.shape[1:] != own.shape:
+    lines = []
+    for effect, key, meaningless in zip(rbc, keys, lacking, strict=True):
+        draws = np.asarray(null_maps[key[1:]])
+        if draws.ndim != 2 or draws.shape[1:] != effect.shape:
             raise ValueError(
-                f"rivals {key[1:]}: shape {others.shape}, expected (draws, "
-                f"{len(own)})"
+                f"null maps {key[1:]}: shape {draws.shape}, expected (draws, "
+                f"{len(effect)})"
             )
-        lines += [
-            (
-                *key,
-                test,
-                draw,
-                np.nan if empty else map_correlation(own, other),
-                np.abs(other).max(),
-                np.abs(own).max(),
+        map_strength = np.abs(effect).max()
+        for draw, null_map in enumerate(draws):
+            correlation = np.nan
+            if not meaningless:
+                correlation = map_correlation(effect, null_map)
+            null_strength = np.abs(null_map).max()
+            numbers = (correlation, null_strength, map_strength)
+            lines.append((*key, check, draw, *numbers))
+    columns = ["check", "draw", "correlation", "null_strength", "map_strength"]
+    return pd.DataFrame(lines, columns=[*KEYS, *columns])
+
+
+def sanity_reports(
+    maps: Mapping,
+    randomisation: pd.DataFrame,
+    null_maps: pd.DataFrame,
+    areas: pd.DataFrame,
+    level: float = LEVEL,
+) -> dict[tuple[str, str, str], SanityReport]:
+    """A report on each map that was checked, by one rule a check.
+
+    - weights: yes if the absolute correlation with the map of the encoder
+      whose layers are all drawn anew is below `ALIKE`; undecided where no
+      voxel survives, since noise changes too.
+    - labels, random encoder: yes if the median absolute correlation with the
+      null maps is below `ALIKE` and the map is stronger, p = (1 + #{null maps
+      as strong}) / (1 + draws) <= level; undecided with fewer than 1 / level -
+      1 draws, or where no coefficient chose the dimension.
+    - deletion: yes if the interval of the area lies above 0; undecided where
+      the interval of the probe's AUC on intact images holds .5, or people were
+      too few.
+
+    Parameters
+    ----------
+    maps : {(source, modality, sign): (rbc, corrected p)}, (X, Y, Z) each.
+    randomisation, null_maps, areas : DataFrame
+        As in `Measurements`.
+    level : float
+        Of both kinds of p.
+
+    Returns
+    -------
+    {(source, modality, sign): SanityReport}
+
+    Raises
+    ------
+    ValueError
+        If a check of a map is missing that another check has measured.
+    """
+    layers = randomisation["layers"]
+    all_random = randomisation[layers == layers.max()]
+    all_random = all_random.set_index(list(KEYS))
+    draws_of, areas_of = _by_map(null_maps), _by_map(areas)
+    reports = {}
+    for key in all_random.index:
+        draws = draws_of.get(key, null_maps[:0])
+        area = areas_of.get(key, areas[:0])
+        measured = set(draws["check"])
+        if measured != {LABELS, RANDOM_ENCODER} or len(area) != 1:
+            raise ValueError(
+                f"{key}: measured are {sorted(measured)} and {len(area)} "
+                "deletions, expected labels, random encoder and one deletion"
             )
-            for draw, other in enumerate(others)
-        ]
-    return pd.DataFrame(
-        lines,
-        columns=[*KEYS, "test", "draw", "correlation", "strength", "own"],
+        rbc, p = maps[key]
+        correlation = all_random.loc[key, "correlation"]
+        survives = bool((p < level).any())
+        results = {WEIGHTS: _check_weights(correlation, survives)}
+        for check in (LABELS, RANDOM_ENCODER):
+            of_check = draws[draws["check"] == check]
+            results[check] = _check_null_maps(of_check, level)
+        results[DELETION] = _check_deletion(area.iloc[0])
+        reports[key] = SanityReport(map_hash(rbc), results)
+    return reports
+
+
+def _by_map(table: pd.DataFrame) -> dict[tuple, pd.DataFrame]:
+    return dict(list(table.groupby(list(KEYS), sort=False)))
+
+
+def _check_weights(r: float, survives: bool) -> CheckResult:
+    reason = f"r = {r:.2f} with the map of random weights"
+    if not survives:
+        return CheckResult("undecided", reason + "; no voxel survives")
+    if np.isnan(r):
+        return CheckResult("undecided", reason)
+    return CheckResult("yes" if abs(r) < ALIKE else "no", reason)
+
+
+def _check_null_maps(draws: pd.DataFrame, level: float) -> CheckResult:
+    p = permutation_p(draws["map_strength"].iloc[0], draws["null_strength"])
+    likeness = float(draws["correlation"].abs().median())
+    reason = f"p = {p:.3f} of {len(draws)} draws, median |r| = {likeness:.2f}"
+    if 1 / (1 + len(draws)) > level or np.isnan(likeness):
+        return CheckResult("undecided", reason)
+    passes = p <= level and likeness < ALIKE
+    return CheckResult("yes" if passes else "no", reason)
+
+
+def _check_deletion(area: pd.Series) -> CheckResult:
+    if np.isnan(area["area"]):
+        return CheckResult(
+            "undecided", "too few people to delete by the map of others"
+        )
+    reason = (
+        f"area {area['area']:.3f} [{area['low']:.3f}, {area['high']:.3f}], "
+        f"intact AUC {area['intact']:.2f}"
     )
+    if area["intact_low"] <= 0.5:
+        return CheckResult("undecided", reason + ", whose interval holds 0.5")
+    return CheckResult("yes" if area["low"] > 0 else "no", reason)
 
 
-def exhibits(
-    picks: pd.DataFrame, maps: Mapping, verdicts: Mapping
+def report_table(
+    reports: Mapping[tuple[str, str, str], SanityReport],
+) -> pd.DataFrame:
+    """Answers of all checks, a row a map: source, modality, sign, the checks,
+    report (in one line).
+    """
+    import pandas as pd
+
+    lines = []
+    for key, report in reports.items():
+        answers = ["–"] * len(CHECKS)
+        if report.results:
+            answers = [report.results[check].answer for check in CHECKS]
+        lines.append((*key, *answers, str(report)))
+    return pd.DataFrame(lines, columns=[*KEYS, *CHECKS, "report"])
+
+
+def reason_table(
+    reports: Mapping[tuple[str, str, str], SanityReport],
+) -> pd.DataFrame:
+    """What every check measured of every map that is not exempt: source,
+    modality, sign, check, answer, reason.
+    """
+    import pandas as pd
+
+    lines = []
+    for key, report in reports.items():
+        for check, result in report.results.items():
+            lines.append((*key, check, *result))
+    columns = [*KEYS, "check", *CheckResult._fields]
+    return pd.DataFrame(lines, columns=columns)
+
+
+def arrange_for_figure(
+    picks: pd.DataFrame, maps: Mapping, reports: Mapping
 ) -> dict[str, dict[str, tuple]]:
     """Maps as `mmssl.plotting.group_differences.group_maps` draws them, a line
     for each source and modality.
@@ -522,63 +573,61 @@ def exhibits(
     ----------
     picks : DataFrame
         source, modality, sign, dimension, beta: which maps.
-    maps, verdicts : {(source, modality, sign): (rbc, corrected p)} and {the
-        same: SanityReport}
+    maps : {(source, modality, sign): (rbc, corrected p)}
+    reports : {the same: SanityReport}
+
+    Returns
+    -------
+    {"source, modality": {title: (rbc, corrected p, report)}}
     """
     lines = {}
     for pick in picks.itertuples():
         key = pick.source, pick.modality, pick.sign
+        line = lines.setdefault(f"{pick.source}, {pick.modality}", {})
         title = f"{pick.sign} β {pick.beta:.2g} (dimension {pick.dimension})"
-        lines.setdefault(", ".join(key[:2]), {})[title] = (
-            *maps[key],
-            verdicts[key],
-        )
+        line[title] = (*maps[key], reports[key])
     return lines
 
 
-def control(
+def positive_control(
     cohort, landmarks: Mapping, rows, permutations: int = 10_000, seed: int = 0
 ) -> tuple[dict, dict[tuple[str, str, str], SanityReport]]:
     """The positive control: the test of `mmssl.groupmaps.mann_whitney.compare`
     on the images themselves.
 
-    No encoder is on trial, so that the verdict says nothing else; and because
-    this function reads the images from the cohort and makes both, no other map
-    can get that verdict.
+    No encoder is checked, and the report says only that. Because this function
+    reads the images from the cohort and makes both map and report, no other
+    map can get this exemption.
 
     Returns
     -------
     maps : {("voxels", modality, "voxels"): (rbc, corrected p)}, (X, Y, Z)
         each.
-    verdicts : {the same: SanityReport}
+    reports : {the same: SanityReport}
     """
     images = standardised(cohort, landmarks, np.float32, rows)
-    values = np.stack(
-        [x[:, 0][:, cohort.mask] for x in images.values()], axis=1
-    )
-    found = compare(values, cohort.labels()[rows], permutations, seed)
-    maps = dict(
-        zip(
-            [("voxels", m, "voxels") for m in images],
-            found.volumes(cohort.mask),
-            strict=True,
-        )
-    )
-    return maps, {
-        key: SanityReport(map_hash(rbc), {}, POSITIVE_CONTROL) for key, (rbc, _) in maps.items()
-    }
+    in_brain = [x[:, 0][:, cohort.mask] for x in images.values()]
+    values = np.stack(in_brain, axis=1)
+    test = compare(values, cohort.labels()[rows], permutations, seed)
+    maps, reports = {}, {}
+    volumes = test.volumes(cohort.mask)
+    for modality, (rbc, p) in zip(images, volumes, strict=True):
+        key = ("voxels", modality, "voxels")
+        maps[key] = rbc, p
+        reports[key] = SanityReport(map_hash(rbc), {}, POSITIVE_CONTROL)
+    return maps, reports
 
 
-def baseline(
+def untrained_reports(
     source: str, maps: Mapping, encoders: Mapping, like: Mapping, seed: int = 0
 ) -> dict[tuple[str, str, str], SanityReport]:
-    """Verdicts on the maps of an untrained encoder, which none of the tests
-    can ask anything.
+    """Reports on the maps of an untrained encoder, which is exempt from the
+    checks.
 
     Parameters
     ----------
     source : str
-        Which of the maps are its own.
+        Whose maps they are.
     maps : {(source, modality, sign): (rbc, corrected p)}, (X, Y, Z) each.
     encoders, like : {modality: Module}
         Those of the maps, and what
@@ -590,17 +639,17 @@ def baseline(
     ValueError
         If any weight of the encoders is not the one drawn.
     """
-    for m, encoder in encoders.items():
-        drawn = randomised(like[m], seed=seed).state_dict()
-        if learned := [
-            k for k, x in encoder.state_dict().items() if not x.equal(drawn[k])
-        ]:
-            raise ValueError(
-                f"{m}: {learned[0]} is not as seed {seed} draws it; an encoder that "
-                "may have learned something is judged, not exempt"
-            )
-    return {
-        key: SanityReport(map_hash(rbc), {}, UNTRAINED)
-        for key, (rbc, _) in maps.items()
-        if key[0] == source
-    }
+    for modality, encoder in encoders.items():
+        drawn = randomised(like[modality], seed=seed).state_dict()
+        for name, weight in encoder.state_dict().items():
+            if not weight.equal(drawn[name]):
+                raise ValueError(
+                    f"{modality}: {name} is not as seed {seed} draws it; an "
+                    "encoder that may have learned something is checked, not "
+                    "exempt"
+                )
+    reports = {}
+    for key, (rbc, _) in maps.items():
+        if key[0] == source:
+            reports[key] = SanityReport(map_hash(rbc), {}, UNTRAINED)
+    return reports

@@ -22,10 +22,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mmssl.models.dcgan import Encoder, deconvolve_parities
+from mmssl.models.dcgan import SLOPE, Encoder, deconvolve_parities
 from mmssl.models.keyed_random import Stream
 
-SLOPE = 0.2  # of the encoder's leaky rectifiers
 # of one batch of dimensions, at its largest
 _CHUNK_BYTES = {"cpu": 1 << 23, "cuda": 1 << 30}
 _TRANSPOSE = {2: F.conv_transpose2d, 3: F.conv_transpose3d}
@@ -45,7 +44,8 @@ def smoothgrad(
     r"""Signed mean gradient of each latent dimension over noisy copies of the
     input.
 
-    .. math:: S_k(x) = \frac{1}{N} \sum_{n=1}^{N} \nabla_x z_k (x + \epsilon_n),
+    .. math:: S_k(x) = \frac{1}{N} \sum_{n=1}^{N}
+              \nabla_x z_k (x + \epsilon_n),
               \qquad \epsilon_n \sim \mathcal{N}(0, \sigma^2)
 
     (Smilkov et al. 2017, section 3; 001, "Representational insights using
@@ -90,15 +90,7 @@ def smoothgrad(
     """
     device, dtype = _place(encoder)
     volumes = _checked(volumes)
-    seeds = (
-        [seed] * len(volumes)
-        if isinstance(seed, int | np.integer)
-        else list(seed)
-    )
-    if len(seeds) != len(volumes):
-        raise ValueError(
-            f"seed: {len(seeds)} seeds, expected one or {len(volumes)}, one per row"
-        )
+    seeds = _seed_per_row(seed, len(volumes))
     if samples < 1 or not 0 <= std < float("inf"):
         raise ValueError(
             f"samples={samples}, std={std}: expected at least 1 and at least 0"
@@ -106,25 +98,24 @@ def smoothgrad(
     if precision not in ("fp32", "bf16"):
         raise ValueError(f"precision={precision!r}, expected 'fp32' or 'bf16'")
     gradient = _dcgan_gradient if type(encoder) is Encoder else _gradient
-    maps, drawn, draws = None, None, None
-    kind = (device or volumes.device).type
-    # whatever surrounds the call
-    with _frozen(encoder), torch.autocast(kind, enabled=False):
-        for i, (row, key) in enumerate(zip(volumes, seeds, strict=True)):
+    device = device or volumes.device
+    maps, noise, noise_seed = None, None, None
+    # an autocast around the call must not reach in
+    with _frozen(encoder), torch.autocast(device.type, enabled=False):
+        for i, (row, row_seed) in enumerate(zip(volumes, seeds, strict=True)):
             row = row.to(device=device, dtype=dtype)
-            # a third of the time of two dimensions, and rows may share a seed
-            if key != drawn:
-                drawn, draws = (
-                    key,
-                    gaussian_noise(
-                        row.shape, samples, int(key), row.device
-                    ).to(dtype),
-                )
-            copies = row + std * draws
-            found = gradient(encoder, copies, dimensions, precision == "bf16")
+            # drawing takes a third of the time of two dimensions, and rows
+            # may share a seed
+            if row_seed != noise_seed:
+                noise = gaussian_noise(row.shape, samples, row_seed, device)
+                noise, noise_seed = noise.to(dtype), row_seed
+            copies = row + std * noise
+            row_maps = gradient(
+                encoder, copies, dimensions, precision == "bf16"
+            )
             if maps is None:
-                maps = found.new_empty(len(volumes), *found.shape)
-            maps[i] = found
+                maps = row_maps.new_empty(len(volumes), *row_maps.shape)
+            maps[i] = row_maps
     return maps.squeeze(2) if maps.shape[2] == 1 else maps
 
 
@@ -135,10 +126,10 @@ def gaussian_noise(
     function of the seed.
     """
     row = torch.zeros(1, dtype=torch.int64, device=device)
-    draws = [
-        Stream(row, seed, n, "smoothgrad").normal("noise", *shape)
-        for n in range(samples)
-    ]
+    draws = []
+    for n in range(samples):
+        generator = Stream(row, seed, n, "smoothgrad")
+        draws.append(generator.normal("noise", *shape))
     return torch.cat(draws)
 
 
@@ -167,8 +158,21 @@ def stream(
         raise ValueError(f"block={block}, expected at least 1")
     for start in range(0, len(volumes), block):
         rows = slice(start, start + block)
-        seeds = seed if isinstance(seed, int | np.integer) else seed[rows]
+        seeds = seed
+        if not isinstance(seed, int | np.integer):
+            seeds = seed[rows]
         yield smoothgrad(encoder, volumes[rows], seed=seeds, **options)
+
+
+def _seed_per_row(seed: int | Sequence[int], rows: int) -> list[int]:
+    if isinstance(seed, int | np.integer):
+        return [int(seed)] * rows
+    seeds = [int(row_seed) for row_seed in seed]
+    if len(seeds) != rows:
+        raise ValueError(
+            f"seed: {len(seeds)} seeds, expected one or {rows}, one per row"
+        )
+    return seeds
 
 
 @contextmanager
@@ -176,12 +180,12 @@ def _frozen(encoder) -> Iterator[None]:
     """Evaluation mode and parameters that ask for no gradient; everything is
     put back after.
     """
-    modules = list(encoder.modules()) if isinstance(encoder, nn.Module) else []
-    parameters = list(encoder.parameters()) if modules else []
-    modes, asked = (
-        [m.training for m in modules],
-        [p.requires_grad for p in parameters],
-    )
+    modules, parameters = [], []
+    if isinstance(encoder, nn.Module):
+        modules = list(encoder.modules())
+        parameters = list(encoder.parameters())
+    modes = [module.training for module in modules]
+    wanted = [parameter.requires_grad for parameter in parameters]
     try:
         for module in modules:
             module.training = False
@@ -192,13 +196,13 @@ def _frozen(encoder) -> Iterator[None]:
     finally:
         for module, mode in zip(modules, modes, strict=True):
             module.training = mode
-        for parameter, wanted in zip(parameters, asked, strict=True):
-            parameter.requires_grad_(wanted)
+        for parameter, gradient in zip(parameters, wanted, strict=True):
+            parameter.requires_grad_(gradient)
 
 
 def _gradient(encoder, copies: Tensor, dimensions, half: bool) -> Tensor:
-    """Mean gradient over the copies by autograd, for any encoder: (n, C,
-    *sides).
+    """Mean gradient over the copies by autograd, (n, C, *sides), for any
+    encoder.
     """
     x = copies.requires_grad_(True)
     with (
@@ -212,10 +216,10 @@ def _gradient(encoder, copies: Tensor, dimensions, half: bool) -> Tensor:
             )
         chosen = _dimensions(dimensions, z.shape[1])
         total = z.sum(0)
-    maps = [
-        torch.autograd.grad(total[k], x, retain_graph=True)[0].mean(0)
-        for k in chosen
-    ]
+    maps = []
+    for k in chosen:
+        (gradient,) = torch.autograd.grad(total[k], x, retain_graph=True)
+        maps.append(gradient.mean(0))
     return torch.stack(maps)
 
 
@@ -226,49 +230,77 @@ def _dcgan_gradient(
     """The same for the DCGAN encoder, all dimensions as one batch: (n, C,
     *sides).
     """
-    outputs: list[Tensor] = []
-    hooks = [
-        n.register_forward_hook(lambda *a: outputs.append(a[-1]))
-        for n in encoder.norms
-    ]
+    rectifier_inputs: list[Tensor] = []
+
+    def keep(module, arguments, output):
+        rectifier_inputs.append(output)
+
+    hooks = [norm.register_forward_hook(keep) for norm in encoder.norms]
     try:
         z = _representation(encoder(copies), len(copies))
     finally:
         for hook in hooks:
             hook.remove()
     chosen = _dimensions(dimensions, z.shape[1])
-    dims, dtype = copies.dim() - 2, torch.bfloat16 if half else copies.dtype
-    layout = {"dtype": dtype, "memory_format": _LAYOUT[dims]}
-    # a leaky rectifier keeps the sign, so that its output says as well as its
-    # input what was open
-    slopes = [torch.where(x > 0, 1.0, SLOPE).to(**layout) for x in outputs]
-    layers = zip(encoder.convs, encoder.norms, strict=True)
-    weights = [_folded(conv, norm).to(**layout) for conv, norm in layers]
+    dims = copies.dim() - 2
+    layout = {
+        "dtype": torch.bfloat16 if half else copies.dtype,
+        "memory_format": _LAYOUT[dims],
+    }
+    slopes = []
+    for x in rectifier_inputs:
+        # the rectifier may have worked in place: it keeps the sign
+        slopes.append(torch.where(x > 0, 1.0, SLOPE).to(**layout))
+    weights = []
+    for conv, norm in zip(encoder.convs, encoder.norms, strict=True):
+        weights.append(_folded(conv, norm).to(**layout))
     start = encoder.to_latent.weight[chosen].to(**layout)
-    bytes_each = slopes[0][0].nbytes
-    chunk = max(1, _CHUNK_BYTES.get(copies.device.type, 1 << 30) // bytes_each)
+    chunk_bytes = _CHUNK_BYTES.get(copies.device.type, 1 << 30)
+    chunk = max(1, chunk_bytes // slopes[0][0].nbytes)
     maps = []
     for rows in start.split(chunk):  # (dimensions, channels, 4, 4[, 4])
-        total = torch.zeros(
-            (len(rows), *slopes[0].shape[1:]),
-            dtype=dtype,
-            device=copies.device,
-        )
-        total = total.contiguous(memory_format=_LAYOUT[dims])
-        for n in range(len(copies)):
-            g = rows
-            for weight, slope in zip(
-                weights[:0:-1], slopes[:0:-1], strict=True
-            ):
-                g = _TRANSPOSE[dims](g * slope[n], weight, stride=2, padding=1)
-            total.addcmul_(g, slopes[0][n])
-        voxels = (
-            deconvolve_parities(total, weights[0])
-            if dims == 3
-            else F.conv_transpose2d(total, weights[0], stride=2, padding=1)
-        )
+        total = _sum_over_copies(rows, weights, slopes, layout)
+        if dims == 3:
+            voxels = deconvolve_parities(total, weights[0])
+        else:
+            voxels = _transposed(total, weights[0])
         maps.append(voxels.to(copies.dtype) / len(copies))
     return torch.cat(maps)
+
+
+def _sum_over_copies(
+    rows: Tensor, weights: list[Tensor], slopes: list[Tensor], layout: dict
+) -> Tensor:
+    """Gradient at the output of the first layer, summed over the copies.
+
+    Parameters
+    ----------
+    rows : Tensor, shape (dimensions, channels, 4, 4[, 4])
+        Of the last weight, one a dimension.
+    weights, slopes : list of Tensor
+        Of the strided layers from the first one; slopes (copies, channels,
+        *sides).
+    layout : dict
+        dtype and memory format of the sum.
+    """
+    total = torch.zeros(
+        (len(rows), *slopes[0].shape[1:]),
+        dtype=layout["dtype"],
+        device=rows.device,
+    )
+    total = total.contiguous(memory_format=layout["memory_format"])
+    for n in range(len(slopes[0])):
+        gradient = rows
+        for layer in range(len(weights) - 1, 0, -1):
+            gradient = gradient * slopes[layer][n]
+            gradient = _transposed(gradient, weights[layer])
+        total.addcmul_(gradient, slopes[0][n])
+    return total
+
+
+def _transposed(x: Tensor, weight: Tensor) -> Tensor:
+    """From the output of a strided layer back to its input."""
+    return _TRANSPOSE[x.dim() - 2](x, weight, stride=2, padding=1)
 
 
 def _folded(conv: nn.Module, norm: nn.Module) -> Tensor:
@@ -283,11 +315,9 @@ def _folded(conv: nn.Module, norm: nn.Module) -> Tensor:
 
 def _place(encoder) -> tuple[torch.device | None, torch.dtype]:
     """Device and precision of an encoder's weights."""
-    weight = (
-        next(encoder.parameters(), None)
-        if isinstance(encoder, nn.Module)
-        else None
-    )
+    weight = None
+    if isinstance(encoder, nn.Module):
+        weight = next(encoder.parameters(), None)
     if weight is None:
         return None, torch.float32
     return weight.device, weight.dtype
@@ -297,39 +327,37 @@ def tensor(values) -> Tensor:
     """Tensor of an array; one that is mapped read-only, or strided, is
     copied.
     """
-    return torch.as_tensor(
-        values
-        if isinstance(values, Tensor)
-        else np.require(values, None, "CW")
-    )
+    if isinstance(values, Tensor):
+        return values
+    return torch.as_tensor(np.require(values, None, "CW"))
 
 
 def _checked(volumes) -> Tensor:
     volumes = tensor(volumes)
-    if (
-        volumes.dim() < 3
-        or not len(volumes)
-        or not volumes.is_floating_point()
-    ):
+    floats = volumes.is_floating_point()
+    if volumes.dim() < 3 or len(volumes) == 0 or not floats:
         raise ValueError(
-            f"volumes: shape {tuple(volumes.shape)} of {volumes.dtype}, expected "
-            "(B, C, *sides) of floats, B at least 1"
+            f"volumes: shape {tuple(volumes.shape)} of {volumes.dtype}, "
+            "expected (B, C, *sides) of floats, B at least 1"
         )
     bad = ~torch.isfinite(volumes).flatten(1).all(1)
     if bad.any():
         raise ValueError(
-            f"volumes: row {int(bad.int().argmax())} holds NaN or Inf, expected none"
+            f"volumes: row {int(bad.int().argmax())} holds NaN or Inf, "
+            "expected none"
         )
     return volumes
 
 
-def _representation(found, rows: int) -> Tensor:
-    z = getattr(found, "z", found)
-    if not isinstance(z, Tensor) or z.dim() != 2 or len(z) != rows:
-        what = tuple(z.shape) if isinstance(z, Tensor) else type(z).__name__
+def _representation(output, rows: int) -> Tensor:
+    """z (B, latent) of what an encoder returned."""
+    z = getattr(output, "z", output)
+    is_tensor = isinstance(z, Tensor)
+    if not is_tensor or z.dim() != 2 or len(z) != rows:
+        returned = tuple(z.shape) if is_tensor else type(z).__name__
         raise ValueError(
-            f"the encoder returned {what}, expected Features or z of shape "
-            f"({rows}, latent)"
+            f"the encoder returned {returned}, expected Features or z of "
+            f"shape ({rows}, latent)"
         )
     if not torch.isfinite(z).all():
         raise ValueError(
@@ -339,12 +367,13 @@ def _representation(found, rows: int) -> Tensor:
 
 
 def _dimensions(wanted, latent: int) -> list[int]:
-    chosen = (
-        list(range(latent)) if wanted is None else [int(k) for k in wanted]
-    )
+    chosen = list(range(latent))
+    if wanted is not None:
+        chosen = [int(k) for k in wanted]
     unknown = [k for k in chosen if not 0 <= k < latent]
     if unknown or not chosen:
         raise ValueError(
-            f"dimensions: {unknown or 'none'} asked for, z has 0 to {latent - 1}"
+            f"dimensions: {unknown or 'none'} asked for, z has 0 to "
+            f"{latent - 1}"
         )
     return chosen

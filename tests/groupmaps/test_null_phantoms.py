@@ -75,8 +75,8 @@ def alarms(z, maps, corrected=True):
         for part in (learned, tested):
             sick[part[:PATIENTS]] = 1
         seen = {"RR": {m: x[learned] for m, x in z.items()}}
-        picks = dimensions.choose(
-            dimensions.fit(
+        picks = dimensions.extreme_dimensions(
+            dimensions.fit_probes(
                 seen, sick[learned], learned, trials=1, folds=2, seed=world
             )
         )
