@@ -1,9 +1,8 @@
-"""Cohorts: paired images of people, who they are, and who may be seen by
-what.
-"""
+"""Cohorts: paired images of people, tables of who they are, and splits."""
 
 from mmssl.cohorts.cohort import Cohort, load, write
 from mmssl.cohorts.natural import mnist_svhn, two_view_mnist
+from mmssl.cohorts.preprocessed import write_person
 from mmssl.cohorts.simulated.phantom import make_phantom
 from mmssl.cohorts.simulated.planted_masks import planted
 
@@ -15,4 +14,5 @@ __all__ = [
     "planted",
     "two_view_mnist",
     "write",
+    "write_person",
 ]

@@ -1,6 +1,4 @@
-"""Whether the files of a cohort folder agree with each other, before anything
-is read from it.
-"""
+"""Checks that the files of a cohort folder agree with each other."""
 
 from __future__ import annotations
 
@@ -10,50 +8,31 @@ from pathlib import Path
 import numpy as np
 
 INTENSITIES = ("brain", "unit")
-_BLOCK_BYTES = 1 << 26  # what a scan over a memory-mapped array holds at once
+# Bytes of a memory-mapped array that are checked at once.
+_BLOCK_BYTES = 1 << 26
 
 
 def require(file: Path, what: str, missing: Sequence[str]) -> None:
-    """Raise a ValueError that names what a file lacks, if it lacks
-    anything.
-    """
+    """ValueError if something is missing in a file, naming both."""
     if missing:
         raise ValueError(f"{file}: missing {what}: {', '.join(missing)}")
 
 
 def agree(cohort) -> None:
-    """Everything that `mmssl.cohorts.cohort.load` promises about a folder.
+    """Check everything that `mmssl.cohorts.cohort.load` promises of a folder.
+
+    Parameters
+    ----------
+    cohort : Cohort
+        As read, unchecked.
 
     Raises
     ------
     ValueError
         Naming the file and the field, what was found and what is expected.
     """
-    about = cohort.path / "cohort.json"
-    if cohort.intensity not in INTENSITIES:
-        raise ValueError(
-            f"{about}: intensity is {cohort.intensity!r}, "
-            f"expected one of {', '.join(INTENSITIES)}"
-        )
-    if cohort.dims not in (2, 3):
-        raise ValueError(f"{about}: dims is {cohort.dims!r}, expected 2 or 3")
-    if cohort.affine is not None and cohort.affine.shape != (4, 4):
-        raise ValueError(
-            f"{about}: affine has shape {cohort.affine.shape}, expected (4, 4)"
-        )
-    for task, spec in cohort.tasks.items():
-        require(
-            cohort.path / "participants.tsv",
-            f"columns for task {task!r}",
-            [spec["column"]]
-            if spec["column"] not in cohort.participants
-            else [],
-        )
-    if cohort.pairing is not None and cohort.pairing not in cohort.tasks:
-        raise ValueError(
-            f"{about}: pairing is {cohort.pairing!r}, expected a task of "
-            f"{', '.join(cohort.tasks) or 'the cohort, which has none'}"
-        )
+    _check_fields(cohort)
+    _check_tasks(cohort)
     _check_tables(cohort)
     _check_splits(cohort)
     for modality in cohort.modalities:
@@ -61,7 +40,39 @@ def agree(cohort) -> None:
     side = (cohort.size,) * cohort.dims
     if cohort.mask is not None and cohort.mask.shape != side:
         raise ValueError(
-            f"{cohort.path / 'mask.npy'}: shape {cohort.mask.shape}, expected {side}"
+            f"{cohort.path / 'mask.npy'}: shape {cohort.mask.shape}, "
+            f"expected {side}"
+        )
+
+
+def _check_fields(cohort) -> None:
+    file = cohort.path / "cohort.json"
+    if cohort.intensity not in INTENSITIES:
+        raise ValueError(
+            f"{file}: intensity is {cohort.intensity!r}, "
+            f"expected one of {', '.join(INTENSITIES)}"
+        )
+    if cohort.dims not in (2, 3):
+        raise ValueError(f"{file}: dims is {cohort.dims!r}, expected 2 or 3")
+    if cohort.affine is not None and cohort.affine.shape != (4, 4):
+        raise ValueError(
+            f"{file}: affine has shape {cohort.affine.shape}, expected (4, 4)"
+        )
+
+
+def _check_tasks(cohort) -> None:
+    for task, spec in cohort.tasks.items():
+        if spec["column"] not in cohort.participants:
+            require(
+                cohort.path / "participants.tsv",
+                f"columns for task {task!r}",
+                [spec["column"]],
+            )
+    if cohort.pairing is not None and cohort.pairing not in cohort.tasks:
+        tasks = ", ".join(cohort.tasks) or "the cohort, which has none"
+        raise ValueError(
+            f"{cohort.path / 'cohort.json'}: pairing is {cohort.pairing!r}, "
+            f"expected a task of {tasks}"
         )
 
 
@@ -75,80 +86,82 @@ def _check_tables(cohort) -> None:
     unknown = sorted(set(cohort.subjects) - set(known))
     if unknown:
         raise ValueError(
-            f"{cohort.path / 'pairs.tsv'}: participant_id {str(unknown[0])!r} is not "
-            "in participants.tsv"
+            f"{cohort.path / 'pairs.tsv'}: participant_id "
+            f"{str(unknown[0])!r} is not in participants.tsv"
         )
     numbers = cohort.pairs["pair"].to_numpy()
     if not np.array_equal(numbers, np.arange(len(numbers))):
         raise ValueError(
-            f"{cohort.path / 'pairs.tsv'}: column pair must count the rows 0, 1, …, "
-            f"found {numbers[:5].tolist()}"
+            f"{cohort.path / 'pairs.tsv'}: column pair must count the rows "
+            f"0, 1, …, found {numbers[:5].tolist()}"
         )
-    twice = cohort.pairs.groupby("participant_id")["downstream"].sum()
-    if (twice > 1).any():
+    downstream = cohort.pairs.groupby("participant_id")["downstream"].sum()
+    if (downstream > 1).any():
         raise ValueError(
-            f"{cohort.path / 'pairs.tsv'}: {twice.idxmax()!r} has {twice.max()} "
-            "downstream pairs, expected at most 1"
+            f"{cohort.path / 'pairs.tsv'}: {downstream.idxmax()!r} has "
+            f"{downstream.max()} downstream pairs, expected at most 1"
         )
 
 
 def _check_splits(cohort) -> None:
     file = cohort.path / "splits.json"
-    require(
-        file,
-        "fields",
-        [k for k in ("holdout", "shift", "folds") if k not in cohort.splits],
-    )
+    splits = cohort.splits
+    fields = ("holdout", "shift", "folds")
+    missing = [field for field in fields if field not in splits]
+    require(file, "fields", missing)
     known = set(cohort.participants["participant_id"])
-    for k, fold in enumerate(
-        cohort.splits["folds"] or [{"train": [], "valid": []}]
-    ):
+    no_fold = {"train": [], "valid": []}
+    for k, fold in enumerate(splits["folds"] or [no_fold]):
         roles = {
             "train": fold["train"],
             "valid": fold["valid"],
-            "holdout": cohort.splits["holdout"],
-            "shift": cohort.splits["shift"],
+            "holdout": splits["holdout"],
+            "shift": splits["shift"],
         }
-        seen: dict[str, str] = {}
-        for role, people in roles.items():
-            for person in people:
-                if person not in known:
-                    raise ValueError(
-                        f"{file}: {role} names {person!r}, not in participants.tsv"
-                    )
-                if person in seen:
-                    raise ValueError(
-                        f"{file}: fold {k}: {person!r} is in {seen[person]} and "
-                        f"in {role}"
-                    )
-                seen[person] = role
+        _check_roles(file, k, roles, known)
+
+
+def _check_roles(file: Path, fold: int, roles: dict, known: set) -> None:
+    """ValueError for a stranger, or a person in two roles of a fold."""
+    role_of: dict[str, str] = {}
+    for role, people in roles.items():
+        for person in people:
+            if person not in known:
+                raise ValueError(
+                    f"{file}: {role} names {person!r}, not in participants.tsv"
+                )
+            if person in role_of:
+                raise ValueError(
+                    f"{file}: fold {fold}: {person!r} is in "
+                    f"{role_of[person]} and in {role}"
+                )
+            role_of[person] = role
 
 
 def _check_volumes(cohort, modality: str) -> None:
-    file, values = cohort.path / f"{modality}.npy", cohort.volumes[modality]
+    file = cohort.path / f"{modality}.npy"
+    volumes = cohort.volumes[modality]
+    expected = (len(cohort.pairs), *(cohort.size,) * cohort.dims)
     channels = cohort.channels[modality]
-    expected = (
-        len(cohort.pairs),
-        *((channels,) if channels > 1 else ()),
-        *(cohort.size,) * cohort.dims,
-    )
-    if values.shape != expected:
+    if channels > 1:
+        expected = (expected[0], channels, *expected[1:])
+    if volumes.shape != expected:
         raise ValueError(
-            f"{file}: shape {values.shape}, expected {expected} "
+            f"{file}: shape {volumes.shape}, expected {expected} "
             "(pairs.tsv and cohort.json)"
         )
-    if values.dtype not in (np.float16, np.float32):
+    if volumes.dtype not in (np.float16, np.float32):
         raise ValueError(
-            f"{file}: dtype {values.dtype}, expected float16 or float32"
+            f"{file}: dtype {volumes.dtype}, expected float16 or float32"
         )
-    step = max(1, _BLOCK_BYTES // max(1, values[:1].nbytes))
-    for start in range(0, len(values), step):
-        bad = ~np.isfinite(values[start : start + step]).reshape(
-            len(values[start : start + step]), -1
-        )
+    step = max(1, _BLOCK_BYTES // max(1, volumes[:1].nbytes))
+    for start in range(0, len(volumes), step):
+        block = volumes[start : start + step]
+        bad = ~np.isfinite(block).reshape(len(block), -1)
         if bad.any():
-            row = start + int(bad.any(axis=1).argmax())
+            place = int(bad.any(axis=1).argmax())
+            row = start + place
             raise ValueError(
                 f"{file}: row {row} ({cohort.subjects[row]}) has "
-                f"{int(bad[row - start].sum())} NaN or Inf values, expected none"
+                f"{int(bad[place].sum())} NaN or Inf values, expected none"
             )

@@ -2,13 +2,18 @@
 
 Layout of a cohort folder::
 
-    cohort.json        format, name, kind, dims, size, channels, intensity, affine, tasks, hashes, …
+    cohort.json        format, name, kind, dims, size, channels, intensity,
+                       affine, tasks, hashes, …
     <modality>.npy     (pairs, X, Y, Z) or (pairs, H, W), float16 or float32;
-                       (pairs, C, …) where a modality has more than one channel
-    mask.npy           (X, Y, Z) bool, the brain in the cohort's space (brain cohorts only)
-    participants.tsv   one row per person: participant_id, group, age, sex, site, population, …
-    pairs.tsv          one row per pair of images: pair, participant_id, session, day, downstream
-    splits.json        {"seed", "holdout", "shift", "folds": [{"train", "valid"}, …]}, by person
+                       (pairs, C, …) where a modality has several channels
+    mask.npy           (X, Y, Z) bool, the brain in the cohort's space
+                       (cohorts of brains only)
+    participants.tsv   one row per person: participant_id, group, age, sex,
+                       site, population, …
+    pairs.tsv          one row per pair of images: pair, participant_id,
+                       session, day, downstream
+    splits.json        {"seed", "holdout", "shift",
+                       "folds": [{"train", "valid"}, …]}, by person
 
 Volumes are RAS+ and stay memory-mapped. A person may have several pairs;
 ``downstream`` marks the one pair per person that an evaluation reads (Fedorov
@@ -31,7 +36,8 @@ from mmssl.ledger.hashes import hash_array, hash_file
 from mmssl.ledger.sidecars import versions
 
 FORMAT = 1
-ROLES = ("train", "valid", "holdout", "shift")
+FOLD_ROLES = ("train", "valid")
+ROLES = (*FOLD_ROLES, "holdout", "shift")
 PAIR_COLUMNS = ("pair", "participant_id", "session", "day", "downstream")
 
 _KEYS = (
@@ -57,7 +63,7 @@ class Cohort:
 
     Attributes
     ----------
-    path, name, kind : where it lies, what it is called, what made it.
+    path, name, kind : its folder, its name, what made it.
     modalities : names, in the order they were written.
     volumes : {modality: (pairs, X, Y, Z)}, or (pairs, C, …) with more than one
         channel.
@@ -73,6 +79,7 @@ class Cohort:
         [0, 1]).
     tasks : {task: {"column", "classes"}}; a label is the index in ``classes``.
     hashes : {file: sha256} as recorded when the folder was written.
+    parameters, seed : of what made it.
     """
 
     path: Path
@@ -99,10 +106,10 @@ class Cohort:
 
     @property
     def pairing(self) -> str | None:
-        """Task whose label makes a pair: any two training images of one class
-        may be paired.
+        """Task whose label makes a pair, or None.
 
-        None where a row of the modalities is one pair and no other is.
+        With a task, any two training images of one class may be paired; with
+        None, only the images in one row are.
         """
         return self.parameters.get("pairing")
 
@@ -112,8 +119,16 @@ class Cohort:
         return self.pairs["participant_id"].to_numpy(dtype=str)
 
     def rows(self, role: str, fold: int = 0) -> np.ndarray:
-        """Rows (int64) of all pairs of the people in a role; ``fold`` counts
-        for train and valid.
+        """Rows of all pairs of the people in a role.
+
+        Parameters
+        ----------
+        role : "train", "valid", "holdout" or "shift".
+        fold : which fold's train or valid; the other roles have no folds.
+
+        Returns
+        -------
+        (n,) int64 array, rising.
 
         Raises
         ------
@@ -124,16 +139,12 @@ class Cohort:
             raise ValueError(
                 f"role {role!r} is unknown; expected one of {', '.join(ROLES)}"
             )
-        people = (
-            self.splits[role]
-            if role in ("holdout", "shift")
-            else self._fold(fold)[role]
-        )
-        return np.flatnonzero(
-            np.isin(self.subjects, np.asarray(people, dtype=str))
-        )
+        sides = self._fold(fold) if role in FOLD_ROLES else self.splits
+        people = np.asarray(sides[role], dtype=str)
+        return np.flatnonzero(np.isin(self.subjects, people))
 
     def _fold(self, fold: int) -> dict:
+        """{"train", "valid"} of one fold, lists of participant_id."""
         folds = self.splits["folds"]
         if not 0 <= fold < len(folds):
             raise ValueError(
@@ -143,27 +154,25 @@ class Cohort:
         return folds[fold]
 
     def labels(self, task: str | None = None) -> np.ndarray:
-        """(pairs,) int64 class index for a task (the first by default), -1
-        where it has none.
+        """(pairs,) int64 class index of every pair for a task.
+
+        The first task by default; -1 where a person is in none of its classes.
         """
         spec = self.tasks[self._task(task)]
-        of_person = dict(
-            zip(
-                self.participants["participant_id"],
-                self.participants[spec["column"]].astype(str),
-                strict=True,
-            )
-        )
+        people = self.participants.set_index("participant_id")
+        class_of = people[spec["column"]].astype(str).to_dict()
         index = {str(name): i for i, name in enumerate(spec["classes"])}
-        return np.array(
-            [index.get(of_person[s], -1) for s in self.subjects],
-            dtype=np.int64,
-        )
+        labels = [index.get(class_of[person], -1) for person in self.subjects]
+        return np.array(labels, dtype=np.int64)
 
     def _task(self, task: str | None) -> str:
+        """Name of a task, the first by default; ValueError where there is
+        none.
+        """
         if not self.tasks:
             raise ValueError(
-                f"{self.path / 'cohort.json'}: the cohort has no task, so no labels"
+                f"{self.path / 'cohort.json'}: the cohort has no task, "
+                "so no labels"
             )
         name = next(iter(self.tasks)) if task is None else task
         if name not in self.tasks:
@@ -180,18 +189,19 @@ class Cohort:
         have a label.
         """
         rows = np.asarray(rows, dtype=np.int64)
-        chosen = self.pairs["downstream"].to_numpy()[rows] == 1
-        return rows[chosen & (self.labels(task)[rows] >= 0)]
+        downstream = self.pairs["downstream"].to_numpy()[rows] == 1
+        labelled = self.labels(task)[rows] >= 0
+        return rows[downstream & labelled]
 
     def image_hashes(self, rows: Sequence[int]) -> dict[str, str]:
-        """{"<modality>[<row>]": content hash}: equal hashes are one image,
-        whatever its names.
-        """
-        return {
-            f"{m}[{row}]": hash_array(np.asarray(self.volumes[m][row]))
-            for m in self.modalities
-            for row in np.asarray(rows, dtype=np.int64).tolist()
-        }
+        """{"<modality>[<row>]": content hash}; equal hashes are one image."""
+        rows = np.asarray(rows, dtype=np.int64).tolist()
+        hashes = {}
+        for modality in self.modalities:
+            for row in rows:
+                volume = np.asarray(self.volumes[modality][row])
+                hashes[f"{modality}[{row}]"] = hash_array(volume)
+        return hashes
 
 
 def load(path: str | Path) -> Cohort:
@@ -206,44 +216,40 @@ def load(path: str | Path) -> Cohort:
         a person stands in two roles of one fold.
     """
     path = Path(path)
-    about = _read_json(path / "cohort.json")
-    checks.require(
-        path / "cohort.json", "fields", [k for k in _KEYS if k not in about]
-    )
-    if about["format"] != FORMAT:
+    file = path / "cohort.json"
+    fields = _read_json(file)
+    missing = [key for key in _KEYS if key not in fields]
+    checks.require(file, "fields", missing)
+    if fields["format"] != FORMAT:
         raise ValueError(
-            f"{path / 'cohort.json'}: format is {about['format']!r}, "
-            f"expected {FORMAT}"
+            f"{file}: format is {fields['format']!r}, expected {FORMAT}"
         )
-    participants = _read_table(path / "participants.tsv", ("participant_id",))
-    pairs = _read_table(path / "pairs.tsv", PAIR_COLUMNS)
-    splits = _read_json(path / "splits.json")
-    volumes = {m: _open(path / f"{m}.npy") for m in about["channels"]}
-    mask = np.load(path / "mask.npy") if (path / "mask.npy").exists() else None
-    affine = (
-        None
-        if about["affine"] is None
-        else np.asarray(about["affine"], dtype=np.float64)
-    )
+    mask_file = path / "mask.npy"
+    mask = np.load(mask_file) if mask_file.exists() else None
+    affine = fields["affine"]
+    if affine is not None:
+        affine = np.asarray(affine, dtype=np.float64)
     cohort = Cohort(
         path=path,
-        name=about["name"],
-        kind=about["kind"],
-        modalities=tuple(about["channels"]),
-        volumes=volumes,
-        participants=participants,
-        pairs=pairs,
-        splits=splits,
+        name=fields["name"],
+        kind=fields["kind"],
+        modalities=tuple(fields["channels"]),
+        volumes={m: _open(path / f"{m}.npy") for m in fields["channels"]},
+        participants=_read_table(
+            path / "participants.tsv", ("participant_id",)
+        ),
+        pairs=_read_table(path / "pairs.tsv", PAIR_COLUMNS),
+        splits=_read_json(path / "splits.json"),
         affine=affine,
         mask=mask,
-        dims=about["dims"],
-        size=about["size"],
-        channels=about["channels"],
-        intensity=about["intensity"],
-        tasks=about["tasks"],
-        hashes=about["hashes"],
-        parameters=about["parameters"],
-        seed=about["seed"],
+        dims=fields["dims"],
+        size=fields["size"],
+        channels=fields["channels"],
+        intensity=fields["intensity"],
+        tasks=fields["tasks"],
+        hashes=fields["hashes"],
+        parameters=fields["parameters"],
+        seed=fields["seed"],
     )
     checks.agree(cohort)
     return cohort
@@ -254,7 +260,7 @@ def write(
     *,
     volumes: Mapping[str, np.ndarray],
     extra: Callable[[Path], None] | None = None,
-    **about,
+    **description,
 ) -> Cohort:
     """Write a cohort folder at once or not at all, and load it.
 
@@ -265,7 +271,7 @@ def write(
         float32.
     extra : called with the unfinished folder to add files of its own (truth/,
         raw/).
-    **about : everything else that :func:`describe` takes.
+    **description : everything else that :func:`describe` takes.
 
     Raises
     ------
@@ -276,13 +282,12 @@ def write(
     with atomic.directory(path) as folder:
         for modality, values in volumes.items():
             values = np.asarray(values)
-            dtype = values.dtype if values.dtype == np.float16 else np.float32
-            np.save(
-                folder / f"{modality}.npy", values.astype(dtype, copy=False)
-            )
+            if values.dtype != np.float16:
+                values = values.astype(np.float32, copy=False)
+            np.save(folder / f"{modality}.npy", values)
         if extra is not None:
             extra(folder)
-        describe(folder, modalities=tuple(volumes), **about)
+        describe(folder, modalities=tuple(volumes), **description)
     return load(path)
 
 
@@ -303,15 +308,16 @@ def describe(
     parameters: Mapping | None = None,
     seed: int | None = None,
 ) -> None:
-    """Complete a folder that already holds its ``<modality>.npy``: tables,
-    splits, cohort.json.
+    """Add tables, splits and cohort.json to a folder that holds its
+    ``<modality>.npy``.
 
     For makers that fill arrays larger than memory row by row. Runs
-    :func:`load` on the folder, so what is wrong raises here, before it gets
-    its final name.
+    :func:`load` on the folder, so that what is wrong raises before the folder
+    gets its final name.
 
     Parameters
     ----------
+    folder : to complete.
     name, kind : what it is called, what made it.
     modalities : names of the arrays, in the order wanted.
     participants, pairs : tables with the columns named in the module's
@@ -332,31 +338,34 @@ def describe(
     (folder / "splits.json").write_text(json.dumps(splits, indent=1) + "\n")
     if mask is not None:
         np.save(folder / "mask.npy", np.asarray(mask, dtype=bool))
+    if affine is not None:
+        affine = np.asarray(affine, dtype=float).tolist()
     channels = dict(channels or dict.fromkeys(modalities, 1))
     first = np.load(folder / f"{modalities[0]}.npy", mmap_mode="r")
-    about = {
+    has_channel_axis = channels[modalities[0]] > 1
+    fields = {
         "format": FORMAT,
         "name": name,
         "kind": kind,
-        "dims": first.ndim - 1 - (channels[modalities[0]] > 1),
+        "dims": first.ndim - 1 - has_channel_axis,
         "size": first.shape[-1],
         "channels": channels,
         "intensity": intensity,
-        "affine": None
-        if affine is None
-        else np.asarray(affine, dtype=float).tolist(),
+        "affine": affine,
         "tasks": dict(tasks or {}),
-        "hashes": {
-            str(f.relative_to(folder)): hash_file(f)
-            for f in sorted(folder.rglob("*"))
-            if f.is_file()
-        },
+        "hashes": _hash_files(folder),
         "parameters": dict(parameters or {}),
         "seed": seed,
         "versions": versions(),
     }
-    (folder / "cohort.json").write_text(json.dumps(about, indent=1) + "\n")
+    (folder / "cohort.json").write_text(json.dumps(fields, indent=1) + "\n")
     load(folder)
+
+
+def _hash_files(folder: Path) -> dict[str, str]:
+    """{path in the folder: sha256} of every file."""
+    files = [file for file in sorted(folder.rglob("*")) if file.is_file()]
+    return {str(file.relative_to(folder)): hash_file(file) for file in files}
 
 
 def _read_json(file: Path) -> dict:
@@ -375,14 +384,16 @@ def _read_table(file: Path, columns: Sequence[str]) -> pd.DataFrame:
     if not file.is_file():
         raise ValueError(f"{file}: not found")
     table = pd.read_csv(file, sep="\t", dtype={"participant_id": str})
-    checks.require(file, "columns", [c for c in columns if c not in table])
+    missing = [column for column in columns if column not in table]
+    checks.require(file, "columns", missing)
     return table
 
 
 def _open(file: Path) -> np.ndarray:
     if not file.is_file():
         raise ValueError(
-            f"{file}: not found, but cohort.json names the modality {file.stem!r}"
+            f"{file}: not found, but cohort.json names the modality "
+            f"{file.stem!r}"
         )
     try:
         return np.load(file, mmap_mode="r")

@@ -2,16 +2,15 @@
 
 import json
 import shutil
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
 
-from mmssl.cohorts.cohort import Cohort
-from mmssl.cohorts.cohort import write as write_cohort
+from mmssl.cohorts.cohort import Cohort, write
 from mmssl.preprocessing.person import Person
 
-# neutral: a label from a hospital's or a study's file never leaves this
-# machine
+# The only participant: labels of the person's files are not carried over.
 NAME = "person-1"
 
 
@@ -19,13 +18,13 @@ def write_person(person: Person, path: str | Path) -> Cohort:
     """Write a person as a cohort of one pair, which `cohorts.load` reads.
 
     The participant is called "person-1", whatever the files were called, and
-    stands in the hold-out; no path and no label of the files is kept, only
-    their content hashes. The folder also holds ``motion.tsv``, ``quality.tsv``
-    and ``transforms.json``.
+    is in the hold-out. Of the files only the content hashes are recorded, no
+    path and no label. The folder also holds ``quality.tsv``,
+    ``transforms.json`` and, with a BOLD series, ``motion.tsv``.
 
     Parameters
     ----------
-    person : from `prepare`.
+    person : from `mmssl.preprocessing.person.prepare`.
     path : folder; one that holds the same person made with the same parameters
         is replaced.
 
@@ -35,27 +34,28 @@ def write_person(person: Person, path: str | Path) -> Cohort:
 
     Raises
     ------
-    ValueError : the folder exists and holds anything else; nothing is changed.
+    ValueError
+        If the folder exists and holds anything else; nothing is changed.
     """
     path = Path(path)
-    parameters = person.parameters | {"inputs": person.hashes}
-    old = path.with_name(f".old-{path.name}")
+    parameters = {**person.parameters, "inputs": person.hashes}
+    previous = path.with_name(f".old-{path.name}")
     if path.exists():
         _check_same(path, parameters)
-        shutil.rmtree(old, ignore_errors=True)
-        path.rename(old)
+        shutil.rmtree(previous, ignore_errors=True)
+        path.rename(previous)
     try:
-        return _write(person, path, parameters)
+        return _write_cohort(person, path, parameters)
     except BaseException:
-        if old.exists():
-            old.rename(path)
+        if previous.exists():
+            previous.rename(path)
         raise
     finally:
-        shutil.rmtree(old, ignore_errors=True)
+        shutil.rmtree(previous, ignore_errors=True)
 
 
-def _write(person: Person, path: Path, parameters: dict) -> Cohort:
-    people = pd.DataFrame({"participant_id": [NAME], "group": ["n/a"]})
+def _write_cohort(person: Person, path: Path, parameters: dict) -> Cohort:
+    participants = pd.DataFrame({"participant_id": [NAME], "group": ["n/a"]})
     pairs = pd.DataFrame(
         {
             "pair": [0],
@@ -65,33 +65,36 @@ def _write(person: Person, path: Path, parameters: dict) -> Cohort:
             "downstream": [1],
         }
     )
-    return write_cohort(
+    return write(
         path,
         name=path.name,
         kind="person",
-        volumes={m: v[None] for m, v in person.volumes.items()},
-        participants=people,
+        volumes={m: volume[None] for m, volume in person.volumes.items()},
+        participants=participants,
         pairs=pairs,
         splits={"seed": None, "holdout": [NAME], "shift": [], "folds": []},
         affine=person.affine,
         mask=person.mask,
         parameters=parameters,
-        extra=lambda folder: _tables(person, folder),
+        extra=partial(_write_tables, person),
     )
 
 
 def _check_same(path: Path, parameters: dict) -> None:
-    about = path / "cohort.json"
-    found = json.loads(about.read_text()) if about.is_file() else {}
-    if found.get("kind") != "person" or found.get("parameters") != parameters:
+    """ValueError for a folder that does not hold this very person."""
+    file = path / "cohort.json"
+    fields = json.loads(file.read_text()) if file.is_file() else {}
+    kind = fields.get("kind")
+    if kind != "person" or fields.get("parameters") != parameters:
         raise ValueError(
-            f"{path}: exists and holds kind {found.get('kind')!r} with parameters"
-            f" {found.get('parameters')}, expected this person with {parameters}; choose another"
-            " output or remove the folder"
+            f"{path}: exists and holds kind {kind!r} with parameters "
+            f"{fields.get('parameters')}, expected this person with "
+            f"{parameters}; choose another output or remove the folder"
         )
 
 
-def _tables(person: Person, folder: Path) -> None:
+def _write_tables(person: Person, folder: Path) -> None:
+    """Quality figures, transforms and head motion, for people to read."""
     rows = [
         {"figure": k, "value": v, "shifted_5_mm": person.control.get(k)}
         for k, v in person.quality.items()

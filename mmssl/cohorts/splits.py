@@ -1,9 +1,9 @@
-"""Splits: who may be seen by what, fixed once, by person and stratified by
-group.
+"""Splits: who trains, validates and tests, drawn once, by person and
+stratified by group.
 
 One hold-out and k folds, as in Fedorov et al. 2021 ("Tasting the cake",
 section II-C): a person's images are never on two sides. A second population is
-kept apart as ``shift``.
+set apart as ``shift``.
 """
 
 from __future__ import annotations
@@ -28,8 +28,7 @@ def make(
     Parameters
     ----------
     participants : table with participant_id, group and, optionally,
-        population; everybody whose
-        population is not "main" goes to ``shift``.
+        population; everybody whose population is not "main" goes to ``shift``.
     folds : number of folds; every remaining person is validated in exactly one
         of them.
     holdout : share of each group held out, one number or {group: share}; or
@@ -48,37 +47,35 @@ def make(
     ------
     ValueError
         For fewer people than folds, an id held out that does not exist, or a
-        fold with one of ``classes`` missing on a side; the counts found are
-        named.
+        fold with one of ``classes`` missing on a side; the message has the
+        counts.
     """
     table = participants.astype({"participant_id": str, "group": str})
-    population = (
-        table["population"]
-        if "population" in table
-        else pd.Series(MAIN, table.index)
-    )
+    population = pd.Series(MAIN, table.index)
+    if "population" in table:
+        population = table["population"]
     shift = table.loc[population != MAIN, "participant_id"].tolist()
     main = table[population == MAIN]
     if folds < 2:
         raise ValueError(f"folds is {folds}, expected at least 2")
     rng = np.random.default_rng([seed, 0x5917])
-    held = _held_out(main, holdout, rng)
-    rest = main[~main["participant_id"].isin(held)]
-    if len(rest) < folds:
+    held_out = _held_out(main, holdout, rng)
+    remaining = main[~main["participant_id"].isin(held_out)]
+    if len(remaining) < folds:
         raise ValueError(
-            f"{len(rest)} participants outside the hold-out, fewer than {folds} folds"
+            f"{len(remaining)} participants outside the hold-out, "
+            f"fewer than {folds} folds"
         )
-    fold_of = _deal(rest["group"].to_numpy(), folds, rng)
-    ids = rest["participant_id"].to_numpy()
-    result = [
-        {
-            "train": ids[fold_of != k].tolist(),
-            "valid": ids[fold_of == k].tolist(),
-        }
-        for k in range(folds)
-    ]
-    _check_classes(rest, fold_of, folds, classes)
-    return {"seed": seed, "holdout": held, "shift": shift, "folds": result}
+    groups = remaining["group"].to_numpy()
+    ids = remaining["participant_id"].to_numpy()
+    fold_of = _deal(groups, folds, rng)
+    _check_classes(groups, fold_of, folds, classes)
+    sides = []
+    for k in range(folds):
+        valid = fold_of == k
+        side = {"train": ids[~valid].tolist(), "valid": ids[valid].tolist()}
+        sides.append(side)
+    return {"seed": seed, "holdout": held_out, "shift": shift, "folds": sides}
 
 
 def _held_out(
@@ -87,62 +84,66 @@ def _held_out(
     """Ids held out, in table order."""
     ids = main["participant_id"].to_numpy()
     if not isinstance(holdout, (float, int, Mapping)):
-        holdout = set(holdout)
-        unknown = sorted(holdout - set(ids))
-        if unknown:
-            raise ValueError(
-                f"holdout names {unknown[0]!r}, not a participant of the main "
-                "population"
-            )
-        return [i for i in ids.tolist() if i in holdout]
+        return _named(ids.tolist(), set(holdout))
+    groups = main["group"].to_numpy()
     chosen = np.zeros(len(ids), dtype=bool)
-    for group in sorted(main["group"].unique()):
-        share = (
-            holdout.get(group, 0.0)
-            if isinstance(holdout, Mapping)
-            else holdout
-        )
+    for group in sorted(set(groups)):
+        share = holdout
+        if isinstance(holdout, Mapping):
+            share = holdout.get(group, 0.0)
         if not 0 <= share < 1:
             raise ValueError(
                 f"holdout share of group {group!r} is {share}, expected [0, 1)"
             )
-        members = rng.permutation(
-            np.flatnonzero(main["group"].to_numpy() == group)
-        )
+        members = rng.permutation(np.flatnonzero(groups == group))
         chosen[members[: round(share * len(members))]] = True
     return ids[chosen].tolist()
+
+
+def _named(ids: list[str], names: set[str]) -> list[str]:
+    """Those of ``ids`` that are among the names; all names must be found."""
+    unknown = sorted(names - set(ids))
+    if unknown:
+        raise ValueError(
+            f"holdout names {unknown[0]!r}, not a participant of the main "
+            "population"
+        )
+    return [name for name in ids if name in names]
 
 
 def _deal(
     groups: np.ndarray, folds: int, rng: np.random.Generator
 ) -> np.ndarray:
-    """Fold of each person: every group is shuffled and dealt like cards, where
-    the last one ended.
+    """(people,) fold of each person.
 
-    Group counts per fold, and fold sizes, then differ by at most one.
+    Every group is shuffled, then the groups are dealt out one after another
+    without starting again at fold 0, so that the group counts per fold and the
+    sizes of the folds differ by at most one.
     """
-    order = np.concatenate(
-        [
-            rng.permutation(np.flatnonzero(groups == g))
-            for g in sorted(set(groups))
-        ]
-    )
+    shuffled = []
+    for group in sorted(set(groups)):
+        shuffled.append(rng.permutation(np.flatnonzero(groups == group)))
+    order = np.concatenate(shuffled)
     fold_of = np.empty(len(groups), dtype=int)
     fold_of[order] = np.arange(len(order)) % folds
     return fold_of
 
 
 def _check_classes(
-    rest: pd.DataFrame, fold_of: np.ndarray, folds: int, classes
+    groups: np.ndarray, fold_of: np.ndarray, folds: int, classes: Sequence[str]
 ) -> None:
-    groups = rest["group"].to_numpy()
+    """ValueError for a fold with a class missing on a side."""
     for k in range(folds):
         for side, inside in (("train", fold_of != k), ("valid", fold_of == k)):
-            counts = {c: int((groups[inside] == c).sum()) for c in classes}
+            counts = _counts(groups[inside], classes)
             if min(counts.values(), default=1) == 0:
-                total = {c: int((groups == c).sum()) for c in classes}
+                total = _counts(groups, classes)
                 raise ValueError(
-                    f"fold {k}, {side}: one class only: {counts}; the participants "
-                    f"outside the hold-out count {total}, expected at least {folds} "
-                    "of each class, or fewer folds"
+                    f"fold {k}, {side}: one class only: {counts}; the "
+                    f"participants outside the hold-out count {total}, "
+                    f"expected at least {folds} of each class, or fewer folds"
                 )
+
+
+def _counts(groups: np.ndarray, classes: Sequence[str]) -> dict[str, int]:
+    return {name: int((groups == name).sum()) for name in classes}

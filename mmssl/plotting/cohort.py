@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from mmssl.plotting.look import ANATOMY, GROUP, MAGNITUDE, PALETTE, canvas
@@ -24,36 +25,29 @@ def people(participants: pd.DataFrame, severity: pd.Series) -> Figure:
     Figure
         Counts by group and population; ages; severity by group.
     """
-    figure, (axes,) = canvas(1, 3, 9.5, 2.8)
+    figure, ((count_axis, age_axis, severity_axis),) = canvas(1, 3, 9.5, 2.8)
     counts = pd.crosstab(participants["population"], participants["group"])
-    bottom = np.zeros(len(counts))
-    for group in (g for g in GROUP if g in counts):
-        axes[0].bar(
-            counts.index,
-            counts[group],
-            bottom=bottom,
-            color=GROUP[group],
-            label=group,
-        )
-        bottom += counts[group].to_numpy()
-        chosen = participants["group"] == group
-        for axis, values in (
-            (axes[1], participants["age"]),
-            (axes[2], severity),
-        ):
-            bins = np.linspace(values.min(), values.max(), 16)
+    groups = [group for group in GROUP if group in counts]
+    _stacked_bars(count_axis, counts[groups])
+    distributions = (
+        (age_axis, participants["age"]),
+        (severity_axis, severity),
+    )
+    for axis, values in distributions:
+        bins = np.linspace(values.min(), values.max(), 16)
+        for group in groups:
             axis.hist(
-                values[chosen],
+                values[participants["group"] == group],
                 bins,
                 density=True,
                 histtype="step",
                 lw=1.8,
                 color=GROUP[group],
             )
-    axes[0].set(title="people", xlabel="population")
-    axes[0].legend()
-    axes[1].set(title="age", xlabel="years", ylabel="density")
-    axes[2].set(
+    count_axis.set(title="people", xlabel="population")
+    count_axis.legend()
+    age_axis.set(title="age", xlabel="years", ylabel="density")
+    severity_axis.set(
         title="severity (hidden)",
         xlabel="standard deviations",
         ylabel="density",
@@ -68,30 +62,38 @@ def planted(background: np.ndarray, masks: Mapping[str, np.ndarray]) -> Figure:
     ----------
     background : (X, Y, Z) array, RAS+.
     masks : mapping
-        Name -> (X, Y, Z) bool; the slices go where the mask is largest.
+        Name -> (X, Y, Z) bool; the slices are those where the mask is largest.
+
+    Returns
+    -------
+    Figure
+        One column a mask.
     """
     figure, axes = canvas(2, len(masks), 2.6 * len(masks), 5.2)
-    for column, (name, mask) in zip(axes.T, masks.items(), strict=True):
-        for axis, across in zip(column, (2, 0), strict=True):
-            here = int(mask.sum(axis=tuple({0, 1, 2} - {across})).argmax())
-            axis.imshow(
-                np.take(background, here, across).T,
-                cmap=ANATOMY,
-                origin="lower",
-            )
-            axis.contour(
-                np.take(mask, here, across).T, [0.5], colors=PALETTE[1]
-            )
-            axis.set(xticks=[], yticks=[])
-        column[0].set_title(name)
+    for (axial, sagittal), name in zip(axes.T, masks, strict=True):
+        _outline(axial, background, masks[name], 2)
+        _outline(sagittal, background, masks[name], 0)
+        axial.set_title(name)
     return figure
+
+
+def _outline(
+    axis: Axes, background: np.ndarray, mask: np.ndarray, direction: int
+) -> None:
+    """Draw the slice across a direction in which a mask is largest."""
+    others = tuple({0, 1, 2} - {direction})
+    index = int(mask.sum(axis=others).argmax())
+    image = np.take(background, index, direction).T
+    outline = np.take(mask, index, direction).T
+    axis.imshow(image, cmap=ANATOMY, origin="lower")
+    axis.contour(outline, [0.5], colors=PALETTE[1])
+    axis.set(xticks=[], yticks=[])
 
 
 def scans(
     volumes: Mapping[str, Mapping[str, np.ndarray]], slice_: int
 ) -> Figure:
-    """Draw axial slices of several people, one row a modality, one column a
-    person or a mean.
+    """Draw one axial slice of several people, one row a modality.
 
     Parameters
     ----------
@@ -99,32 +101,42 @@ def scans(
         Title -> {modality: (X, Y, Z) array, RAS+}; left of the image is the
         person's left.
     slice_ : index along the last axis.
+
+    Returns
+    -------
+    Figure
+        One column a title; one scale of grey or colour in each row.
     """
-    rows = list(next(iter(volumes.values())))
+    titles = list(volumes)
+    modalities = list(volumes[titles[0]])
     figure, axes = canvas(
-        len(rows), len(volumes), 1.8 * len(volumes), 2.1 * len(rows)
+        len(modalities),
+        len(titles),
+        1.8 * len(titles),
+        2.1 * len(modalities),
     )
-    for line, m in zip(axes, rows, strict=True):
-        map_ = ANATOMY if m == "T1" else MAGNITUDE
-        seen = np.stack(
-            [by_modality[m][..., slice_] for by_modality in volumes.values()]
-        )
-        seen = seen.astype(np.float32)
-        low, high = np.percentile(seen[seen > 0], [1, 99])
-        for axis, image, title in zip(line, seen, volumes, strict=True):
-            image = np.where(image > 0, image, np.nan)
+    for row, modality in zip(axes, modalities, strict=True):
+        images = [volumes[title][modality][..., slice_] for title in titles]
+        images = np.stack(images).astype(np.float32)
+        low, high = np.percentile(images[images > 0], [1, 99])
+        for axis, image in zip(row, images, strict=True):
             axis.imshow(
-                image.T, cmap=map_, vmin=low, vmax=high, origin="lower"
+                np.where(image > 0, image, np.nan).T,
+                cmap=ANATOMY if modality == "T1" else MAGNITUDE,
+                vmin=low,
+                vmax=high,
+                origin="lower",
             )
             axis.set(xticks=[], yticks=[])
-            axis.set_title(title if m == rows[0] else "", fontsize=9)
             axis.spines[:].set_visible(False)
-        line[0].set_ylabel(m)
+        row[0].set_ylabel(modality)
+    for axis, title in zip(axes[0], titles, strict=True):
+        axis.set_title(title, fontsize=9)
     return figure
 
 
 def roles(table: pd.DataFrame) -> Figure:
-    """Draw how many people of each group stand in each role.
+    """Draw how many people of each group are in each role.
 
     Parameters
     ----------
@@ -132,21 +144,35 @@ def roles(table: pd.DataFrame) -> Figure:
         Index: role ("fold 0", …, "hold-out", "shift"); one column of counts a
         group.
     """
-    figure, axes = canvas(1, 1, 7.0, 2.6)
-    bottom = np.zeros(len(table))
-    for group in table:
-        bars = axes[0, 0].bar(
-            table.index,
-            table[group],
+    figure, ((axis,),) = canvas(1, 1, 7.0, 2.6)
+    for bars in _stacked_bars(axis, table):
+        counts = [int(count) for count in bars.datavalues]
+        axis.bar_label(
+            bars,
+            [str(count) if count else "" for count in counts],
+            label_type="center",
+            color="white",
+            fontsize=8,
+        )
+    axis.set(ylabel="people")
+    axis.legend(ncols=3, loc="upper left", bbox_to_anchor=(0, 1.2))
+    return figure
+
+
+def _stacked_bars(axis: Axes, counts: pd.DataFrame) -> list:
+    """Draw one bar a line of the table, a part of it a group; return the bars
+    of every group.
+    """
+    bottom = np.zeros(len(counts))
+    parts = []
+    for group in counts:
+        bars = axis.bar(
+            counts.index,
+            counts[group],
             bottom=bottom,
             color=GROUP[group],
             label=group,
         )
-        labels = [str(n) if n else "" for n in table[group]]
-        axes[0, 0].bar_label(
-            bars, labels, label_type="center", color="white", fontsize=8
-        )
-        bottom += table[group].to_numpy()
-    axes[0, 0].set(ylabel="people")
-    axes[0, 0].legend(ncols=3, loc="upper left", bbox_to_anchor=(0, 1.2))
-    return figure
+        parts.append(bars)
+        bottom += counts[group].to_numpy()
+    return parts

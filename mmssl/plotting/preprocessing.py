@@ -1,12 +1,16 @@
 """Figures of registration, head motion and tissue values."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from mmssl.plotting.look import ANATOMY, PALETTE, canvas
+
+LINES = PALETTE[1::3]
+"""Colours of the contours, in their order."""
 
 
 def overlay(
@@ -27,45 +31,57 @@ def overlay(
         Slices of each of the three directions, spread over the middle of the
         first contour.
     """
-    inside = np.argwhere(next(iter(contours.values())) > 0.5)
-    low, high = inside.min(axis=0), inside.max(axis=0)
-    cuts = [
-        (axis, int(low[axis] + part * (high[axis] - low[axis])))
-        for axis in range(3)
-        for part in np.linspace(0.38, 0.7, slices)
-    ]
+    cuts = _cuts(next(iter(contours.values())), slices)
     figure, axes = canvas(
         len(volumes), len(cuts), 1.15 * len(cuts), 1.35 * len(volumes) + 0.3
     )
     for row, (title, volume) in zip(axes, volumes.items(), strict=True):
-        seen = volume[volume > 0]
-        limits = np.percentile(seen, [1, 99.5]) if seen.size else (0, 1)
+        positive = volume[volume > 0]
+        low, high = 0, 1
+        if positive.size:
+            low, high = np.percentile(positive, [1, 99.5])
         for axis, (direction, index) in zip(row, cuts, strict=True):
-            image = np.take(volume, index, direction).T
             axis.imshow(
-                image,
+                np.take(volume, index, direction).T,
                 cmap=ANATOMY,
                 origin="lower",
-                vmin=min(0, limits[0]),
-                vmax=limits[1],
+                vmin=min(0, low),
+                vmax=high,
             )
-            for line, shape in zip(
-                PALETTE[1::3], contours.values(), strict=False
-            ):
-                outline = np.take(shape, index, direction).T
-                if outline.min() < 0.5 < outline.max():
-                    axis.contour(outline, [0.5], colors=[line], linewidths=0.7)
+            _draw_contours(axis, contours.values(), direction, index)
             axis.set(xticks=[], yticks=[])
             axis.spines[:].set_visible(False)
         row[0].set_ylabel(title)
-    for line, name in zip(PALETTE[1::3], contours, strict=False):
-        axes[0, 0].plot([], [], color=line, label=name)
+    for colour, name in zip(LINES, contours, strict=False):
+        axes[0, 0].plot([], [], color=colour, label=name)
     figure.legend(
         *axes[0, 0].get_legend_handles_labels(),
         loc="outside lower center",
         ncols=4,
     )
     return figure
+
+
+def _cuts(shape: np.ndarray, slices: int) -> list[tuple[int, int]]:
+    """(direction, index) of slices spread over the middle of a shape."""
+    inside = np.argwhere(shape > 0.5)
+    low, high = inside.min(axis=0), inside.max(axis=0)
+    cuts = []
+    for direction in range(3):
+        length = high[direction] - low[direction]
+        for part in np.linspace(0.38, 0.7, slices):
+            cuts.append((direction, int(low[direction] + part * length)))
+    return cuts
+
+
+def _draw_contours(
+    axis: Axes, contours: Iterable[np.ndarray], direction: int, index: int
+) -> None:
+    """Draw where each contour crosses one half in a slice, if it does."""
+    for colour, shape in zip(LINES, contours, strict=False):
+        outline = np.take(shape, index, direction).T
+        if outline.min() < 0.5 < outline.max():
+            axis.contour(outline, [0.5], colors=[colour], linewidths=0.7)
 
 
 def head_motion(parameters: pd.DataFrame) -> Figure:
@@ -77,29 +93,19 @@ def head_motion(parameters: pd.DataFrame) -> Figure:
     parameters : DataFrame
         Of `mmssl.preprocessing.motion.realign`.
     """
-    figure, (axes,) = canvas(1, 3, 9.0, 2.6)
-    for name, line in zip("xyz", PALETTE, strict=False):
-        axes[0].plot(
-            parameters["volume"],
-            parameters[f"{name}_mm"],
-            color=line,
-            label=name,
-        )
+    figure, ((shifts, turns, displacement),) = canvas(1, 3, 9.0, 2.6)
+    volume = parameters["volume"]
+    for name, colour in zip("xyz", PALETTE, strict=False):
         degrees = np.rad2deg(parameters[f"{name}_rad"])
-        axes[1].plot(parameters["volume"], degrees, color=line, label=name)
-    axes[2].plot(
-        parameters["volume"],
-        parameters["framewise_displacement"],
-        color=PALETTE[7],
+        shifts.plot(volume, parameters[f"{name}_mm"], color=colour, label=name)
+        turns.plot(volume, degrees, color=colour, label=name)
+    displacement.plot(
+        volume, parameters["framewise_displacement"], color=PALETTE[7]
     )
-    axes[0].legend(ncols=3)
-    titles = (
-        "translation (mm)",
-        "rotation (degrees)",
-        "framewise displacement (mm)",
-    )
-    for axis, title in zip(axes, titles, strict=True):
-        axis.set(title=title, xlabel="volume")
+    shifts.legend(ncols=3)
+    shifts.set(title="translation (mm)", xlabel="volume")
+    turns.set(title="rotation (degrees)", xlabel="volume")
+    displacement.set(title="framewise displacement (mm)", xlabel="volume")
     return figure
 
 
@@ -117,18 +123,18 @@ def tissue_histogram(
         Of the value axis.
     """
     figure, ((axis,),) = canvas(1, 1, 6.0, 2.8)
-    for (name, inside), line in zip(tissues.items(), PALETTE, strict=False):
-        values = volume[inside]
+    for name, colour in zip(tissues, PALETTE, strict=False):
+        values = volume[tissues[name]]
         axis.hist(
             values,
             60,
             density=True,
             histtype="step",
-            color=line,
+            color=colour,
             label=name,
             lw=1.8,
         )
-        axis.axvline(values.mean(), color=line, ls=":", lw=1)
+        axis.axvline(values.mean(), color=colour, ls=":", lw=1)
     axis.set(xlabel=label, ylabel="density")
     axis.legend()
     return figure

@@ -9,7 +9,7 @@ import warnings
 import numpy as np
 from scipy import fft
 
-# of time series transformed at once; the spectrum takes as much again
+# Bytes of time series transformed at once; their spectra take as much again.
 _BLOCK_BYTES = 1 << 25
 
 
@@ -23,10 +23,11 @@ def falff(
     """Fractional amplitude of low-frequency fluctuations of every voxel.
 
     With A(f) = abs(rfft(x))(f), the square root of the power at the linear
-    frequencies
-    f = k / (T tr), the map is ::
+    frequencies f = k / (T tr), the map is ::
 
-        fALFF = sum of A(f) over low <= f <= high  /  sum of A(f) over 0 < f <= 1 / (2 tr)
+                  sum of A(f) over low <= f <= high
+        fALFF  =  -------------------------------------
+                  sum of A(f) over 0 < f <= 1 / (2 tr)
 
     The mean (f = 0) is left out of both sums, the Nyquist frequency is in the
     second. Nothing is detrended or filtered first. The map does not change
@@ -38,8 +39,7 @@ def falff(
         the rest in float32.
     tr : repetition time, s.
     low, high : the band, Hz, both ends included.
-    mask : (X, Y, Z) bool array; voxels outside are neither computed nor other
-        than 0.
+    mask : (X, Y, Z) bool array; voxels outside are not computed and stay 0.
 
     Returns
     -------
@@ -48,42 +48,39 @@ def falff(
 
     Raises
     ------
-    ValueError : ``bold`` is not 4D or not finite, ``tr`` or the band is not a
-        positive range, the
-        mask has another shape, or fewer than two frequencies of the series lie
-        in the band.
+    ValueError
+        If ``bold`` is not 4D or not finite, ``tr`` or the band is not a
+        positive range, the mask has another shape, or fewer than two
+        frequencies of the series lie in the band.
 
     Warns
     -----
-    UserWarning : the series is shorter than one period of ``low``, or ``high``
-        lies above the
-        Nyquist frequency.
+    UserWarning
+        If the series is shorter than one period of ``low``, or ``high`` lies
+        above the Nyquist frequency.
     """
     bold = np.asarray(bold)
     if bold.ndim != 4:
         raise ValueError(
             f"bold: found shape {bold.shape}, expected (X, Y, Z, T)"
         )
-    mask = (
-        np.ones(bold.shape[:3], bool)
-        if mask is None
-        else np.asarray(mask, dtype=bool)
-    )
+    if mask is None:
+        mask = np.ones(bold.shape[:3], bool)
+    mask = np.asarray(mask, dtype=bool)
     if mask.shape != bold.shape[:3]:
         raise ValueError(
             f"mask: found shape {mask.shape}, expected {bold.shape[:3]}"
         )
     band = frequencies_in_band(bold.shape[3], tr, low, high)
     dtype = np.float64 if bold.dtype == np.float64 else np.float32
-    out = np.zeros(bold.shape[:3], dtype)
-    slab = max(
-        1, _BLOCK_BYTES // max(1, bold[:1].size * np.dtype(dtype).itemsize)
-    )
-    for start in range(0, len(bold), slab):
-        part = slice(start, start + slab)
-        series = np.asarray(bold[part][mask[part]], dtype)  # (voxels, T)
-        out[part][mask[part]] = _fraction(series, band)
-    return out
+    ratio = np.zeros(bold.shape[:3], dtype)
+    slice_bytes = max(1, bold[:1].size * ratio.itemsize)
+    slices_at_once = max(1, _BLOCK_BYTES // slice_bytes)
+    for start in range(0, len(bold), slices_at_once):
+        block = slice(start, start + slices_at_once)
+        series = np.asarray(bold[block][mask[block]], dtype)  # (voxels, T)
+        ratio[block][mask[block]] = _fraction(series, band)
+    return ratio
 
 
 def frequencies_in_band(
@@ -103,7 +100,8 @@ def frequencies_in_band(
 
     Raises
     ------
-    ValueError, Warns : as `falff`.
+    ValueError
+        As `falff`, which also names the warnings.
     """
     if not (np.isfinite(tr) and tr > 0):
         raise ValueError(
@@ -111,31 +109,31 @@ def frequencies_in_band(
         )
     if not 0 <= low < high:
         raise ValueError(
-            f"low, high: found {low!r}, {high!r}, expected 0 <= low < high in Hz"
+            f"low, high: found {low!r}, {high!r}, "
+            "expected 0 <= low < high in Hz"
         )
     frequencies = fft.rfftfreq(volumes, tr)
-    # an end that is a frequency of the series must not be lost to rounding
+    # An end that is a frequency of the series must not be lost to rounding.
     slack = 1e-9 * high
-    band = (
-        (frequencies >= low - slack)
-        & (frequencies <= high + slack)
-        & (frequencies > 0)
-    )
+    band = (frequencies >= low - slack) & (frequencies <= high + slack)
+    band &= frequencies > 0
     if band.sum() < 2:
         raise ValueError(
-            f"bold: found {volumes} volumes of {tr:g} s, {band.sum()} frequencies within"
-            f" {low:g}-{high:g} Hz, expected at least 2: too few volumes for the band"
+            f"bold: found {volumes} volumes of {tr:g} s, {band.sum()} "
+            f"frequencies within {low:g}-{high:g} Hz, expected at least 2: "
+            "too few volumes for the band"
         )
     if volumes * tr * low < 1 - 1e-9:
         warnings.warn(
-            f"bold lasts {volumes * tr:g} s, less than one period of {low:g} Hz ({1 / low:g} s):"
-            " the lower end of the band is not measured",
+            f"bold lasts {volumes * tr:g} s, less than one period of "
+            f"{low:g} Hz ({1 / low:g} s): the lower end of the band is not "
+            "measured",
             stacklevel=3,
         )
     if high > 0.5 / tr + slack:
         warnings.warn(
-            f"{high:g} Hz lies above the Nyquist frequency {0.5 / tr:g} Hz of tr = {tr:g} s:"
-            " the band is cut there",
+            f"{high:g} Hz lies above the Nyquist frequency {0.5 / tr:g} Hz "
+            f"of tr = {tr:g} s: the band is cut there",
             stacklevel=3,
         )
     return band
@@ -144,12 +142,13 @@ def frequencies_in_band(
 def _fraction(series: np.ndarray, band: np.ndarray) -> np.ndarray:
     """(voxels,) ratio of amplitudes for series (voxels, T)."""
     mean = series.mean(axis=1, keepdims=True)
-    if bad := int((~np.isfinite(mean)).sum()):
+    bad = int((~np.isfinite(mean)).sum())
+    if bad:
         raise ValueError(
             f"bold: found {bad} voxels with NaN or Inf, expected finite values"
         )
-    # A large mean would cost float32 its last digits in every frequency, so it
-    # goes first.
+    # The mean is removed first: a large one would cost float32 its last digits
+    # in every frequency.
     amplitude = np.abs(fft.rfft(series - mean, axis=1))
     total = amplitude[:, 1:].sum(axis=1)
     moving = (series != series[:, :1]).any(axis=1) & (total > 0)

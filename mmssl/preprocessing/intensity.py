@@ -1,5 +1,5 @@
-"""Intensity steps of a cohort: histogram standardisation learned on the
-training fold, z-scores.
+"""Intensity steps of a cohort: histogram landmarks learned on the training
+fold, standardisation to them, z-scores.
 
 Both are those of TorchIO (Perez-Garcia et al. 2021), which Fedorov et al. 2021
 use, on whole arrays instead of one file at a time. The landmark method is
@@ -8,15 +8,13 @@ Nyul, Udupa and Zhang 2000.
 
 import numpy as np
 
-# percentiles that are mapped to the ends of the standard scale
-CUTOFF = (1.0, 99.0)
+# The outermost percentiles are mapped to the ends of the standard scale.
+PERCENTILES = np.array([1.0, 10, 20, 25, 30, 40, 50, 60, 70, 75, 80, 90, 99.0])
 STANDARD_RANGE = (0.0, 100.0)
-PERCENTILES = np.array(
-    [CUTOFF[0], 10, 20, 25, 30, 40, 50, 60, 70, 75, 80, 90, CUTOFF[1]]
-)
-# the quartiles are learned, not mapped
+# The quartiles are learned but not used as knots of the mapping.
 KNOTS = np.flatnonzero(~np.isin(PERCENTILES, (25, 75)))
-SAME = 1e-5  # intensity; knots closer than this are one knot
+# Knots closer than this are one knot, in units of intensity.
+SMALLEST_WIDTH = 1e-5
 
 
 def histogram_landmarks(
@@ -43,25 +41,28 @@ def histogram_landmarks(
 
     Raises
     ------
-    ValueError : no volume, a mask of another shape or empty, a value that is
-        not finite, or a
-        volume whose 1st and 99th percentile coincide, which no scale can
-        stretch.
+    ValueError
+        For no volume, a mask of another shape or empty, a value that is not
+        finite, or a volume whose 1st and 99th percentile coincide, which no
+        scale can stretch.
     """
     volumes, mask = _check(volumes, mask)
     if len(volumes) == 0:
         raise ValueError(
-            "volumes: found 0 volumes, expected at least one to learn landmarks from"
+            "volumes: found 0 volumes, expected at least one to learn "
+            "landmarks from"
         )
     percentiles = np.stack(
         [_percentiles(v, mask, row) for row, v in enumerate(volumes)]
     )
     spread = percentiles[:, -1] - percentiles[:, 0]
-    if (flat := np.flatnonzero(spread <= 0)).size:
-        low, high = percentiles[flat[0], [0, -1]]
+    constant = np.flatnonzero(spread <= 0)
+    if constant.size:
+        low, high = percentiles[constant[0], [0, -1]]
         raise ValueError(
-            f"volumes[{flat[0]}]: 1st and 99th percentile found equal ({low:g}, {high:g}), expected"
-            " them to differ: the volume is constant where it is measured"
+            f"volumes[{constant[0]}]: 1st and 99th percentile found equal "
+            f"({low:g}, {high:g}), expected them to differ: the volume is "
+            "constant where it is measured"
         )
     slopes = (STANDARD_RANGE[1] - STANDARD_RANGE[0]) / spread
     stretched = slopes[:, None] * (percentiles - percentiles[:, :1])
@@ -92,28 +93,29 @@ def standardise(
 
     Raises
     ------
-    ValueError : landmarks of another length, falling or not finite; a mask of
-        another shape or
-        empty; a value that is not finite.
+    ValueError
+        For landmarks of another length, falling or not finite; a mask of
+        another shape or empty; a value that is not finite.
     """
     volumes, mask = _check(volumes, mask)
     landmarks = np.asarray(landmarks, dtype=np.float64)
     if landmarks.shape != PERCENTILES.shape:
         raise ValueError(
-            f"landmarks: found shape {landmarks.shape}, expected {PERCENTILES.shape}"
+            f"landmarks: found shape {landmarks.shape}, "
+            f"expected {PERCENTILES.shape}"
         )
     if not np.isfinite(landmarks).all() or (np.diff(landmarks) < 0).any():
         raise ValueError(
             f"landmarks: found {landmarks}, expected finite, rising values"
         )
+    targets = landmarks[KNOTS]
     out = np.empty(volumes.shape, dtype=np.float32)
     for row, volume in enumerate(volumes):
         knots = _percentiles(volume, mask, row)[KNOTS]
-        width = np.diff(knots)
-        slopes = np.diff(landmarks[KNOTS]) / np.where(
-            width < SAME, np.inf, width
-        )
-        intercepts = landmarks[KNOTS][:-1] - slopes * knots[:-1]
+        widths = np.diff(knots)
+        widths[widths < SMALLEST_WIDTH] = np.inf  # a slope of 0
+        slopes = np.diff(targets) / widths
+        intercepts = targets[:-1] - slopes * knots[:-1]
         values = np.asarray(volume, dtype=np.float32)
         segment = np.digitize(values, knots[1:-1])
         out[row] = slopes[segment] * values + intercepts[segment]
@@ -139,23 +141,21 @@ def z_normalise(volumes: np.ndarray) -> np.ndarray:
 
     Raises
     ------
-    ValueError : a volume with a value that is not finite, with fewer than two
-        foreground voxels
-        or with no variation among them.
+    ValueError
+        For a volume with a value that is not finite, with fewer than two
+        foreground voxels or with no variation among them.
     """
     volumes, _ = _check(volumes, None)
     out = np.empty(volumes.shape, dtype=np.float32)
     for row, volume in enumerate(volumes):
         values = np.asarray(volume, dtype=np.float32)
-        if not np.isfinite(average := values.mean(dtype=np.float64)):
-            raise ValueError(
-                f"volumes[{row}]: found values that are not finite, expected finite"
-            )
+        average = values.mean(dtype=np.float64)
+        _check_finite(average, row)
         foreground = values[values > average]
         if foreground.size < 2 or foreground.min() == foreground.max():
-            found = f"{foreground.size} voxels without variation"
             raise ValueError(
-                f"volumes[{row}]: found {found} above its mean, expected a varying foreground"
+                f"volumes[{row}]: found {foreground.size} voxels without "
+                "variation above its mean, expected a varying foreground"
             )
         mean = foreground.mean(dtype=np.float64)
         out[row] = (values - mean) / foreground.std(dtype=np.float64, ddof=1)
@@ -165,23 +165,31 @@ def z_normalise(volumes: np.ndarray) -> np.ndarray:
 def _percentiles(
     volume: np.ndarray, mask: np.ndarray | None, row: int
 ) -> np.ndarray:
-    """(13,) percentiles of one volume; one at a time, so memory does not grow
-    with the cohort.
+    """(13,) percentiles of one volume.
+
+    One volume at a time, so that memory does not grow with the cohort.
     """
     values = volume.ravel() if mask is None else volume[mask]
     percentiles = np.percentile(
         np.asarray(values, dtype=np.float32), PERCENTILES
     )
-    if not np.isfinite(percentiles).all():
-        raise ValueError(
-            f"volumes[{row}]: found values that are not finite, expected finite"
-        )
+    _check_finite(percentiles, row)
     return percentiles
+
+
+def _check_finite(statistic: np.ndarray, row: int) -> None:
+    """ValueError where NaN or Inf in a volume has reached its statistic."""
+    if not np.isfinite(statistic).all():
+        raise ValueError(
+            f"volumes[{row}]: found values that are not finite, "
+            "expected finite"
+        )
 
 
 def _check(
     volumes: np.ndarray, mask: np.ndarray | None
 ) -> tuple[np.ndarray, np.ndarray | None]:
+    """The volumes as an array and the mask as bools, where they agree."""
     if not isinstance(volumes, np.ndarray):
         volumes = np.asarray(volumes)
     if volumes.ndim < 2:

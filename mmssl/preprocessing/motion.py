@@ -1,9 +1,11 @@
-"""Head motion: every BOLD volume rigidly aligned to the first, and how far the
-head went.
+"""Head motion: realignment of a BOLD series and framewise displacement.
 
-Least squares by inverse-compositional Gauss-Newton steps (Baker and Matthews
-2004): the derivative is that of the first volume, made once, so that a step
-costs one interpolation and a 7 x 7 system.
+`realign` aligns every volume rigidly to the first; `framewise_displacement`
+says how far the head moved from one volume to the next (Power et al. 2012).
+
+The alignment is least squares by inverse-compositional Gauss-Newton steps
+(Baker and Matthews 2004): the derivative is that of the first volume, made
+once, so that a step costs one interpolation and a 7 x 7 system.
 """
 
 from __future__ import annotations
@@ -22,24 +24,23 @@ if TYPE_CHECKING:
 
 HEAD_RADIUS = 50.0  # mm, Power et al. 2012
 COLUMNS = ("x_mm", "y_mm", "z_mm", "x_rad", "y_rad", "z_rad")
-_LEVELS = ((8.0, 3_000, 0.05), (4.0, 12_000, 0.003))
 
 # Coarse to fine: full width at half maximum of the smoothing (mm), voxels
 # compared (regularly spaced), and the step of the head's surface (mm) below
 # which a level is done.
-_ITERATIONS = 25
+_LEVELS = ((8.0, 3_000, 0.05), (4.0, 12_000, 0.003))
+_ITERATIONS = 25  # at most, a level and volume
 
 
 class Motion(NamedTuple):
-    """Realigned series and what was undone.
+    """A realigned series and the movement that was removed.
 
     Attributes
     ----------
     bold : (X, Y, Z, T) float32 array on the grid of the first volume.
     parameters : table of T rows: volume, x_mm, y_mm, z_mm, x_rad, y_rad, z_rad
-        (RAS+; the pose of
-        the head relative to the first volume, rotations about the volume's
-        centre) and framewise_displacement (mm).
+        (RAS+; the pose of the head relative to the first volume, rotations
+        about the volume's centre) and framewise_displacement (mm).
     matrices : (T, 4, 4) array, world mm of the first volume to world mm of
         volume t.
     """
@@ -55,9 +56,9 @@ def realign(
     """Align every volume of a series to its first by a rigid transform.
 
     Minimises the squared differences over a rough brain mask, up to a gain of
-    the whole volume, smoothed by 8 and then 4 mm; each volume starts from the
-    pose of the one before. The volumes are interpolated once, with cubic
-    B-splines.
+    the whole volume, on images smoothed by 8 and then 4 mm; each volume starts
+    from the pose of the one before. The volumes are interpolated once, with
+    cubic B-splines.
 
     Parameters
     ----------
@@ -71,49 +72,57 @@ def realign(
 
     Raises
     ------
-    ValueError : ``bold`` is not 4D with at least two volumes, not finite, or
-        its first volume is
-        constant.
+    ValueError
+        If ``bold`` is not 4D with at least two volumes, not finite, or its
+        first volume is constant.
     """
     import pandas as pd
 
     bold = np.asarray(bold)
+    _check(bold)
+    affine = np.asarray(affine, dtype=np.float64)
+    references = [
+        _reference(bold[..., 0], affine, *level) for level in _LEVELS
+    ]
+    realigned = np.empty(bold.shape, np.float32)
+    realigned[..., 0] = bold[..., 0]
+    poses = [np.eye(4)]
+    volumes = range(1, bold.shape[3])
+    for t in tqdm(volumes, desc="motion", disable=not progress):
+        pose = poses[-1]
+        for reference in references:
+            pose = _align(reference, bold[..., t], affine, pose)
+        poses.append(pose)
+        to_voxel = np.linalg.inv(affine) @ pose @ affine
+        realigned[..., t] = ndimage.affine_transform(
+            np.asarray(bold[..., t], np.float32),
+            to_voxel[:3, :3],
+            to_voxel[:3, 3],
+            order=3,
+            mode="nearest",
+        )
+    centre = space.apply(affine, (np.array(bold.shape[:3]) - 1) / 2)
+    parameters = np.stack([_parameters(pose, centre) for pose in poses])
+    table = pd.DataFrame(parameters, columns=COLUMNS)
+    table.insert(0, "volume", np.arange(len(table)))
+    table["framewise_displacement"] = framewise_displacement(parameters)
+    return Motion(realigned, table, np.stack(poses))
+
+
+def _check(bold: np.ndarray) -> None:
+    """ValueError for a series that cannot be realigned."""
     if bold.ndim != 4 or bold.shape[3] < 2:
         raise ValueError(
-            f"bold: found shape {bold.shape}, expected (X, Y, Z, T) with T >= 2"
+            f"bold: found shape {bold.shape}, "
+            "expected (X, Y, Z, T) with T >= 2"
         )
     if not np.isfinite(bold).all():
         raise ValueError("bold: found NaN or Inf, expected finite values")
     if bold[..., 0].min() == bold[..., 0].max():
         raise ValueError(
-            "bold: found a constant first volume, expected an image to align to"
+            "bold: found a constant first volume, "
+            "expected an image to align to"
         )
-    affine = np.asarray(affine, dtype=np.float64)
-    levels = [_reference(bold[..., 0], affine, *level) for level in _LEVELS]
-    centre = space.apply(affine, (np.array(bold.shape[:3]) - 1) / 2)
-    out = np.empty(bold.shape, np.float32)
-    out[..., 0] = bold[..., 0]
-    matrices = [np.eye(4)]
-    for t in tqdm(
-        range(1, bold.shape[3]), desc="motion", disable=not progress
-    ):
-        pose = matrices[-1]
-        for level in levels:
-            pose = _align(level, bold[..., t], affine, pose)
-        voxels = np.linalg.inv(affine) @ pose @ affine
-        out[..., t] = ndimage.affine_transform(
-            np.asarray(bold[..., t], np.float32),
-            voxels[:3, :3],
-            voxels[:3, 3],
-            order=3,
-            mode="nearest",
-        )
-        matrices.append(pose)
-    parameters = np.stack([_parameters(m, centre) for m in matrices])
-    table = pd.DataFrame(parameters, columns=COLUMNS)
-    table.insert(0, "volume", np.arange(len(table)))
-    table["framewise_displacement"] = framewise_displacement(parameters)
-    return Motion(out, table, np.stack(matrices))
 
 
 def framewise_displacement(
@@ -121,8 +130,10 @@ def framewise_displacement(
 ) -> np.ndarray:
     """How far the head moved since the volume before (Power et al. 2012).
 
-    The sum of the absolute changes of the three translations and of the three
-    rotations, these as arcs on a sphere of the head's radius.
+    The sum of the absolute changes of the three translations d and of the
+    three rotations r, the rotations as arcs on a sphere of the head's radius::
+
+        FD_t = sum_k abs(d_tk - d_(t-1)k) + radius * sum_k abs(r_tk - r_(t-1)k)
 
     Parameters
     ----------
@@ -136,7 +147,8 @@ def framewise_displacement(
 
     Raises
     ------
-    ValueError : another shape than (T, 6).
+    ValueError
+        For another shape than (T, 6).
     """
     parameters = np.asarray(parameters, dtype=np.float64)
     if parameters.ndim != 2 or parameters.shape[1] != 6:
@@ -148,17 +160,25 @@ def framewise_displacement(
 
 
 class _Reference(NamedTuple):
-    """The first volume at one resolution: where it is compared, its values and
-    derivative.
+    """The first volume at one resolution.
+
+    Attributes
+    ----------
+    sigma : (3,) standard deviation of the smoothing, voxels.
+    points : (n, 3) places that are compared, mm.
+    values : (n,) of the smoothed volume there.
+    jacobian : (n, 7) derivative of the values per mm of translation, per rad
+        of rotation about the centre and per unit of gain.
+    centre : (3,) of the points, mm.
+    smallest_step : mm, below it the level is done.
     """
 
-    sigma: np.ndarray  # (3,) voxels
-    points: np.ndarray  # (n, 3) mm
-    values: np.ndarray  # (n,)
-    # (n, 7): per mm of translation, per rad about the centre, per gain
+    sigma: np.ndarray
+    points: np.ndarray
+    values: np.ndarray
     jacobian: np.ndarray
-    centre: np.ndarray  # (3,) mm
-    small: float  # mm
+    centre: np.ndarray
+    smallest_step: float
 
 
 def _reference(
@@ -166,56 +186,62 @@ def _reference(
     affine: np.ndarray,
     width: float,
     count: int,
-    small: float,
+    smallest_step: float,
 ) -> _Reference:
+    """The first volume smoothed to ``width`` (mm, full width at half maximum)
+    and compared at about ``count`` points.
+    """
     sigma = width / space.FWHM / space.spacing(affine)
     smooth = ndimage.gaussian_filter(np.asarray(volume, np.float64), sigma)
-    voxels = np.argwhere(
-        ndimage.binary_dilation(smooth > smooth.mean(), iterations=2)
-    )
+    brain = ndimage.binary_dilation(smooth > smooth.mean(), iterations=2)
+    voxels = np.argwhere(brain)
     voxels = voxels[:: max(1, len(voxels) // count)]
     index = tuple(voxels.T)
-    slopes = np.stack([g[index] for g in np.gradient(smooth)], axis=1)
+    values = smooth[index]
+    slopes = np.stack([slope[index] for slope in np.gradient(smooth)], axis=1)
     slopes = slopes @ np.linalg.inv(affine[:3, :3])  # per voxel to per mm
     points = space.apply(affine, voxels)
     centre = points.mean(axis=0)
-    turn = np.cross(points - centre, slopes)
-    jacobian = np.concatenate([slopes, turn, smooth[index][:, None]], axis=1)
-    return _Reference(sigma, points, smooth[index], jacobian, centre, small)
+    rotation = np.cross(points - centre, slopes)
+    jacobian = np.concatenate([slopes, rotation, values[:, None]], axis=1)
+    return _Reference(sigma, points, values, jacobian, centre, smallest_step)
 
 
 def _align(
-    ref: _Reference, volume: np.ndarray, affine: np.ndarray, pose: np.ndarray
+    reference: _Reference,
+    volume: np.ndarray,
+    affine: np.ndarray,
+    pose: np.ndarray,
 ) -> np.ndarray:
     """(4, 4) pose of one volume, world mm of the first to its own, improved
-    until steps vanish.
+    from ``pose`` until the steps vanish.
     """
+    smooth = ndimage.gaussian_filter(
+        np.asarray(volume, np.float32), reference.sigma
+    )
     # The spline coefficients are made once: every step only evaluates them.
-    smooth = ndimage.gaussian_filter(np.asarray(volume, np.float32), ref.sigma)
     coefficients = ndimage.spline_filter(smooth, order=3, mode="mirror")
     to_voxel = np.linalg.inv(affine)
+    last = np.array(volume.shape)[:, None] - 1
     for _ in range(_ITERATIONS):
-        at = space.apply(to_voxel @ pose, ref.points).T
-        inside = ((at >= 0) & (at <= np.array(volume.shape)[:, None] - 1)).all(
-            axis=0
-        )
-        found = ndimage.map_coordinates(
+        voxels = space.apply(to_voxel @ pose, reference.points).T
+        inside = ((voxels >= 0) & (voxels <= last)).all(axis=0)
+        values = ndimage.map_coordinates(
             coefficients,
-            at[:, inside],
+            voxels[:, inside],
             order=3,
             prefilter=False,
             mode="mirror",
         )
+        jacobian = reference.jacobian[inside]
+        residual = values - reference.values[inside]
         step, *_ = np.linalg.lstsq(
-            (j := ref.jacobian[inside]).T @ j,
-            j.T @ (found - ref.values[inside]),
-            rcond=None,
+            jacobian.T @ jacobian, jacobian.T @ residual, rcond=None
         )
-        pose = pose @ np.linalg.inv(_rigid(step[:6], ref.centre))
-        if (
-            np.abs(step[:3]).max() + HEAD_RADIUS * np.abs(step[3:6]).max()
-            < ref.small
-        ):
+        pose = pose @ np.linalg.inv(_rigid(step[:6], reference.centre))
+        translation = np.abs(step[:3]).max()
+        arc = HEAD_RADIUS * np.abs(step[3:6]).max()
+        if translation + arc < reference.smallest_step:
             break
     return pose
 
@@ -231,10 +257,9 @@ def _rigid(parameters: np.ndarray, centre: np.ndarray) -> np.ndarray:
 
 
 def _parameters(matrix: np.ndarray, centre: np.ndarray) -> np.ndarray:
-    """(6,) translations of the centre and Euler angles about the fixed axes x,
-    y, z.
+    """(6,) translations of the centre (mm) and Euler angles about the fixed
+    axes x, y, z (rad).
     """
     shift = space.apply(matrix, centre) - centre
-    return np.concatenate(
-        [shift, Rotation.from_matrix(matrix[:3, :3]).as_euler("xyz")]
-    )
+    angles = Rotation.from_matrix(matrix[:3, :3]).as_euler("xyz")
+    return np.concatenate([shift, angles])

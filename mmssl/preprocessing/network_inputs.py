@@ -1,9 +1,8 @@
-"""From the arrays of a cohort to the input of a network, fitted inside the
-training fold.
+"""From the volumes of a cohort to the input of a network.
 
-Brain volumes are histogram-standardised to landmarks learned on the training
-people alone, then z-normalised one by one (001, section 3.1); images already
-in [0, 1] pass unchanged.
+Brain volumes are standardised to histogram landmarks learned on the training
+people of the fold alone, then z-normalised one by one (001, section 3.1).
+Images already in [0, 1] pass unchanged.
 """
 
 from collections.abc import Mapping
@@ -13,8 +12,9 @@ import numpy as np
 from mmssl.preprocessing import intensity
 
 Landmarks = dict[str, list[float] | None]
-# volumes converted at a time, so that a mapped cohort is never whole in
-# float64
+
+# Volumes converted at a time, so that a memory-mapped cohort is never whole in
+# float64.
 _BLOCK = 64
 
 
@@ -29,20 +29,18 @@ def fit_landmarks(cohort, fold: int) -> Landmarks:
     Returns
     -------
     dict
-        modality -> landmarks; None for images that need none.
+        {modality: 13 landmarks}, see `intensity.histogram_landmarks`; None in
+        their place for images that need none.
     """
     if cohort.intensity == "unit":
         return dict.fromkeys(cohort.modalities)
     rows = cohort.rows("train", fold)
-    return {
-        m: [
-            float(v)
-            for v in intensity.histogram_landmarks(
-                cohort.volumes[m][rows], cohort.mask
-            )
-        ]
-        for m in cohort.modalities
-    }
+    landmarks = {}
+    for modality in cohort.modalities:
+        volumes = cohort.volumes[modality][rows]
+        learned = intensity.histogram_landmarks(volumes, cohort.mask)
+        landmarks[modality] = learned.tolist()
+    return landmarks
 
 
 def standardised(
@@ -51,13 +49,13 @@ def standardised(
     dtype=np.float32,
     rows=None,
 ) -> dict[str, np.ndarray]:
-    """Network input of pairs.
+    """Input of a network for the pairs of a cohort.
 
     Parameters
     ----------
     cohort : Cohort
     landmarks : mapping
-        Of :func:`fit_landmarks`; modalities it does not name are left out.
+        Of `fit_landmarks`; modalities it does not name are left out.
     dtype : dtype
         Of the result.
     rows : array of int, optional
@@ -65,23 +63,37 @@ def standardised(
 
     Returns
     -------
-    dict of array, each (pairs, C, *sides)
+    dict
+        {modality: array (pairs, C, X, Y, Z) or (pairs, C, H, W)}.
     """
+    if rows is None:
+        rows = np.arange(len(cohort))
+    rows = np.asarray(rows)
     inputs = {}
-    for m in (m for m in cohort.modalities if m in landmarks):
-        source = cohort.volumes[m]
-        wanted = np.arange(len(source)) if rows is None else np.asarray(rows)
-        out = np.empty((len(wanted), *source.shape[1:]), dtype)
-        for start in range(0, len(wanted), _BLOCK):
-            block = np.asarray(
-                source[wanted[start : start + _BLOCK]], np.float32
+    for modality in cohort.modalities:
+        if modality not in landmarks:
+            continue
+        volumes = cohort.volumes[modality]
+        result = np.empty((len(rows), *volumes.shape[1:]), dtype)
+        for start in range(0, len(rows), _BLOCK):
+            block = slice(start, start + _BLOCK)
+            result[block] = _network_input(
+                volumes[rows[block]], landmarks[modality], cohort.mask
             )
-            if landmarks[m] is not None:
-                block = intensity.standardise(
-                    block, np.asarray(landmarks[m]), cohort.mask
-                )
-                block = intensity.z_normalise(block)
-            out[start : start + _BLOCK] = block
-        channels = cohort.channels[m]
-        inputs[m] = out if channels > 1 else out[:, None]
+        if cohort.channels[modality] == 1:
+            result = result[:, None]
+        inputs[modality] = result
     return inputs
+
+
+def _network_input(
+    volumes: np.ndarray, landmarks: list[float] | None, mask: np.ndarray | None
+) -> np.ndarray:
+    """Volumes (n, X, Y, Z), standardised and z-normalised if they have
+    landmarks.
+    """
+    volumes = np.asarray(volumes, np.float32)
+    if landmarks is None:
+        return volumes
+    volumes = intensity.standardise(volumes, np.asarray(landmarks), mask)
+    return intensity.z_normalise(volumes)

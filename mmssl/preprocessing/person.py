@@ -1,5 +1,8 @@
-"""The whole chain for one person: raw T1 (and BOLD) to a pair of volumes on
-the cohort's grid.
+"""The whole chain for one person, from raw files to volumes on the cohort's
+grid.
+
+`prepare` returns the volumes; `mmssl.cohorts.preprocessed.write_person` writes
+them as a cohort.
 """
 
 from __future__ import annotations
@@ -24,27 +27,30 @@ if TYPE_CHECKING:
     import nibabel as nib
     import pandas as pd
 
-# mm, the control that the quality figures must notice. Sideways, where brains
+# Error that the quality figures must notice, mm. It is sideways, where brains
 # are symmetric: a shift forward or up can by accident suit a person's own
 # proportions.
 PLANTED_SHIFT = (5.0, 0.0, 0.0)
-_FINEST = 0.8  # mm; finer T1s are averaged to 1 mm, the grid has 3 mm
-_INSIDE = 0.5  # fraction of a voxel inside a mask for the voxel to be inside
-# of the brain's median BOLD: darker is dropout or outside the field of view
+# T1s with smaller voxels than this (mm) are averaged to 1 mm.
+_FINEST = 0.8
+# A voxel is inside a resampled mask from this fraction on.
+_INSIDE = 0.5
+# Darker than this share of the brain's median BOLD is dropout or outside the
+# field of view.
 _SIGNAL = 0.25
 
 
 @dataclass(frozen=True, eq=False)
 class Person:
-    """What `prepare` found.
+    """A preprocessed person, as `prepare` returns it.
 
     Attributes
     ----------
     volumes : {"T1": (X, Y, Z)} and, with a BOLD series, "fALFF": float32,
         brain only, zero outside.
     mask : (X, Y, Z) bool, the person's brain on the grid.
-    measured : {modality: (X, Y, Z) bool}, where it was seen: a BOLD series
-        rarely covers all.
+    measured : {modality: (X, Y, Z) bool}, where there are values: a BOLD
+        series rarely covers the whole brain.
     affine : (4, 4), grid voxels to MNI mm.
     to_native : (4, 4), MNI mm to the T1's mm (similarity).
     to_bold : (4, 4), the T1's mm to the BOLD's mm (rigid); None without.
@@ -55,6 +61,7 @@ class Person:
     control : {figure: value}, the same with the registration made 5 mm wrong.
     tr : s; None without.
     hashes : {"t1": sha256, "bold": sha256}, of the files read.
+    parameters : size, and with a BOLD series tr, low and high.
     """
 
     volumes: dict[str, np.ndarray]
@@ -84,7 +91,7 @@ def prepare(
     """Register a person's raw images to MNI152 and compute the fALFF.
 
     T1: similarity registration, brain mask, one resampling. BOLD: realignment
-    to its first volume, fALFF in its own space, rigid registration of the mean
+    to its first volume, fALFF in its own space, rigid registration of its mean
     to the T1; the two transforms are composed, so that the fALFF is resampled
     once.
 
@@ -103,96 +110,122 @@ def prepare(
 
     Raises
     ------
-    ValueError : as `inputs.check`, `inputs.read_t1` and `inputs.read_bold`;
-        before any long work.
+    ValueError
+        As `read.check`, `read.read_t1` and `read.read_bold`, before any long
+        work.
     """
     grid = template.grid(size)
+    shape = (size,) * 3
     tr = read.check(t1, bold, tr, low, high)
     original = read.read_t1(t1)
     series = None if bold is None else read.read_bold(bold)
     anatomy = read.Image(*space.coarsen(*original, _FINEST))
     to_native = registration.to_template(*anatomy).matrix
-    native = brain.brain_mask(*anatomy, to_native)
-    shape = (size,) * 3
-    mask = (
-        space.resample(native, anatomy.affine, to_native, grid, shape)
-        > _INSIDE
+    native_mask = brain.brain_mask(*anatomy, to_native)
+    coverage = space.resample(
+        native_mask, anatomy.affine, to_native, grid, shape
     )
-    image = space.resample(*anatomy, to_native, grid, shape, mask=native)
+    mask = coverage > _INSIDE
+    volume = space.resample(*anatomy, to_native, grid, shape, mask=native_mask)
     wrong = shifted(to_native, PLANTED_SHIFT)
     person = Person(
-        volumes={"T1": np.where(mask, image, 0).astype(np.float32)},
+        volumes={"T1": np.where(mask, volume, 0).astype(np.float32)},
         mask=mask,
         measured={"T1": mask},
         affine=grid,
         to_native=to_native,
-        native_mask=_native_mask(native, anatomy.affine, original),
-        quality=similarity_to_template(*anatomy, native, to_native),
-        control=similarity_to_template(*anatomy, native, wrong),
+        native_mask=_mask_image(native_mask, anatomy.affine, original),
+        quality=similarity_to_template(*anatomy, native_mask, to_native),
+        control=similarity_to_template(*anatomy, native_mask, wrong),
         hashes={"t1": hash_file(t1)},
         parameters={"size": size},
     )
     if series is None:
         return person
-    found = _functional(
-        person, anatomy, native, series, tr, (low, high), progress
+    person = _add_falff(
+        person, anatomy, native_mask, series, tr, (low, high), progress
     )
-    hashes = person.hashes | {"bold": hash_file(bold)}
-    parameters = {"size": size, "tr": tr, "low": low, "high": high}
     return replace(
-        person, **found, hashes=hashes, parameters=parameters, tr=tr
+        person,
+        hashes={"t1": hash_file(t1), "bold": hash_file(bold)},
+        parameters={"size": size, "tr": tr, "low": low, "high": high},
+        tr=tr,
     )
 
 
-def _functional(person, anatomy, native, series, tr, band, progress) -> dict:
-    """The fields of `Person` that a BOLD series fills."""
-    moved = realign(*series, progress=progress)
-    mean = moved.bold.mean(axis=3)
+def _add_falff(
+    person: Person,
+    anatomy: read.Image,
+    native_mask: np.ndarray,
+    series: read.Image,
+    tr: float,
+    band: tuple[float, float],
+    progress: bool,
+) -> Person:
+    """The person with the fALFF of a BOLD series on the grid of the T1.
+
+    ``anatomy`` and ``native_mask`` are the T1 and its brain in native space;
+    ``band`` in Hz.
+    """
+    realigned = realign(*series, progress=progress)
+    mean = realigned.bold.mean(axis=3)
     to_bold = registration.to_anatomy(
-        mean, series.affine, *anatomy, native
+        mean, series.affine, *anatomy, native_mask
     ).matrix
-    shape, grid = mean.shape, person.affine
-    # T1 mm to BOLD mm, so the BOLD grid reaches the T1 through the inverse.
-    back = np.linalg.inv(to_bold)
-    inside = (
-        space.resample(native, anatomy.affine, back, series.affine, shape)
-        > _INSIDE
-    )
-    inside &= mean > _SIGNAL * np.median(mean[inside])
-    ratio = falff(moved.bold, tr, *band, mask=inside)
+    inside = _brain_in_bold(anatomy, native_mask, mean, series.affine, to_bold)
+    ratio = falff(realigned.bold, tr, *band, mask=inside)
     inside &= ratio > 0  # voxels without any fluctuation were not measured
     to_series = to_bold @ person.to_native
-    place = (series.affine, to_series, grid, person.mask.shape)
-    seen = (space.resample(inside, *place) > _INSIDE) & person.mask
-    volume = np.where(
-        seen, space.resample(ratio, *place, mask=inside), 0
-    ).astype(np.float32)
-    model = template.template(len(volume))
-    contrast = tissue_contrast(volume, seen, model.grey, model.white)
-    contrast["falff_coverage"] = float(seen.sum() / person.mask.sum())
-    displacement = moved.parameters["framewise_displacement"]
-    contrast["mean_framewise_displacement_mm"] = float(
-        displacement.iloc[1:].mean()
+    place = (series.affine, to_series, person.affine, person.mask.shape)
+    measured = (space.resample(inside, *place) > _INSIDE) & person.mask
+    volume = space.resample(ratio, *place, mask=inside)
+    volume = np.where(measured, volume, 0).astype(np.float32)
+    mni = template.template(len(volume))
+    quality = dict(person.quality)
+    quality.update(tissue_contrast(volume, measured, mni.grey, mni.white))
+    quality["falff_coverage"] = float(measured.sum() / person.mask.sum())
+    displacement = realigned.parameters["framewise_displacement"].iloc[1:]
+    quality["mean_framewise_displacement_mm"] = float(displacement.mean())
+    return replace(
+        person,
+        volumes={**person.volumes, "fALFF": volume},
+        measured={**person.measured, "fALFF": measured},
+        to_bold=to_bold,
+        motion=realigned.parameters,
+        quality=quality,
     )
-    return {
-        "volumes": person.volumes | {"fALFF": volume},
-        "measured": person.measured | {"fALFF": seen},
-        "to_bold": to_bold,
-        "motion": moved.parameters,
-        "quality": person.quality | contrast,
-    }
 
 
-def _native_mask(
+def _brain_in_bold(
+    anatomy: read.Image,
+    native_mask: np.ndarray,
+    mean: np.ndarray,
+    bold_affine: np.ndarray,
+    to_bold: np.ndarray,
+) -> np.ndarray:
+    """(X, Y, Z) bool: the brain's voxels in the BOLD that have signal.
+
+    ``mean`` is the mean BOLD volume; ``to_bold`` maps T1 mm to BOLD mm, so the
+    BOLD's grid reaches the T1 through its inverse.
+    """
+    to_t1 = np.linalg.inv(to_bold)
+    coverage = space.resample(
+        native_mask, anatomy.affine, to_t1, bold_affine, mean.shape
+    )
+    inside = coverage > _INSIDE
+    return inside & (mean > _SIGNAL * np.median(mean[inside]))
+
+
+def _mask_image(
     mask: np.ndarray, affine: np.ndarray, original: read.Image
 ) -> nib.Nifti1Image:
+    """A native mask as an image on the grid of the original T1."""
     import nibabel as nib
 
-    values = mask
-    if mask.shape != original.data.shape:
-        shape = original.data.shape
-        values = (
-            space.resample(mask, affine, np.eye(4), original.affine, shape)
-            > 0.5
+    shape = original.data.shape
+    if mask.shape != shape:
+        coverage = space.resample(
+            mask, affine, np.eye(4), original.affine, shape
         )
-    return nib.Nifti1Image(values.astype(np.uint8), original.affine)
+        mask = coverage > _INSIDE
+    return nib.Nifti1Image(mask.astype(np.uint8), original.affine)

@@ -1,9 +1,8 @@
-"""How well a person's brain lies on the template, in figures the registration
-did not optimise.
+"""How well a person's brain lies on the template.
 
-A similarity transform is fitted by mutual information on smoothed images; the
-figures here are taken on the resampled image at 2 mm, and the tissue overlap
-comes from the subject's own intensities alone.
+The registration maximises mutual information on smoothed images. The figures
+here are other ones: they are taken on the resampled image at 2 mm, and the
+overlap of tissues comes from the person's own intensities alone.
 """
 
 import numpy as np
@@ -11,11 +10,14 @@ from scipy import ndimage
 
 from mmssl.preprocessing import space, template
 
-GRID = 96  # 2 mm: at 3 or 6 mm the ventricles are too few voxels to overlap
-_DEEP = 20.0  # mm below the brain's surface
-# mm, standard deviation of the Gaussian that stands for the coil's sensitivity
+# Voxels a side, 2 mm: at 3 or 6 mm the ventricles are too few voxels to
+# overlap.
+GRID = 96
+# Fluid deeper than this below the brain's surface is ventricle, mm.
+_DEEP = 20.0
+# Standard deviation of the Gaussian that stands for the coil's shading, mm.
 _BIAS = 20.0
-_ITERATIONS = 100
+_ITERATIONS = 100  # of k-means
 
 
 def similarity_to_template(
@@ -32,31 +34,29 @@ def similarity_to_template(
 
     Returns
     -------
-    dict : ``normalised_mutual_information`` (1 to 2) and ``correlation`` of
-        the T1 with the
-        template inside the template's mask, after `flatten`; ``dice_white``
-        and ``dice_csf`` of the subject's own segmentation with the template's
-        tissue, the fluid only 20 mm and more below the surface (the
-        ventricles: no two people's sulci overlap); ``dice_mask`` of the two
-        masks.
+    dict
+        ``normalised_mutual_information`` (1 to 2) and ``correlation`` of the
+        T1 with the template inside the template's mask, after `flatten`;
+        ``dice_white`` and ``dice_csf`` of the person's own segmentation with
+        the template's tissue, the fluid only 20 mm and more below the surface
+        (the ventricles: no two people's sulci overlap); ``dice_mask`` of the
+        two masks.
     """
-    model = template.template(GRID)
-    shape = model.mask.shape
-    own = space.resample(mask, affine, matrix, model.affine, shape) > 0.5
-    image = flatten(
-        space.resample(t1, affine, matrix, model.affine, shape, mask=mask), own
-    )
-    labels = tissues(image, own)
-    inside = model.mask
-    deep = ndimage.distance_transform_edt(inside, model.affine[0, 0]) > _DEEP
+    mni = template.template(GRID)
+    place = (affine, matrix, mni.affine, mni.mask.shape)
+    brain = space.resample(mask, *place) > 0.5
+    image = flatten(space.resample(t1, *place, mask=mask), brain)
+    labels = tissues(image, brain)
+    depth = ndimage.distance_transform_edt(mni.mask, mni.affine[0, 0])
+    deep = depth > _DEEP
     return {
         "normalised_mutual_information": normalised_mutual_information(
-            image, model.t1, inside
+            image, mni.t1, mni.mask
         ),
-        "correlation": correlation(image, model.t1, inside),
-        "dice_csf": dice((labels == 1) & deep, (model.csf > 0.5) & deep),
-        "dice_white": dice(labels == 3, (model.white > 0.5) & inside),
-        "dice_mask": dice(own, inside),
+        "correlation": correlation(image, mni.t1, mni.mask),
+        "dice_csf": dice((labels == 1) & deep, (mni.csf > 0.5) & deep),
+        "dice_white": dice(labels == 3, (mni.white > 0.5) & mni.mask),
+        "dice_mask": dice(brain, mni.mask),
     }
 
 
@@ -74,14 +74,13 @@ def flatten(t1: np.ndarray, mask: np.ndarray, side: float = 2.0) -> np.ndarray:
     -------
     (X, Y, Z) float32 array, around 1 in the mask and 0 outside.
     """
-    weight = ndimage.gaussian_filter(mask.astype(np.float32), _BIAS / side)
-    local = ndimage.gaussian_filter(
-        np.where(mask, t1, 0).astype(np.float32), _BIAS / side
-    )
-    use = mask & (local > 0)
-    return np.divide(
-        t1 * weight, local, out=np.zeros(mask.shape, np.float32), where=use
-    )
+    sigma = _BIAS / side
+    inside = np.where(mask, t1, 0).astype(np.float32)
+    weight = ndimage.gaussian_filter(mask.astype(np.float32), sigma)
+    weighted_mean = ndimage.gaussian_filter(inside, sigma)
+    flat = np.zeros(mask.shape, np.float32)
+    where = mask & (weighted_mean > 0)
+    return np.divide(t1 * weight, weighted_mean, out=flat, where=where)
 
 
 def tissues(t1: np.ndarray, mask: np.ndarray) -> np.ndarray:
@@ -100,32 +99,34 @@ def tissues(t1: np.ndarray, mask: np.ndarray) -> np.ndarray:
 
     Raises
     ------
-    ValueError : fewer than three different values in the mask.
+    ValueError
+        For fewer than three different values in the mask.
     """
     values = np.asarray(t1, dtype=np.float64)[mask]
-    if np.unique(values[:: max(1, len(values) // 10_000)]).size < 3:
+    step = max(1, len(values) // 10_000)
+    if np.unique(values[::step]).size < 3:
         raise ValueError(
             "t1: found fewer than 3 intensities in the mask, expected an image"
         )
     centres = np.percentile(values, [5, 40, 85])
     for _ in range(_ITERATIONS):
-        nearest = np.searchsorted((centres[1:] + centres[:-1]) / 2, values)
-        moved = np.array(
-            [
-                values[nearest == k].mean()
-                if (nearest == k).any()
-                else centres[k]
-                for k in range(3)
-            ]
-        )
+        nearest = _nearest(centres, values)
+        moved = centres.copy()
+        for k in range(3):
+            members = values[nearest == k]
+            if members.size:
+                moved[k] = members.mean()
         if np.abs(moved - centres).max() <= 1e-6 * np.ptp(centres):
             break
         centres = moved
     labels = np.zeros(mask.shape, np.int8)
-    labels[mask] = 1 + np.searchsorted(
-        (centres[1:] + centres[:-1]) / 2, values
-    )
+    labels[mask] = 1 + _nearest(centres, values)
     return labels
+
+
+def _nearest(centres: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """(n,) index of the nearest of some rising centres for each value."""
+    return np.searchsorted((centres[1:] + centres[:-1]) / 2, values)
 
 
 def normalised_mutual_information(
@@ -144,16 +145,19 @@ def normalised_mutual_information(
 
     Returns
     -------
-    float : 1 for independent images, 2 for images that determine each other.
+    float
+        1 for independent images, 2 for images that determine each other.
 
     Raises
     ------
-    ValueError : the shapes differ or an image is constant in the mask.
+    ValueError
+        If the shapes differ or an image is constant in the mask.
     """
-    first, second = _pair(first, second, mask)
+    first, second = _values_in_mask(first, second, mask)
     joint = np.histogram2d(first, second, bins)[0] / first.size
-    rows, columns = _entropy(joint.sum(axis=1)), _entropy(joint.sum(axis=0))
-    return float((rows + columns) / _entropy(joint))
+    entropy_first = _entropy(joint.sum(axis=1))
+    entropy_second = _entropy(joint.sum(axis=0))
+    return float((entropy_first + entropy_second) / _entropy(joint))
 
 
 def correlation(
@@ -163,10 +167,12 @@ def correlation(
 
     Raises
     ------
-    ValueError : the shapes differ or an image is constant in the mask.
+    ValueError
+        If the shapes differ or an image is constant in the mask.
     """
-    first, second = _pair(first, second, mask)
-    first, second = first - first.mean(), second - second.mean()
+    first, second = _values_in_mask(first, second, mask)
+    first = first - first.mean()
+    second = second - second.mean()
     return float(first @ second / np.sqrt((first @ first) * (second @ second)))
 
 
@@ -176,28 +182,30 @@ def dice(first: np.ndarray, second: np.ndarray) -> float:
 
     Raises
     ------
-    ValueError : the shapes differ.
+    ValueError
+        If the shapes differ.
     """
-    first, second = (
-        np.asarray(first, dtype=bool),
-        np.asarray(second, dtype=bool),
-    )
+    first = np.asarray(first, dtype=bool)
+    second = np.asarray(second, dtype=bool)
     if first.shape != second.shape:
         raise ValueError(
-            f"masks: found shapes {first.shape} and {second.shape}, expected one"
+            f"masks: found shapes {first.shape} and {second.shape}, "
+            "expected one"
         )
     total = first.sum() + second.sum()
-    return float(2 * (first & second).sum() / total) if total else 0.0
+    if total == 0:
+        return 0.0
+    return float(2 * (first & second).sum() / total)
 
 
 def position_error(
-    found: np.ndarray, true: np.ndarray, points: np.ndarray | None = None
-):
+    estimated: np.ndarray, true: np.ndarray, points: np.ndarray | None = None
+) -> np.ndarray:
     """How far apart two transforms put the same places.
 
     Parameters
     ----------
-    found, true : (4, 4) matrices, MNI mm to native mm.
+    estimated, true : (4, 4) matrices, MNI mm to native mm.
     points : (n, 3) MNI mm; None takes every fifth millimetre of the template's
         brain.
 
@@ -206,21 +214,17 @@ def position_error(
     (n,) array, mm in native space.
     """
     if points is None:
-        model = template.full()
-        points = space.apply(
-            model.affine, np.argwhere(model.mask[::5, ::5, ::5]) * 5
-        )
-    return np.linalg.norm(
-        space.apply(found, points) - space.apply(true, points), axis=1
-    )
+        full = template.full()
+        voxels = np.argwhere(full.mask[::5, ::5, ::5]) * 5
+        points = space.apply(full.affine, voxels)
+    difference = space.apply(estimated, points) - space.apply(true, points)
+    return np.linalg.norm(difference, axis=1)
 
 
 def shifted(
     matrix: np.ndarray, shift: tuple[float, float, float]
 ) -> np.ndarray:
-    """The same registration made wrong on purpose by a shift in MNI mm; (4, 4)
-    in and out.
-    """
+    """A registration (4, 4) made wrong on purpose by a shift in MNI mm."""
     wrong = np.eye(4)
     wrong[:3, 3] = shift
     return matrix @ wrong
@@ -240,38 +244,38 @@ def tissue_contrast(
 
     Returns
     -------
-    dict : ``falff_grey`` and ``falff_white``, means; nan where a tissue has no
+    dict
+        ``falff_grey`` and ``falff_white``, means; nan where a tissue has no
         voxel.
     """
     measured = mask & ndimage.binary_erosion(mask)
-    out = {}
+    means = {}
     for name, fraction in (("grey", grey), ("white", white)):
         values = falff[measured & (fraction > 0.7)]
-        out[f"falff_{name}"] = (
-            float(values.mean()) if values.size else float("nan")
-        )
-    return out
+        mean = float(values.mean()) if values.size else float("nan")
+        means[f"falff_{name}"] = mean
+    return means
 
 
 def _entropy(p: np.ndarray) -> float:
+    """Shannon entropy of probabilities, nats."""
     p = p[p > 0]
     return float(-(p * np.log(p)).sum())
 
 
-def _pair(first, second, mask) -> tuple[np.ndarray, np.ndarray]:
-    first, second = (
-        np.asarray(first, np.float64),
-        np.asarray(second, np.float64),
-    )
-    mask = (
-        np.ones(first.shape, bool)
-        if mask is None
-        else np.asarray(mask, dtype=bool)
-    )
+def _values_in_mask(
+    first: np.ndarray, second: np.ndarray, mask: np.ndarray | None
+) -> tuple[np.ndarray, np.ndarray]:
+    """(voxels,) values of two images of one shape, neither constant."""
+    first = np.asarray(first, np.float64)
+    second = np.asarray(second, np.float64)
+    if mask is None:
+        mask = np.ones(first.shape, bool)
+    mask = np.asarray(mask, dtype=bool)
     if not first.shape == second.shape == mask.shape:
         raise ValueError(
-            f"images and mask: found shapes {first.shape}, {second.shape},"
-            f" {mask.shape}, expected one"
+            f"images and mask: found shapes {first.shape}, {second.shape}, "
+            f"{mask.shape}, expected one"
         )
     first, second = first[mask], second[mask]
     if first.size < 2 or np.ptp(first) == 0 or np.ptp(second) == 0:

@@ -1,11 +1,11 @@
-"""Where a person's brain lies: similarity (7 degrees of freedom) to MNI152,
-rigid BOLD to T1.
+"""Linear registration: a T1 to MNI152 by a similarity transform (7 degrees of
+freedom), a BOLD to its T1 by a rigid one.
 
-Both minimise Mattes mutual information (Mattes et al. 2003) with SimpleITK.
+Both maximise Mattes mutual information (Mattes et al. 2003) with SimpleITK.
 Mutual information has many local optima, so each registration begins from
 several poses on coarse images and only the best ones go on to the fine ones.
-Poses are tried side by side, but nothing is sampled at random and a pose is
-never split between threads: the same image gives the same matrix.
+Poses are optimised in parallel threads, but nothing is sampled at random and a
+pose is never split between threads: the same image gives the same matrix.
 """
 
 from __future__ import annotations
@@ -22,12 +22,20 @@ from mmssl.preprocessing import space, template
 if TYPE_CHECKING:
     import SimpleITK as sitk
 
-_WORK_UNITS = 1  # several units are summed in the order in which they finish
-_BINS = 32
+# Resolutions of the compared images, mm.
+_LEVELS = (8.0, 4.0, 2.0)
+# Tilts about x and about y from which poses start, rad.
 _TILTS = np.deg2rad([-20.0, 0.0, 20.0])
-# mm, of the dilated template mask in which the images are compared
+# Poses that go on to the second and to the third level.
+_KEPT = (3, 1)
+# Iterations of the optimiser on the coarsest level and on the others.
+_ITERATIONS = (30, 100)
+# Width of the rim around the template's brain that is compared too, mm.
 _MARGIN = 6.0
-_KEPT = 3  # poses that go on from the coarsest images
+# Bins of the joint histogram, along each axis.
+_BINS = 32
+# More threads would be summed in the order in which they finish.
+_WORK_UNITS = 1
 
 
 class Registration(NamedTuple):
@@ -61,18 +69,15 @@ def to_template(t1: np.ndarray, affine: np.ndarray) -> Registration:
 
     Returns
     -------
-    Registration, MNI mm to native mm: three rotations, three translations and
-    one scale.
+    Registration
+        MNI mm to native mm: three rotations, three translations, one scale.
     """
     import SimpleITK as sitk
 
-    model = template.template(96)  # 2 mm
-    reach = (
-        ndimage.distance_transform_edt(~model.mask, model.affine[0, 0])
-        <= _MARGIN
-    )
-    fixed = _pyramid(model.t1, model.affine, (8.0, 4.0, 2.0), reach)
-    moving = _pyramid(_clip(t1), affine, (8.0, 4.0, 2.0))
+    mni = template.template(96)  # 2 mm
+    distance = ndimage.distance_transform_edt(~mni.mask, mni.affine[0, 0])
+    fixed = _pyramid(mni.t1, mni.affine, distance <= _MARGIN)
+    moving = _pyramid(_clip(t1), affine)
     centre = _centre(*fixed[0])
     shift = _centre(moving[0][0]) - centre
     starts = []
@@ -80,9 +85,7 @@ def to_template(t1: np.ndarray, affine: np.ndarray) -> Registration:
         _TILTS, _TILTS, (0.0, 30.0), (0.95, 1.15)
     ):
         pose = sitk.Similarity3DTransform()
-        pose.SetCenter(centre.tolist())
-        pose.SetRotation((np.sin(pitch / 2), np.sin(roll / 2), 0.0, 1.0))
-        pose.SetTranslation((shift + [0.0, 0.0, drop]).tolist())
+        _place(pose, centre, pitch, roll, shift + [0.0, 0.0, drop])
         pose.SetScale(scale)
         starts.append(pose)
     return _best(fixed, moving, starts)
@@ -95,8 +98,7 @@ def to_anatomy(
     affine: np.ndarray,
     mask: np.ndarray,
 ) -> Registration:
-    """Register the T1 to the mean BOLD image of the same person by a rigid
-    transform.
+    """Register the T1 and the mean BOLD of one person by a rigid transform.
 
     Parameters
     ----------
@@ -106,30 +108,44 @@ def to_anatomy(
 
     Returns
     -------
-    Registration, T1 world mm to BOLD world mm. It starts from the scanner's
-    own coordinates and from joined centres of intensity, tilted, so that a
-    wrong origin of either does not matter.
+    Registration
+        T1 world mm to BOLD world mm. It starts from the scanner's own
+        coordinates and from joined centres of intensity, tilted, so that a
+        wrong origin of either does not matter.
     """
     import SimpleITK as sitk
 
-    levels = (8.0, 4.0, 2.0)
-    # with a rim of skull and scalp, where there is one: both images show it,
-    # and its edges guide
-    reach = ndimage.binary_dilation(
-        mask, iterations=round(8.0 / space.spacing(affine).max())
-    )
-    fixed = _pyramid(_clip(t1), affine, levels, reach)
-    moving = _pyramid(_clip(mean_bold), bold_affine, levels)
+    # With a rim of skull and scalp, where there is one: both images show it,
+    # and its edges guide.
+    rim = round(8.0 / space.spacing(affine).max())
+    reach = ndimage.binary_dilation(mask, iterations=rim)
+    fixed = _pyramid(_clip(t1), affine, reach)
+    moving = _pyramid(_clip(mean_bold), bold_affine)
     centre = _centre(*fixed[0])
     shift = _centre(moving[0][0]) - centre
     starts = []
-    for pitch, roll, move in product(_TILTS, _TILTS, (np.zeros(3), shift)):
+    for pitch, roll, translation in product(
+        _TILTS, _TILTS, (np.zeros(3), shift)
+    ):
         pose = sitk.VersorRigid3DTransform()
-        pose.SetCenter(centre.tolist())
-        pose.SetRotation((np.sin(pitch / 2), np.sin(roll / 2), 0.0, 1.0))
-        pose.SetTranslation(move.tolist())
+        _place(pose, centre, pitch, roll, translation)
         starts.append(pose)
     return _best(fixed, moving, starts)
+
+
+def _place(
+    pose: sitk.Transform,
+    centre: np.ndarray,
+    pitch: float,
+    roll: float,
+    translation: np.ndarray,
+) -> None:
+    """Set a transform about a centre (LPS mm), with tilts in rad about x and
+    y.
+    """
+    pose.SetCenter(centre.tolist())
+    pose.SetRotation((np.sin(pitch / 2), np.sin(roll / 2), 0.0, 1.0))
+    pose.SetTranslation(translation.tolist())
 
 
 def _clip(volume: np.ndarray) -> np.ndarray:
@@ -140,32 +156,32 @@ def _clip(volume: np.ndarray) -> np.ndarray:
     return np.clip(volume, 0, np.percentile(volume[volume > 0], 99.8))
 
 
-def _pyramid(volume, affine, levels, mask=None) -> list:
-    """[(image, mask or None)] of a volume at each resolution in mm, each made
-    from the finer.
+def _pyramid(
+    volume: np.ndarray, affine: np.ndarray, mask: np.ndarray | None = None
+) -> list[tuple[sitk.Image, sitk.Image | None]]:
+    """A volume and its mask at every level, the coarsest first.
+
+    Each level is smoothed and shrunk from the next finer one.
     """
     import SimpleITK as sitk
 
     image = space.to_sitk(volume, affine)
-    label = (
-        None
-        if mask is None
-        else sitk.Cast(space.to_sitk(mask, affine), sitk.sitkUInt8)
-    )
-    out = []
-    for level in sorted(levels):
-        factors = [max(1, round(level / side)) for side in image.GetSpacing()]
+    label = None
+    if mask is not None:
+        label = sitk.Cast(space.to_sitk(mask, affine), sitk.sitkUInt8)
+    levels = []
+    for side in sorted(_LEVELS):
+        sides = np.array(image.GetSpacing())
+        factors = [max(1, round(side / old)) for old in image.GetSpacing()]
         if max(factors) > 1:
-            sides = np.array(image.GetSpacing())
-            sigma = np.maximum(
-                np.sqrt(np.maximum(level**2 - sides**2, 0)) / space.FWHM, 1e-2
-            )
-            image = sitk.Shrink(
-                sitk.SmoothingRecursiveGaussian(image, sigma.tolist()), factors
-            )
-            label = None if label is None else sitk.Shrink(label, factors)
-        out.append((image, label))
-    return out[::-1]
+            width = np.sqrt(np.maximum(side**2 - sides**2, 0))
+            sigma = np.maximum(width / space.FWHM, 1e-2)
+            smooth = sitk.SmoothingRecursiveGaussian(image, sigma.tolist())
+            image = sitk.Shrink(smooth, factors)
+            if label is not None:
+                label = sitk.Shrink(label, factors)
+        levels.append((image, label))
+    return levels[::-1]
 
 
 def _centre(image: sitk.Image, mask: sitk.Image | None = None) -> np.ndarray:
@@ -175,51 +191,65 @@ def _centre(image: sitk.Image, mask: sitk.Image | None = None) -> np.ndarray:
     values = sitk.GetArrayFromImage(image).astype(np.float64).clip(0)
     if mask is not None:
         values = values * sitk.GetArrayFromImage(mask)
-    index = ndimage.center_of_mass(values)[::-1]
-    return np.array(
-        image.TransformContinuousIndexToPhysicalPoint(tuple(map(float, index)))
-    )
+    z, y, x = ndimage.center_of_mass(values)
+    index = (float(x), float(y), float(z))
+    return np.array(image.TransformContinuousIndexToPhysicalPoint(index))
 
 
 def _best(
     fixed: list, moving: list, starts: list[sitk.Transform]
 ) -> Registration:
-    """Run all starts on the coarsest level, the best on the next, and the
-    winner to the end.
+    """The best pose after all levels of two pyramids.
+
+    All starts run on the coarsest level, the best of them on the next, and the
+    best of those on the finest.
     """
     import SimpleITK as sitk
 
+    first, *others = zip(fixed, moving, strict=True)
     threads = sitk.ProcessObject.GetGlobalDefaultNumberOfThreads()
-    poses = [(start, 0.0) for start in starts]
-    # ITK computes outside of the interpreter's lock
+    # ITK computes outside of the interpreter's lock.
     with ThreadPoolExecutor(threads) as pool:
-        for level, pair in enumerate(zip(fixed, moving, strict=True)):
-            if level > 0:
-                poses = sorted(poses, key=lambda pose: pose[1])[
-                    : _KEPT if level == 1 else 1
-                ]
-            iterations = 100 if level else 30
-            tried = [
-                pool.submit(_optimise, *pair, pose, iterations)
-                for pose, _ in poses
-            ]
-            poses = [one.result() for one in tried]
-    transform, value = min(poses, key=lambda pose: pose[1])
-    return Registration(space.to_matrix(transform), -value)
+        poses = _optimise_all(pool, *first, starts, _ITERATIONS[0])
+        for images, kept in zip(others, _KEPT, strict=True):
+            poses.sort(key=_cost)
+            starts = [transform for transform, _ in poses[:kept]]
+            poses = _optimise_all(pool, *images, starts, _ITERATIONS[1])
+    transform, cost = min(poses, key=_cost)
+    return Registration(space.to_matrix(transform), -cost)
 
 
-def _optimise(fixed, moving, start: sitk.Transform, iterations: int):
-    """(transform, negative information) after gradient descent on one
-    resolution.
+def _cost(pose: tuple[sitk.Transform, float]) -> float:
+    return pose[1]
+
+
+def _optimise_all(
+    pool: ThreadPoolExecutor, fixed, moving, starts: list, iterations: int
+) -> list[tuple[sitk.Transform, float]]:
+    """(transform, negative information) from every start, on one level."""
+    running = [
+        pool.submit(_optimise, fixed, moving, start, iterations)
+        for start in starts
+    ]
+    return [optimisation.result() for optimisation in running]
+
+
+def _optimise(
+    fixed: tuple, moving: tuple, start: sitk.Transform, iterations: int
+) -> tuple[sitk.Transform, float]:
+    """(transform, negative information) after gradient descent on one level of
+    two pyramids.
     """
     import SimpleITK as sitk
 
+    fixed_image, fixed_mask = fixed
+    moving_image, _ = moving
     method = sitk.ImageRegistrationMethod()
     method.SetNumberOfWorkUnits(_WORK_UNITS)
     method.SetMetricAsMattesMutualInformation(_BINS)
     method.SetMetricSamplingStrategy(method.NONE)
-    if fixed[1] is not None:
-        method.SetMetricFixedMask(fixed[1])
+    if fixed_mask is not None:
+        method.SetMetricFixedMask(fixed_mask)
     method.SetInterpolator(sitk.sitkLinear)
     method.SetOptimizerAsRegularStepGradientDescent(
         learningRate=4.0,
@@ -230,5 +260,5 @@ def _optimise(fixed, moving, start: sitk.Transform, iterations: int):
     method.SetOptimizerScalesFromPhysicalShift()
     transform = type(start)(start)
     method.SetInitialTransform(transform, inPlace=True)
-    method.Execute(fixed[0], moving[0])
+    method.Execute(fixed_image, moving_image)
     return transform, method.GetMetricValue()

@@ -1,5 +1,5 @@
-"""Images and coordinates: nibabel's RAS+ arrays, SimpleITK's LPS images, moves
-between grids.
+"""Images and coordinates: affines, resampling between grids, and SimpleITK's
+LPS images for nibabel's RAS+ arrays.
 """
 
 from __future__ import annotations
@@ -12,11 +12,12 @@ from scipy import ndimage
 if TYPE_CHECKING:
     import SimpleITK as sitk
 
-_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
-# largest departure from right angles that counts as rounding in the header
-_SHEAR = 1e-2
-# full width at half maximum of a Gaussian, in sigmas
+# Full width at half maximum of a Gaussian, in standard deviations.
 FWHM = np.sqrt(8 * np.log(2))
+# RAS+ mm to LPS mm, and back.
+_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
+# Largest departure from right angles that counts as rounding in the header.
+_SHEAR = 1e-2
 
 
 def spacing(affine: np.ndarray) -> np.ndarray:
@@ -29,23 +30,25 @@ def to_sitk(volume: np.ndarray, affine: np.ndarray) -> sitk.Image:
 
     Raises
     ------
-    ValueError : the affine is sheared; SimpleITK knows only right angles.
+    ValueError
+        If the affine is sheared; SimpleITK knows only right angles.
     """
     import SimpleITK as sitk
 
     lps = _LPS @ np.asarray(affine, dtype=np.float64)
     sides = spacing(affine)
-    left, _, right = np.linalg.svd(lps[:3, :3] / sides)
-    # the nearest rotation: headers are rounded to single precision
+    axes = lps[:3, :3] / sides
+    left, _, right = np.linalg.svd(axes)
+    # The nearest rotation: headers are rounded to single precision.
     direction = left @ right
-    if (shear := np.abs(direction - lps[:3, :3] / sides).max()) > _SHEAR:
+    shear = np.abs(direction - axes).max()
+    if shear > _SHEAR:
         raise ValueError(
-            f"affine: found axes {shear:.3f} off right angles, expected < {_SHEAR}"
+            f"affine: found axes {shear:.3f} off right angles, "
+            f"expected < {_SHEAR}"
         )
-    values = np.ascontiguousarray(
-        np.asarray(volume, dtype=np.float32).transpose(2, 1, 0)
-    )
-    image = sitk.GetImageFromArray(values)
+    values = np.asarray(volume, dtype=np.float32).transpose(2, 1, 0)
+    image = sitk.GetImageFromArray(np.ascontiguousarray(values))
     image.SetSpacing(sides.tolist())
     image.SetDirection(direction.ravel().tolist())
     image.SetOrigin(lps[:3, 3].tolist())
@@ -55,17 +58,16 @@ def to_sitk(volume: np.ndarray, affine: np.ndarray) -> sitk.Image:
 def to_matrix(transform: sitk.Transform) -> np.ndarray:
     """(4, 4) matrix on RAS+ mm of a linear SimpleITK transform on LPS mm."""
     origin = np.array(transform.TransformPoint((0.0, 0.0, 0.0)))
-    columns = [
-        np.array(transform.TransformPoint(tuple(e))) - origin
-        for e in np.eye(3)
-    ]
     matrix = np.eye(4)
-    matrix[:3, :3], matrix[:3, 3] = np.stack(columns, axis=1), origin
+    matrix[:3, 3] = origin
+    for k, unit in enumerate(np.eye(3)):
+        image = np.array(transform.TransformPoint(tuple(unit)))
+        matrix[:3, k] = image - origin
     return _LPS @ matrix @ _LPS
 
 
 def apply(matrix: np.ndarray, points: np.ndarray) -> np.ndarray:
-    """Map points (n, 3) by a (4, 4) matrix."""
+    """Map points (n, 3) in mm by a (4, 4) matrix."""
     return np.asarray(points) @ matrix[:3, :3].T + matrix[:3, 3]
 
 
@@ -77,8 +79,7 @@ def resample(
     shape: tuple[int, int, int],
     mask: np.ndarray | None = None,
 ) -> np.ndarray:
-    """Sample a volume once on another grid, averaging where the new voxels are
-    larger.
+    """Sample a volume on another grid, averaging where its voxels are larger.
 
     The volume is smoothed with the Gaussian that takes its resolution to that
     of the grid (full width at half maximum sqrt(new^2 - old^2) on each axis),
@@ -91,22 +92,20 @@ def resample(
     affine : (4, 4), its voxels to world mm.
     to_world : (4, 4), the grid's mm to the volume's world mm.
     grid : (4, 4), the new voxels to the grid's mm.
-    shape : the new shape.
+    shape : (X', Y', Z') of the new grid.
     mask : (X, Y, Z) bool array, voxels of the volume that count; None counts
         all.
 
     Returns
     -------
-    float32 array of the new shape; 0 where nothing of the volume (or its mask)
+    (X', Y', Z') float32 array; 0 where nothing of the volume (or its mask)
     reaches.
     """
     to_voxel = np.linalg.inv(affine) @ to_world @ grid
-    new = spacing(to_world @ grid).mean()
-    sigma = (
-        np.sqrt(np.maximum(new**2 - spacing(affine) ** 2, 0))
-        / FWHM
-        / spacing(affine)
-    )
+    old_sides = spacing(affine)
+    new_side = spacing(to_world @ grid).mean()
+    width = np.sqrt(np.maximum(new_side**2 - old_sides**2, 0))  # mm
+    sigma = width / FWHM / old_sides
 
     def sample(values: np.ndarray) -> np.ndarray:
         smooth = ndimage.gaussian_filter(
@@ -119,17 +118,16 @@ def resample(
     if mask is None:
         return sample(np.asarray(volume, dtype=np.float32))
     weight = sample(mask.astype(np.float32))
-    values = sample(np.where(mask, volume, 0).astype(np.float32))
-    return np.divide(
-        values, weight, out=np.zeros_like(values), where=weight > 1e-3
-    )
+    weighted = sample(np.where(mask, volume, 0).astype(np.float32))
+    mean = np.zeros_like(weighted)
+    return np.divide(weighted, weight, out=mean, where=weight > 1e-3)
 
 
 def coarsen(
     volume: np.ndarray, affine: np.ndarray, finest: float
 ) -> tuple[np.ndarray, np.ndarray]:
-    """A volume as it is, or averaged to 1 mm on its own axes if a voxel side
-    is below ``finest``.
+    """Average a volume to 1 mm on its own axes if a voxel side is smaller than
+    ``finest``.
 
     Parameters
     ----------
@@ -139,16 +137,17 @@ def coarsen(
 
     Returns
     -------
-    ((X', Y', Z') array, (4, 4) affine) : the outer corners stay where they
-    were.
+    (X', Y', Z') array, (4, 4) affine
+        The volume as it is, or the coarser one; the outer corners stay where
+        they were.
     """
     sides = spacing(affine)
     if sides.min() >= finest:
         return volume, affine
-    shape = tuple(int(n) for n in np.ceil(np.array(volume.shape) * sides))
+    shape = np.ceil(np.array(volume.shape) * sides).astype(int)
+    shape = tuple(shape.tolist())
     grid = np.eye(4)
     grid[:3, :3] = affine[:3, :3] / sides
-    grid[:3, 3] = (
-        affine[:3, 3] + (grid[:3, :3] - affine[:3, :3]).sum(axis=1) / 2
-    )
+    half_voxel = (grid[:3, :3] - affine[:3, :3]).sum(axis=1) / 2
+    grid[:3, 3] = affine[:3, 3] + half_voxel
     return resample(volume, affine, np.eye(4), grid, shape), grid

@@ -1,4 +1,4 @@
-"""The standard space: the MNI152 template bundled with nilearn, on the
+"""The standard space: the MNI152 template that ships with nilearn, on the
 project's cubic grids.
 
 Every cohort lives on a cube of ``size`` voxels that covers 192 mm of MNI
@@ -12,14 +12,16 @@ from typing import NamedTuple
 import numpy as np
 from scipy import ndimage
 
+from mmssl.preprocessing import space
+
 FIELD_OF_VIEW = 192.0  # mm, the side of the cube
-# mm, MNI: the middle of the brain's bounding box
-CENTRE = np.array([0.0, -18.0, 6.0])
+CENTRE = np.array([0.0, -18.0, 6.0])  # MNI mm, of the brain's bounding box
 
 
 class Template(NamedTuple):
-    """The MNI152 template and its tissue maps on one grid; arrays (X, Y, Z),
-    RAS+, read-only.
+    """The MNI152 template and its tissue maps on one grid.
+
+    Arrays (X, Y, Z), RAS+, read-only.
 
     Attributes
     ----------
@@ -52,15 +54,16 @@ def grid(size: int) -> np.ndarray:
 
     Raises
     ------
-    ValueError : ``size`` is not an integer of at least 8.
+    ValueError
+        If ``size`` is not an integer of at least 8.
     """
     if isinstance(size, bool) or size != int(size) or size < 8:
         raise ValueError(
             f"size: found {size!r}, expected an integer of at least 8"
         )
-    spacing = FIELD_OF_VIEW / size
-    affine = np.diag([spacing, spacing, spacing, 1.0])
-    affine[:3, 3] = CENTRE - spacing * (size - 1) / 2
+    side = FIELD_OF_VIEW / size
+    affine = np.diag([side, side, side, 1.0])
+    affine[:3, 3] = CENTRE - side * (size - 1) / 2
     return affine
 
 
@@ -75,26 +78,16 @@ def full() -> Template:
 
     image = datasets.load_mni152_template(resolution=1)
     mask = datasets.load_mni152_brain_mask(resolution=1).get_fdata() > 0.5
+    grey = datasets.load_mni152_gm_template(resolution=1)
+    white = datasets.load_mni152_wm_template(resolution=1)
     t1 = image.get_fdata(dtype=np.float32) * mask
-    grey = (
-        datasets.load_mni152_gm_template(resolution=1).get_fdata(
-            dtype=np.float32
-        )
-        * mask
-    )
-    white = (
-        datasets.load_mni152_wm_template(resolution=1).get_fdata(
-            dtype=np.float32
-        )
-        * mask
-    )
+    grey = grey.get_fdata(dtype=np.float32) * mask
+    white = white.get_fdata(dtype=np.float32) * mask
     total = np.maximum(grey + white, 1.0)
-    grey, white = grey / total, white / total
-    csf = (
-        np.where(mask, 1.0 - grey - white, 0.0)
-        .clip(0.0, 1.0)
-        .astype(np.float32)
-    )
+    grey = grey / total
+    white = white / total
+    csf = np.where(mask, 1.0 - grey - white, 0.0)
+    csf = csf.clip(0.0, 1.0).astype(np.float32)
     affine = np.asarray(image.affine, dtype=np.float64)
     return _read_only(Template(t1, mask, grey, white, csf, affine))
 
@@ -102,10 +95,6 @@ def full() -> Template:
 @lru_cache(maxsize=4)
 def template(size: int) -> Template:
     """The template averaged down to the grid of ``size`` voxels a side.
-
-    Each map is smoothed with a Gaussian of one voxel full width at half
-    maximum before it is sampled, because picking every third or sixth
-    millimetre would alias the cortex.
 
     Parameters
     ----------
@@ -118,32 +107,51 @@ def template(size: int) -> Template:
 
     Raises
     ------
-    ValueError : ``size`` is not an integer of at least 8.
+    ValueError
+        If ``size`` is not an integer of at least 8.
     """
-    affine, source = grid(size), full()
-    to_source = np.linalg.inv(source.affine) @ affine
-    sigma = affine[0, 0] / np.sqrt(8 * np.log(2)) / source.affine[0, 0]
-
-    def resample(volume: np.ndarray) -> np.ndarray:
-        smooth = ndimage.gaussian_filter(
-            volume.astype(np.float32), sigma, mode="constant"
+    source = full()
+    return _read_only(
+        Template(
+            t1=to_grid(source.t1, size),
+            mask=to_grid(source.mask, size) > 0.5,
+            grey=to_grid(source.grey, size),
+            white=to_grid(source.white, size),
+            csf=to_grid(source.csf, size),
+            affine=grid(size),
         )
-        linear, offset = to_source[:3, :3], to_source[:3, 3]
-        return ndimage.affine_transform(
-            smooth, linear, offset, (size,) * 3, order=1
-        )
-
-    t1, grey, white, csf = (
-        resample(v) for v in (source.t1, source.grey, source.white, source.csf)
     )
-    mask = resample(source.mask) > 0.5
-    return _read_only(Template(t1, mask, grey, white, csf, affine))
 
 
-def _read_only(value: Template) -> Template:
-    """Cached arrays are shared by all callers: writing into one must fail, not
-    leak.
+def to_grid(volume: np.ndarray, size: int) -> np.ndarray:
+    """Average a map in the template's 1 mm space down to a cubic grid.
+
+    The map is smoothed with a Gaussian of one new voxel full width at half
+    maximum before it is sampled, because picking every third or sixth
+    millimetre would alias the cortex.
+
+    Parameters
+    ----------
+    volume : (197, 233, 189) array, aligned with `full`.
+    size : voxels along each axis, see `grid`.
+
+    Returns
+    -------
+    (size, size, size) float32 array.
     """
-    for array in value:
+    source, affine = full().affine, grid(size)
+    to_source = np.linalg.inv(source) @ affine
+    sigma = affine[0, 0] / space.FWHM / source[0, 0]
+    smooth = ndimage.gaussian_filter(
+        volume.astype(np.float32), sigma, mode="constant"
+    )
+    return ndimage.affine_transform(
+        smooth, to_source[:3, :3], to_source[:3, 3], (size,) * 3, order=1
+    )
+
+
+def _read_only(maps: Template) -> Template:
+    """Cached arrays are shared by all callers, so none may write into them."""
+    for array in maps:
         array.setflags(write=False)
-    return value
+    return maps

@@ -43,7 +43,7 @@ def person(severity, index=3, **changed):
         | {"age": 71.0, "severity": severity}
         | changed
     )
-    return images.Person(index, 9000, row)
+    return images.SimulatedPerson(index, 9000, row)
 
 
 def test_the_oracle_on_ten_thousand_people_meets_its_closed_form():
@@ -189,7 +189,7 @@ def test_a_person_is_the_same_whoever_else_is_there(tiny_phantom, tmp_path):
     assert (again.subjects[rows] == tiny_phantom.subjects).all()
     # bit for bit
     assert again.image_hashes(rows) == tiny_phantom.image_hashes(rows)
-    other = images.Person(0, 1, factors.person(0, seed=1))
+    other = images.SimulatedPerson(0, 1, factors.person(0, seed=1))
     assert not np.array_equal(
         images.t1(anatomy.anatomy(32), other, 1, images.Design()),
         tiny_phantom.volumes["T1"][0],
@@ -258,7 +258,7 @@ def test_bad_requests_and_other_parameters_are_refused(tiny_phantom, tmp_path):
 
 
 def test_a_raw_person_lies_where_its_truth_says(tmp_path):
-    raw.make(tmp_path, 1, seed=9000, design=images.Design())
+    raw.write_raw_people(tmp_path, 1, seed=9000, design=images.Design())
     folder = tmp_path / "raw-01"
     truth = json.loads((folder / "truth.json").read_text())
     similarity, motion = (

@@ -7,6 +7,7 @@ simulated people.
 
 import itertools
 import math
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -44,10 +45,8 @@ class Tiny(nn.Module):
 
     def __init__(self, _):
         super().__init__()
-        self.locals, self.whole = (
-            nn.Conv3d(1, 3, 16, 16, bias=False),
-            nn.Linear(24, LATENT),
-        )
+        self.locals = nn.Conv3d(1, 3, 16, 16, bias=False)
+        self.whole = nn.Linear(24, LATENT)
 
     def forward(self, x, stream=None):
         local = self.locals(x)
@@ -67,7 +66,8 @@ def three(tiny_phantom, tmp_path_factory):
     grey = np.zeros((len(tiny_phantom), 32, 32, 32), np.float16)
     for row in tiny_phantom.pairs.itertuples():
         i = index[row.participant_id]
-        person = images.Person(i, tiny_phantom.seed, factors.iloc[i].to_dict())
+        row_factors = factors.iloc[i].to_dict()
+        person = images.SimulatedPerson(i, tiny_phantom.seed, row_factors)
         pose = images.pose(person, row.session, "T1", design)
         points = shared.points @ pose[:3, :3].T + pose[:3, 3]
         points = points + images.deformation(shared.points, person, design)
@@ -116,19 +116,17 @@ def make(name, batch, **options):
     ).double()
 
 
-def found(objective, batch):
+def representations(objective, batch):
     """c (B, D, L), z (B, D) and CC's anchors of every modality, as arrays."""
     ctx = Context(objective, batch)
+    c, z, anchors = {}, {}, {}
     with torch.no_grad():
-        local = {
-            m: ctx.local(m).numpy() for m in ctx.modalities if objective.heads
-        }
-        anchors = {m: ctx.random_location(m).numpy() for m in local}
-        return (
-            local,
-            {m: ctx.latent(m).numpy() for m in ctx.modalities},
-            anchors,
-        )
+        for m in ctx.modalities:
+            z[m] = ctx.latent(m).numpy()
+            if objective.heads:
+                c[m] = ctx.local(m).numpy()
+                anchors[m] = ctx.random_location(m).numpy()
+    return c, z, anchors
 
 
 def info_nce(embeddings, anchors, clip=20.0, weight=0.04):
@@ -157,7 +155,7 @@ def info_nce(embeddings, anchors, clip=20.0, weight=0.04):
 
 def contrast(word, objective, batch):
     """Sums over the pairs of 004, section II-C."""
-    c, z, anchors = found(objective, batch)
+    c, z, anchors = representations(objective, batch)
     edges = []
     for i, j in itertools.product(z, z):
         if word == "CR" and i == j:
@@ -176,7 +174,7 @@ def contrast(word, objective, batch):
 
 
 def autoencoder(objective, batch):
-    z = found(objective, batch)[1]
+    _, z, _ = representations(objective, batch)
     loss = 0.0
     for m, x in batch.views["main"].volumes.items():
         with torch.no_grad():
@@ -193,36 +191,32 @@ def correlation(objective, batch, ridge=1e-3):
     """Sum of the singular values of T = S11^-1/2 S12 S22^-1/2, for both orders
     of each pair.
     """
-    z = found(objective, batch)[1]
+    _, z, _ = representations(objective, batch)
     total = 0.0
     for i, j in itertools.permutations(z, 2):
         a, b = (z[m] - z[m].mean(0) for m in (i, j))
         n = len(a) - 1
         s11, s22 = (h.T @ h / n + ridge * np.eye(LATENT) for h in (a, b))
-        t = np.linalg.inv(scipy.linalg.sqrtm(s11)) @ (a.T @ b / n)
-        total += np.linalg.svd(
-            t @ np.linalg.inv(scipy.linalg.sqrtm(s22)), compute_uv=False
-        ).sum()
+        left = np.linalg.inv(scipy.linalg.sqrtm(s11))
+        right = np.linalg.inv(scipy.linalg.sqrtm(s22))
+        t = left @ (a.T @ b / n) @ right
+        total += np.linalg.svd(t, compute_uv=False).sum()
     return {"loss": -total}
 
 
 def cross_entropy(objective, batch):
-    z = found(objective, batch)[1]
+    _, z, _ = representations(objective, batch)
     loss = 0.0
     for m, features in z.items():
         layer = objective.terms["CE"].classifiers[m]
         labels = batch.labels[m]["diagnosis"].tolist()
-        rows = [
-            (row, y) for row, y in zip(features, labels, strict=True) if y >= 0
-        ]
-        for row, label in rows:
-            scores = (
-                layer.weight.detach().numpy() @ row
-                + layer.bias.detach().numpy()
-            )
-            loss -= math.log(
-                math.exp(scores[label]) / sum(map(math.exp, scores))
-            ) / len(rows)
+        weight = layer.weight.detach().numpy()
+        bias = layer.bias.detach().numpy()
+        labelled = [row for row, label in enumerate(labels) if label >= 0]
+        for row in labelled:
+            exps = np.exp(weight @ features[row] + bias)
+            share = exps[labels[row]] / exps.sum()
+            loss -= math.log(share) / len(labelled)
     return {"loss": loss}
 
 
@@ -237,22 +231,19 @@ def evidence(objective, batch, scale=0.75):
     """Shi et al. 2019: w of each modality, sample and row; log-mean-exp over
     samples; means.
     """
-    term, z = objective.terms["MMVAE"], found(objective, batch)[1]
+    term = objective.terms["MMVAE"]
+    _, z, _ = representations(objective, batch)
     scales = {}
     for m in z:
-        weight, bias = (
-            p.detach().numpy() for p in term.scales[m].parameters()
-        )
-        scales[m] = [
-            [LATENT * e / sum(exps) + 1e-6 for e in exps]
-            for exps in (np.exp(weight @ row + bias).tolist() for row in z[m])
-        ]
+        weight = term.scales[m].weight.detach().numpy()
+        bias = term.scales[m].bias.detach().numpy()
+        scales[m] = []
+        for row in z[m]:
+            exps = np.exp(weight @ row + bias)
+            scales[m].append(LATENT * exps / exps.sum() + 1e-6)
     draws = {m: samples(term, objective, batch, m).detach().numpy() for m in z}
-    prior = [
-        LATENT * e / np.exp(t).sum()
-        for t in [term.prior.detach().numpy()]
-        for e in np.exp(t)
-    ]
+    exps = np.exp(term.prior.detach().numpy())
+    prior = LATENT * exps / exps.sum()
     total = 0.0
     for b in range(3):
         for m in z:
@@ -266,19 +257,16 @@ def evidence(objective, batch, scale=0.75):
                 w = log_laplace(code, [0.0] * LATENT, prior) - math.log(
                     sum(experts) / len(experts)
                 )
+                # all rows: batch norm sees the rows of one sample
+                codes = torch.from_numpy(draws[m][k])
                 for d, x in batch.views["main"].volumes.items():
-                    # all rows: batch norm sees the rows of one sample
                     with torch.no_grad():
-                        output = objective.decoders[d](
-                            torch.from_numpy(draws[m][k])
-                        )[b].flatten()
+                        output = objective.decoders[d](codes)[b].flatten()
                     x = x[b].flatten().numpy()
-                    distance = (
-                        math.fsum(np.abs(x - output.numpy()).tolist()) / scale
-                    )
-                    w -= term.llik_scaling[d] * (
-                        distance + len(x) * math.log(2 * scale)
-                    )
+                    errors = np.abs(x - output.numpy()).tolist()
+                    density = math.fsum(errors) / scale
+                    density += len(x) * math.log(2 * scale)
+                    w -= term.llik_scaling[d] * density
                 weights.append(w)
             top = max(weights)
             mean = sum(math.exp(w - top) for w in weights) / len(weights)
@@ -292,7 +280,7 @@ def samples(term, objective, batch, m):
 
 
 LOOPS = {
-    **{word: (lambda o, b, word=word: contrast(word, o, b)) for word in EDGES},
+    **{word: partial(contrast, word) for word in EDGES},
     "AE": autoencoder,
     "CCA": correlation,
     "CE": cross_entropy,
@@ -320,11 +308,9 @@ def test_gradient_of_every_network_equals_finite_differences(word, batch):
     """Along a random direction of each; in training mode, so through
     recomputed passes.
     """
-    options = (
-        {**OPTIONS[word], "samples": 2, "learn_prior": True}
-        if word == "MMVAE"
-        else {}
-    )
+    options = {}
+    if word == "MMVAE":
+        options = {**OPTIONS[word], "samples": 2, "learn_prior": True}
     objective = make(word, batch, **options)
     objective(batch)[0].backward()
     draw = torch.Generator().manual_seed(0)
@@ -348,14 +334,12 @@ def test_gradient_of_every_network_equals_finite_differences(word, batch):
                 torch._foreach_add_(parameters, directions, alpha=step)
                 values.append(float(objective(batch)[0]))
                 torch._foreach_add_(parameters, directions, alpha=-step)
-        found = sum(
-            float((p.grad * d).sum())
-            for p, d in zip(parameters, directions, strict=True)
-        )
+        slope = 0.0
+        for p, d in zip(parameters, directions, strict=True):
+            slope += float((p.grad * d).sum())
         expected = (values[0] - values[1]) / 2e-7
-        assert found == pytest.approx(
-            expected, rel=1e-4, abs=1e-5 + 1e-7 * abs(values[0])
-        ), group
+        tolerance = 1e-5 + 1e-7 * abs(values[0])
+        assert slope == pytest.approx(expected, rel=1e-4, abs=tolerance), group
 
 
 @pytest.mark.parametrize("name", SUBSETS + NAMED)
@@ -374,12 +358,12 @@ def test_every_objective_parses_builds_and_steps_in_both_spellings(
     total.backward()
     optimiser.step()
     assert {key.split("/")[0] for key in parts} == set(words)
-    still = {
-        k for k, p in trained(objective).items() if torch.equal(p, before[k])
-    }
-    assert still == (
-        {k for k in before if "whole" in k} if words == ("CC",) else set()
-    )
+    after = trained(objective)
+    unmoved = {k for k, p in after.items() if torch.equal(p, before[k])}
+    never_read = set()
+    if words == ("CC",):  # it alone never reads z
+        never_read = {k for k in before if "whole" in k}
+    assert unmoved == never_read
     assert total.isfinite()
 
 
@@ -391,10 +375,8 @@ def test_graph_is_what_the_loss_runs_over(batch):
     """Take one edge away and exactly its share of the loss is gone."""
     for word in ("CR", "XX", "CC", "RR", "AE", "CCA", "CE"):
         objective = make(word, batch).eval()
-        term, whole = (
-            objective.terms[word],
-            objective(batch)[1][f"{word}/loss"],
-        )
+        term = objective.terms[word]
+        whole = objective(batch)[1][f"{word}/loss"]
         edges = objective.graph[word]
         alone = []
         for edge in edges:
@@ -483,12 +465,9 @@ def test_posterior_samples_are_laplace_keyed_and_reparameterised(batch):
     torch.testing.assert_close(
         samples(term, objective, alone, "T1")[:, 0], z[:, 1]
     )
-    other = Batch(batch.views, batch.rows, step=4)
-    assert (
-        not torch.isclose(samples(term, objective, other, "T1"), z)
-        .any(-1)
-        .all()
-    )
+    later = Batch(batch.views, batch.rows, step=4)
+    same = torch.isclose(samples(term, objective, later, "T1"), z)
+    assert not same.any(-1).all()
 
 
 def test_no_uniform_number_gives_a_sample_at_infinity():
@@ -512,42 +491,44 @@ def test_recomputed_passes_change_nothing(batch, monkeypatch):
     """Value, gradients and running statistics with every pass kept equal those
     made again.
     """
-    results = []
-    for kept in (False, True):
+
+    def step():
         objective = make("MMVAE", batch, **OPTIONS["MMVAE"])
-        if kept:
-            keep = "mmssl.objectives.generative.checkpoint"
-            monkeypatch.setattr(keep, lambda function, z, **_: function(z))
         total = objective(batch)[0]
         total.backward()
-        state = {k: v.clone() for k, v in objective.state_dict().items()}
-        results.append(
-            (total, [p.grad for p in trained(objective).values()], state)
-        )
-    (one, gradients, state), (other, kept_gradients, kept_state) = results
-    assert torch.equal(one, other)
-    for a, b in zip(gradients, kept_gradients, strict=True):
+        gradients = [p.grad for p in trained(objective).values()]
+        return total, gradients, objective.state_dict()
+
+    total, gradients, state = step()
+    name = "mmssl.objectives.generative.checkpoint"
+    monkeypatch.setattr(name, lambda function, z, **_: function(z))
+    expected_total, expected_gradients, expected_state = step()
+    assert torch.equal(total, expected_total)
+    for a, b in zip(gradients, expected_gradients, strict=True):
         torch.testing.assert_close(a, b, rtol=1e-10, atol=1e-10)
-    assert all(torch.equal(state[k], kept_state[k]) for k in state)
+    assert all(torch.equal(state[k], expected_state[k]) for k in state)
 
 
 @pytest.mark.parametrize("gradients", [True, False])
 def test_decoder_statistics_move_once_a_step(batch, gradients):
     objective = make("MMVAE", batch, samples=3)
-    seen = {m: [] for m in objective.modalities}
+    batch_means = {m: [] for m in objective.modalities}
     before = {}
+
+    def note_mean(m, _, x):
+        batch_means[m].append(x[0].detach().mean((0, 2, 3, 4)))
+
     for m, decoder in objective.decoders.items():
-        before[m] = decoder.norms[0].running_mean.clone()
-        decoder.norms[0].register_forward_pre_hook(
-            lambda _, x, m=m: seen[m].append(x[0].detach().mean((0, 2, 3, 4)))
-        )
+        norm = decoder.norms[0]
+        before[m] = norm.running_mean.clone()
+        norm.register_forward_pre_hook(partial(note_mean, m))
     with torch.set_grad_enabled(gradients):
         total = objective(batch)[0]
-    passes = 3 * len(seen)
-    assert all(len(means) == passes for means in seen.values())
+    passes = 3 * len(batch_means)
+    assert all(len(means) == passes for means in batch_means.values())
     if gradients:
         total.backward()
-    for m, means in seen.items():
+    for m, means in batch_means.items():
         norm = objective.decoders[m].norms[0]
         expected = 0.9 * before[m] + 0.1 * torch.stack(means[:passes]).mean(0)
         torch.testing.assert_close(norm.running_mean, expected)
@@ -603,7 +584,7 @@ def test_mmvae_trains_on_the_phantom(tiny_phantom, tmp_path):
     assert all(np.isfinite(z).all() for z in embed(run, tiny_phantom).values())
 
 
-def test_mmvae_learns_in_half_precision_at_a_weight_of_the_size_of_other_losses(
+def test_mmvae_learns_in_half_precision_at_the_size_of_other_losses(
     tiny_phantom, tmp_path
 ):
     """RAdam's first five steps are plain gradient steps: they must not be a
@@ -659,10 +640,9 @@ def test_figure_draws_every_edge_once_and_names_terms_and_weights(name, batch):
         objective.graph, objective.modalities, objective.weights
     )
     axis = figure.axes[0]
-    drawn = sum(
-        len({frozenset(edge) for edge in edges})
-        for edges in objective.graph.values()
-    )
+    drawn = 0
+    for edges in objective.graph.values():
+        drawn += len({frozenset(edge) for edge in edges})
     assert len(axis.patches) == drawn + 2 * len(objective.modalities)
     texts = [text.get_text() for text in figure.legends[0].get_texts()]
     assert texts == [*words[:-1], f"0.5 × {words[-1]}", "encoder"]

@@ -26,23 +26,28 @@ SHARE = {"HC": 14, "AD": 3, "other": 3}
 Alzheimer's disease).
 """
 
-FIRST = {"HC": 9, "AD": 8, "other": 3}
+FIRST_SHARE = {"HC": 9, "AD": 8, "other": 3}
 """Of the first 20 people: more AD, so that the smallest cohorts still fill
 five folds.
 """
 
-SHIFT_SHARE = {"HC": 3, "AD": 1}
+SECOND_SHARE = {"HC": 3, "AD": 1}
 """Of 4 people of the second population (100 HC and 34 AD in "Tasting the
 cake", section II-C).
 """
 
-SHIFT_EVERY = 6
+SECOND_EVERY = 6
 """Every sixth person belongs to the second population."""
 
 SESSIONS = {1: 0.6, 2: 0.3, 3: 0.1}
 """Probability of a person's number of sessions; 1.5 on average."""
 
 SITES = {"main": ("A", "B", "C"), "second": ("D",)}
+"""Sites that scan the people of each population."""
+
+AGE = {"main": 71, "second": 66}
+"""Mean age in years of each population; the standard deviation is 8."""
+
 _PERSON, _GROUP, _SESSION = 1, 2, 3  # keys of the generators
 
 
@@ -53,6 +58,11 @@ def oracle_auc() -> float:
 
 def draw(subjects: int, seed: int) -> pd.DataFrame:
     """Draw people.
+
+    Parameters
+    ----------
+    subjects : number of people, of both populations.
+    seed : of the draws; person i is the same whatever ``subjects`` is.
 
     Returns
     -------
@@ -67,25 +77,30 @@ def draw(subjects: int, seed: int) -> pd.DataFrame:
     return pd.DataFrame([person(i, seed) for i in range(subjects)])
 
 
-def person(i: int, seed: int) -> dict:
-    """One row of :func:`draw`."""
-    second = i % SHIFT_EVERY == SHIFT_EVERY - 1
-    group = _group(i, second, seed)
-    rng = np.random.default_rng([seed, _PERSON, i])
+def person(index: int, seed: int) -> dict:
+    """One row of :func:`draw`.
+
+    The draws come from one generator, so their order is part of the design.
+    """
+    second = index % SECOND_EVERY == SECOND_EVERY - 1
+    population = "second" if second else "main"
+    group = _group(index, second, seed)
+    rng = np.random.default_rng([seed, _PERSON, index])
     severity, shared, private_t1, private_falff, head = rng.standard_normal(5)
-    sites = SITES["second" if second else "main"]
+    age = float(np.clip(rng.normal(AGE[population], 8), 45, 95))
+    male = int(rng.random() < 0.45)
+    site = int(rng.integers(len(SITES[population])))
+    count = int(rng.choice(list(SESSIONS), p=list(SESSIONS.values())))
+    progress = {"HC": 0.0, "other": 0.5, "AD": 1.0}[group]
     return {
-        "participant_id": f"sub-{i + 1:05d}",
+        "participant_id": f"sub-{index + 1:05d}",
         "group": group,
-        "population": "second" if second else "main",
-        "age": round(
-            float(np.clip(rng.normal(66 if second else 71, 8), 45, 95)), 1
-        ),
-        "sex": "FM"[int(rng.random() < 0.45)],
-        "site": sites[int(rng.integers(len(sites)))],
-        "sessions": int(rng.choice(list(SESSIONS), p=list(SESSIONS.values()))),
-        "severity": severity
-        + DELTA * {"HC": 0.0, "other": 0.5, "AD": 1.0}[group],
+        "population": population,
+        "age": round(age, 1),
+        "sex": "FM"[male],
+        "site": SITES[population][site],
+        "sessions": count,
+        "severity": severity + DELTA * progress,
         "shared": shared,
         "private_t1": private_t1,
         "private_falff": private_falff,
@@ -93,37 +108,53 @@ def person(i: int, seed: int) -> dict:
     }
 
 
-def _group(i: int, second: bool, seed: int) -> str:
-    """Diagnosis of person i: exact counts in every block of people, shuffled
-    inside it.
+def _group(index: int, second: bool, seed: int) -> str:
+    """Diagnosis of a person.
+
+    The people of a population come in blocks whose groups have exact counts;
+    inside a block their order is shuffled.
     """
-    place = i // SHIFT_EVERY if second else i - i // SHIFT_EVERY
-    length = sum((SHIFT_SHARE if second else SHARE).values())
+    if second:
+        place = index // SECOND_EVERY
+        length = sum(SECOND_SHARE.values())
+    else:
+        place = index - index // SECOND_EVERY
+        length = sum(SHARE.values())
     block = place // length
-    counts = SHIFT_SHARE if second else FIRST if block == 0 else SHARE
-    deck = [name for name, n in counts.items() for _ in range(n)]
-    order = np.random.default_rng(
-        [seed, _GROUP, int(second), block]
-    ).permutation(length)
-    return deck[order[place % length]]
+    counts = SHARE
+    if second:
+        counts = SECOND_SHARE
+    elif block == 0:
+        counts = FIRST_SHARE
+    groups = [name for name, count in counts.items() for _ in range(count)]
+    rng = np.random.default_rng([seed, _GROUP, int(second), block])
+    order = rng.permutation(length)
+    return groups[order[place % length]]
 
 
 def sessions(people: pd.DataFrame, seed: int) -> pd.DataFrame:
-    """Pairs of images: pair, participant_id, session, day, downstream (one
-    random session each).
+    """Draw the sessions of people, one pair of images each.
+
+    Parameters
+    ----------
+    people : table of :func:`draw`.
+    seed : of the draws.
+
+    Returns
+    -------
+    DataFrame
+        One row per pair: pair, participant_id, session, day (since the first
+        session), downstream (1 for one random session of each person).
     """
     rows = []
-    for i, (name, count) in enumerate(
-        zip(people["participant_id"], people["sessions"], strict=True)
-    ):
+    counts = people["sessions"].tolist()
+    for i, name in enumerate(people["participant_id"]):
         rng = np.random.default_rng([seed, _SESSION, i])
-        days = np.concatenate(
-            [[0], np.cumsum(rng.integers(300, 1100, size=count - 1))]
-        )
-        chosen = int(rng.integers(count))
-        rows += [
-            (name, k + 1, int(days[k]), int(k == chosen)) for k in range(count)
-        ]
+        intervals = rng.integers(300, 1100, size=counts[i] - 1)
+        days = [0, *np.cumsum(intervals).tolist()]
+        chosen = int(rng.integers(counts[i]))
+        for k, day in enumerate(days):
+            rows.append((name, k + 1, day, int(k == chosen)))
     table = pd.DataFrame(
         rows, columns=["participant_id", "session", "day", "downstream"]
     )

@@ -29,34 +29,43 @@ from scipy import fft, ndimage
 from mmssl.cohorts.simulated.anatomy import Anatomy
 from mmssl.cohorts.simulated.factors import DELTA
 from mmssl.cohorts.simulated.planted_masks import NETWORKS
-from mmssl.preprocessing import template
+from mmssl.preprocessing import space, template
 from mmssl.preprocessing.falff import falff as fractional_amplitude
 
 FLUID = 0.25  # T1 intensity of cerebrospinal fluid in the template
-CONTROL_POINTS = 7  # per axis, 32 mm apart: the person's smooth deformation
+CONTROL_POINTS = 7  # of a smooth random field, per axis, 32 mm apart
 KNEE = 0.05  # Hz, f0: where the 1/f part has amplitude a
-FLOOR = 0.01  # Hz: below it the series are detrended
+HIGH_PASS = 0.01  # Hz: below it the series are detrended
 CARDIAC = 0.1  # Hz: above it aliased heart beat and breathing grow
+SHARED_COURSE = 0.3  # of the slow variance in a network's core is one course
 _DEFORM, _T1, _BOLD, _SITE = 11, 12, 13, 14  # keys of the generators
 
 
 @dataclass(frozen=True)
 class Design:
-    """How strong each effect is. Fixed on development seeds by oracle and
-    baselines alone.
+    """How strong each effect is.
 
-    Signal: ``ventricles`` (mm of push per unit of severity), ``thinning``
-    (share of medial temporal grey lost per unit), ``default_mode`` (relative
-    amplitude lost per unit), ``second`` and ``private`` (the same for the
-    other factors), ``age`` (severity units per 8 years, on the ventricles).
-    Nuisance of a person: ``deformation`` (mm), ``head`` (log scale). Of a
-    scan: ``shift`` (mm), ``turn`` (degrees), ``zoom`` (log scale); in T1
-    ``bias`` (log), ``contrast`` and ``noise`` (T1 units); in BOLD
-    ``amplitude`` (relative, of every network) and ``flow`` (log, a smooth
-    field). Of a site: ``site`` (scales its bias and contrast). Standard
-    deviations all. ``volumes`` and ``tr`` (s) of the BOLD series, ``slope`` β
-    and ``physiology`` σ of its spectrum, ``smoothing`` of the fALFF map (mm,
-    full width at half maximum).
+    The design is fixed on development seeds by its oracle AUC and its
+    baselines (:mod:`mmssl.cohorts.simulated.phantom`).
+
+    Attributes
+    ----------
+    ventricles : mm of push per unit of severity.
+    thinning : share of medial temporal grey matter lost per unit of severity.
+    default_mode : relative amplitude lost per unit of severity.
+    second, private : the same for the factors ``shared`` and ``private_*``.
+    age : units of severity per 8 years of age, on the ventricles.
+    deformation, head : of a person; mm, and log scale.
+    shift, turn, zoom : of a scan's pose; mm, degrees, and log scale.
+    bias, contrast, noise : of a T1 scan; log, and T1 units.
+    amplitude, flow : of a BOLD scan; relative, of every network, and log, of a
+        smooth field.
+    site : scales a site's own bias and contrast.
+    volumes, tr : length of the BOLD series and its repetition time (s).
+    slope, physiology : β and σ of its spectrum.
+    smoothing : of the fALFF map, mm (full width at half maximum).
+
+    From ``deformation`` to ``site`` all are standard deviations.
     """
 
     ventricles: float = 3.8
@@ -84,9 +93,13 @@ class Design:
 
 
 @dataclass(frozen=True)
-class Person:
-    """What the images of one person depend on: factors and the keys of the
-    draws.
+class SimulatedPerson:
+    """What the images of one person depend on.
+
+    Attributes
+    ----------
+    index, seed : keys of the person's draws.
+    factors : one row of :func:`mmssl.cohorts.simulated.factors.draw`.
     """
 
     index: int
@@ -94,8 +107,8 @@ class Person:
     factors: Mapping
 
     def rng(self, purpose: int, session: int = 0) -> np.random.Generator:
-        """Generator of one purpose, independent of every other person, session
-        and purpose.
+        """Generator of one purpose, independent of that of every other person,
+        session and purpose.
         """
         return np.random.default_rng([self.seed, purpose, self.index, session])
 
@@ -109,179 +122,233 @@ class Person:
 
 
 def t1(
-    anatomy: Anatomy, person: Person, session: int, design: Design
+    anatomy: Anatomy, person: SimulatedPerson, session: int, design: Design
 ) -> np.ndarray:
-    """(X, Y, Z) float32: a brain-masked T1 with the person's anatomy and the
-    scan's nuisance.
+    """Simulate a T1 scan.
+
+    Returns
+    -------
+    (X, Y, Z) float32 array, brain-masked.
     """
     rng = person.rng(_T1, session)
-    y = _anatomy_points(anatomy, person, rng, design)
+    points = _anatomy_points(anatomy, person, rng, design)
     names = ["t1", "grey", "mask", "lobe", "visual", "control"]
-    value, grey, mask, lobe, visual, control = anatomy.sample(names, y)
+    value, grey, mask, lobe, visual, control = anatomy.sample(names, points)
     lost = (
         design.thinning * person.severity() * lobe
         + design.second * person.factors["shared"] * visual
         + design.private * person.factors["private_t1"] * control
     )
-    value = value - np.clip(lost, -0.5, 0.9) * np.maximum(
-        value - FLUID * mask, 0
+    above_fluid = np.maximum(value - FLUID * mask, 0)
+    value = value - np.clip(lost, -0.5, 0.9) * above_fluid
+    value = value * (
+        1 + design.contrast * _contrast(person, rng, design) * grey
     )
-    value = value * (1 + design.contrast * _site(person, rng, design) * grey)
     value = value * np.exp(_bias(anatomy, person, rng, design))
-    value = value + design.noise * rng.standard_normal(
-        len(value), dtype=np.float32
-    )
-    return _fill(anatomy, np.where(mask > 0.5, np.maximum(value, 1e-3), 0))
+    noise = rng.standard_normal(len(value), dtype=np.float32)
+    value = value + design.noise * noise
+    value = np.where(mask > 0.5, np.maximum(value, 1e-3), 0)
+    return _to_volume(anatomy, value)
 
 
 def falff(
-    anatomy: Anatomy, person: Person, session: int, design: Design
+    anatomy: Anatomy, person: SimulatedPerson, session: int, design: Design
 ) -> np.ndarray:
-    """(X, Y, Z) float32 in (0, 1), brain-masked: fALFF of a simulated BOLD
-    scan.
+    """Simulate a BOLD scan and compute its fALFF.
+
+    Returns
+    -------
+    (X, Y, Z) float32 array in (0, 1), brain-masked.
     """
     rng = person.rng(_BOLD, session)
-    y = _anatomy_points(anatomy, person, rng, design)
-    grey, white, mask, *networks = anatomy.sample(
-        ["grey", "white", "mask", *NETWORKS], y
+    points = _anatomy_points(anatomy, person, rng, design)
+    names = ["grey", "white", "mask", *NETWORKS]
+    grey, white, mask, *networks = anatomy.sample(names, points)
+    inside = mask > 0.5
+    networks = np.stack(networks)[:, inside]
+    level = amplitude(
+        grey[inside], white[inside], networks, person, rng, design
     )
-    keep = mask > 0.5
-    networks = np.stack(networks)[:, keep]
-    level = amplitude(grey[keep], white[keep], networks, person, rng, design)
-    level = level * np.exp(
-        design.flow * _field(anatomy.points[keep], rng)
-    ).astype(np.float32)
+    flow = np.exp(design.flow * _field(anatomy.points[inside], rng))
+    level = level * flow.astype(np.float32)
     bold = series(level, networks, rng, design, design.volumes, design.tr)
-    found, brain = np.zeros((2, len(keep)), dtype=np.float32)
-    found[keep] = fractional_amplitude(bold[:, None, None, :], design.tr)[
-        :, 0, 0
-    ]
-    brain[keep] = 1
+    ratio = fractional_amplitude(bold[:, None, None, :], design.tr)
+    values = np.zeros(len(inside), dtype=np.float32)
+    values[inside] = ratio[:, 0, 0]
     return _smooth(
-        _fill(anatomy, found),
-        _fill(anatomy, brain),
+        _to_volume(anatomy, values),
+        _to_volume(anatomy, inside),
         design.smoothing / anatomy.affine[0, 0],
     )
 
 
-def amplitude(grey, white, networks, person, rng, design) -> np.ndarray:
-    """(voxels,) amplitude a of the 1/f part: tissue, factors, and the scan's
-    own state.
+def amplitude(
+    grey: np.ndarray,
+    white: np.ndarray,
+    networks: np.ndarray,
+    person: SimulatedPerson,
+    rng: np.random.Generator,
+    design: Design,
+) -> np.ndarray:
+    """Amplitude a of the 1/f part: tissue, factors, and the state of the day.
+
+    Parameters
+    ----------
+    grey, white : (voxels,) tissue fractions.
+    networks : (networks, voxels) nearness to the nodes of `NETWORKS`.
+    person, rng, design : whose, this scan's generator, and how strong.
+
+    Returns
+    -------
+    (voxels,) float32 array.
     """
     change = dict.fromkeys(NETWORKS, 0.0)
     change["default"] = -design.default_mode * person.severity()
     change["visual"] = -design.second * person.factors["shared"]
     change["motor"] = design.private * person.factors["private_falff"]
-    effect = np.array([change[n] for n in NETWORKS])
+    effect = np.array([change[name] for name in NETWORKS])
     effect = effect + design.amplitude * rng.standard_normal(len(effect))
-    level = 1 + design.amplitude * (
-        rng.standard_normal() - 0.3 * person.years()
-    )
+    state = rng.standard_normal() - 0.3 * person.years()
+    level = 1 + design.amplitude * state
     gain = level * np.clip(1 + effect @ networks, 0.1, None)
-    return ((grey + 0.25 * white + 0.05) * gain).astype(np.float32)
+    tissue = grey + 0.25 * white + 0.05
+    return (tissue * gain).astype(np.float32)
 
 
 def series(
-    amplitude, networks, rng, design, volumes: int, tr: float
+    amplitude: np.ndarray,
+    networks: np.ndarray,
+    rng: np.random.Generator,
+    design: Design,
+    volumes: int,
+    tr: float,
 ) -> np.ndarray:
-    """(voxels, T) float32 series at repetition time ``tr`` (s), drawn in the
-    frequency domain.
+    """BOLD series, drawn in the frequency domain.
 
-    Up to 30 % of the low-frequency variance in a network's core is one shared
-    time course.
+    Power a²·(f/f0)^(-β) + σ²·(0.2 + (f/0.1 Hz)²); in a network's core up to
+    30 % of the variance of the first part is one shared time course.
+
+    Parameters
+    ----------
+    amplitude : (voxels,) a.
+    networks : (networks, voxels) nearness to the nodes of `NETWORKS`.
+    rng, design : this scan's generator, and how strong.
+    volumes, tr : length T of the series and its repetition time (s).
+
+    Returns
+    -------
+    (voxels, T) float32 array.
     """
     frequency = fft.rfftfreq(volumes, tr)
-    shape = (np.maximum(frequency, FLOOR) / KNEE) ** -design.slope  # power
-    shape = (shape * np.minimum(frequency / FLOOR, 1) ** 2).astype(np.float32)
-    own = 1 - 0.3 * np.clip(networks.sum(axis=0), 0, 1)
-    noise = design.physiology**2 * (0.2 + (frequency / CARDIAC) ** 2).astype(
-        np.float32
-    )
-    scale = np.sqrt((own * amplitude**2)[:, None] * shape + noise)
-    spectrum = rng.standard_normal((*scale.shape, 2), dtype=np.float32).view(
-        np.complex64
-    )[..., 0]
+    power = (np.maximum(frequency, HIGH_PASS) / KNEE) ** -design.slope
+    detrended = np.minimum(frequency / HIGH_PASS, 1) ** 2
+    power = (power * detrended).astype(np.float32)
+    physiology = (0.2 + (frequency / CARDIAC) ** 2).astype(np.float32)
+    own_share = 1 - SHARED_COURSE * np.clip(networks.sum(axis=0), 0, 1)
+    own_power = (own_share * amplitude**2)[:, None] * power
+    scale = np.sqrt(own_power + design.physiology**2 * physiology)
+    spectrum = _complex_normal(scale.shape, rng)
     spectrum *= scale
-    courses = rng.standard_normal(
-        (len(networks), len(frequency), 2), dtype=np.float32
-    )
-    courses = courses.view(np.complex64)[..., 0] * np.sqrt(shape)
-    spectrum += (np.sqrt(0.3 * networks) * amplitude).T.astype(
-        np.complex64
-    ) @ courses
+    courses = _complex_normal((len(networks), len(frequency)), rng)
+    courses = courses * np.sqrt(power)
+    weights = np.sqrt(SHARED_COURSE * networks) * amplitude
+    spectrum += weights.T.astype(np.complex64) @ courses
     return fft.irfft(spectrum, n=volumes, axis=1)
 
 
-def _smooth(volume, brain, width) -> np.ndarray:
+def _complex_normal(
+    shape: tuple[int, int], rng: np.random.Generator
+) -> np.ndarray:
+    """complex64 array whose real and imaginary parts are standard normal."""
+    parts = rng.standard_normal((*shape, 2), dtype=np.float32)
+    return parts.view(np.complex64)[..., 0]
+
+
+def _smooth(volume: np.ndarray, brain: np.ndarray, width: float) -> np.ndarray:
     """Gaussian of ``width`` voxels full width at half maximum, inside the
     brain only.
     """
-    sigma = width / np.sqrt(8 * np.log(2))
-    weight = ndimage.gaussian_filter(brain, sigma)
-    return np.where(
-        brain > 0,
-        ndimage.gaussian_filter(volume, sigma) / np.maximum(weight, 1e-6),
-        0,
-    )
+    sigma = width / space.FWHM
+    weight = np.maximum(ndimage.gaussian_filter(brain, sigma), 1e-6)
+    smooth = ndimage.gaussian_filter(volume, sigma)
+    return np.where(brain > 0, smooth / weight, 0)
 
 
-def _anatomy_points(anatomy, person, rng, design) -> np.ndarray:
-    """(n, 3) MNI mm in the shared anatomy for every target point (module
-    docstring, y').
+def _anatomy_points(
+    anatomy: Anatomy,
+    person: SimulatedPerson,
+    rng: np.random.Generator,
+    design: Design,
+) -> np.ndarray:
+    """(n, 3) MNI mm in the shared anatomy for every target point: y' of the
+    module docstring.
     """
     matrix = _pose(person, rng, design)
-    y = anatomy.points @ matrix[:3, :3].T + matrix[:3, 3]
-    y += deformation(anatomy.points, person, design)
-    push = design.ventricles * (
+    points = anatomy.points @ matrix[:3, :3].T + matrix[:3, 3]
+    points += deformation(anatomy.points, person, design)
+    return points + push(anatomy, points, person, design)
+
+
+def push(
+    anatomy: Anatomy,
+    points: np.ndarray,
+    person: SimulatedPerson,
+    design: Design,
+) -> np.ndarray:
+    """(n, 3) mm at ``points`` (n, 3) MNI mm: s·V, which widens the
+    ventricles.
+    """
+    strength = design.ventricles * (
         person.severity() + design.age * person.years()
     )
-    return y + push * anatomy.sample(["push_x", "push_y", "push_z"], y).T
+    field = anatomy.sample(["push_x", "push_y", "push_z"], points)
+    return strength * field.T
 
 
 def pose(
-    person: Person, session: int, modality: str, design: Design
+    person: SimulatedPerson, session: int, modality: str, design: Design
 ) -> np.ndarray:
-    """(4, 4): where registration left a scan, from mm in the image to mm in
-    the anatomy it shows.
+    """Where registration left a scan.
 
     The person's head size is part of it; deformation and ventricles come after
     it.
+
+    Returns
+    -------
+    (4, 4) array, mm in the image to mm in the anatomy it shows.
     """
-    return _pose(
-        person,
-        person.rng({"T1": _T1, "fALFF": _BOLD}[modality], session),
-        design,
-    )
+    purpose = {"T1": _T1, "fALFF": _BOLD}[modality]
+    return _pose(person, person.rng(purpose, session), design)
 
 
-def _pose(person, rng, design) -> np.ndarray:
+def _pose(
+    person: SimulatedPerson, rng: np.random.Generator, design: Design
+) -> np.ndarray:
     """Rotation, zoom per axis and shift, drawn about the centre of the field
     of view.
     """
     a, b, c = np.deg2rad(design.turn) * rng.standard_normal(3)
     skew = np.array([[0, -c, b], [c, 0, -a], [-b, a, 0]])
     left, _, right = np.linalg.svd(np.eye(3) + skew)
-    zoom = (
-        design.zoom * rng.standard_normal(3)
-        - design.head * person.factors["head_size"]
-    )
+    rotation = left @ right
+    drawn = design.zoom * rng.standard_normal(3)
+    zoom = drawn - design.head * person.factors["head_size"]
     matrix = np.eye(4)
-    matrix[:3, :3] = (left @ right) * np.exp(zoom)
+    matrix[:3, :3] = rotation * np.exp(zoom)
     shift = design.shift * rng.standard_normal(3)
     matrix[:3, 3] = template.CENTRE - matrix[:3, :3] @ template.CENTRE + shift
     return matrix
 
 
 def deformation(
-    points: np.ndarray, person: Person, design: Design
+    points: np.ndarray, person: SimulatedPerson, design: Design
 ) -> np.ndarray:
-    """(n, 3) mm at ``points`` (n, 3) MNI mm: the person's own, the same in
+    """(n, 3) mm at ``points`` (n, 3) MNI mm: the person's own u, the same in
     every scan.
     """
     rng = person.rng(_DEFORM)
-    return design.deformation * np.stack(
-        [_field(points, rng) for _ in range(3)], axis=1
-    )
+    fields = [_field(points, rng) for _ in range(3)]
+    return design.deformation * np.stack(fields, axis=1)
 
 
 def _field(points: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -289,43 +356,40 @@ def _field(points: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     32 mm apart.
     """
     control = rng.standard_normal((CONTROL_POINTS,) * 3)
-    at = (points - template.CENTRE) / template.FIELD_OF_VIEW + 0.5
-    return ndimage.map_coordinates(
-        control, at.T * (CONTROL_POINTS - 1), order=3, mode="nearest"
-    )
+    fraction = (points - template.CENTRE) / template.FIELD_OF_VIEW + 0.5
+    index = fraction.T * (CONTROL_POINTS - 1)
+    return ndimage.map_coordinates(control, index, order=3, mode="nearest")
 
 
-def _site(person, rng, design) -> float:
-    """Contrast of this scan: the site's own, and the day's."""
+def _contrast(
+    person: SimulatedPerson, rng: np.random.Generator, design: Design
+) -> float:
+    """Contrast of a scan: the site's own, and the day's."""
     site = np.random.default_rng([_SITE, ord(person.factors["site"])])
     return design.site * site.standard_normal() + rng.standard_normal()
 
 
-def _bias(anatomy, person, rng, design) -> np.ndarray:
+def _bias(
+    anatomy: Anatomy,
+    person: SimulatedPerson,
+    rng: np.random.Generator,
+    design: Design,
+) -> np.ndarray:
     """(n,) log bias field: the site's polynomial of order 2, and the day's
     smooth field.
     """
-    x = 2 * (anatomy.points - template.CENTRE) / template.FIELD_OF_VIEW
-    terms = np.stack(
-        [
-            x[:, 0],
-            x[:, 1],
-            x[:, 2],
-            *(x.T**2),
-            x[:, 0] * x[:, 1],
-            x[:, 0] * x[:, 2],
-            x[:, 1] * x[:, 2],
-        ]
-    )
-    site = np.random.default_rng(
-        [_SITE, ord(person.factors["site"]), 1]
-    ).standard_normal(9)
-    return design.bias * (
-        design.site * site @ terms + _field(anatomy.points, rng)
-    )
+    unit = 2 * (anatomy.points - template.CENTRE) / template.FIELD_OF_VIEW
+    x, y, z = unit.T
+    terms = np.stack([x, y, z, x**2, y**2, z**2, x * y, x * z, y * z])
+    site = np.random.default_rng([_SITE, ord(person.factors["site"]), 1])
+    weights = design.site * site.standard_normal(len(terms))
+    return design.bias * (weights @ terms + _field(anatomy.points, rng))
 
 
-def _fill(anatomy, values) -> np.ndarray:
+def _to_volume(anatomy: Anatomy, values: np.ndarray) -> np.ndarray:
+    """(X, Y, Z) float32 volume of values at the anatomy's points, 0
+    elsewhere.
+    """
     volume = np.zeros(anatomy.inside.shape, dtype=np.float32)
     volume[anatomy.inside] = values
     return volume

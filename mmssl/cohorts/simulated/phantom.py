@@ -1,10 +1,11 @@
 """The phantom: a cohort of simulated people over real anatomy, with the truth
-beside it.
+in its folder.
 
-People come from :mod:`mmssl.cohorts.simulated.factors`, the anatomy and the
-planted regions from :mod:`mmssl.cohorts.simulated.anatomy`, a scan from
-:mod:`mmssl.cohorts.simulated.images`, raw people from
-:mod:`mmssl.cohorts.simulated.raw`. Beside the cohort lie
+Its parts are :mod:`mmssl.cohorts.simulated.factors` (people),
+:mod:`mmssl.cohorts.simulated.planted_masks` (where the disease acts),
+:mod:`mmssl.cohorts.simulated.anatomy` (the maps that people share),
+:mod:`mmssl.cohorts.simulated.images` (one scan) and
+:mod:`mmssl.cohorts.simulated.raw` (raw people). The cohort's folder also holds
 
 - ``truth/factors.tsv``: the hidden factors of every person;
 - ``truth/{ventricles,temporal_lobe,default_mode}.nii.gz``: where severity
@@ -14,11 +15,13 @@ planted regions from :mod:`mmssl.cohorts.simulated.anatomy`, a scan from
 
 Design
 ------
-The oracle is fixed in closed form: severity is N(0, 1) in HC and N(2.2, 1) in
-AD, so a linear score on the true factors reaches ROC-AUC Phi(2.2 / sqrt 2) =
-0.940. The strengths of the effects
-(:class:`mmssl.cohorts.simulated.images.Design`) were set on development seeds
-by that oracle and by baselines alone, never by a self-supervised objective.
+The design is fixed by its oracle AUC and its baselines. The oracle has a
+closed form: severity is N(0, 1) in HC and N(2.2, 1) in AD, so a linear score
+on the true factors reaches ROC-AUC Phi(2.2 / sqrt 2) = 0.940. The strengths of
+the effects (:class:`mmssl.cohorts.simulated.images.Design`) were set on
+development seeds by that oracle and by baselines alone, never by a
+self-supervised objective.
+
 Trained on the main population of 500 people, tested on 100 HC and 100 AD more,
 32 voxels a side, seed 9008 (standard error about 0.03; logistic regression
 with the best of three penalties):
@@ -52,7 +55,7 @@ from mmssl.cohorts import cohort, splits
 from mmssl.cohorts.simulated import factors, images
 from mmssl.cohorts.simulated.anatomy import anatomy
 from mmssl.cohorts.simulated.planted_masks import truth_masks
-from mmssl.cohorts.simulated.raw import make
+from mmssl.cohorts.simulated.raw import write_raw_people
 from mmssl.ledger import atomic
 from mmssl.preprocessing import template
 
@@ -115,11 +118,11 @@ def make_phantom(
         return _existing(path, parameters, seed)
     people = factors.draw(subjects, seed)
     pairs = factors.sessions(people, seed)
-    fixed = splits.make(people, folds, HOLDOUT, seed)
+    sides = splits.make(people, folds, HOLDOUT, seed)
     with atomic.directory(path) as folder:
-        _images(folder, people, pairs, size, seed, design)
-        _truth(folder, people, pairs, size, seed, design)
-        make(folder / "raw", raw, seed, design)
+        _write_images(folder, people, pairs, size, seed, design)
+        _write_truth(folder, people, pairs, size, seed, design)
+        write_raw_people(folder / "raw", raw, seed, design)
         cohort.describe(
             folder,
             name=path.name,
@@ -127,7 +130,7 @@ def make_phantom(
             modalities=MODALITIES,
             participants=people[PUBLIC],
             pairs=pairs,
-            splits=fixed,
+            splits=sides,
             affine=template.grid(size),
             mask=template.template(size).mask,
             tasks=TASKS,
@@ -138,33 +141,36 @@ def make_phantom(
 
 
 def _existing(path: Path, parameters: dict, seed: int) -> cohort.Cohort:
-    found = cohort.load(path)
-    wanted = json.loads(json.dumps(parameters)) | {
-        "seed": seed,
-        "kind": "phantom",
-    }
-    have = dict(found.parameters) | {"seed": found.seed, "kind": found.kind}
-    other = [
-        f"{k} is {have.get(k)!r}, asked for {v!r}"
-        for k, v in wanted.items()
-        if have.get(k) != v
+    """Load a phantom that must have been made with these parameters."""
+    existing = cohort.load(path)
+    wanted = json.loads(json.dumps(parameters))
+    wanted.update(seed=seed, kind="phantom")
+    recorded = dict(existing.parameters)
+    recorded.update(seed=existing.seed, kind=existing.kind)
+    differences = [
+        f"{key} is {recorded.get(key)!r}, asked for {value!r}"
+        for key, value in wanted.items()
+        if recorded.get(key) != value
     ]
-    if other:
+    if differences:
         raise ValueError(
-            f"{path}: exists with other parameters ({'; '.join(other)}); "
-            "choose another folder or remove this one"
+            f"{path}: exists with other parameters ({'; '.join(differences)});"
+            " choose another folder or remove this one"
         )
-    return found
+    return existing
 
 
-def _persons(people: pd.DataFrame, seed: int) -> dict[str, images.Person]:
-    return {
-        row["participant_id"]: images.Person(i, seed, row)
-        for i, row in enumerate(people.to_dict("records"))
-    }
+def _persons(
+    people: pd.DataFrame, seed: int
+) -> dict[str, images.SimulatedPerson]:
+    """{participant_id: person} of a table of factors."""
+    persons = {}
+    for i, row in enumerate(people.to_dict("records")):
+        persons[row["participant_id"]] = images.SimulatedPerson(i, seed, row)
+    return persons
 
 
-def _images(
+def _write_images(
     folder: Path,
     people: pd.DataFrame,
     pairs: pd.DataFrame,
@@ -172,34 +178,33 @@ def _images(
     seed: int,
     design: images.Design,
 ) -> None:
-    """Fill T1.npy and fALFF.npy row by row; memory does not grow with the
-    cohort.
+    """Fill T1.npy and fALFF.npy row by row.
+
+    Memory does not grow with the cohort.
     """
-    shared, everyone = anatomy(size), _persons(people, seed)
-    files = {
-        m: np.lib.format.open_memmap(
-            folder / f"{m}.npy",
+    shared = anatomy(size)
+    persons = _persons(people, seed)
+    volumes = {}
+    for modality in MODALITIES:
+        volumes[modality] = np.lib.format.open_memmap(
+            folder / f"{modality}.npy",
             mode="w+",
             dtype=np.float16,
             shape=(len(pairs), size, size, size),
         )
-        for m in MODALITIES
-    }
 
     def scan(row: tuple) -> None:
-        person = everyone[row.participant_id]
-        files["T1"][row.pair] = images.t1(shared, person, row.session, design)
-        files["fALFF"][row.pair] = images.falff(
-            shared, person, row.session, design
-        )
+        key = (shared, persons[row.participant_id], row.session, design)
+        volumes["T1"][row.pair] = images.t1(*key)
+        volumes["fALFF"][row.pair] = images.falff(*key)
 
     with ThreadPoolExecutor(2) as pool:
         list(pool.map(scan, pairs.itertuples()))
-    for values in files.values():
+    for values in volumes.values():
         values.flush()
 
 
-def _truth(
+def _write_truth(
     folder: Path,
     people: pd.DataFrame,
     pairs: pd.DataFrame,
@@ -207,18 +212,19 @@ def _truth(
     seed: int,
     design: images.Design,
 ) -> None:
-    (folder / "truth").mkdir()
-    people.to_csv(folder / "truth" / "factors.tsv", sep="\t", index=False)
-    everyone = _persons(people, seed)
-    poses = [
-        [
-            images.pose(everyone[row.participant_id], row.session, m, design)
-            for m in MODALITIES
-        ]
-        for row in pairs.itertuples()
-    ]
-    np.save(folder / "truth" / "poses.npy", np.array(poses))
+    """Write factors, poses and planted masks under ``truth/``."""
+    truth = folder / "truth"
+    truth.mkdir()
+    people.to_csv(truth / "factors.tsv", sep="\t", index=False)
+    persons = _persons(people, seed)
+    poses = np.empty((len(pairs), len(MODALITIES), 4, 4))
+    for row in pairs.itertuples():
+        person = persons[row.participant_id]
+        for k, modality in enumerate(MODALITIES):
+            poses[row.pair, k] = images.pose(
+                person, row.session, modality, design
+            )
+    np.save(truth / "poses.npy", poses)
     for name, mask in truth_masks(size).items():
-        nib.Nifti1Image(
-            mask.astype(np.uint8), template.grid(size)
-        ).to_filename(folder / "truth" / f"{name}.nii.gz")
+        image = nib.Nifti1Image(mask.astype(np.uint8), template.grid(size))
+        image.to_filename(truth / f"{name}.nii.gz")
