@@ -246,7 +246,8 @@ def _read(path: Path, dims: int) -> Image:
             f"{path}: data cannot be read, the file is truncated or damaged: "
             f"expected {shape} values ({error})"
         ) from error
-    data = data.reshape(shape)  # without a last axis of length 1
+    if data.ndim > dims:  # a last axis of length 1
+        data = data[..., 0]
     bad = int(data.size - np.isfinite(data).sum())
     if bad:
         raise ValueError(

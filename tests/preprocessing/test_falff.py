@@ -2,12 +2,14 @@
 of known spectrum.
 """
 
+import importlib
 import warnings
 
 import numpy as np
 import pytest
 import torch
 
+from mmssl import preprocessing
 from mmssl.preprocessing.falff import falff
 
 SHAPE = (7, 8, 9)
@@ -112,9 +114,9 @@ def test_constant_and_outside_are_zero(rng):
 def test_blocks_and_layouts_give_one_map(rng, monkeypatch):
     bold = rng.normal(size=(*SHAPE, 80))
     whole = falff(bold, TR)
-    monkeypatch.setattr(
-        "mmssl.preprocessing.falff._BLOCK_BYTES", 8 * 9 * 80 * 8 * 2
-    )
+    # the room's attribute of this name is the function, not the file
+    file = importlib.import_module("mmssl.preprocessing.falff")
+    monkeypatch.setattr(file, "_BLOCK_BYTES", 8 * 9 * 80 * 8 * 2)
     np.testing.assert_array_equal(falff(bold, TR), whole)
     np.testing.assert_array_equal(falff(np.asfortranarray(bold), TR), whole)
     np.testing.assert_array_equal(falff(torch.as_tensor(bold), TR), whole)
@@ -132,6 +134,10 @@ def test_too_short_for_the_band(rng):
         falff(bold, TR)
     with pytest.warns(UserWarning, match="Nyquist"):
         falff(rng.normal(size=(2, 3, 4, 60)), 6.0)
+
+
+def test_the_rooms_attribute_is_the_function():
+    assert preprocessing.falff is falff
 
 
 @pytest.mark.parametrize("tr", [0, -2.0, float("nan"), float("inf")])

@@ -72,6 +72,9 @@ def test_reading_keeps_every_voxel_where_it_was(tmp_path, rng, affine):
     )
     save(tmp_path / "turned.nii", data, turned)
     found = read.read_t1(tmp_path / "turned.nii")
+    save(tmp_path / "longer.nii", data[..., None], turned)
+    longer = read.read_t1(tmp_path / "longer.nii")
+    np.testing.assert_array_equal(longer.data, found.data)
     assert nib.aff2axcodes(found.affine) == ("R", "A", "S")
     for voxel in [(0, 0, 0), (8, 2, 5), (3, 9, 10)]:
         place = np.linalg.inv(found.affine) @ turned @ [*voxel, 1]
