@@ -20,6 +20,8 @@ from sklearn.datasets import load_digits
 from mmssl.cohorts.download import MD5, DownloadError, fetch, md5
 
 PARTS = ("train", "test")
+# images and labels of one part
+Part = tuple[np.ndarray, np.ndarray]
 BUNDLED = "scikit-learn digits"
 TITLES = {"mnist": "MNIST", "svhn": "SVHN"}
 
@@ -71,20 +73,28 @@ class Digits:
         ValueError
             Where there are not so many.
         """
-        kept = np.zeros(len(self.labels), bool)
+        chosen = np.zeros(len(self.labels), bool)
         for part, count in enumerate((train, test)):
-            rows = np.flatnonzero(self.part == part)
-            count = len(rows) if count is None else count
+            rows = self.rows(part)
+            if count is None:
+                count = len(rows)
             if not 1 <= count <= len(rows):
                 raise ValueError(
-                    f"{self.name}, {PARTS[part]} part: {count} images asked for, it "
-                    f"holds {len(rows)}"
+                    f"{self.name}, {PARTS[part]} part: {count} images asked "
+                    f"for, it holds {len(rows)}"
                 )
-            kept[rows[:count]] = True
-        return self[kept]
+            chosen[rows[:count]] = True
+        return self[chosen]
+
+    def rows(self, part: int, digit: int | None = None) -> np.ndarray:
+        """Return the rows of a part, or those of one digit in it."""
+        chosen = self.part == part
+        if digit is not None:
+            chosen = chosen & (self.labels == digit)
+        return np.flatnonzero(chosen)
 
 
-def read(dataset: str, source: str | Path | None = None) -> Digits:
+def read_digits(dataset: str, source: str | Path | None = None) -> Digits:
     """Read the digits of a data set.
 
     Parameters
@@ -115,26 +125,28 @@ def read(dataset: str, source: str | Path | None = None) -> Digits:
     if source is None:
         bundled = load_digits()
         images = np.round(bundled.images * (255 / 16)).astype(np.uint8)
-        return _assembled(BUNDLED, _last_fifth(images, bundled.target))
+        return _joined(BUNDLED, _last_fifth(images, bundled.target))
     source, title = Path(source), TITLES[dataset]
     if source.is_dir():
         archives = sorted(source.glob(f"{dataset}*.npz"))
-        if not archives or _published(dataset, source):
-            reader = _idx_part if dataset == "mnist" else _mat_part
-            return _assembled(title, [reader(source, part) for part in PARTS])
+        if not archives or _has_published_files(dataset, source):
+            read_part = _read_mnist if dataset == "mnist" else _read_svhn
+            return _joined(title, [read_part(source, part) for part in PARTS])
         source = archives[0]
-    return _assembled(title, _npz_parts(source))
+    return _joined(title, _read_npz(source))
 
 
-def holds(dataset: str, folder: str | Path) -> bool:
+def has_digits(dataset: str, folder: str | Path) -> bool:
     """Whether a folder holds all published files, or one ``.npz``, of a data
     set.
     """
     folder = Path(folder)
-    return _published(dataset, folder) or any(folder.glob(f"{dataset}*.npz"))
+    if _has_published_files(dataset, folder):
+        return True
+    return any(folder.glob(f"{dataset}*.npz"))
 
 
-def locate(
+def locate_digits(
     source: str | Path | None, raw: str | Path, download: bool = False
 ) -> tuple[dict[str, Path | None], list[str]]:
     """Find MNIST and SVHN: a folder of one's own, the raw folder, a mirror;
@@ -144,7 +156,7 @@ def locate(
     ----------
     source : path, optional
         A folder that holds the files of MNIST and, perhaps, those of SVHN (see
-        :func:`read`).
+        :func:`read_digits`).
     raw : path
         Otherwise: the folder whose ``mnist/`` and ``svhn/`` hold them, or
         shall hold them.
@@ -154,7 +166,7 @@ def locate(
 
     Returns
     -------
-    found : dict
+    folders : dict
         {"mnist": folder or None, "svhn": folder or None}.
     notes : list of str
         What a page should say about each.
@@ -164,29 +176,27 @@ def locate(
     ValueError
         If `source` is given and holds no MNIST.
     """
-    found, notes = {}, []
+    folders, notes = {}, []
     for dataset, title in TITLES.items():
         folder = Path(source) if source else Path(raw) / dataset
-        if download and not source and not holds(dataset, folder):
+        if download and not source and not has_digits(dataset, folder):
             try:
                 fetch(dataset, folder)
             except DownloadError as error:
-                notes.append(
-                    f"{title} was not downloaded: {str(error).splitlines()[1].strip()}."
-                )
-        found[dataset] = folder if holds(dataset, folder) else None
-        state = (
-            f"read from {folder.name}/"
-            if found[dataset]
-            else f"not in {folder.name}/"
-        )
-        notes.append(f"{title}: {state}.")
-    if source and found["mnist"] is None:
+                reason = str(error).splitlines()[1].strip()
+                notes.append(f"{title} was not downloaded: {reason}.")
+        if has_digits(dataset, folder):
+            folders[dataset] = folder
+            notes.append(f"{title}: read from {folder.name}/.")
+        else:
+            folders[dataset] = None
+            notes.append(f"{title}: not in {folder.name}/.")
+    if source and folders["mnist"] is None:
         raise ValueError(
-            f"{source}: holds no MNIST; expected {', '.join(MD5['mnist'])}, the same "
-            "unpacked, or mnist.npz"
+            f"{source}: holds no MNIST; expected {', '.join(MD5['mnist'])}, "
+            "the same unpacked, or mnist.npz"
         )
-    return found, notes
+    return folders, notes
 
 
 def read_idx(path: str | Path) -> np.ndarray:
@@ -207,52 +217,61 @@ def read_idx(path: str | Path) -> np.ndarray:
         bytes, or not as many values as its header says.
     """
     path = Path(path)
+    content = _idx_content(path)
+    if content[:3] != b"\x00\x00\x08" or len(content) < 4 or content[3] == 0:
+        raise ValueError(
+            f"{path}: begins with {content[:4].hex()}, expected 000008 and "
+            "the number of dimensions: not an idx file of unsigned bytes"
+        )
+    dimensions = content[3]
+    start = 4 + 4 * dimensions
+    header = content[4:start]
+    shape = np.frombuffer(header, ">u4", count=len(header) // 4).tolist()
+    expected = int(np.prod(shape, dtype=np.int64))
+    values = max(0, len(content) - start)
+    if len(shape) < dimensions or values != expected:
+        raise ValueError(
+            f"{path}: {values} values found, its header says {expected} "
+            f"{tuple(shape)}"
+        )
+    return np.frombuffer(content, np.uint8, offset=start).reshape(shape)
+
+
+def _idx_content(path: Path) -> bytes:
+    """The bytes of a file, unpacked where it is gzipped."""
     if not path.is_file():
         raise ValueError(f"{path}: not found")
-    raw = path.read_bytes()
-    if path.suffix == ".gz":
-        try:
-            raw = gzip.decompress(raw)
-        except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-            raise ValueError(
-                f"{path}: gzip data damaged or cut short ({error})"
-            ) from error
-    if len(raw) < 4 or raw[:3] != b"\x00\x00\x08" or raw[3] == 0:
+    content = path.read_bytes()
+    if path.suffix != ".gz":
+        return content
+    try:
+        return gzip.decompress(content)
+    except (OSError, EOFError, zlib.error) as error:
         raise ValueError(
-            f"{path}: begins with {raw[:4].hex()}, expected 000008 and the number of "
-            "dimensions: not an idx file of unsigned bytes"
-        )
-    start = 4 + 4 * raw[3]
-    shape = tuple(
-        np.frombuffer(
-            raw[4:start], ">u4", count=min(raw[3], len(raw[4:start]) // 4)
-        )
-    )
-    expected = int(np.prod(shape, dtype=np.int64))
-    if len(shape) < raw[3] or len(raw) - start != expected:
-        found = max(0, len(raw) - start)
-        sides = tuple(int(side) for side in shape)
-        raise ValueError(
-            f"{path}: {found} values found, its header says {expected} {sides}"
-        )
-    return np.frombuffer(raw, np.uint8, offset=start).reshape(shape)
+            f"{path}: gzip data damaged or cut short ({error})"
+        ) from error
 
 
-def _published(dataset: str, folder: Path) -> bool:
-    names = [name for part in FILES[dataset].values() for name in part]
-    return all(
-        (folder / n).is_file() or (folder / f"{n}.gz").is_file() for n in names
-    )
+def _has_published_files(dataset: str, folder: Path) -> bool:
+    """Whether every published file is there, plain or gzipped."""
+    for names in FILES[dataset].values():
+        for name in names:
+            plain, gzipped = folder / name, folder / f"{name}.gz"
+            if not plain.is_file() and not gzipped.is_file():
+                return False
+    return True
 
 
-def _idx_part(folder: Path, part: str) -> tuple[np.ndarray, np.ndarray]:
+def _read_mnist(folder: Path, part: str) -> Part:
     """Images and labels of one part of MNIST."""
-    files = [_find("mnist", folder, name) for name in FILES["mnist"][part]]
-    images, labels = (read_idx(file) for file in files)
-    return _checked(files[0], images, labels)
+    images_name, labels_name = FILES["mnist"][part]
+    images_file = _find("mnist", folder, images_name)
+    labels_file = _find("mnist", folder, labels_name)
+    images, labels = read_idx(images_file), read_idx(labels_file)
+    return _checked_part(images_file, images, labels)
 
 
-def _mat_part(folder: Path, part: str) -> tuple[np.ndarray, np.ndarray]:
+def _read_svhn(folder: Path, part: str) -> Part:
     """Images and labels of one part of SVHN: X (rows, columns, 3, n), y (n, 1)
     with 10 for 0.
     """
@@ -265,12 +284,11 @@ def _mat_part(folder: Path, part: str) -> tuple[np.ndarray, np.ndarray]:
         ) from error
     if not {"X", "y"} <= content.keys() or content["X"].ndim != 4:
         raise ValueError(f"{file}: expected X (32, 32, 3, n) and y (n, 1)")
-    return _checked(
-        file, np.moveaxis(content["X"], 3, 0), content["y"].ravel(), highest=10
-    )
+    images = np.moveaxis(content["X"], 3, 0)
+    return _checked_part(file, images, content["y"].ravel(), highest=10)
 
 
-def _npz_parts(file: Path) -> list[tuple[np.ndarray, np.ndarray]]:
+def _read_npz(file: Path) -> list[Part]:
     """Both parts: x_train, y_train, x_test, y_test, or X and y with the last
     fifth apart.
     """
@@ -284,15 +302,17 @@ def _npz_parts(file: Path) -> list[tuple[np.ndarray, np.ndarray]]:
             f"{file}: not a readable npz archive ({error})"
         ) from error
     if {"x_train", "y_train", "x_test", "y_test"} <= content.keys():
-        return [
-            _checked(file, content[f"x_{p}"], content[f"y_{p}"], 10)
-            for p in PARTS
-        ]
+        parts = []
+        for part in PARTS:
+            images, labels = content[f"x_{part}"], content[f"y_{part}"]
+            parts.append(_checked_part(file, images, labels, highest=10))
+        return parts
     if {"x", "y"} <= content.keys():
-        return _last_fifth(*_checked(file, content["x"], content["y"], 10))
+        whole = _checked_part(file, content["x"], content["y"], highest=10)
+        return _last_fifth(*whole)
     raise ValueError(
-        f"{file}: holds {sorted(content)}, expected X and y, or x_train, y_train, "
-        "x_test and y_test"
+        f"{file}: holds {sorted(content)}, expected X and y, or x_train, "
+        "y_train, x_test and y_test"
     )
 
 
@@ -300,70 +320,72 @@ def _find(dataset: str, folder: Path, name: str) -> Path:
     """The plain or gzipped file; a warning where it is not the published
     one.
     """
-    for candidate in (folder / f"{name}.gz", folder / name):
-        if candidate.is_file():
-            expected = MD5[dataset].get(candidate.name)
-            if expected and (found := md5(candidate)) != expected:
-                warnings.warn(
-                    f"{candidate}: md5 {found}, the published file has {expected}: "
-                    f"results will not be those of {TITLES[dataset]}",
-                    stacklevel=5,
-                )
-            return candidate
-    wanted = ", ".join(n for part in FILES[dataset].values() for n in part)
+    for file in (folder / f"{name}.gz", folder / name):
+        if not file.is_file():
+            continue
+        published = MD5[dataset].get(file.name)
+        if published and md5(file) != published:
+            warnings.warn(
+                f"{file}: md5 {md5(file)}, the published file has "
+                f"{published}: results will not be those of "
+                f"{TITLES[dataset]}",
+                stacklevel=5,
+            )
+        return file
+    names = ", ".join(n for part in FILES[dataset].values() for n in part)
     raise ValueError(
         f"{folder}: neither {name}.gz nor {name} found; expected the files of "
-        f"{TITLES[dataset]}: {wanted}, or {dataset}.npz"
+        f"{TITLES[dataset]}: {names}, or {dataset}.npz"
     )
 
 
-def _checked(
+def _checked_part(
     file: Path, images: np.ndarray, labels: np.ndarray, highest: int = 9
-) -> tuple[np.ndarray, np.ndarray]:
+) -> Part:
     """The same, if they are as many images of bytes as labels of digits; a 10
     is a 0.
     """
-    if (
-        images.dtype != np.uint8
-        or images.ndim not in (3, 4)
-        or images.shape[3:] not in ((), (3,))
-    ):
+    grey = images.ndim == 3
+    colour = images.ndim == 4 and images.shape[3] == 3
+    if images.dtype != np.uint8 or not (grey or colour):
         raise ValueError(
             f"{file}: images {images.shape} {images.dtype}, expected uint8 of "
             "(n, rows, columns) or (n, rows, columns, 3)"
         )
     if labels.shape != (len(images),):
         raise ValueError(
-            f"{file}: images {images.shape}, labels {labels.shape}; expected as many"
+            f"{file}: images {images.shape}, labels {labels.shape}; expected "
+            "as many"
         )
     if labels.size and not 0 <= labels.min() <= labels.max() <= highest:
         raise ValueError(
-            f"{file}: label {labels.max()} found, expected digits 0 to {highest}"
+            f"{file}: label {labels.max()} found, expected digits 0 to "
+            f"{highest}"
         )
     return images, labels.astype(np.int64) % 10
 
 
-def _last_fifth(
-    images: np.ndarray, labels: np.ndarray
-) -> list[tuple[np.ndarray, np.ndarray]]:
+def _last_fifth(images: np.ndarray, labels: np.ndarray) -> list[Part]:
     """Training and test part: the last fifth of each class, rounded up, is
     tested.
     """
     test = np.zeros(len(labels), bool)
     for digit in np.unique(labels):
         rows = np.flatnonzero(labels == digit)
-        test[rows[len(rows) - -(-len(rows) // 5) :]] = True
-    return [
-        (images[rows], labels[rows].astype(np.int64)) for rows in (~test, test)
-    ]
+        fifth = -(-len(rows) // 5)  # rounded up
+        test[rows[len(rows) - fifth :]] = True
+    labels = labels.astype(np.int64)
+    return [(images[~test], labels[~test]), (images[test], labels[test])]
 
 
-def _assembled(
-    name: str, parts: list[tuple[np.ndarray, np.ndarray]]
-) -> Digits:
-    images, labels = (
-        np.concatenate(arrays) for arrays in zip(*parts, strict=True)
+def _joined(name: str, parts: list[Part]) -> Digits:
+    """Both parts as one, the training part first."""
+    (train_images, train_labels), (test_images, test_labels) = parts
+    counts = [len(train_labels), len(test_labels)]
+    return Digits(
+        name,
+        images=np.concatenate([train_images, test_images]),
+        labels=np.concatenate([train_labels, test_labels]),
+        part=np.repeat([0, 1], counts),
+        number=np.concatenate([np.arange(count) for count in counts]),
     )
-    counts = [len(y) for _, y in parts]
-    number = np.concatenate([np.arange(n) for n in counts])
-    return Digits(name, images, labels, np.repeat([0, 1], counts), number)

@@ -73,64 +73,80 @@ def fetch(
         If no mirror gave a file: what each said, and what to put where by
         hand.
     """
-    folder, mirrors = Path(folder), mirrors or MIRRORS[dataset]
-    for name, expected in MD5[dataset].items():
-        if (folder / name).is_file() and md5(folder / name) == expected:
+    folder = Path(folder)
+    mirrors = mirrors or MIRRORS[dataset]
+    for name, published in MD5[dataset].items():
+        file = folder / name
+        if file.is_file() and md5(file) == published:
             continue
-        failures = []
-        for mirror in mirrors:
-            try:
-                _get(
-                    mirror.rstrip("/") + "/" + name,
-                    folder / name,
-                    expected,
-                    progress,
-                )
-                break
-            except (OSError, http.client.HTTPException) as error:
-                failures.append(f"{mirror}: {error}")
-        else:
-            wanted = "\n  ".join(
-                f"{n}  md5 {sum_}" for n, sum_ in MD5[dataset].items()
-            )
-            raise DownloadError(
-                f"{name} of {dataset.upper()} could not be downloaded:\n  "
-                + "\n  ".join(failures)
-                + f"\nTo work offline, fetch these files elsewhere, from {mirrors[0]}, and put "
-                f"them into {folder}:\n  {wanted}"
-            )
+        failures = _fetch_file(file, published, mirrors, progress)
+        if failures:
+            raise DownloadError(_by_hand(dataset, file, mirrors[0], failures))
     return folder
 
 
 def md5(file: Path) -> str:
     """Checksum of a file, in hexadecimal."""
-    with file.open("rb") as opened:
-        return hashlib.file_digest(
-            opened, lambda: hashlib.md5(usedforsecurity=False)
-        ).hexdigest()
+    digest = hashlib.md5(usedforsecurity=False)
+    with file.open("rb") as content:
+        while block := content.read(_CHUNK):
+            digest.update(block)
+    return digest.hexdigest()
 
 
-def _get(url: str, path: Path, expected: str, progress: bool) -> None:
+def _fetch_file(
+    file: Path, published: str, mirrors: Sequence[str], progress: bool
+) -> list[str]:
+    """A file from the first mirror that has it; what each said if none has."""
+    failures = []
+    for mirror in mirrors:
+        url = f"{mirror.rstrip('/')}/{file.name}"
+        try:
+            _get(url, file, published, progress)
+        except (OSError, http.client.HTTPException) as error:
+            failures.append(f"{mirror}: {error}")
+        else:
+            return []
+    return failures
+
+
+def _by_hand(
+    dataset: str, file: Path, mirror: str, failures: Sequence[str]
+) -> str:
+    """What a download said, and what to put where instead."""
+    lines = [f"{file.name} of {dataset.upper()} could not be downloaded:"]
+    lines += [f"  {failure}" for failure in failures]
+    lines.append(
+        f"To work offline, fetch these files elsewhere, from {mirror}, and "
+        f"put them into {file.parent}:"
+    )
+    for name, published in MD5[dataset].items():
+        lines.append(f"  {name}  md5 {published}")
+    return "\n".join(lines)
+
+
+def _get(url: str, file: Path, published: str, progress: bool) -> None:
     """One file from one mirror, or an OSError."""
     digest = hashlib.md5(usedforsecurity=False)
     with (
         urllib.request.urlopen(url, timeout=_TIMEOUT) as answer,
-        atomic.file(path) as temporary,
+        atomic.file(file) as temporary,
         temporary.open("wb") as out,
     ):
-        total = int(answer.headers.get("Content-Length") or 0) or None
-        bar = {
-            "total": total,
-            "unit": "B",
-            "unit_scale": True,
-            "desc": path.name,
-        }
-        with tqdm(**bar, disable=not progress) as moved:
+        size = int(answer.headers.get("Content-Length") or 0)
+        progress_bar = tqdm(
+            total=size or None,
+            unit="B",
+            unit_scale=True,
+            desc=file.name,
+            disable=not progress,
+        )
+        with progress_bar:
             while block := answer.read(_CHUNK):
                 out.write(block)
                 digest.update(block)
-                moved.update(len(block))
-        if digest.hexdigest() != expected:
+                progress_bar.update(len(block))
+        if digest.hexdigest() != published:
             raise DownloadError(
-                f"md5 {digest.hexdigest()}, the published file has {expected}"
+                f"md5 {digest.hexdigest()}, the published file has {published}"
             )

@@ -9,6 +9,7 @@ mirrored digit is no digit.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ import pandas as pd
 
 from mmssl.cohorts import pixels, splits
 from mmssl.cohorts.cohort import Cohort, load, write
-from mmssl.cohorts.digits import PARTS, Digits, read
+from mmssl.cohorts.digits import PARTS, Digits, read_digits
 
 CLASSES = tuple("0123456789")
 TASK = "digit"
@@ -46,7 +47,7 @@ def two_view_mnist(
     path : path
         Folder to make.
     source : path or Digits, optional
-        As :func:`mmssl.cohorts.digits.read` takes it; None: the digits
+        As :func:`mmssl.cohorts.digits.read_digits` takes it; None: the digits
         scikit-learn bundles.
     train, test : int, optional
         How many of the first training and test images; by default all, 60,000
@@ -82,26 +83,26 @@ def two_view_mnist(
             f"second is {second!r}, expected 'same-image' or 'same-class'"
         )
     digits = _digits("mnist", source).first(train, test)
-    participants, split = _people(digits, folds, seed)
+    participants, split = _participants_and_split(digits, folds, seed)
     images = pixels.resized(digits.images)
     shown = np.arange(len(images))
     if second == "same-class":
-        shown = _partners(digits.labels, _role(participants, split), seed)
-    angles, noise = _draws(digits, seed)
-    views = {
-        "view1": pixels.rotated(images, angles).astype(np.float16),
-        "view2": pixels.noisy(images[shown], noise, rescale).astype(
-            np.float16
-        ),
-    }
-    return _write(
+        roles = _fold_roles(participants, split)
+        shown = _partners(digits.labels, roles, seed)
+    angles, noise = _angles_and_noise(digits, seed)
+    turned = pixels.rotated(images, angles)
+    covered = pixels.noisy(images[shown], noise, rescale)
+    return _write_pairs(
         path,
-        "two-view-mnist",
-        views,
-        participants,
-        split,
-        seed,
-        digits,
+        kind="two-view-mnist",
+        volumes={
+            "view1": turned.astype(np.float16),
+            "view2": covered.astype(np.float16),
+        },
+        participants=participants,
+        split=split,
+        seed=seed,
+        digits=digits,
         second=second,
         rescale=rescale,
     )
@@ -133,9 +134,10 @@ def mnist_svhn(
     path : path
         Folder to make.
     mnist, svhn : path or Digits
-        As :func:`mmssl.cohorts.digits.read` takes them. ``svhn=None`` makes
-        **no** SVHN but a stand-in: other digits of the same class, painted in
-        colour between neighbours (:func:`mmssl.cohorts.pixels.painted`).
+        As :func:`mmssl.cohorts.digits.read_digits` takes them. ``svhn=None``
+        makes **no** SVHN but a stand-in: other digits of the same class,
+        painted in colour between neighbours
+        (:func:`mmssl.cohorts.pixels.painted`).
     train, test : int, optional
         How many of the first MNIST images of each part can be paired; all by
         default.
@@ -157,36 +159,32 @@ def mnist_svhn(
         data sets have.
     """
     first = _digits("mnist", mnist).first(train, test)
-    second = first if svhn is None else _digits("svhn", svhn)
     if svhn is not None:
-        rows, partners = _matched(first, second)
+        second = _digits("svhn", svhn)
+        rows, partners = _pairs_by_class(first, second)
         first, second = first[rows], second[partners]
-    participants, split = _people(first, folds, seed)
+    participants, split = _participants_and_split(first, folds, seed)
     images = pixels.resized(first.images)
     if svhn is None:
         kind, modality = "painted-digits", "painted"
-        second, other = _stand_in(
-            first, images, _role(participants, split), seed
-        )
+        roles = _fold_roles(participants, split)
+        second, colour_images = _painted_partners(first, images, roles, seed)
     else:
-        kind, modality, other = (
-            "mnist-svhn",
-            "SVHN",
-            pixels.resized(second.images),
-        )
-        other = (
-            other if other.ndim == 4 else np.repeat(other[:, None], 3, axis=1)
-        )
-    name = "MNIST" if first.name == "MNIST" else "digits"
-    participants[name], participants[modality] = first.number, second.number
-    return _write(
+        kind, modality = "mnist-svhn", "SVHN"
+        colour_images = pixels.resized(second.images)
+        if colour_images.ndim == 3:  # grey: the same in every channel
+            colour_images = np.repeat(colour_images[:, None], 3, axis=1)
+    name = _name(first)
+    participants[name] = first.number
+    participants[modality] = second.number
+    return _write_pairs(
         path,
-        kind,
-        {name: images, modality: other},
-        participants,
-        split,
-        seed,
-        first,
+        kind=kind,
+        volumes={name: images, modality: colour_images},
+        participants=participants,
+        split=split,
+        seed=seed,
+        digits=first,
         channels={name: 1, modality: 3},
         pairing=TASK,
     )
@@ -225,121 +223,136 @@ def make_both(
         way.
     """
     digits = _digits("mnist", mnist).first(train, test)
-    title = "MNIST" if digits.name == "MNIST" else "digits"
-    paired = (
-        f"{title}-SVHN"
-        if svhn is not None
-        else f"{title}-painted (a stand-in for MNIST-SVHN)"
-    )
-    wanted = {
-        f"Two-View {title}": (
-            "two-view",
-            two_view_mnist,
-            {"source": digits, **views},
-        ),
-        paired: ("paired", mnist_svhn, {"mnist": digits, "svhn": svhn}),
-    }
-    made = {}
-    for name, (place, maker, given) in wanted.items():
-        where = Path(path) / place
-        if not where.exists():
-            maker(where, seed=seed, folds=folds, **given)
-        made[name] = load(where)
-        _agree(made[name], digits, svhn is not None, seed, folds, views)
-    return made
+    name = _name(digits)
+    design = {"seed": seed, "folds": folds}
+
+    folder = Path(path) / "two-view"
+    if not folder.exists():
+        two_view_mnist(folder, digits, **design, **views)
+    two_view = load(folder)
+    _check_design(two_view, digits, {**design, **views})
+
+    folder = Path(path) / "paired"
+    if not folder.exists():
+        mnist_svhn(folder, digits, svhn, **design)
+    paired = load(folder)
+    _check_design(paired, digits, design, with_svhn=svhn is not None)
+
+    title = f"{name}-SVHN"
+    if svhn is None:
+        title = f"{name}-painted (a stand-in for MNIST-SVHN)"
+    return {f"Two-View {name}": two_view, title: paired}
 
 
-def _agree(
-    cohort: Cohort, digits, real: bool, seed: int, folds: int, views: dict
+def _check_design(
+    cohort: Cohort,
+    digits: Digits,
+    design: Mapping,
+    with_svhn: bool | None = None,
 ) -> None:
-    """Refuse a cohort that is there and is another one."""
-    have = {"seed": cohort.seed, **cohort.parameters}
-    asked = {"seed": seed, "images": digits.name, "folds": folds}
-    if cohort.pairing is None:
-        asked |= views
-    else:
-        have["SVHN"], asked["SVHN"] = "SVHN" in cohort.modalities, real
-    # with SVHN, fewer than asked for may find a partner
-    if not asked.get("SVHN"):
-        asked |= {
-            "train": int((digits.part == 0).sum()),
-            "test": int(digits.part.sum()),
-        }
-    for key, value in asked.items():
-        if have.get(key) != value:
+    """ValueError for a cohort that was made in another way.
+
+    with_svhn : whether it must hold SVHN; None where that is not asked.
+    """
+    expected = {**design, "images": digits.name}
+    found = {"seed": cohort.seed, **cohort.parameters}
+    if with_svhn is not None:
+        expected["SVHN"] = with_svhn
+        found["SVHN"] = "SVHN" in cohort.modalities
+    if not with_svhn:
+        # with SVHN, fewer than asked for may find a partner
+        expected |= _part_sizes(digits)
+    for key, value in expected.items():
+        if found.get(key) != value:
             raise ValueError(
-                f"{cohort.path}: {key} is {have.get(key)!r}, asked for {value!r}; "
-                f"remove {cohort.path} or choose another folder"
+                f"{cohort.path}: {key} is {found.get(key)!r}, asked for "
+                f"{value!r}; remove {cohort.path} or choose another folder"
             )
 
 
 def _digits(dataset: str, source: Source) -> Digits:
-    return source if isinstance(source, Digits) else read(dataset, source)
+    """Digits that were given, or those that are read."""
+    if isinstance(source, Digits):
+        return source
+    return read_digits(dataset, source)
 
 
-def _matched(first: Digits, second: Digits) -> tuple[np.ndarray, np.ndarray]:
+def _name(digits: Digits) -> str:
+    """What the modality of grey digits is called."""
+    return "MNIST" if digits.name == "MNIST" else "digits"
+
+
+def _part_sizes(digits: Digits) -> dict[str, int]:
+    """{"train": images, "test": images}."""
+    counts = np.bincount(digits.part, minlength=len(PARTS))
+    return dict(zip(PARTS, counts.tolist(), strict=True))
+
+
+def _pairs_by_class(
+    first: Digits, second: Digits
+) -> tuple[np.ndarray, np.ndarray]:
     """Rows of each that make pairs, class by class within a part, in the order
     of the first.
     """
-    pairs = []
+    rows, partners = [], []
     for part, name in enumerate(PARTS):
-        found = 0
+        number = 0
         for digit in range(len(CLASSES)):
-            rows, partners = (
-                np.flatnonzero((d.part == part) & (d.labels == digit))
-                for d in (first, second)
-            )
-            n = min(len(rows), len(partners))
-            pairs.append(np.stack([rows[:n], partners[:n]]))
-            found += n
-        if not found:
+            of_first = first.rows(part, digit)
+            of_second = second.rows(part, digit)
+            count = min(len(of_first), len(of_second))
+            rows.append(of_first[:count])
+            partners.append(of_second[:count])
+            number += count
+        if number == 0:
             raise ValueError(
-                f"{name} part: {first.name} and {second.name} have no class in common"
+                f"{name} part: {first.name} and {second.name} have no class "
+                "in common"
             )
-    joined = np.concatenate(pairs, axis=1)
-    rows, partners = joined[:, np.argsort(joined[0])]
-    return rows, partners
+    rows, partners = np.concatenate(rows), np.concatenate(partners)
+    order = np.argsort(rows)
+    return rows[order], partners[order]
 
 
-def _people(
+def _participants_and_split(
     digits: Digits, folds: int, seed: int
 ) -> tuple[pd.DataFrame, dict]:
     """The table of pairs, named by part and number, and who trains, validates
     and is held out.
     """
-    names = zip(digits.part, digits.number, strict=True)
-    ids = np.array([f"{PARTS[part]}-{number:05d}" for part, number in names])
+    names = []
+    for part, number in zip(digits.part, digits.number, strict=True):
+        names.append(f"{PARTS[part]}-{number:05d}")
+    ids = np.array(names)
     participants = pd.DataFrame(
         {"participant_id": ids, "group": digits.labels.astype(str)}
     )
-    held = ids[digits.part == 1].tolist()
-    if folds == 1:
-        everybody = [{"train": ids[digits.part == 0].tolist(), "valid": []}]
-        return participants, {
-            "seed": seed,
-            "holdout": held,
-            "shift": [],
-            "folds": everybody,
-        }
-    return participants, splits.make(
-        participants, folds, held, seed, classes=CLASSES
-    )
+    holdout = ids[digits.part == 1].tolist()
+    if folds > 1:
+        split = splits.make(
+            participants, folds, holdout, seed, classes=CLASSES
+        )
+        return participants, split
+    only_fold = {"train": ids[digits.part == 0].tolist(), "valid": []}
+    split = {
+        "seed": seed,
+        "holdout": holdout,
+        "shift": [],
+        "folds": [only_fold],
+    }
+    return participants, split
 
 
-def _role(participants: pd.DataFrame, split: dict) -> np.ndarray:
+def _fold_roles(participants: pd.DataFrame, split: Mapping) -> np.ndarray:
     """Which fold validates an image, one more where none does, -1 for the
     hold-out: (n,).
     """
-    of_id = {
-        i: k for k, fold in enumerate(split["folds"]) for i in fold["valid"]
-    }
-    of_id |= dict.fromkeys(split["holdout"], -1)
-    return np.array(
-        [
-            of_id.get(i, len(split["folds"]))
-            for i in participants["participant_id"]
-        ]
-    )
+    folds = split["folds"]
+    role_of = dict.fromkeys(participants["participant_id"], len(folds))
+    for number, fold in enumerate(folds):
+        role_of |= dict.fromkeys(fold["valid"], number)
+    role_of |= dict.fromkeys(split["holdout"], -1)
+    return np.array([role_of[i] for i in participants["participant_id"]])
 
 
 def _partners(labels: np.ndarray, roles: np.ndarray, seed: int) -> np.ndarray:
@@ -350,57 +363,58 @@ def _partners(labels: np.ndarray, roles: np.ndarray, seed: int) -> np.ndarray:
     partner = np.arange(len(labels))
     for role in np.unique(roles):
         for label in np.unique(labels):
-            circle = rng.permutation(
-                np.flatnonzero((roles == role) & (labels == label))
-            )
+            alike = np.flatnonzero((roles == role) & (labels == label))
+            circle = rng.permutation(alike)
             partner[circle] = np.roll(circle, 1)
     return partner
 
 
-def _draws(digits: Digits, seed: int) -> tuple[np.ndarray, np.ndarray]:
+def _angles_and_noise(
+    digits: Digits, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
     """Angles (n,) in degrees and noise (n, 32, 32), one generator per
     image.
     """
+    sides = (pixels.SIZE, pixels.SIZE)
     angles = np.empty(len(digits.labels), np.float32)
-    noise = np.empty((len(angles), pixels.SIZE, pixels.SIZE), np.float32)
-    for i, (part, number) in enumerate(
-        zip(digits.part, digits.number, strict=True)
-    ):
+    noise = np.empty((len(angles), *sides), np.float32)
+    numbers = zip(digits.part, digits.number, strict=True)
+    for i, (part, number) in enumerate(numbers):
         rng = np.random.default_rng([seed, part, number])
         angles[i] = rng.uniform(-pixels.MAX_ANGLE, pixels.MAX_ANGLE)
-        noise[i] = rng.random((pixels.SIZE, pixels.SIZE), dtype=np.float32)
+        noise[i] = rng.random(sides, dtype=np.float32)
     return angles, noise
 
 
-def _stand_in(
+def _painted_partners(
     digits: Digits, images: np.ndarray, roles: np.ndarray, seed: int
 ) -> tuple[Digits, np.ndarray]:
     """Another digit of the class and role for each row, and how it is
     painted.
     """
     shown = _partners(digits.labels, roles, seed)
-    aside = _partners(np.zeros_like(shown), roles, seed)
-    other = digits[shown]
-    keys = [
-        (seed, part, n, 3)
-        for part, n in zip(other.part, other.number, strict=True)
-    ]
-    return other, pixels.painted(
-        images[shown], np.stack([aside, aside[aside]], 1), keys
-    )
+    # any two images of the same role stand beside it
+    left = _partners(np.zeros_like(shown), roles, seed)
+    neighbours = np.stack([left, left[left]], axis=1)
+    partners = digits[shown]
+    keys = []
+    for part, number in zip(partners.part, partners.number, strict=True):
+        keys.append((seed, part, number, 3))
+    return partners, pixels.painted(images[shown], neighbours, keys)
 
 
-def _write(
-    path,
+def _write_pairs(
+    path: str | Path,
     kind: str,
-    views: dict,
-    participants,
-    split,
-    seed,
-    digits,
-    channels=None,
+    volumes: Mapping[str, np.ndarray],
+    participants: pd.DataFrame,
+    split: Mapping,
+    seed: int,
+    digits: Digits,
+    channels: Mapping[str, int] | None = None,
     **parameters,
 ) -> Cohort:
+    """Write a cohort in which one pair stands for one participant."""
     pairs = pd.DataFrame(
         {
             "pair": range(len(participants)),
@@ -410,15 +424,13 @@ def _write(
             "downstream": 1,
         }
     )
-    counts = {
-        name: int((digits.part == part).sum())
-        for part, name in enumerate(PARTS)
-    }
+    made_with = {"images": digits.name, **_part_sizes(digits)}
+    made_with["folds"] = len(split["folds"])
     return write(
         path,
         name=Path(path).name,
         kind=kind,
-        volumes=views,
+        volumes=volumes,
         participants=participants,
         pairs=pairs,
         splits=split,
@@ -426,10 +438,5 @@ def _write(
         channels=channels,
         seed=seed,
         tasks={TASK: {"column": "group", "classes": list(CLASSES)}},
-        parameters={
-            "images": digits.name,
-            **counts,
-            "folds": len(split["folds"]),
-            **parameters,
-        },
+        parameters={**made_with, **parameters},
     )

@@ -7,6 +7,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 from PIL import Image
+from torch.nn import functional as F
 
 SIZE = 32
 MAX_ANGLE = 45.0  # degrees, to either side
@@ -28,19 +29,11 @@ def resized(images: np.ndarray) -> np.ndarray:
     array of float16, shape (n, 32, 32) or (n, 3, 32, 32)
     """
     if images.shape[1:3] != (SIZE, SIZE):
-        turn = [
-            Image.fromarray(image).resize(
-                (SIZE, SIZE), Image.Resampling.BILINEAR
-            )
-            for image in images
-        ]
-        images = np.stack(turn)
+        images = np.stack([_resized(image) for image in images])
     scaled = (images / np.float32(255)).astype(np.float16)
-    return (
-        scaled
-        if scaled.ndim == 3
-        else np.ascontiguousarray(np.moveaxis(scaled, 3, 1))
-    )
+    if scaled.ndim == 3:
+        return scaled
+    return np.ascontiguousarray(np.moveaxis(scaled, 3, 1))
 
 
 def rotated(images: np.ndarray, angles: np.ndarray) -> np.ndarray:
@@ -58,28 +51,21 @@ def rotated(images: np.ndarray, angles: np.ndarray) -> np.ndarray:
     array of float32, shape (n, rows, columns)
     """
     turned = np.empty(images.shape, np.float32)
-    radians = torch.from_numpy(
-        np.deg2rad(np.asarray(angles, dtype=np.float32))
-    )
-    for i in range(0, len(images), _BLOCK):
-        x = torch.from_numpy(images[i : i + _BLOCK].astype(np.float32))[
-            :, None
-        ]
-        cos, sin = (
-            torch.cos(radians[i : i + _BLOCK]),
-            torch.sin(radians[i : i + _BLOCK]),
-        )
+    angles = np.asarray(angles, dtype=np.float32)
+    radians = torch.from_numpy(np.deg2rad(angles))
+    for start in range(0, len(images), _BLOCK):
+        rows = slice(start, start + _BLOCK)
+        block = torch.from_numpy(images[rows].astype(np.float32))[:, None]
+        cos, sin = torch.cos(radians[rows]), torch.sin(radians[rows])
         zero = torch.zeros_like(cos)
         # where an output point (x right, y down) comes from: turned back by
         # the angle
-        theta = torch.stack([cos, -sin, zero, sin, cos, zero], dim=1).view(
-            -1, 2, 3
+        matrix = torch.stack([cos, -sin, zero, sin, cos, zero], dim=1)
+        grid = F.affine_grid(
+            matrix.view(-1, 2, 3), block.shape, align_corners=False
         )
-        grid = torch.nn.functional.affine_grid(
-            theta, x.shape, align_corners=False
-        )
-        sampled = torch.nn.functional.grid_sample(x, grid, align_corners=False)
-        turned[i : i + _BLOCK] = sampled[:, 0].numpy()
+        sampled = F.grid_sample(block, grid, align_corners=False)
+        turned[rows] = sampled[:, 0].numpy()
     return turned
 
 
@@ -93,11 +79,12 @@ def noisy(
     images, noise : array, shape (n, rows, columns)
     rescale : bool
     """
-    together = images + noise
+    covered = images + noise
     if not rescale:
-        return np.clip(together, 0, 1)
-    low = together.min(axis=(1, 2), keepdims=True)
-    return (together - low) / (together.max(axis=(1, 2), keepdims=True) - low)
+        return np.clip(covered, 0, 1)
+    low = covered.min(axis=(1, 2), keepdims=True)
+    high = covered.max(axis=(1, 2), keepdims=True)
+    return (covered - low) / (high - low)
 
 
 def painted(
@@ -123,31 +110,58 @@ def painted(
     array of float16, shape (n, 3, 32, 32)
         In [0, 1].
     """
-    out = np.empty((len(images), 3, SIZE, SIZE), np.float16)
-    y, x = np.mgrid[-1 : 1 : SIZE * 1j, -1 : 1 : SIZE * 1j]
+    painted_images = np.empty((len(images), 3, SIZE, SIZE), np.float16)
     for i, key in enumerate(keys):
         rng = np.random.default_rng(key)
-        # columns from one digit to the next
-        left, right = rng.integers(18, 25, 2)
-        strokes = images[i].astype(np.float32)
-        shown = [images[j] for j in neighbours[i]]
-        strokes[:, : SIZE - left] = np.maximum(
-            strokes[:, : SIZE - left], shown[0][:, left:]
-        )
-        strokes[:, right:] = np.maximum(
-            strokes[:, right:], shown[1][:, : SIZE - right]
-        )
-        ground, ink = _colours(rng)
-        slope = rng.uniform(-0.15, 0.15, (2, 3, 1, 1))
-        plain = ground[:, None, None] + slope[0] * x + slope[1] * y
-        image = plain + strokes * (ink[:, None, None] - plain)
-        out[i] = np.clip(image + rng.normal(0, 0.05, image.shape), 0, 1)
-    return out
+        left_image, right_image = images[neighbours[i]]
+        strokes = _beside(images[i], left_image, right_image, rng)
+        painted_images[i] = _coloured(strokes, rng)
+    return painted_images
+
+
+def _resized(image: np.ndarray) -> np.ndarray:
+    """One image at 32x32, uint8."""
+    size = (SIZE, SIZE)
+    return np.asarray(
+        Image.fromarray(image).resize(size, Image.Resampling.BILINEAR)
+    )
+
+
+def _beside(
+    image: np.ndarray,
+    left_image: np.ndarray,
+    right_image: np.ndarray,
+    rng: np.random.Generator,
+) -> np.ndarray:
+    """Strokes of an image and of what reaches into it from both sides, float32
+    (32, 32).
+    """
+    # columns from one digit to the next
+    left, right = rng.integers(18, 25, 2)
+    strokes = image.astype(np.float32)
+    reach = SIZE - left
+    strokes[:, :reach] = np.maximum(strokes[:, :reach], left_image[:, left:])
+    reach = SIZE - right
+    strokes[:, right:] = np.maximum(strokes[:, right:], right_image[:, :reach])
+    return strokes
+
+
+def _coloured(strokes: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Strokes in an ink on a sloping ground with noise, (3, 32, 32) in
+    [0, 1].
+    """
+    y, x = np.mgrid[-1 : 1 : SIZE * 1j, -1 : 1 : SIZE * 1j]
+    ground, ink = _colours(rng)[:, :, None, None]
+    slope_x, slope_y = rng.uniform(-0.15, 0.15, (2, 3, 1, 1))
+    plain = ground + slope_x * x + slope_y * y
+    image = plain + strokes * (ink - plain)
+    return np.clip(image + rng.normal(0, 0.05, image.shape), 0, 1)
 
 
 def _colours(rng: np.random.Generator) -> np.ndarray:
     """Ground and ink, (2, 3), far enough apart."""
     while True:
         colours = rng.random((2, 3))
-        if abs(np.subtract(*(colours @ _LUMINANCE))) >= _LEAST_CONTRAST:
+        ground, ink = colours @ _LUMINANCE
+        if abs(ground - ink) >= _LEAST_CONTRAST:
             return colours

@@ -51,18 +51,17 @@ def example_pairs(
     labels : array, shape (pairs,)
         Written above each pair.
     """
-    figure, axes = canvas(
-        len(volumes), len(labels), 0.75 * len(labels) + 0.6, 0.8 * len(volumes)
-    )
-    for line, (m, images) in zip(axes, volumes.items(), strict=True):
-        for axis, image in zip(
-            line, np.asarray(images, np.float32), strict=True
-        ):
-            shown = image if image.ndim == 2 else np.moveaxis(image, 0, 2)
-            axis.imshow(shown, cmap=ANATOMY, vmin=0, vmax=1, origin="upper")
+    width, height = 0.75 * len(labels) + 0.6, 0.8 * len(volumes)
+    figure, axes = canvas(len(volumes), len(labels), width, height)
+    for line, (modality, images) in zip(axes, volumes.items(), strict=True):
+        images = np.asarray(images, np.float32)
+        if images.ndim == 4:  # colours last
+            images = np.moveaxis(images, 1, 3)
+        for axis, image in zip(line, images, strict=True):
+            axis.imshow(image, cmap=ANATOMY, vmin=0, vmax=1, origin="upper")
             axis.set(xticks=[], yticks=[])
             axis.spines[:].set_visible(False)
-        line[0].set_ylabel(m)
+        line[0].set_ylabel(modality)
     for axis, label in zip(axes[0], labels, strict=True):
         axis.set_title(label, fontsize=9, loc="center")
     return figure
@@ -78,7 +77,8 @@ def accuracy_per_view(
     ----------
     table : DataFrame
         Of `mmssl.evaluate.linear_evaluation.accuracy_table`, of one data set,
-        with a column ``baseline``: baselines stand at the left, in grey ground.
+        with a column ``baseline``: baselines stand at the left, on grey
+        ground.
     classes : int
         For the line of chance.
     order : sequence of str
@@ -89,33 +89,53 @@ def accuracy_per_view(
     Figure
         One point an objective and view, with its interval.
     """
-    found = table.sort_values("baseline", ascending=False, kind="stable")
-    baselines = list(dict.fromkeys(found.loc[found["baseline"], "model"]))
-    rows = list(dict.fromkeys(found.loc[~found["baseline"], "model"]))
-    known = {name: place for place, name in enumerate(order)}
-    rows = baselines + sorted(rows, key=lambda row: known.get(row, len(known)))
-    figure, ((axis,),) = canvas(1, 1, 8.5, 3.6)
+    models, baselines = _in_order(table, order)
+    figure, axes = canvas(1, 1, 8.5, 3.6)
+    axis = axes[0, 0]
     modalities = list(dict.fromkeys(table["modality"]))
-    for number, (m, side) in enumerate(zip(modalities, _SIDES, strict=False)):
-        lines = table[table["modality"] == m].set_index("model").reindex(rows)
-        place = np.arange(len(rows)) + 0.24 * (
-            number - (len(modalities) - 1) / 2
-        )
-        axis.vlines(place, lines["low"], lines["high"], color=side, lw=2)
+    for k, (modality, shade) in enumerate(
+        zip(modalities, _SIDES, strict=False)
+    ):
+        lines = table[table["modality"] == modality]
+        lines = lines.set_index("model").reindex(models)
+        offset = 0.24 * (k - (len(modalities) - 1) / 2)
+        place = np.arange(len(models)) + offset
+        axis.vlines(place, lines["low"], lines["high"], color=shade, lw=2)
         axis.scatter(
-            place, lines["accuracy"], color=side, zorder=3, label=m, s=28
+            place,
+            lines["accuracy"],
+            color=shade,
+            zorder=3,
+            label=modality,
+            s=28,
         )
     axis.axvspan(-0.6, len(baselines) - 0.5, color=BASELINE, alpha=0.15, lw=0)
     axis.axhline(1 / classes, color=BASELINE, ls=":", lw=1)
     axis.set(
-        xlim=(-0.6, len(rows) - 0.4),
+        xlim=(-0.6, len(models) - 0.4),
         ylim=(0, 1.02),
         ylabel="hold-out accuracy",
     )
     axis.set_xticks(
-        range(len(rows)), rows, rotation=45, ha="right", rotation_mode="anchor"
+        range(len(models)),
+        models,
+        rotation=45,
+        ha="right",
+        rotation_mode="anchor",
     )
     axis.legend(
         ncols=len(modalities), loc="upper left", bbox_to_anchor=(0, 1.14)
     )
     return figure
+
+
+def _in_order(
+    table: pd.DataFrame, order: Sequence[str]
+) -> tuple[list[str], list[str]]:
+    """Models from left to right, and which of them are baselines."""
+    is_baseline = table["baseline"].astype(bool)
+    baselines = list(dict.fromkeys(table.loc[is_baseline, "model"]))
+    objectives = list(dict.fromkeys(table.loc[~is_baseline, "model"]))
+    place = {name: i for i, name in enumerate(order)}
+    objectives.sort(key=lambda name: place.get(name, len(place)))
+    return baselines + objectives, baselines

@@ -6,17 +6,24 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from mmssl.plotting.look import (
     ANATOMY,
-    DIVERGING,
     BASELINE,
+    DIVERGING,
     PALETTE,
     canvas,
     colour,
     style,
 )
+
+_DASHES = ("-", "--", ":", "-.")
+# thin yellow lines are lost on white
+_COLOURS = [c for c in PALETTE if c != "#F0E442"]
+_DARK = PALETTE[7]
+_COLUMNS = 3
 
 
 def subgroup_gaps(table: pd.DataFrame, margin: float) -> Figure:
@@ -25,7 +32,7 @@ def subgroup_gaps(table: pd.DataFrame, margin: float) -> Figure:
     Parameters
     ----------
     table : DataFrame
-        Of `mmssl.evaluate.subgroups.gaps`.
+        Of `mmssl.evaluate.subgroups.compare_subgroups`.
     margin : float
         Of the equivalence test: the grey band.
 
@@ -33,20 +40,17 @@ def subgroup_gaps(table: pd.DataFrame, margin: float) -> Figure:
     -------
     Figure
         Dots with their intervals, a colour a modality; filled where the
-        verdict is "equivalent" or "different".
+        conclusion is "equivalent" or "different".
     """
-    found = table.dropna(subset="gap")
-    rows = list(dict.fromkeys(found["model"]))[::-1]
-    modalities = list(dict.fromkeys(found["modality"]))
-    panels = list(
-        found.groupby(["covariate", "part", "reference"], sort=False)
-    )
+    gaps = table.dropna(subset="gap")
+    models = list(dict.fromkeys(gaps["model"]))[::-1]
+    panels = list(gaps.groupby(["covariate", "part", "reference"], sort=False))
     count = max(1, len(panels))
     figure, axes = canvas(
         1,
         count,
         1.6 + 1.9 * count,
-        1.2 + 0.36 * len(rows),
+        1.2 + 0.36 * len(models),
         sharey=True,
         sharex=True,
     )
@@ -54,60 +58,29 @@ def subgroup_gaps(table: pd.DataFrame, margin: float) -> Figure:
         axes[0, 0].set_axis_off()
         axes[0, 0].text(0, 0.5, "no part of enough people", color=BASELINE)
         return figure
-    for axis, ((name, part, reference), of) in zip(
-        axes[0], panels, strict=False
-    ):
+    modalities = list(dict.fromkeys(gaps["modality"]))
+    for axis, (names, panel) in zip(axes[0], panels, strict=True):
         axis.axvspan(-margin, margin, color=BASELINE, alpha=0.18, lw=0)
-        for k, m in enumerate(modalities):
-            lines = of[of["modality"] == m].set_index("model").reindex(rows)
-            height = np.arange(len(rows)) + 0.26 * (
-                (len(modalities) - 1) / 2 - k
-            )
-            axis.hlines(
-                height,
-                lines["gap_low"],
-                lines["gap_high"],
-                color=colour(m),
-                lw=1.4,
-            )
-            fill = np.where(
-                lines["verdict"] == "undecided", "white", colour(m)
-            )
-            axis.scatter(
-                lines["gap"],
-                height,
-                c=fill,
-                edgecolors=colour(m),
-                s=20,
-                zorder=3,
-            )
-            axis.plot([], [], marker="o", color=colour(m), label=m)
+        for k, modality in enumerate(modalities):
+            offset = 0.26 * ((len(modalities) - 1) / 2 - k)
+            lines = panel[panel["modality"] == modality]
+            lines = lines.set_index("model").reindex(models)
+            _draw_gaps(axis, lines, offset, colour(modality), modality)
         axis.axvline(0.0, color=BASELINE, ls=":", lw=1)
-        axis.set_title(
-            f"{name}\n{part}\nminus {reference}", loc="left", fontsize=9
-        )
+        covariate, part, reference = names
+        title = f"{covariate}\n{part}\nminus {reference}"
+        axis.set_title(title, loc="left", fontsize=9)
         axis.set(
-            yticks=np.arange(len(rows)),
-            yticklabels=rows,
-            ylim=(-0.6, len(rows) - 0.4),
+            yticks=np.arange(len(models)),
+            yticklabels=models,
+            ylim=(-0.6, len(models) - 0.4),
             xlabel="gap of AUC",
         )
-    figure.legend(
-        *axes[0, 0].get_legend_handles_labels(),
-        loc="outside upper right",
-        ncols=2,
-        frameon=False,
-    )
+    _legend_above(figure, axes[0, 0])
     return figure
 
 
-_DASHES = ("-", "--", ":", "-.")
-# thin yellow lines are lost on white
-_COLOURS = [c for c in PALETTE if c != "#F0E442"]
-_COLUMNS = 3
-
-
-def populations(
+def population_gaps(
     table: pd.DataFrame,
     margin: float,
     names: Sequence[str] = ("hold-out", "second population"),
@@ -118,7 +91,7 @@ def populations(
     Parameters
     ----------
     table : DataFrame
-        Of `mmssl.robustness.shift.populations`.
+        Of `mmssl.robustness.shift.compare_populations`.
     margin : float
         Of the equivalence test: the band on the right.
     names : two str
@@ -128,68 +101,31 @@ def populations(
     -------
     Figure
         Figure 1, right, of "Tasting the cake", with intervals; and what it
-        leaves to the eye, the gap. A filled point: the verdict is "equivalent"
-        or "different".
+        leaves to the eye, the gap. A filled point: the conclusion is
+        "equivalent" or "different".
     """
-    modalities, order = (
-        list(table["modality"].unique()),
-        list(table["model"].unique())[::-1],
-    )
-    inches = 0.6 + len(modalities) * (0.5 + 0.34 * len(order))
+    modalities = list(table["modality"].unique())
+    models = list(table["model"].unique())[::-1]
+    inches = 0.6 + len(modalities) * (0.5 + 0.34 * len(models))
     figure, axes = canvas(len(modalities), 2, 8.5, inches, sharex="col")
-    height = np.arange(len(order))
-    for (left, right), m in zip(axes, modalities, strict=True):
-        lines = table[table["modality"] == m].set_index("model").loc[order]
-        for name, label, shade, up in zip(
-            ("source", "shift"),
-            names,
-            (PALETTE[0], PALETTE[1]),
-            (0.14, -0.14),
-            strict=True,
-        ):
-            left.hlines(
-                height + up,
-                lines[f"{name}_low"],
-                lines[f"{name}_high"],
-                color=shade,
-            )
-            left.scatter(
-                lines[name],
-                height + up,
-                color=shade,
-                s=22,
-                zorder=3,
-                label=label,
-            )
+    height = np.arange(len(models))
+    for (left, right), modality in zip(axes, modalities, strict=True):
+        lines = table[table["modality"] == modality]
+        lines = lines.set_index("model").loc[models]
+        _draw_aucs(left, lines, "source", height + 0.14, PALETTE[0], names[0])
+        _draw_aucs(left, lines, "shift", height - 0.14, PALETTE[1], names[1])
+        left.axvline(0.5, color=BASELINE, ls=":", lw=1)
+        left.set(yticks=height, yticklabels=models)
+        left.set_title(modality, loc="left")
         right.axvspan(-margin, margin, color=BASELINE, alpha=0.18, lw=0)
-        right.hlines(
-            height, lines["gap_low"], lines["gap_high"], color=PALETTE[7]
-        )
-        known = lines["verdict"] != "undecided"
-        right.scatter(
-            lines["gap"],
-            height,
-            s=26,
-            zorder=3,
-            edgecolors=PALETTE[7],
-            c=np.where(known, PALETTE[7], "white"),
-        )
-        for axis, middle in ((left, 0.5), (right, 0.0)):
-            axis.axvline(middle, color=BASELINE, ls=":", lw=1)
-            axis.set(
-                yticks=height,
-                yticklabels=order if axis is left else [],
-                ylim=(-0.6, len(order) - 0.4),
-            )
-        left.set_title(m, loc="left")
+        _draw_gaps(right, lines, 0.0, _DARK)
+        right.axvline(0.0, color=BASELINE, ls=":", lw=1)
+        right.set(yticks=height, yticklabels=[])
+        for axis in (left, right):
+            axis.set_ylim(-0.6, len(models) - 0.4)
     axes[-1, 0].set(xlabel="ROC-AUC", xlim=(None, 1.02))
     axes[-1, 1].set(xlabel=f"gap: {names[1]} minus {names[0]}")
-    figure.legend(
-        *axes[0, 0].get_legend_handles_labels(),
-        loc="outside upper right",
-        ncols=2,
-        frameon=False,
-    )
+    _legend_above(figure, axes[0, 0])
     return figure
 
 
@@ -204,7 +140,7 @@ def robustness_curves(
         Of `mmssl.robustness.comparison.curves`.
     modality : str
     baselines : sequence of str
-        Rows drawn in grey.
+        Models drawn in grey.
 
     Returns
     -------
@@ -214,54 +150,33 @@ def robustness_curves(
         undistorted AUC of each model.
     """
     lines = table[table["modality"] == modality]
-    clean = lines[lines["distortion"] == "none"].set_index("model")["auc"]
-    panels = lines[lines["distortion"] != "none"].groupby(
-        ["distortion", "parameter"], sort=False
-    )
-    looks = _looks(list(clean.index), baselines)
-    height = 1.0 + 1.75 * -(-len(panels) // _COLUMNS)
-    figure, axes = canvas(
-        -(-len(panels) // _COLUMNS), _COLUMNS, 9.5, height, sharey=True
-    )
-    for axis, ((distortion, parameter), panel) in zip(
-        axes.flat, panels, strict=False
-    ):
-        for row, points in panel.groupby("model", sort=False):
-            points, look = points.drop_duplicates("value"), looks[row]
-            axis.plot(points["value"], points["auc"], label=row, **look)
-            axis.fill_between(
-                points["value"],
-                points["low"],
-                points["high"],
-                lw=0,
-                alpha=0.08,
-                color=look["color"],
-            )
-            axis.plot(
-                [-0.015, 0.015],
-                [clean[row]] * 2,
-                color=look["color"],
-                lw=2.2,
-                clip_on=False,
-                transform=axis.get_yaxis_transform(),
-            )
-        unit = panel["unit"].iloc[0]
+    undistorted = lines[lines["distortion"] == "none"]
+    undistorted = undistorted.set_index("model")["auc"]
+    distorted = lines[lines["distortion"] != "none"]
+    panels = list(distorted.groupby(["distortion", "parameter"], sort=False))
+    line_styles = _line_styles(list(undistorted.index), baselines)
+    rows = -(-len(panels) // _COLUMNS)  # rounded up
+    figure, axes = canvas(rows, _COLUMNS, 9.5, 1.0 + 1.75 * rows, sharey=True)
+    for axis, (names, panel) in zip(axes.flat, panels, strict=False):
+        for model, curve in panel.groupby("model", sort=False):
+            look = line_styles[model]
+            _draw_curve(axis, curve, model, look)
+            _mark_left_edge(axis, undistorted[model], look["color"])
         axis.axhline(0.5, color=BASELINE, ls=":", lw=1)
-        axis.set_title(
-            f"{distortion}: {parameter.replace('_', ' ')}{f' ({unit})' if unit else ''}",
-            fontsize=9.5,
-            loc="left",
-        )
+        title = f"{names[0]}: {names[1].replace('_', ' ')}"
+        unit = panel["unit"].iloc[0]
+        if unit:
+            title += f" ({unit})"
+        axis.set_title(title, fontsize=9.5, loc="left")
         axis.tick_params(labelsize=8)
     for axis in axes.flat[len(panels) :]:
         axis.set_axis_off()
     for axis in axes[:, 0]:
         axis.set_ylabel("ROC-AUC", fontsize=9)
-    entries = axes[0, 0].get_legend_handles_labels()
     figure.legend(
-        *entries,
+        *axes[0, 0].get_legend_handles_labels(),
         loc="outside lower center",
-        ncols=min(5, len(looks)),
+        ncols=min(5, len(line_styles)),
         fontsize=8.5,
         frameon=False,
     )
@@ -269,14 +184,15 @@ def robustness_curves(
     return figure
 
 
-def robustness_verdict(table: pd.DataFrame, areas: pd.DataFrame) -> Figure:
+def robustness_comparisons(table: pd.DataFrame, areas: pd.DataFrame) -> Figure:
     """Draw mean AUC under distortion and who is more robust than whom, a line
     per modality.
 
     Parameters
     ----------
     table : DataFrame
-        Of `mmssl.robustness.comparison.verdict`, one panel ("mean of panels").
+        Of `mmssl.robustness.comparison.pairwise_comparisons`, one panel ("mean
+        of panels").
     areas : DataFrame
         Of `mmssl.robustness.comparison.areas`.
 
@@ -294,39 +210,20 @@ def robustness_verdict(table: pd.DataFrame, areas: pd.DataFrame) -> Figure:
     figure, axes = canvas(
         len(modalities), 2, 9.0, inches * len(modalities), sharey="row"
     )
-    reach = table["difference"].abs().max() or 1.0
-    seen = means[["low", "high"]].to_numpy()
-    for (left, right), m in zip(axes, modalities, strict=True):
-        lines = means[means["modality"] == m].sort_values(
-            "area", ascending=False
-        )
-        order = list(lines["model"])
-        height = np.arange(len(order))
-        left.hlines(height, lines["low"], lines["high"], color=PALETTE[0])
-        left.scatter(
-            lines["area"],
-            height,
-            color=PALETTE[0],
-            zorder=3,
-            label="under distortion",
-        )
-        left.scatter(
-            lines["area"] + lines["loss"],
-            height,
-            facecolors="none",
-            zorder=4,
-            s=30,
-            edgecolors=PALETTE[7],
-            label="undistorted",
-        )
-        left.axvline(0.5, color=BASELINE, ls=":", lw=1)
-        left.set(xlim=(np.nanmin(seen) - 0.03, 1.02))
-        left.set_title(m, loc="left")
-        image = _differences(
-            right, table[table["modality"] == m], order, reach
-        )
+    largest = table["difference"].abs().max() or 1.0
+    lowest = np.nanmin(means[["low", "high"]].to_numpy())
+    for (left, right), modality in zip(axes, modalities, strict=True):
+        lines = means[means["modality"] == modality]
+        lines = lines.sort_values("area", ascending=False)
+        models = list(lines["model"])
+        height = np.arange(len(models))
+        _draw_areas(left, lines, height)
+        left.set(xlim=(lowest - 0.03, 1.02))
+        left.set_title(modality, loc="left")
+        pairs = table[table["modality"] == modality]
+        image = _draw_differences(right, pairs, models, largest)
         left.set(
-            yticks=height, yticklabels=order, ylim=(len(order) - 0.5, -0.5)
+            yticks=height, yticklabels=models, ylim=(len(models) - 0.5, -0.5)
         )
     axes[-1, 0].set_xlabel("mean ROC-AUC over the panels")
     figure.legend(
@@ -340,15 +237,15 @@ def robustness_verdict(table: pd.DataFrame, areas: pd.DataFrame) -> Figure:
 
 
 def distortion_gallery(
-    images: Mapping[str, Mapping[str, np.ndarray]], clean: np.ndarray
+    images: Mapping[str, Mapping[str, np.ndarray]], undistorted: np.ndarray
 ) -> Figure:
     """Draw slices of one distorted volume: a line per panel, weak to strong.
 
     Parameters
     ----------
     images : {panel: {title: array (X, Y, Z)}}, RAS+.
-    clean : array (X, Y, Z)
-        The undistorted volume; its range is the grey scale of all.
+    undistorted : array (X, Y, Z)
+        The volume as it is; its range is the grey scale of all.
 
     Returns
     -------
@@ -356,81 +253,152 @@ def distortion_gallery(
         As figure 4 of "Tasting the cake": axial slices through the middle, the
         person's left on the left, anterior up. Two panels stand side by side.
     """
-    widest = max(len(line) for line in images.values())
-    lines = -(-len(images) // 2)
+    widest = max(len(panel) for panel in images.values())
+    rows = -(-len(images) // 2)  # rounded up
+    size = (9.0, 0.25 + 1.32 * rows)
     with style():
-        figure = Figure(
-            figsize=(9.0, 0.25 + 1.32 * lines), layout="constrained"
-        )
+        figure = Figure(figsize=size, layout="constrained")
     axes = figure.subplots(
-        lines,
+        rows,
         2 * widest + 1,
         squeeze=False,
-        width_ratios=[*(1,) * widest, 0.12, *(1,) * widest],
+        width_ratios=[1] * widest + [0.12] + [1] * widest,
     )
     for axis in axes.flat:
         axis.set_axis_off()
-    low, high = np.percentile(clean, [1, 99.8])
-    for k, (panel, line) in enumerate(images.items()):
-        block, start = axes[k % lines], (k // lines) * (widest + 1)
+    low, high = np.percentile(undistorted, [1, 99.8])
+    for k, (name, panel) in enumerate(images.items()):
+        first = (k // rows) * (widest + 1)
+        panel_axes = axes[k % rows][first:]
         for axis, (title, volume) in zip(
-            block[start:], line.items(), strict=False
+            panel_axes, panel.items(), strict=False
         ):
             middle = volume[:, :, volume.shape[2] // 2]
             axis.imshow(
                 middle.T, cmap=ANATOMY, vmin=low, vmax=high, origin="lower"
             )
             axis.set_title(title, fontsize=7.5, loc="center", pad=2)
-        block[start].text(
+        panel_axes[0].text(
             -0.06,
             0.5,
-            panel.replace(" ", "\n", 1).replace("_", "\n"),
+            name.replace(" ", "\n", 1).replace("_", "\n"),
             fontsize=7.5,
             ha="right",
             va="center",
-            transform=block[start].transAxes,
+            transform=panel_axes[0].transAxes,
         )
     return figure
 
 
-def _looks(rows: Sequence[str], baselines: Sequence[str]) -> dict[str, dict]:
-    """Colour and dash of each row; baselines are thin and grey."""
-    looks, real = {}, [row for row in rows if row not in baselines]
-    for i, row in enumerate(real):
-        dash = _DASHES[i // len(_COLOURS) % len(_DASHES)]
-        looks[row] = {
-            "color": _COLOURS[i % len(_COLOURS)],
-            "ls": dash,
-            "lw": 1.6,
-        }
-    for i, row in enumerate(row for row in rows if row in baselines):
-        looks[row] = {
-            "color": BASELINE,
-            "ls": _DASHES[(i + 1) % len(_DASHES)],
-            "lw": 1.2,
-        }
-    return looks
+def _draw_aucs(
+    axis: Axes,
+    lines: pd.DataFrame,
+    population: str,
+    height: np.ndarray,
+    shade: str,
+    label: str,
+) -> None:
+    """AUC of one population with its interval, a line of the table a dot."""
+    low, high = lines[f"{population}_low"], lines[f"{population}_high"]
+    axis.hlines(height, low, high, color=shade)
+    axis.scatter(
+        lines[population], height, color=shade, s=22, zorder=3, label=label
+    )
 
 
-def _differences(
-    axis, table: pd.DataFrame, order: Sequence[str], reach: float
+def _draw_gaps(
+    axis: Axes,
+    lines: pd.DataFrame,
+    offset: float,
+    shade: str,
+    label: str | None = None,
+) -> None:
+    """Gaps with their intervals; open where the conclusion is undecided."""
+    height = np.arange(len(lines)) + offset
+    axis.hlines(
+        height, lines["gap_low"], lines["gap_high"], color=shade, lw=1.4
+    )
+    undecided = lines["conclusion"] == "undecided"
+    axis.scatter(
+        lines["gap"],
+        height,
+        c=np.where(undecided, "white", shade),
+        edgecolors=shade,
+        s=22,
+        zorder=3,
+    )
+    if label:
+        axis.plot([], [], marker="o", color=shade, label=label)
+
+
+def _draw_curve(
+    axis: Axes, curve: pd.DataFrame, model: str, look: Mapping
+) -> None:
+    """AUC of a model along a panel, with the band of its interval."""
+    curve = curve.drop_duplicates("value")
+    axis.plot(curve["value"], curve["auc"], label=model, **look)
+    axis.fill_between(
+        curve["value"],
+        curve["low"],
+        curve["high"],
+        lw=0,
+        alpha=0.08,
+        color=look["color"],
+    )
+
+
+def _mark_left_edge(axis: Axes, auc: float, shade: str) -> None:
+    """A tick across the left edge."""
+    axis.plot(
+        [-0.015, 0.015],
+        [auc, auc],
+        color=shade,
+        lw=2.2,
+        clip_on=False,
+        transform=axis.get_yaxis_transform(),
+    )
+
+
+def _draw_areas(axis: Axes, lines: pd.DataFrame, height: np.ndarray) -> None:
+    """Mean AUC over the panels with its interval, and the undistorted AUC."""
+    axis.hlines(height, lines["low"], lines["high"], color=PALETTE[0])
+    axis.scatter(
+        lines["area"],
+        height,
+        color=PALETTE[0],
+        zorder=3,
+        label="under distortion",
+    )
+    axis.scatter(
+        lines["area"] + lines["loss"],
+        height,
+        facecolors="none",
+        zorder=4,
+        s=30,
+        edgecolors=_DARK,
+        label="undistorted",
+    )
+    axis.axvline(0.5, color=BASELINE, ls=":", lw=1)
+
+
+def _draw_differences(
+    axis: Axes, table: pd.DataFrame, models: Sequence[str], largest: float
 ):
     """Matrix of differences; pale where nothing was resolved."""
-    matrix, known = (
-        np.full((len(order),) * 2, np.nan),
-        np.zeros((len(order),) * 2, bool),
-    )
-    for line in table.itertuples():
-        i, j = order.index(line.first), order.index(line.second)
-        matrix[i, j], matrix[j, i] = line.difference, -line.difference
-        known[i, j] = known[j, i] = line.verdict != "not resolved"
-    alpha = np.where(known, 1.0, 0.25)
+    shape = (len(models), len(models))
+    matrix = np.full(shape, np.nan)
+    resolved = np.zeros(shape, bool)
+    for pair in table.itertuples():
+        i, j = models.index(pair.first), models.index(pair.second)
+        matrix[i, j] = pair.difference
+        matrix[j, i] = -pair.difference
+        resolved[i, j] = resolved[j, i] = pair.comparison != "not resolved"
     image = axis.imshow(
         matrix,
         cmap=DIVERGING,
-        vmin=-reach,
-        vmax=reach,
-        alpha=alpha,
+        vmin=-largest,
+        vmax=largest,
+        alpha=np.where(resolved, 1.0, 0.25),
         origin="upper",
         aspect="auto",
     )
@@ -442,14 +410,46 @@ def _differences(
             ha="center",
             va="center",
             fontsize=7,
-            weight="bold" if known[i, j] else "normal",
+            weight="bold" if resolved[i, j] else "normal",
         )
     axis.set_xticks(
-        range(len(order)),
-        order,
+        range(len(models)),
+        models,
         rotation=40,
         ha="right",
         rotation_mode="anchor",
     )
     axis.tick_params(labelleft=False)
     return image
+
+
+def _line_styles(
+    models: Sequence[str], baselines: Sequence[str]
+) -> dict[str, dict]:
+    """Colour and dash of each model; baselines are thin and grey."""
+    styles = {}
+    pretrained = [model for model in models if model not in baselines]
+    for i, model in enumerate(pretrained):
+        styles[model] = {
+            "color": _COLOURS[i % len(_COLOURS)],
+            "ls": _DASHES[i // len(_COLOURS) % len(_DASHES)],
+            "lw": 1.6,
+        }
+    drawn_grey = [model for model in models if model in baselines]
+    for i, model in enumerate(drawn_grey):
+        styles[model] = {
+            "color": BASELINE,
+            "ls": _DASHES[(i + 1) % len(_DASHES)],
+            "lw": 1.2,
+        }
+    return styles
+
+
+def _legend_above(figure: Figure, axis: Axes) -> None:
+    """The entries of one axis above the figure."""
+    figure.legend(
+        *axis.get_legend_handles_labels(),
+        loc="outside upper right",
+        ncols=2,
+        frameon=False,
+    )

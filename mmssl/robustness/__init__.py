@@ -2,40 +2,52 @@
 cake").
 """
 
-from mmssl.robustness.comparison import Bootstrap, areas, bootstrap, curves
-from mmssl.robustness.distortions import anisotropic, distort, gallery
-from mmssl.robustness.shift import populations
-from mmssl.robustness.spaces import DEFAULTS, PARAMETER_SPACES, UNITS, points
-from mmssl.robustness.sweep import (
-    Models,
-    Reader,
-    Sweep,
-    chosen_runs,
-    linear_models,
-    project,
-    seeds,
-    sweep,
+from mmssl.robustness.comparison import (
+    NOT_RESOLVED,
+    Bootstrap,
+    areas,
+    bootstrap,
+    curves,
+    pairwise_comparisons,
 )
+from mmssl.robustness.distortions import anisotropic, distort, gallery
+from mmssl.robustness.linear_models import (
+    FittedModels,
+    LinearModel,
+    fit_linear_models,
+    fit_projections,
+    select_runs,
+)
+from mmssl.robustness.shift import compare_populations
+from mmssl.robustness.spaces import (
+    DEFAULTS,
+    PARAMETER_SPACES,
+    UNITS,
+    grid_points,
+)
+from mmssl.robustness.sweep import Sweep, distortion_seeds, sweep
 
 __all__ = [
     "Bootstrap",
     "DEFAULTS",
-    "Models",
+    "FittedModels",
+    "LinearModel",
+    "NOT_RESOLVED",
     "PARAMETER_SPACES",
-    "Reader",
     "Sweep",
     "UNITS",
     "anisotropic",
     "areas",
     "bootstrap",
-    "chosen_runs",
+    "compare_populations",
     "curves",
     "distort",
+    "distortion_seeds",
+    "fit_linear_models",
+    "fit_projections",
     "gallery",
-    "linear_models",
-    "points",
-    "populations",
-    "project",
-    "seeds",
+    "grid_points",
+    "pairwise_comparisons",
+    "select_runs",
     "sweep",
 ]

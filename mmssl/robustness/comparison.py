@@ -1,11 +1,11 @@
-"""Who is more robust than whom: AUC along each panel, the area under it, and a
-corrected verdict.
+"""Who is more robust than whom: AUC along each panel, the area under it, and
+corrected pairwise comparisons.
 
 People are resampled once, within their class, and every model, panel and value
 is scored on the same resamples: differences are paired. A reader who compares
-15 panels by eye makes hundreds of comparisons; the verdict makes them all at
-once and corrects for their number by the maximum of their studentised
-statistics (Westfall & Young 1993).
+15 panels by eye makes hundreds of comparisons; `pairwise_comparisons` makes
+them all at once and corrects for their number by the maximum of their
+studentised statistics (Westfall & Young 1993).
 """
 
 from __future__ import annotations
@@ -17,28 +17,32 @@ import numpy as np
 from scipy.stats import norm
 from scipy.stats import t as student
 
-from mmssl.robustness.sweep import CLEAN, Sweep
+from mmssl.robustness.sweep import UNDISTORTED, Sweep
+from mmssl.stats.auc import weighted_auc
+from mmssl.stats.bootstrap import Clusters
+from mmssl.stats.permutation import permutation_p
 
 if TYPE_CHECKING:
     import pandas as pd
 
 OVERALL = "mean of panels"
+NOT_RESOLVED = "not resolved"
 
 
 class Bootstrap(NamedTuple):
     """ROC-AUC of every point, model and modality, and of every resample of the
     people.
 
-    points, rows, modalities : as in `mmssl.robustness.sweep.Sweep`.
-    auc : (points, rows, modalities); NaN where less than half of a class is
+    points, models, modalities : as in `mmssl.robustness.sweep.Sweep`.
+    auc : (points, models, modalities); NaN where less than half of a class is
         left.
-    draws : (points, rows, modalities, resamples).
+    draws : (points, models, modalities, resamples).
     people : (points, modalities), how many were scored.
     classes : people of each class.
     """
 
     points: pd.DataFrame
-    rows: tuple[str, ...]
+    models: tuple[str, ...]
     modalities: tuple[str, ...]
     auc: np.ndarray
     draws: np.ndarray
@@ -65,73 +69,35 @@ def bootstrap(
     Raises
     ------
     ValueError
-        Labels of another number than the people, other than 0 and 1, or of one
-        class only.
+        Labels of another number than the people, other than 0 and 1, of one
+        class only, or of one person of a class.
     """
-    labels = _checked(labels, sweep.scores.shape[-1])
-    counts = resample(labels, resamples, seed)
-    shape = sweep.scores.shape[:3]
-    auc, draws = np.full(shape, np.nan), np.full((*shape, resamples), np.nan)
-    people = np.zeros((shape[0], shape[2]), int)
-    for p in range(shape[0]):
-        for j in range(shape[2]):
+    labels = _checked_labels(labels, sweep.scores.shape[-1])
+    weights = Clusters(labels, None).draws(resamples, seed)
+    equal = np.ones((1, len(labels)))
+    points, models, modalities, _ = sweep.scores.shape
+    auc = np.full((points, models, modalities), np.nan)
+    draws = np.full((points, models, modalities, resamples), np.nan)
+    people = np.zeros((points, modalities), int)
+    for p in range(points):
+        for j in range(modalities):
             scores = sweep.scores[p, :, j].astype(np.float64)
-            kept = np.isfinite(scores).all(0)
-            people[p, j] = kept.sum()
-            left = [
-                (kept & (labels == c)).sum() / (labels == c).sum()
-                for c in (0, 1)
-            ]
-            if min(left) >= 0.5:
-                auc[p, :, j] = aucs(
-                    labels[kept], scores[:, kept], np.ones((1, kept.sum()))
-                )[:, 0]
-                draws[p, :, j] = aucs(
-                    labels[kept], scores[:, kept], counts[:, kept]
-                )
-    classes = tuple(np.bincount(labels).tolist())
+            scored = np.isfinite(scores).all(0)
+            people[p, j] = scored.sum()
+            if not _half_of_each_class(labels, scored):
+                continue
+            chosen = labels[scored], scores[:, scored]
+            auc[p, :, j] = _model_aucs(*chosen, equal[:, scored])[:, 0]
+            draws[p, :, j] = _model_aucs(*chosen, weights[:, scored])
     return Bootstrap(
-        sweep.points, sweep.rows, sweep.modalities, auc, draws, people, classes
+        sweep.points,
+        sweep.models,
+        sweep.modalities,
+        auc,
+        draws,
+        people,
+        tuple(np.bincount(labels).tolist()),
     )
-
-
-def resample(labels: np.ndarray, resamples: int, seed: int) -> np.ndarray:
-    """How often each person is drawn, (resamples, people), as many of each
-    class as there are.
-    """
-    rng = np.random.default_rng(seed)
-    counts = np.zeros((resamples, len(labels)))
-    for c in (0, 1):
-        members = np.flatnonzero(labels == c)
-        chances = np.full(len(members), 1 / len(members))
-        counts[:, members] = rng.multinomial(
-            len(members), chances, size=resamples
-        )
-    return counts
-
-
-def aucs(
-    labels: np.ndarray, scores: np.ndarray, weights: np.ndarray
-) -> np.ndarray:
-    r"""Weighted AUC of several scores under many weightings at once, (k, R).
-
-    .. math:: A = \frac{\sum_{i \in 1} \sum_{j \in 0} w_i w_j
-        \bigl([s_i > s_j] + \tfrac12 [s_i = s_j]\bigr)}{\sum_i w_i \sum_j w_j}
-
-    Parameters
-    ----------
-    labels : array, shape (n,)
-    scores : array, shape (k, n)
-    weights : array, shape (R, n)
-        A weighting without anybody of a class gets the AUC of equal weights.
-    """
-    one, zero = labels == 1, labels == 0
-    first, second = scores[:, one, None], scores[:, None, zero]
-    won = (first > second) + 0.5 * (first == second)  # (k, n1, n0)
-    w1, w0 = weights[:, one], weights[:, zero]
-    pairs = w1.sum(1) * w0.sum(1)
-    found = ((w1 @ won) * w0).sum(-1) / np.where(pairs > 0, pairs, 1)
-    return np.where(pairs > 0, found, won.mean((1, 2))[:, None])
 
 
 def curves(boot: Bootstrap, level: float = 0.95) -> pd.DataFrame:
@@ -141,29 +107,26 @@ def curves(boot: Bootstrap, level: float = 0.95) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        The columns of the points; row, modality, auc, low, high, people. The
+        The columns of the points; model, modality, auc, low, high, people. The
         undistorted point has distortion "none".
     """
     import pandas as pd
 
-    low, high = np.quantile(
-        boot.draws, [0.5 - level / 2, 0.5 + level / 2], axis=-1
-    )
+    low, high = np.quantile(boot.draws, _limits(level), axis=-1)
     lines = []
     for p, point in enumerate(boot.points.to_dict("records")):
-        for j, m in enumerate(boot.modalities):
-            lines += [
-                {
+        for j, modality in enumerate(boot.modalities):
+            for i, model in enumerate(boot.models):
+                line = {
                     **point,
-                    "model": row,
-                    "modality": m,
+                    "model": model,
+                    "modality": modality,
                     "auc": boot.auc[p, i, j],
                     "low": low[p, i, j],
                     "high": high[p, i, j],
                     "people": boot.people[p, j],
                 }
-                for i, row in enumerate(boot.rows)
-            ]
+                lines.append(line)
     return pd.DataFrame(lines)
 
 
@@ -179,38 +142,36 @@ def areas(boot: Bootstrap, level: float = 0.95) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        One line per panel ("mean of panels" last), row and modality: panel,
-        row, modality, area, low, high, loss (undistorted AUC minus area),
+        One line per panel ("mean of panels" last), modality and model: panel,
+        model, modality, area, low, high, loss (undistorted AUC minus area),
         loss_low, loss_high.
     """
     import pandas as pd
 
-    names, area, draws = _areas(boot)
-    _, loss, loss_draws = _measured(boot, "loss")
-    limits = [0.5 - level / 2, 0.5 + level / 2]
-    low, high = np.quantile(draws, limits, axis=-1)
-    loss_low, loss_high = np.quantile(loss_draws, limits, axis=-1)
-    return pd.DataFrame(
-        [
-            {
-                "panel": name,
-                "model": row,
-                "modality": m,
-                "area": area[p, i, j],
-                "low": low[p, i, j],
-                "high": high[p, i, j],
-                "loss": -loss[p, i, j],
-                "loss_low": -loss_high[p, i, j],
-                "loss_high": -loss_low[p, i, j],
-            }
-            for p, name in enumerate(names)
-            for j, m in enumerate(boot.modalities)
-            for i, row in enumerate(boot.rows)
-        ]
-    )
+    panels, area, draws = _measured(boot, "area")
+    _, gain, gain_draws = _measured(boot, "loss")
+    low, high = np.quantile(draws, _limits(level), axis=-1)
+    gain_low, gain_high = np.quantile(gain_draws, _limits(level), axis=-1)
+    lines = []
+    for p, panel in enumerate(panels):
+        for j, modality in enumerate(boot.modalities):
+            for i, model in enumerate(boot.models):
+                line = {
+                    "panel": panel,
+                    "model": model,
+                    "modality": modality,
+                    "area": area[p, i, j],
+                    "low": low[p, i, j],
+                    "high": high[p, i, j],
+                    "loss": -gain[p, i, j],
+                    "loss_low": -gain_high[p, i, j],
+                    "loss_high": -gain_low[p, i, j],
+                }
+                lines.append(line)
+    return pd.DataFrame(lines)
 
 
-def verdict(
+def pairwise_comparisons(
     boot: Bootstrap,
     measure: str = "area",
     panels: bool = False,
@@ -244,7 +205,7 @@ def verdict(
     -------
     DataFrame
         modality, panel, first, second, difference (positive: the first is more
-        robust), low, high (simultaneous), p (corrected), verdict ("first >
+        robust), low, high (simultaneous), p (corrected), comparison ("first >
         second", "second > first" in their names, or "not resolved").
 
     Raises
@@ -254,84 +215,73 @@ def verdict(
     """
     import pandas as pd
 
-    if len(boot.rows) < 2:
+    if len(boot.models) < 2:
         raise ValueError(
-            f"rows: {list(boot.rows)}, a verdict compares at least two models"
+            f"models: {list(boot.models)}, a comparison needs at least two "
+            "models"
         )
     names, values, draws = _measured(boot, measure)
     chosen = slice(0, -1) if panels else slice(-1, None)
     names, values, draws = names[chosen], values[chosen], draws[chosen]
-    pairs = list(combinations(range(len(boot.rows)), 2))
+    pairs = list(combinations(range(len(boot.models)), 2))
     first, second = np.array(pairs).T
     # (panels, pairs, modalities)
     difference = values[:, first] - values[:, second]
-    spread = draws[:, first] - draws[:, second] - difference[..., None]
-    error = np.sqrt((spread**2).mean(-1))
-    # equal rankings differ by 0 in every resample
-    scale = np.where(error > 0, error, np.inf)
-    most = np.nanmax(np.abs(spread) / scale[..., None], axis=(0, 1, 2))
-    freedom, wider = (
-        sum(boot.classes) - 2,
-        np.sqrt(min(boot.classes) / (min(boot.classes) - 1)),
-    )
-    half_widths = (
-        error * wider * student.isf(norm.sf(np.quantile(most, level)), freedom)
-    )
-    statistic = norm.isf(
-        student.sf(np.abs(difference) / (scale * wider), freedom)
-    )
-    p = (1 + (most >= statistic[..., None]).sum(-1)) / (1 + len(most))
-    p[np.isnan(difference)] = np.nan  # no point of the panel could be scored
+    deviation = draws[:, first] - draws[:, second] - difference[..., None]
+    half_widths, p = _simultaneous(difference, deviation, boot.classes, level)
     lines = []
     for k, j, a in np.ndindex(len(names), len(boot.modalities), len(pairs)):
-        one, other = (boot.rows[i] for i in pairs[a])
-        gap, half = difference[k, a, j], half_widths[k, a, j]
-        said = {1: f"{one} > {other}", -1: f"{other} > {one}"}.get(
-            np.sign(gap) * (abs(gap) > half), "not resolved"
-        )
-        lines.append(
-            {
-                "modality": boot.modalities[j],
-                "panel": names[k],
-                "first": one,
-                "second": other,
-                "difference": gap,
-                "low": gap - half,
-                "high": gap + half,
-                "p": p[k, a, j],
-                "verdict": said,
-            }
-        )
+        pair = [boot.models[i] for i in pairs[a]]
+        gap, half_width = difference[k, a, j], half_widths[k, a, j]
+        line = {
+            "modality": boot.modalities[j],
+            "panel": names[k],
+            "first": pair[0],
+            "second": pair[1],
+            "difference": gap,
+            "low": gap - half_width,
+            "high": gap + half_width,
+            "p": p[k, a, j],
+            "comparison": _comparison(*pair, gap, half_width),
+        }
+        lines.append(line)
     return pd.DataFrame(lines)
 
 
-def _areas(boot: Bootstrap) -> tuple[list[str], np.ndarray, np.ndarray]:
-    """Names, areas (panels + 1, rows, modalities) and their draws; the last is
-    the mean.
+def _simultaneous(
+    difference: np.ndarray,
+    deviation: np.ndarray,
+    classes: tuple[int, int],
+    level: float,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Half-widths of simultaneous intervals, and corrected p.
+
+    difference : any shape; NaN where no point of the panel could be scored.
+    deviation : the same with resamples last, of each resample from the
+        difference.
     """
-    panels = boot.points[boot.points["distortion"] != CLEAN].groupby(
-        ["distortion", "parameter"], sort=False
-    )
-    names, area, draws = [], [], []
-    for (distortion, parameter), lines in panels:
-        names.append(f"{distortion} {parameter}")
-        auc, drawn = boot.auc[lines.index], boot.draws[lines.index]
-        weights = np.stack(
-            [
-                _trapezoid(lines["value"].to_numpy(), ~np.isnan(auc[:, 0, j]))
-                for j in range(auc.shape[2])
-            ],
-            1,
-        )
-        area.append(np.einsum("pj,pij->ij", weights, np.nan_to_num(auc)))
-        draws.append(np.einsum("pj,pijb->ijb", weights, np.nan_to_num(drawn)))
-    area, draws = np.stack(area), np.stack(draws)
-    area = np.concatenate([area, np.nanmean(area, 0, keepdims=True)])
-    return (
-        [*names, OVERALL],
-        area,
-        np.concatenate([draws, np.nanmean(draws, 0, keepdims=True)]),
-    )
+    error = np.sqrt((deviation**2).mean(-1))
+    # equal rankings differ by 0 in every resample
+    scale = np.where(error > 0, error, np.inf)
+    largest = np.nanmax(np.abs(deviation) / scale[..., None], axis=(0, 1, 2))
+    fewest = min(classes)
+    widening = np.sqrt(fewest / (fewest - 1))
+    freedom = sum(classes) - 2
+    critical = student.isf(norm.sf(np.quantile(largest, level)), freedom)
+    half_widths = error * widening * critical
+    tail = student.sf(np.abs(difference) / (scale * widening), freedom)
+    p = permutation_p(norm.isf(tail), largest)
+    p[np.isnan(difference)] = np.nan
+    return half_widths, p
+
+
+def _comparison(first: str, second: str, gap: float, half_width: float) -> str:
+    """Which of two models is more robust, where the interval leaves out 0."""
+    if gap > half_width:
+        return f"{first} > {second}"
+    if -gap > half_width:
+        return f"{second} > {first}"
+    return NOT_RESOLVED
 
 
 def _measured(
@@ -344,43 +294,89 @@ def _measured(
         raise ValueError(f"measure={measure!r}, expected 'area' or 'loss'")
     names, area, draws = _areas(boot)
     if measure == "loss":
-        clean = np.flatnonzero(boot.points["distortion"] == CLEAN)[0]
-        area, draws = area - boot.auc[clean], draws - boot.draws[clean]
+        undistorted = boot.points["distortion"] == UNDISTORTED
+        point = np.flatnonzero(undistorted)[0]
+        area = area - boot.auc[point]
+        draws = draws - boot.draws[point]
     return names, area, draws
+
+
+def _areas(boot: Bootstrap) -> tuple[list[str], np.ndarray, np.ndarray]:
+    """Names, areas (panels + 1, models, modalities) and their draws; the last
+    is the mean.
+    """
+    distorted = boot.points[boot.points["distortion"] != UNDISTORTED]
+    panels = distorted.groupby(["distortion", "parameter"], sort=False)
+    names, area, draws = [], [], []
+    for (distortion, parameter), points in panels:
+        names.append(f"{distortion} {parameter}")
+        values = points["value"].to_numpy()
+        auc, auc_draws = boot.auc[points.index], boot.draws[points.index]
+        weights = np.empty((len(values), len(boot.modalities)))
+        for j in range(len(boot.modalities)):
+            weights[:, j] = _trapezoid(values, ~np.isnan(auc[:, 0, j]))
+        auc, auc_draws = np.nan_to_num(auc), np.nan_to_num(auc_draws)
+        area.append(np.einsum("pj,pij->ij", weights, auc))
+        draws.append(np.einsum("pj,pijb->ijb", weights, auc_draws))
+    names.append(OVERALL)
+    area.append(np.nanmean(np.stack(area), 0))
+    draws.append(np.nanmean(np.stack(draws), 0))
+    return names, np.stack(area), np.stack(draws)
 
 
 def _trapezoid(values: np.ndarray, scored: np.ndarray) -> np.ndarray:
     """Weights of a panel's values that give the mean over their range; NaN if
     none was scored.
     """
-    weights = np.zeros(len(values))
     if not scored.any():
         return np.full(len(values), np.nan)
-    at = values[scored]
-    steps = np.diff(at)
-    inner = (
-        (np.r_[0, steps] + np.r_[steps, 0]) / 2
-        if at[-1] > at[0]
-        else np.ones(len(at))
-    )
-    weights[scored] = inner / inner.sum()
+    weights = np.zeros(len(values))
+    points = values[scored]
+    widths = np.ones(len(points))
+    if points[-1] > points[0]:
+        steps = np.diff(points)
+        widths = (np.r_[0, steps] + np.r_[steps, 0]) / 2
+    weights[scored] = widths / widths.sum()
     return weights
 
 
-def _checked(labels, people: int) -> np.ndarray:
+def _model_aucs(
+    labels: np.ndarray, scores: np.ndarray, weights: np.ndarray
+) -> np.ndarray:
+    """AUC of each model's scores (k, n) under each weighting (R, n), (k, R).
+
+    A weighting without anybody of a class gets the AUC of equal weights.
+    """
+    positives = weights[:, labels == 1].sum(1)
+    negatives = weights[:, labels == 0].sum(1)
+    one_class = (positives == 0) | (negatives == 0)
+    weights = np.where(one_class[:, None], 1.0, weights)
+    return np.stack([weighted_auc(labels, each, weights) for each in scores])
+
+
+def _half_of_each_class(labels: np.ndarray, scored: np.ndarray) -> bool:
+    """Whether at least half of the people of each class were scored."""
+    all_people = np.bincount(labels, minlength=2)
+    scored_people = np.bincount(labels[scored], minlength=2)
+    return bool((scored_people >= all_people / 2).all())
+
+
+def _limits(level: float) -> list[float]:
+    """The two quantiles of a percentile interval."""
+    return [0.5 - level / 2, 0.5 + level / 2]
+
+
+def _checked_labels(labels, people: int) -> np.ndarray:
+    """Labels of both classes, (people,), or a ValueError."""
     labels = np.asarray(labels)
     if labels.shape != (people,):
         raise ValueError(
             f"labels: shape {labels.shape}, expected ({people},) as the scores"
         )
-    found = np.unique(labels).tolist()
-    if found != [0, 1]:
+    classes = np.unique(labels).tolist()
+    if classes != [0, 1]:
         raise ValueError(
-            f"labels: classes {found}, expected 0 and 1: one class has no AUC"
-        )
-    if min(np.bincount(labels)) < 2:
-        raise ValueError(
-            f"labels: {np.bincount(labels).tolist()} people of the classes, expected "
-            "at least two of each"
+            f"labels: classes {classes}, expected 0 and 1: one class has no "
+            "AUC"
         )
     return labels

@@ -20,6 +20,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import cache
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -29,8 +30,18 @@ from torch import Generator, Tensor
 from mmssl.robustness import warps
 from mmssl.robustness.spaces import DEFAULTS, PARAMETER_SPACES, settings
 
-# a volume (X, Y, Z) and its draws -> the distorted one
-Row = Callable[[Tensor, Generator], Tensor]
+# a volume (X, Y, Z) and its generator -> the distorted volume
+RowDistortion = Callable[[Tensor, Generator], Tensor]
+
+
+class Space(NamedTuple):
+    """What all volumes of a call share: affine (4, 4), sides (X, Y, Z) and
+    device.
+    """
+
+    affine: np.ndarray
+    shape: tuple[int, ...]
+    device: torch.device
 
 
 def distort(
@@ -52,7 +63,8 @@ def distort(
     value : float
         Within the ends of the panel's space.
     seed : int or sequence of int
-        One for every row, or one a row; see `mmssl.robustness.sweep.seeds`.
+        One for every row, or one a row; see
+        `mmssl.robustness.sweep.distortion_seeds`.
     affine : array, shape (4, 4)
         Voxel to RAS+ world in mm: blur, displacement and translation are in
         mm.
@@ -71,25 +83,24 @@ def distort(
         not finite, an affine that cannot be inverted, or another number of
         seeds than of rows.
     """
-    point = settings(distortion, parameter, value)
+    parameters = settings(distortion, parameter, value)
     volumes, affine = _checked(volumes, affine)
-    seeds = (
-        np.broadcast_to(np.asarray(seed), len(volumes))
-        if np.ndim(seed) == 0
-        else seed
-    )
+    seeds = seed
+    if np.ndim(seed) == 0:
+        seeds = [seed] * len(volumes)
     if len(seeds) != len(volumes):
         raise ValueError(
-            f"seed: {len(seeds)} of them, expected 1 or {len(volumes)} as the volumes"
+            f"seed: {len(seeds)} of them, expected 1 or {len(volumes)} as the "
+            "volumes"
         )
-    apply = _MAKERS[distortion](
-        affine, volumes.shape[2:], volumes.device, **point
-    )
-    rows = [
-        apply(x, _draws(int(s)))
-        for x, s in zip(volumes[:, 0], seeds, strict=True)
-    ]
-    return torch.stack(rows)[:, None] if rows else volumes
+    if not len(volumes):
+        return volumes
+    space = Space(affine, volumes.shape[2:], volumes.device)
+    distort_row = _DISTORTIONS[distortion](space, **parameters)
+    rows = []
+    for volume, row_seed in zip(volumes[:, 0], seeds, strict=True):
+        rows.append(distort_row(volume, _generator(int(row_seed))))
+    return torch.stack(rows)[:, None]
 
 
 def anisotropic(volume: Tensor, affine: np.ndarray, seed: int = 0) -> Tensor:
@@ -132,30 +143,24 @@ def gallery(
     images = {}
     for distortion, spaces in PARAMETER_SPACES.items():
         for parameter, values in spaces.items():
-            images[f"{distortion} {parameter}"] = {
-                f"{value:g}": distort(
+            panel = {}
+            for value in (values[0], values[2 * len(values) // 3], values[-1]):
+                distorted = distort(
                     volume[None, None],
                     distortion,
                     parameter,
                     value,
                     seed,
                     affine,
-                )[0, 0]
-                .cpu()
-                .numpy()
-                for value in (
-                    values[0],
-                    values[(2 * len(values)) // 3],
-                    values[-1],
                 )
-            }
-    images["anisotropy downsampling"] = {
-        "2": anisotropic(volume, affine, seed=seed).numpy()
-    }
+                panel[f"{value:g}"] = distorted[0, 0].cpu().numpy()
+            images[f"{distortion} {parameter}"] = panel
+    sampled = anisotropic(volume, affine, seed=seed)
+    images["anisotropy downsampling"] = {"2": sampled.numpy()}
     return images
 
 
-def _draws(seed: int) -> Generator:
+def _generator(seed: int) -> Generator:
     """The random numbers of one row, past the coin that every TorchIO
     transform tosses first.
     """
@@ -168,159 +173,195 @@ def _uniform(generator: Generator, value: float, *shape: int) -> Tensor:
     """TorchIO draws its parameters from [value, value]: the value in float32,
     and one draw less.
     """
-    return torch.empty(shape or (1,)).uniform_(
-        value, value, generator=generator
+    numbers = torch.empty(shape or (1,))
+    return numbers.uniform_(value, value, generator=generator)
+
+
+def _float32(value: float) -> float:
+    """A parameter as TorchIO has it after drawing it."""
+    return _uniform(Generator(), value).item()
+
+
+def _affine(
+    space: Space, scales: float, degrees: float, translation: float
+) -> RowDistortion:
+    affine, shape, device = space
+    world_map = warps.scale_rotate_shift(
+        affine, shape, scales, degrees, translation
     )
+    sampling = warps.matrix_sampling(world_map, affine, shape, device)
 
+    def distort_row(volume: Tensor, _: Generator) -> Tensor:
+        return warps.sample_volume(volume, sampling)
 
-def _affine(affine, shape, device, scales, degrees, translation) -> Row:
-    motion = warps.similarity(affine, shape, scales, degrees, translation)
-    where = warps.moved(motion, affine, shape, device)
-    return lambda x, _: warps.pull(x, where)
+    return distort_row
 
 
 def _elastic(
-    affine, shape, device, num_control_points, max_displacement
-) -> Row:
-    number = num_control_points
-    spread = warps.spline(affine, shape, number, device)
-
-    def row(x: Tensor, draw: Generator) -> Tensor:
-        control = (
-            torch.rand(number, number, number, 3, generator=draw) - 0.5
-        ) * 2
-        control *= max_displacement
-        for edge in (0, 1):  # as in TorchIO, the third axis is not locked
-            control[[edge, -1 - edge]] = 0
-            control[:, [edge, -1 - edge]] = 0
-        return warps.pull(x, spread(control))
-
-    return row
-
-
-def _motion(affine, shape, device, degrees, translation) -> Row:
-    where = warps.moved(
-        warps.head(degrees, translation), affine, shape, device
+    space: Space, num_control_points: int, max_displacement: float
+) -> RowDistortion:
+    spline = warps.spline_sampling(
+        space.affine, space.shape, num_control_points, space.device
     )
+    shape = (num_control_points,) * 3 + (3,)
+
+    def distort_row(volume: Tensor, generator: Generator) -> Tensor:
+        displacements = (torch.rand(shape, generator=generator) - 0.5) * 2
+        displacements *= max_displacement
+        # two control points at either end stay in place; as in TorchIO, the
+        # third axis is not locked
+        for edge in (0, 1):
+            displacements[[edge, -1 - edge]] = 0
+            displacements[:, [edge, -1 - edge]] = 0
+        return warps.sample_volume(volume, spline(displacements))
+
+    return distort_row
+
+
+def _motion(space: Space, degrees: float, translation: float) -> RowDistortion:
+    affine, shape, device = space
+    movement = warps.head_movement(degrees, translation)
+    sampling = warps.matrix_sampling(movement, affine, shape, device)
     planes = shape[2]
 
     @cache
-    def low(until: int) -> Tensor:
-        """What the k-space planes below `until` contribute to a line, (Z,
+    def low_planes(count: int) -> Tensor:
+        """What the first `count` planes of k-space contribute to a line, (Z,
         Z).
         """
-        kept = np.fft.ifftshift(np.arange(planes) < until)[:, None]
-        matrix = np.fft.ifft(
-            kept * np.fft.fft(np.eye(planes), axis=0), axis=0
-        ).real
+        acquired = np.fft.ifftshift(np.arange(planes) < count)[:, None]
+        spectrum = acquired * np.fft.fft(np.eye(planes), axis=0)
+        matrix = np.fft.ifft(spectrum, axis=0).real
         return torch.from_numpy(matrix).to(device, torch.float32)
 
-    def row(x: Tensor, draw: Generator) -> Tensor:
-        for still in (degrees, translation):
-            _uniform(draw, still, 1, 3)
-        time = (
-            0.5 + torch.empty(1).uniform_(-0.15, 0.15, generator=draw).numpy()
-        )
-        moved = warps.pull(x, where)
+    def distort_row(volume: Tensor, generator: Generator) -> Tensor:
+        # TorchIO draws the movement first, one number an axis
+        _uniform(generator, degrees, 1, 3)
+        _uniform(generator, translation, 1, 3)
+        jitter = torch.empty(1).uniform_(-0.15, 0.15, generator=generator)
+        time = 0.5 + jitter.numpy()
+        moved = warps.sample_volume(volume, sampling)
         # the centre of k-space, most of the image, is always that of the still
         # head
-        before, after = (x, moved) if time[0] > 0.5 else (moved, x)
-        return after + (before - after) @ low(int((planes * time)[0])).T
+        before, after = moved, volume
+        if time[0] > 0.5:
+            before, after = volume, moved
+        count = int((planes * time)[0])
+        return after + (before - after) @ low_planes(count).T
 
-    return row
-
-
-def _ghost(affine, shape, device, intensity) -> Row:
-    def row(x: Tensor, draw: Generator) -> Tensor:
-        torch.randint(1, 2, (1,), generator=draw)  # the number of ghosts
-        axis = int(torch.randint(0, 3, (1,), generator=draw))
-        share = _uniform(draw, intensity).item()
-        return (1 - share) * x + share * x.mean(axis, keepdim=True)
-
-    return row
+    return distort_row
 
 
-def _spike(affine, shape, device, intensity) -> Row:
-    def row(x: Tensor, draw: Generator) -> Tensor:
-        torch.randint(1, 2, (1,), generator=draw)  # the number of spikes
-        height = _uniform(draw, intensity).item()
-        place = np.floor(
-            torch.rand(1, 3, generator=draw).numpy()[0] * np.array(shape)
-        )
-        peak = torch.fft.rfftn(x).abs().max() * height / x.numel()
-        wave = torch.ones(1, 1, 1, dtype=torch.complex64)
-        for axis, (side, index) in enumerate(zip(shape, place, strict=True)):
-            phase = 2j * np.pi * (index - side // 2) * np.arange(side) / side
-            line = torch.from_numpy(np.exp(phase)).to(torch.complex64)
-            wave = wave * line.view(
-                [side if a == axis else 1 for a in range(3)]
-            )
-        return x + peak * wave.real.to(device)
+def _ghost(space: Space, intensity: float) -> RowDistortion:
+    def distort_row(volume: Tensor, generator: Generator) -> Tensor:
+        torch.randint(1, 2, (1,), generator=generator)  # number of ghosts
+        axis = int(torch.randint(0, 3, (1,), generator=generator))
+        share = _uniform(generator, intensity).item()
+        mean = volume.mean(axis, keepdim=True)
+        return (1 - share) * volume + share * mean
 
-    return row
+    return distort_row
 
 
-def _blur(affine, shape, device, std) -> Row:
-    sigma = _uniform(Generator(), std).item() / np.linalg.norm(
-        affine[:3, :3], axis=0
-    )
-    first, second, third = (
-        torch.from_numpy(gaussian_filter1d(np.eye(side), s, axis=0)).to(
-            device, torch.float32
-        )
-        for side, s in zip(shape, sigma, strict=True)
-    )
+def _spike(space: Space, intensity: float) -> RowDistortion:
+    def distort_row(volume: Tensor, generator: Generator) -> Tensor:
+        torch.randint(1, 2, (1,), generator=generator)  # number of spikes
+        height = _uniform(generator, intensity).item()
+        place = torch.rand(1, 3, generator=generator).numpy()[0]
+        place = np.floor(place * np.array(space.shape))
+        spectrum = torch.fft.rfftn(volume).abs()
+        peak = spectrum.max() * height / volume.numel()
+        wave = _plane_wave(space.shape, place)
+        return volume + peak * wave.real.to(space.device)
 
-    def row(x: Tensor, _: Generator) -> Tensor:
-        x = second @ (x @ third.T)
-        return (first @ x.flatten(1)).view(x.shape)
-
-    return row
+    return distort_row
 
 
-def _bias(affine, shape, device, coefficients, order) -> Row:
-    # arange from -side/2, as TorchIO does: an odd side then runs from -(side -
-    # 1)/2 too
-    axes = [np.arange(-side / 2, side / 2) + 0.5 for side in shape]
-    x, y, z = np.meshgrid(
-        *(a / a.max() for a in axes), indexing="ij", sparse=True
-    )
-    # sum of z^k, k <= n
-    inner = [sum(z**k for k in range(n + 1)) for n in range(order + 1)]
-    field = sum(
-        x**i * y**j * inner[order - i - j]
-        for i in range(order + 1)
-        for j in range(order + 1 - i)
-    )
-    field = np.exp(_uniform(Generator(), coefficients).item() * field).astype(
-        np.float32
-    )
-    field = torch.from_numpy(field).to(device)
-    return lambda x, _: x * field
+def _plane_wave(shape: Sequence[int], place: np.ndarray) -> Tensor:
+    """The image of one point of k-space, complex64 (X, Y, Z); the zero
+    frequency lies in the middle of k-space.
+    """
+    wave = torch.ones(1, 1, 1, dtype=torch.complex64)
+    for axis, (side, index) in enumerate(zip(shape, place, strict=True)):
+        phase = 2j * np.pi * (index - side // 2) * np.arange(side) / side
+        line = torch.from_numpy(np.exp(phase)).to(torch.complex64)
+        sides = [1, 1, 1]
+        sides[axis] = side
+        wave = wave * line.view(sides)
+    return wave
 
 
-def _noise(affine, shape, device, mean, std) -> Row:
-    def row(x: Tensor, draw: Generator) -> Tensor:
-        centre, spread = (
-            _uniform(draw, mean).item(),
-            _uniform(draw, std).item(),
-        )
-        own = torch.Generator().manual_seed(
-            int(torch.randint(0, 2**31, (1,), generator=draw))
-        )
-        return x + (
-            torch.randn(1, *shape, generator=own)[0] * spread + centre
-        ).to(device)
+def _blur(space: Space, std: float) -> RowDistortion:
+    voxel_size = np.linalg.norm(space.affine[:3, :3], axis=0)
+    sigmas = _float32(std) / voxel_size
+    matrices = []
+    for side, sigma in zip(space.shape, sigmas, strict=True):
+        kernel = gaussian_filter1d(np.eye(side), sigma, axis=0)
+        matrix = torch.from_numpy(kernel).to(space.device, torch.float32)
+        matrices.append(matrix)
+    along_x, along_y, along_z = matrices
 
-    return row
+    def distort_row(volume: Tensor, _: Generator) -> Tensor:
+        planes = along_y @ (volume @ along_z.T)
+        return (along_x @ planes.flatten(1)).view(planes.shape)
 
-
-def _gamma(affine, shape, device, log_gamma) -> Row:
-    gamma = float(np.exp(_uniform(Generator(), log_gamma).item()))
-    return lambda x, _: x.sign() * x.abs() ** gamma
+    return distort_row
 
 
-_MAKERS: dict[str, Callable[..., Row]] = {
+def _bias(space: Space, coefficients: float, order: int) -> RowDistortion:
+    axes = []
+    for side in space.shape:
+        # arange from -side/2, as TorchIO does: an odd side then runs from
+        # -(side - 1)/2 too
+        axis = np.arange(-side / 2, side / 2) + 0.5
+        axes.append(axis / axis.max())
+    polynomial = _polynomial(axes, order)
+    bias = np.exp(_float32(coefficients) * polynomial).astype(np.float32)
+    field = torch.from_numpy(bias).to(space.device)
+
+    def distort_row(volume: Tensor, _: Generator) -> Tensor:
+        return volume * field
+
+    return distort_row
+
+
+def _polynomial(axes: Sequence[np.ndarray], order: int) -> np.ndarray:
+    """Sum of all x^i y^j z^k with i + j + k <= order, (X, Y, Z)."""
+    x, y, z = np.meshgrid(*axes, indexing="ij", sparse=True)
+    z_sums = []  # of z^k up to each power
+    for highest in range(order + 1):
+        z_sums.append(sum(z**k for k in range(highest + 1)))
+    total = 0
+    for i in range(order + 1):
+        for j in range(order + 1 - i):
+            total = total + x**i * y**j * z_sums[order - i - j]
+    return total
+
+
+def _noise(space: Space, mean: float, std: float) -> RowDistortion:
+    def distort_row(volume: Tensor, generator: Generator) -> Tensor:
+        centre = _uniform(generator, mean).item()
+        spread = _uniform(generator, std).item()
+        # TorchIO draws a seed, and the noise from that
+        seed = int(torch.randint(0, 2**31, (1,), generator=generator))
+        noise_generator = torch.Generator().manual_seed(seed)
+        noise = torch.randn(1, *space.shape, generator=noise_generator)[0]
+        return volume + (noise * spread + centre).to(space.device)
+
+    return distort_row
+
+
+def _gamma(space: Space, log_gamma: float) -> RowDistortion:
+    gamma = float(np.exp(_float32(log_gamma)))
+
+    def distort_row(volume: Tensor, _: Generator) -> Tensor:
+        return volume.sign() * volume.abs() ** gamma
+
+    return distort_row
+
+
+# each makes what all rows share and returns what distorts one of them
+_DISTORTIONS: dict[str, Callable[..., RowDistortion]] = {
     "affine": _affine,
     "elastic": _elastic,
     "motion": _motion,
@@ -334,20 +375,19 @@ _MAKERS: dict[str, Callable[..., Row]] = {
 
 
 def _checked(volumes, affine) -> tuple[Tensor, np.ndarray]:
+    """Volumes in float32 and the affine in float64, or a ValueError."""
     volumes = torch.as_tensor(volumes)
-    if (
-        volumes.dim() != 5
-        or volumes.shape[1] != 1
-        or min(volumes.shape[2:]) < 2
-    ):
+    one_channel = volumes.dim() == 5 and volumes.shape[1] == 1
+    if not one_channel or min(volumes.shape[2:]) < 2:
         raise ValueError(
             f"volumes: shape {tuple(volumes.shape)}, expected (B, 1, X, Y, Z)"
         )
     bad = ~volumes.isfinite().flatten(1).all(1)
     if bad.any():
+        rows = bad.nonzero().flatten().tolist()
         raise ValueError(
-            f"volumes: rows {bad.nonzero().flatten().tolist()[:5]} hold values that "
-            "are not finite, expected none"
+            f"volumes: rows {rows[:5]} hold values that are not finite, "
+            "expected none"
         )
     affine = np.asarray(affine, dtype=np.float64)
     if affine.shape != (4, 4) or not abs(np.linalg.det(affine)) > 1e-9:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-def populations(
+def compare_populations(
     labels: np.ndarray,
     scores: Mapping[str, Mapping[str, np.ndarray]],
     source: np.ndarray,
@@ -33,12 +33,12 @@ def populations(
     Parameters
     ----------
     labels : array, shape (pairs,)
-        0 or 1 on the rows asked about.
-    scores : {row: {modality: (pairs,)}}
+        0 or 1 for the people asked about.
+    scores : {model: {modality: (pairs,)}}
         Of the undistorted cohort.
     source, shift : array of int
-        Rows of the hold-out of the population the models were trained on, and
-        of the other; one row a person.
+        Rows of the cohort: the hold-out of the population the models were
+        trained on, and the other population; one row a person.
     margin : float
         The largest gap that would still count as none.
     level : float
@@ -46,11 +46,11 @@ def populations(
     Returns
     -------
     DataFrame
-        row, modality; source, source_low, source_high, shift, shift_low,
+        model, modality; source, source_low, source_high, shift, shift_low,
         shift_high (AUC); gap (shift minus source), gap_low, gap_high, p,
-        equivalence_p, verdict ("different", "equivalent", "different, within
-        the margin" or "undecided") and detectable, the fall that so many
-        people would have shown with power .8.
+        equivalence_p, conclusion ("different", "equivalent", "different,
+        within the margin" or "undecided") and detectable, the fall that so
+        many people would have shown with power .8.
 
     Raises
     ------
@@ -60,47 +60,42 @@ def populations(
     """
     import pandas as pd
 
-    rows = np.concatenate([source, shift])
-    second = np.arange(len(rows)) >= len(source)
-    for name, of in (("source", ~second), ("shift", second)):
-        found = np.unique(labels[rows[of]]).tolist()
-        if found != [0, 1]:
+    for name, rows in (("source", source), ("shift", shift)):
+        classes = np.unique(labels[rows]).tolist()
+        if classes != [0, 1]:
             raise ValueError(
-                f"{name}: {of.sum()} people of the classes {found}, expected 0 and 1"
+                f"{name}: {len(rows)} people of the classes {classes}, "
+                "expected 0 and 1"
             )
+    people = np.concatenate([source, shift])
+    in_shift = np.arange(len(people)) >= len(source)
     lines = []
-    for row, by_modality in scores.items():
-        for m, score in by_modality.items():
-            found = auc_gap(
-                labels[rows],
-                np.asarray(score)[rows],
-                second,
+    for model, by_modality in scores.items():
+        for modality, score in by_modality.items():
+            comparison = auc_gap(
+                labels[people],
+                np.asarray(score)[people],
+                in_shift,
                 margin=margin,
                 level=level,
             )
-            line = {"model": row, "modality": m}
-            for name, auc in (
-                ("source", found.first),
-                ("shift", found.second),
-            ):
-                line |= {
-                    name: auc.estimate,
-                    f"{name}_low": auc.low,
-                    f"{name}_high": auc.high,
-                }
-            gap = found.gap
-            line |= {
-                "gap": -gap.estimate,
-                "gap_low": -gap.high,
-                "gap_high": -gap.low,
+            # the gap of a `Gap` is first minus second
+            line = {
+                "model": model,
+                "modality": modality,
+                "source": comparison.first.estimate,
+                "source_low": comparison.first.low,
+                "source_high": comparison.first.high,
+                "shift": comparison.second.estimate,
+                "shift_low": comparison.second.low,
+                "shift_high": comparison.second.high,
+                "gap": -comparison.gap.estimate,
+                "gap_low": -comparison.gap.high,
+                "gap_high": -comparison.gap.low,
+                "p": comparison.p,
+                "equivalence_p": comparison.equivalence_p,
+                "conclusion": comparison.conclusion,
+                "detectable": comparison.detectable,
             }
-            lines.append(
-                {
-                    **line,
-                    "p": found.p,
-                    "equivalence_p": found.equivalence_p,
-                    "verdict": found.verdict,
-                    "detectable": found.detectable,
-                }
-            )
+            lines.append(line)
     return pd.DataFrame(lines)

@@ -20,8 +20,10 @@ import numpy as np
 if TYPE_CHECKING:
     import pandas as pd
 
+# as in the paper's code: keeps the right end of a space
 _EPS = 10e-8
 
+# left end, right end, number of steps, type of the values
 _ENDS = {
     "affine": {
         "scales": (0.5, 2.5, 10, float),
@@ -101,7 +103,7 @@ PARAMETER_SPACES: Mapping[str, Mapping[str, np.ndarray]] = MappingProxyType(
 """{distortion: {parameter: values}}: 9 distortions, 15 panels, 163 points."""
 
 
-def points(step: int = 1) -> pd.DataFrame:
+def grid_points(step: int = 1) -> pd.DataFrame:
     """List the points of the 15 panels, in the order of the figures.
 
     Parameters
@@ -126,28 +128,31 @@ def points(step: int = 1) -> pd.DataFrame:
 
     if step < 1:
         raise ValueError(f"step={step}, expected at least 1")
-    lines = []
+    points = []
     for distortion, spaces in _ENDS.items():
         for parameter, ends in spaces.items():
             values, exact = _space(*ends)
             last = len(values) - 1
-            for i in sorted({*range(0, last, step), last}):
-                cut = (
-                    f"truncated from {exact[i]:g}"
-                    if values[i] != exact[i]
-                    else ""
-                )
-                twice = "drawn twice" if values[i] in values[:i] else ""
-                lines.append(
-                    {
-                        "distortion": distortion,
-                        "parameter": parameter,
-                        "value": float(values[i]),
-                        "unit": UNITS.get((distortion, parameter), ""),
-                        "flag": ", ".join(filter(None, (cut, twice))),
-                    }
-                )
-    return pd.DataFrame(lines)
+            for index in sorted({*range(0, last, step), last}):
+                point = {
+                    "distortion": distortion,
+                    "parameter": parameter,
+                    "value": float(values[index]),
+                    "unit": UNITS.get((distortion, parameter), ""),
+                    "flag": _flag(values, exact, index),
+                }
+                points.append(point)
+    return pd.DataFrame(points)
+
+
+def _flag(values: np.ndarray, exact: np.ndarray, index: int) -> str:
+    """What rounding to whole numbers did to a value, or ""."""
+    flags = []
+    if values[index] != exact[index]:
+        flags.append(f"truncated from {exact[index]:g}")
+    if values[index] in values[:index]:
+        flags.append("drawn twice")
+    return ", ".join(flags)
 
 
 def settings(
@@ -176,15 +181,12 @@ def settings(
     space = spaces[parameter]
     if not space[0] <= value <= space[-1]:
         raise ValueError(
-            f"{distortion} {parameter}: value {value}, expected one from {space[0]} "
-            f"to {space[-1]}"
+            f"{distortion} {parameter}: value {value}, expected one from "
+            f"{space[0]} to {space[-1]}"
         )
-    counted = isinstance(DEFAULTS[distortion][parameter], int)
-    if counted and value != int(value):
+    kind = type(DEFAULTS[distortion][parameter])
+    if kind is int and value != int(value):
         raise ValueError(
             f"{distortion} {parameter}: value {value}, expected a whole number"
         )
-    return {
-        **DEFAULTS[distortion],
-        parameter: int(value) if counted else float(value),
-    }
+    return {**DEFAULTS[distortion], parameter: kind(value)}

@@ -1,8 +1,8 @@
 """Spatial maps of TorchIO and ITK, as voxel coordinates: where each voxel's
 value is taken from.
 
-Worlds are ITK's (LPS, mm). A map carries a voxel of the output to the place in
-the input that it reads, ``x' = A^{-1} T(A x)`` with A from voxels to the
+Worlds are ITK's (LPS, mm). A map carries a voxel of the output to the point of
+the input that it samples, ``x' = A^{-1} T(A x)`` with A from voxels to the
 world.
 """
 
@@ -20,54 +20,65 @@ if TYPE_CHECKING:
     import SimpleITK as sitk
 
 _LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
-# voxels; rounding must not push a place on the border of the grid over it
+# voxels; rounding must not push a point on the border of the volume over it
 _EDGE = 1e-9
 
 
-class Places(NamedTuple):
-    """Where each voxel of an output reads: grid_sample's grid, and whether
-    that is in the image.
+class SamplingGrid(NamedTuple):
+    """Where each voxel of an output samples the input.
+
+    grid : float32 (1, X, Y, Z, 3), as `torch.nn.functional.grid_sample` takes
+        it.
+    inside : bool (X, Y, Z), whether that point lies in the input.
     """
 
     grid: Tensor
     inside: Tensor
 
 
-def places(at: Tensor) -> Places:
-    """Places of voxel coordinates (X, Y, Z, 3) of a volume of the same
-    shape.
+def sampling_grid(coordinates: Tensor) -> SamplingGrid:
+    """Make a sampling grid of voxel coordinates (X, Y, Z, 3) in a volume of
+    the same shape.
     """
-    sides = torch.tensor(at.shape[:3], dtype=at.dtype, device=at.device)
-    inside = ((at >= -0.5 - _EDGE) & (at < sides - 0.5 - _EDGE)).all(-1)
-    # grid_sample counts (z, y, x)
-    grid = (2 * at / (sides - 1) - 1).to(torch.float32).flip(-1)
-    return Places(grid[None], inside)
+    sides = torch.tensor(
+        coordinates.shape[:3],
+        dtype=coordinates.dtype,
+        device=coordinates.device,
+    )
+    above = coordinates >= -0.5 - _EDGE
+    below = coordinates < sides - 0.5 - _EDGE
+    inside = (above & below).all(-1)
+    # grid_sample counts from -1 to 1, in the order (z, y, x)
+    grid = (2 * coordinates / (sides - 1) - 1).to(torch.float32).flip(-1)
+    return SamplingGrid(grid[None], inside)
 
 
-def pull(volume: Tensor, where: Places) -> Tensor:
-    """Linear interpolation with ITK's borders, (X, Y, Z).
+def sample_volume(volume: Tensor, sampling: SamplingGrid) -> Tensor:
+    """Sample a volume (X, Y, Z) with linear interpolation and ITK's borders.
 
     Up to half a voxel past the last centre the edge is repeated; beyond is the
     image's minimum.
     """
-    found = F.grid_sample(
+    values = F.grid_sample(
         volume[None, None],
-        where.grid,
+        sampling.grid,
         padding_mode="border",
         align_corners=True,
     )[0, 0]
-    return torch.where(where.inside, found, volume.min())
+    return torch.where(sampling.inside, values, volume.min())
 
 
-def moved(motion: np.ndarray, affine: np.ndarray, shape, device) -> Places:
-    """Places that a (4, 4) map of the world reads from."""
+def matrix_sampling(
+    world_map: np.ndarray, affine: np.ndarray, shape, device
+) -> SamplingGrid:
+    """Sampling grid of a (4, 4) map of the world."""
     to_world = _LPS @ affine
-    matrix = np.linalg.inv(to_world) @ motion @ to_world
-    at = _voxels(shape) @ matrix[:3, :3].T + matrix[:3, 3]
-    return places(torch.from_numpy(at).to(device))
+    matrix = np.linalg.inv(to_world) @ world_map @ to_world
+    coordinates = _voxels(shape) @ matrix[:3, :3].T + matrix[:3, 3]
+    return sampling_grid(torch.from_numpy(coordinates).to(device))
 
 
-def similarity(
+def scale_rotate_shift(
     affine, shape, scale: float, degrees: float, translation: float
 ) -> np.ndarray:
     """RandomAffine: scale, turn about each axis and shift, around the image's
@@ -75,31 +86,35 @@ def similarity(
 
     Forward, q = s (R (p - c) + t) + c; the inverse is what a resampler needs.
     """
-    scale, degrees, translation = (
-        float(np.float32(v)) for v in (scale, degrees, translation)
-    )
-    centre = ((_LPS @ affine) @ np.append((np.array(shape) - 1) / 2, 1))[:3]
-    turn = _rotation(np.radians(degrees) * np.array([-1, -1, 1]))
+    # TorchIO draws its parameters in float32
+    scale = float(np.float32(scale))
+    degrees = float(np.float32(degrees))
+    translation = float(np.float32(translation))
+    middle = np.append((np.array(shape) - 1) / 2, 1)
+    centre = ((_LPS @ affine) @ middle)[:3]
+    rotation = _rotation(np.radians(degrees) * np.array([-1, -1, 1]))
     shift = translation * np.array([-1, -1, 1])
     inverse = np.eye(4)
-    inverse[:3, :3] = turn.T / scale
-    inverse[:3, 3] = centre - turn.T @ (centre / scale + shift)
+    inverse[:3, :3] = rotation.T / scale
+    inverse[:3, 3] = centre - rotation.T @ (centre / scale + shift)
     return inverse
 
 
-def head(degrees: float, translation: float) -> np.ndarray:
+def head_movement(degrees: float, translation: float) -> np.ndarray:
     """RandomMotion's one movement, (4, 4): turn about the origin of the world,
     then shift.
     """
-    motion = np.eye(4)
-    motion[:3, :3] = _rotation(np.radians(np.full(3, degrees)))
-    motion[:3, 3] = translation
-    return motion
+    movement = np.eye(4)
+    movement[:3, :3] = _rotation(np.radians(np.full(3, degrees)))
+    movement[:3, 3] = translation
+    return movement
 
 
-def spline(affine, shape, number: int, device) -> Callable[[Tensor], Places]:
+def spline_sampling(
+    affine, shape, number: int, device
+) -> Callable[[Tensor], SamplingGrid]:
     """Cubic B-splines over the image: from displacements of control points to
-    places.
+    a sampling grid.
 
     Parameters
     ----------
@@ -109,71 +124,72 @@ def spline(affine, shape, number: int, device) -> Callable[[Tensor], Places]:
     Returns
     -------
     callable
-        Displacements in mm, (number, number, number, 3), to `Places`.
+        Displacements in mm, (number, number, number, 3), to `SamplingGrid`.
     """
     to_world = _LPS @ affine
-    grid = _coefficient_grid(to_world, shape, number)
-    spacing, corner = np.array(grid.GetSpacing()), np.array(grid.GetOrigin())
-    inverse = np.array(grid.GetDirection()).reshape(3, 3).T / spacing[:, None]
-    slope, start = (
-        inverse @ to_world[:3, :3],
-        inverse @ (to_world[:3, 3] - corner),
-    )
+    control_grid = _coefficient_grid(to_world, shape, number)
+    spacing = np.array(control_grid.GetSpacing())
+    corner = np.array(control_grid.GetOrigin())
+    direction = np.array(control_grid.GetDirection()).reshape(3, 3)
+    from_world = direction.T / spacing[:, None]
+    slope = from_world @ to_world[:3, :3]
+    start = from_world @ (to_world[:3, 3] - corner)
+
     # ITK may order the control points unlike the voxels
     axes = np.abs(slope).argmax(1)
-    lines = [
-        slope[g, a] * np.arange(shape[a])[:, None] + start[g]
-        for g, a in enumerate(axes)
-    ]
-    kinds = {"device": device, "dtype": torch.float32}
-    bases = [
-        torch.as_tensor(_cubic(line - np.arange(number)), **kinds)
-        for line in lines
-    ]
-    to_voxels = torch.as_tensor(np.linalg.inv(to_world[:3, :3]).T, **kinds)
-    voxels = torch.as_tensor(_voxels(shape), **kinds)
+    options = {"device": device, "dtype": torch.float32}
+    bases = []
+    for control_axis, axis in enumerate(axes):
+        index = np.arange(shape[axis])[:, None]
+        position = slope[control_axis, axis] * index + start[control_axis]
+        basis = _cubic_spline(position - np.arange(number))
+        bases.append(torch.as_tensor(basis, **options))
+    to_voxels = torch.as_tensor(np.linalg.inv(to_world[:3, :3]).T, **options)
+    voxels = torch.as_tensor(_voxels(shape), **options)
+    order = np.argsort(axes).tolist()
 
-    def spread(control: Tensor) -> Places:
-        field = control.to(device) @ to_voxels
+    def sampling(displacements: Tensor) -> SamplingGrid:
+        field = displacements.to(device) @ to_voxels
         field = torch.einsum("abcv,xa,yb,zc->xyzv", field, *bases)
-        return places(voxels + field.permute(*np.argsort(axes).tolist(), 3))
+        return sampling_grid(voxels + field.permute(*order, 3))
 
-    return spread
+    return sampling
 
 
 def _coefficient_grid(to_world: np.ndarray, shape, number: int) -> sitk.Image:
     """Where ITK puts the control points of an image."""
     import SimpleITK as sitk
 
-    image = sitk.Image([int(s) for s in shape], sitk.sitkUInt8)
+    image = sitk.Image([int(side) for side in shape], sitk.sitkUInt8)
     spacing = np.linalg.norm(to_world[:3, :3], axis=0)
     image.SetSpacing(spacing.tolist())
     image.SetDirection((to_world[:3, :3] / spacing).flatten().tolist())
     image.SetOrigin(to_world[:3, 3].tolist())
-    return sitk.BSplineTransformInitializer(
-        image, [number - 3] * 3
-    ).GetCoefficientImages()[0]
+    mesh = [number - 3] * 3
+    transform = sitk.BSplineTransformInitializer(image, mesh)
+    return transform.GetCoefficientImages()[0]
 
 
-def _cubic(t: np.ndarray) -> np.ndarray:
-    """The cubic B-spline."""
+def _cubic_spline(t: np.ndarray) -> np.ndarray:
+    """The cubic B-spline at t, in units of the spacing of its knots."""
     t = np.abs(t)
-    return np.where(
-        t < 1, 2 / 3 - t**2 + t**3 / 2, np.clip(2 - t, 0, None) ** 3 / 6
-    )
+    inner = 2 / 3 - t**2 + t**3 / 2
+    outer = np.clip(2 - t, 0, None) ** 3 / 6
+    return np.where(t < 1, inner, outer)
 
 
 def _rotation(radians: np.ndarray) -> np.ndarray:
     """ITK's Euler angles: about y first, then x, then z."""
-    (a, b, c), (x, y, z) = np.cos(radians), np.sin(radians)
-    about_x = np.array([[1, 0, 0], [0, a, -x], [0, x, a]])
-    about_y = np.array([[b, 0, y], [0, 1, 0], [-y, 0, b]])
-    about_z = np.array([[c, -z, 0], [z, c, 0], [0, 0, 1]])
+    cos_x, cos_y, cos_z = np.cos(radians)
+    sin_x, sin_y, sin_z = np.sin(radians)
+    about_x = np.array([[1, 0, 0], [0, cos_x, -sin_x], [0, sin_x, cos_x]])
+    about_y = np.array([[cos_y, 0, sin_y], [0, 1, 0], [-sin_y, 0, cos_y]])
+    about_z = np.array([[cos_z, -sin_z, 0], [sin_z, cos_z, 0], [0, 0, 1]])
     return about_z @ about_x @ about_y
 
 
 def _voxels(shape) -> np.ndarray:
-    """Index of every voxel, (X, Y, Z, 3)."""
-    return np.stack(
-        np.meshgrid(*map(np.arange, shape), indexing="ij"), -1
-    ).astype(np.float64)
+    """Index of every voxel, float64 (X, Y, Z, 3)."""
+    axes = [np.arange(side) for side in shape]
+    index = np.meshgrid(*axes, indexing="ij")
+    return np.stack(index, -1).astype(np.float64)

@@ -5,7 +5,8 @@ Two groups share nobody, so their AUCs are independent, and the gap's limits
 follow from those of each (square and add; Zou & Donner 2008):
 
 .. math::
-    d = A - B, \quad d_{\mathrm{low}} = d - \sqrt{(A - l_A)^2 + (u_B - B)^2}, \quad
+    d = A - B, \quad
+    d_{\mathrm{low}} = d - \sqrt{(A - l_A)^2 + (u_B - B)^2}, \quad
     d_{\mathrm{high}} = d + \sqrt{(u_A - A)^2 + (B - l_B)^2}
 
 with the limits l, u of `logit_interval`. No difference found is not
@@ -21,8 +22,8 @@ import numpy as np
 from scipy.optimize import brentq
 
 from mmssl.stats.auc import Interval, checked_all, checked_level
-from mmssl.stats.delong import components
-from mmssl.stats.intervals import logit_interval, logit_limits
+from mmssl.stats.delong import components, logit_interval, logit_limits
+from mmssl.stats.permutation import permutation_p
 from mmssl.stats.power import minimum_detectable_gap
 
 if TYPE_CHECKING:
@@ -37,11 +38,10 @@ class Gap(NamedTuple):
     p : two-sided, against no gap; the limits of `gap` exclude 0 just where p <
         1 - level.
     margin : what counts as equivalent.
-    equivalence_p : of the two one-sided tests; .5 where the gap found is not
-        inside the margin.
-    detectable : the fall from the first AUC that these numbers would find with
-        power .8, by a
-        test at the level of `gap`.
+    equivalence_p : of the two one-sided tests; .5 where the observed gap is
+        not inside the margin.
+    detectable : the fall from the first AUC that so many people would show
+        with power .8, by a test at the level of `gap`.
     """
 
     first: Interval
@@ -53,21 +53,18 @@ class Gap(NamedTuple):
     detectable: float
 
     @property
-    def verdict(self) -> str:
-        """different, equivalent (within the margin), both, or neither: too few
-        people to say.
+    def conclusion(self) -> str:
+        """different, equivalent (within the margin), both, or undecided: too
+        few people to say.
         """
         alpha = 1 - self.gap.level
-        different, equivalent = self.p < alpha, self.equivalence_p < alpha
+        different = self.p < alpha
+        equivalent = self.equivalence_p < alpha
         if different and equivalent:
             return "different, within the margin"
-        return (
-            "different"
-            if different
-            else "equivalent"
-            if equivalent
-            else "undecided"
-        )
+        if different:
+            return "different"
+        return "equivalent" if equivalent else "undecided"
 
 
 def auc_gap(
@@ -102,52 +99,45 @@ def auc_gap(
     """
     labels, scores = checked_all(labels, scores)
     second = np.asarray(second, dtype=bool)
-    subjects = (
-        np.arange(len(labels)) if subjects is None else np.asarray(subjects)
-    )
-    if second.shape != labels.shape or subjects.shape != labels.shape:
-        raise ValueError(
-            f"second: shape {second.shape}, subjects {subjects.shape}, expected "
-            f"{labels.shape} as the labels"
-        )
-    if shared := set(subjects[second].tolist()) & set(
-        subjects[~second].tolist()
-    ):
-        raise ValueError(
-            f"{len(shared)} subjects are in both groups: they are not independent"
-        )
+    if subjects is None:
+        subjects = np.arange(len(labels))
+    subjects = np.asarray(subjects)
+    _check_groups(labels, second, subjects)
     if not margin > 0:
         raise ValueError(f"margin is {margin}, expected above 0")
     checked_level(level)
 
-    parts = [
-        components(labels[of], scores[:, of], subjects[of])
-        for of in (~second, second)
-    ]
-
-    def gap(alpha: float) -> Interval:
-        return _gap(*(logit_limits(one, 1 - alpha) for one in parts))
-
-    a, b = (logit_limits(one, level) for one in parts)
-    p = _smallest(lambda alpha: max(gap(alpha).low, -gap(alpha).high))
-    # two one-sided tests at alpha are the limits at 1 - 2 alpha
-    one_sided = (
-        _smallest(
-            lambda alpha: min(
-                margin - gap(alpha).high, margin + gap(alpha).low
-            )
+    groups = []
+    for members in (~second, second):
+        groups.append(
+            components(labels[members], scores[:, members], subjects[members])
         )
-        / 2
-    )
-    sizes = [(one.people[1], one.people[0]) for one in parts]
+
+    def gap_at(alpha: float) -> Interval:
+        limits = [logit_limits(group, 1 - alpha) for group in groups]
+        return _square_and_add(*limits)
+
+    def excludes_zero(alpha: float) -> float:
+        gap = gap_at(alpha)
+        return max(gap.low, -gap.high)
+
+    def inside_margin(alpha: float) -> float:
+        gap = gap_at(alpha)
+        return min(margin - gap.high, margin + gap.low)
+
+    auc_first, auc_second = (logit_limits(group, level) for group in groups)
+    sizes = [(group.people[1], group.people[0]) for group in groups]
     return Gap(
-        a,
-        b,
-        _gap(a, b),
-        p,
-        margin,
-        one_sided,
-        minimum_detectable_gap(a.estimate, *sizes, level=level),
+        first=auc_first,
+        second=auc_second,
+        gap=_square_and_add(auc_first, auc_second),
+        p=_smallest_alpha(excludes_zero),
+        margin=margin,
+        # two one-sided tests at alpha are the limits at 1 - 2 alpha
+        equivalence_p=_smallest_alpha(inside_margin) / 2,
+        detectable=minimum_detectable_gap(
+            auc_first.estimate, *sizes, level=level
+        ),
     )
 
 
@@ -176,7 +166,7 @@ def auc_by_group(
         One line a group, the reference first: group, people, positives, auc,
         low, high; error, the standard error of a normal with the AUC's limits
         at .95, whatever the level; gap to the reference with gap_low,
-        gap_high, p, equivalence_p, verdict, detectable (NaN and "" for the
+        gap_high, p, equivalence_p, conclusion, detectable (NaN and "" for the
         reference itself). The largest gap of many is large by chance too:
         `spread_by_chance`.
     """
@@ -184,54 +174,64 @@ def auc_by_group(
 
     groups, labels = np.asarray(groups), np.asarray(labels)
     scores = np.atleast_2d(np.asarray(scores))
-    subjects = (
-        np.arange(len(labels)) if subjects is None else np.asarray(subjects)
-    )
+    if subjects is None:
+        subjects = np.arange(len(labels))
+    subjects = np.asarray(subjects)
     values, counts = np.unique(groups, return_counts=True)
-    first = values[counts.argmax()] if reference is None else reference
-    if first not in values:
+    if reference is None:
+        reference = values[counts.argmax()]
+    if reference not in values:
         raise ValueError(
-            f"reference is {first!r}, expected one of {values.tolist()}"
+            f"reference is {reference!r}, expected one of {values.tolist()}"
         )
+    in_reference = groups == reference
     lines = []
-    for group in (first, *(v for v in values if v != first)):
-        of = groups == group
-        auc, usual = (
-            logit_interval(labels[of], scores[:, of], subjects[of], at)
-            for at in (level, 0.95)
+    for group in (reference, *values[values != reference]):
+        members = groups == group
+        line = {"group": group} | _auc_columns(
+            labels[members], scores[:, members], subjects[members], level
         )
-        positives, negatives = _sizes(labels[of], subjects[of])
-        line = {
-            "group": group,
-            "people": len(np.unique(subjects[of])),
-            "positives": positives,
-            "auc": auc.estimate,
-            "low": auc.low,
-            "high": auc.high,
-            "verdict": "",
-            "error": (usual.high - usual.low) / (2 * 1.959964),
-        }
-        if group != first:
-            pair = of | (groups == first)
-            found = auc_gap(
+        if group != reference:
+            pair = members | in_reference
+            comparison = auc_gap(
                 labels[pair],
                 scores[:, pair],
-                of[pair],
+                members[pair],
                 subjects[pair],
                 margin,
                 level,
             )
-            line |= {
-                "gap": found.gap.estimate,
-                "gap_low": found.gap.low,
-                "gap_high": found.gap.high,
-                "p": found.p,
-                "verdict": found.verdict,
-                "equivalence_p": found.equivalence_p,
-                "detectable": found.detectable,
-            }
+            line |= _gap_columns(comparison)
         lines.append(line)
     return pd.DataFrame(lines)
+
+
+def _auc_columns(labels, scores, subjects, level: float) -> dict:
+    """How many people a group has, and its AUC."""
+    auc = logit_interval(labels, scores, subjects, level)
+    usual = logit_interval(labels, scores, subjects, 0.95)
+    return {
+        "people": len(np.unique(subjects)),
+        "positives": len(np.unique(subjects[labels == 1])),
+        "auc": auc.estimate,
+        "low": auc.low,
+        "high": auc.high,
+        "conclusion": "",
+        "error": (usual.high - usual.low) / (2 * 1.959964),
+    }
+
+
+def _gap_columns(comparison: Gap) -> dict:
+    """A group's gap to the reference."""
+    return {
+        "gap": comparison.gap.estimate,
+        "gap_low": comparison.gap.low,
+        "gap_high": comparison.gap.high,
+        "p": comparison.p,
+        "conclusion": comparison.conclusion,
+        "equivalence_p": comparison.equivalence_p,
+        "detectable": comparison.detectable,
+    }
 
 
 def spread_by_chance(
@@ -254,41 +254,51 @@ def spread_by_chance(
     import pandas as pd
 
     errors = table["error"].to_numpy()
-    noise = (
-        np.random.default_rng(seed).normal(size=(draws, len(table))) * errors
-    )
-    chance, observed = (
-        np.ptp(noise, axis=1),
-        float(np.ptp(table["auc"].to_numpy())),
-    )
+    observed = float(np.ptp(table["auc"].to_numpy()))
+    rng = np.random.default_rng(seed)
+    noise = rng.normal(size=(draws, len(table))) * errors
+    chance = np.ptp(noise, axis=1)
     return pd.Series(
         {
             "observed": observed,
             "expected": chance.mean(),
             "upper": np.quantile(chance, 0.95),
-            "p": (1 + (chance >= observed).sum()) / (1 + draws),
+            "p": permutation_p(observed, chance),
         }
     )
 
 
-def _smallest(condition) -> float:
+def _smallest_alpha(condition) -> float:
     """The smallest alpha in [1e-6, 1] from which on `condition(alpha)` is
     positive.
     """
     low, high = 1e-6, 0.999
     if condition(low) > 0:
         return low
-    return float(brentq(condition, low, high)) if condition(high) > 0 else 1.0
+    if condition(high) > 0:
+        return float(brentq(condition, low, high))
+    return 1.0
 
 
-def _gap(a: Interval, b: Interval) -> Interval:
-    """Square and add."""
-    d = a.estimate - b.estimate
-    low = d - np.hypot(a.estimate - a.low, b.high - b.estimate)
-    high = d + np.hypot(a.high - a.estimate, b.estimate - b.low)
-    return Interval(d, float(low), float(high), a.level, "square and add")
+def _square_and_add(first: Interval, second: Interval) -> Interval:
+    """First minus second, for independent ones (Zou & Donner 2008)."""
+    gap = first.estimate - second.estimate
+    below = np.hypot(first.estimate - first.low, second.high - second.estimate)
+    above = np.hypot(first.high - first.estimate, second.estimate - second.low)
+    low, high = float(gap - below), float(gap + above)
+    return Interval(gap, low, high, first.level, "square and add")
 
 
-def _sizes(labels: np.ndarray, subjects: np.ndarray) -> tuple[int, int]:
-    """Subjects with a positive and with a negative row."""
-    return tuple(len(np.unique(subjects[labels == c])) for c in (1, 0))
+def _check_groups(labels, second, subjects) -> None:
+    """ValueError for other shapes, or a person in both groups."""
+    if second.shape != labels.shape or subjects.shape != labels.shape:
+        raise ValueError(
+            f"second: shape {second.shape}, subjects {subjects.shape}, "
+            f"expected {labels.shape} as the labels"
+        )
+    shared = np.intersect1d(subjects[second], subjects[~second])
+    if len(shared):
+        raise ValueError(
+            f"{len(shared)} subjects are in both groups: they are not "
+            "independent"
+        )

@@ -1,0 +1,183 @@
+"""The models that a sweep compares: frozen encoders, each with a linear
+projection of its z.
+
+The projection is fitted on the training people of the source population and on
+undistorted images (Fedorov et al. 2021, "Tasting the cake", section 3).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from torch import nn
+
+from mmssl.evaluate.probes import linear_probe
+from mmssl.ledger import leakage
+from mmssl.pretrain.baselines import (
+    RANDOM,
+    untrained_embeddings,
+    untrained_encoders,
+)
+from mmssl.pretrain.encoders import embed, load_encoders
+
+
+class LinearModel(NamedTuple):
+    """A frozen encoder and its projection: the score of a volume is ``z @
+    weight + bias``.
+    """
+
+    encoder: nn.Module
+    weight: np.ndarray
+    bias: float
+
+
+Models = Mapping[str, Mapping[str, LinearModel]]
+
+
+class FittedModels(NamedTuple):
+    """What a sweep compares.
+
+    models : {model: {modality: LinearModel}}.
+    landmarks : {modality: landmarks}, of the intensity steps that all of them
+        were trained behind.
+    scores : {model: {modality: (pairs,)}}, of the undistorted cohort.
+    """
+
+    models: Models
+    landmarks: Mapping
+    scores: Mapping[str, Mapping[str, np.ndarray]]
+
+
+def select_runs(runs: Mapping[str, Path], models: str = "") -> dict[str, Path]:
+    """Runs of a comma-separated list of models, in its order; all of them if
+    it is empty.
+
+    Parameters
+    ----------
+    runs : {model: run folder}
+        Of `mmssl.evaluate.finished_runs`.
+    models : str
+
+    Raises
+    ------
+    ValueError
+        Naming the models that have no finished run, and those that have.
+    """
+    names = [name.strip() for name in models.split(",") if name.strip()]
+    if not names:
+        return dict(runs)
+    missing = [name for name in names if name not in runs]
+    if missing:
+        raise ValueError(
+            f"models: no finished run of {', '.join(missing)}; found "
+            f"{', '.join(runs)}. Make one with notebooks/03_pretraining.ipynb"
+        )
+    return {name: runs[name] for name in names}
+
+
+def fit_linear_models(
+    cohort,
+    runs: Mapping[str, Path],
+    fold: int = 0,
+    epochs: int = 500,
+    seed: int = 0,
+    width: int = 32,
+) -> FittedModels:
+    """Load the encoders of finished runs, add an untrained one, and fit the
+    linear projection of each.
+
+    Parameters
+    ----------
+    cohort : Cohort
+    runs : {model: run folder}
+        Of `mmssl.evaluate.finished_runs`, all of this fold.
+    fold, epochs, seed : int
+        Of the projection ("linear probe"); the paper trains it for 500 epochs.
+    width : int
+        Of the untrained encoder, model "random encoder".
+
+    Raises
+    ------
+    ValueError
+        One class among the training people; runs behind different landmarks or
+        of other modalities.
+    LeakError
+        A subject or image in two of training, validation, hold-out and the
+        second population.
+    """
+    names = ("train", "valid", "holdout", "shift")
+    roles = {role: cohort.rows(role, fold) for role in names}
+    leakage.check_disjoint(cohort, roles)
+    train, labels = cohort.downstream(roles["train"]), cohort.labels()
+    encoders, landmarks = _load(runs)
+    embeddings = {model: embed(run, cohort) for model, run in runs.items()}
+    any_run = next(iter(embeddings.values()))
+    latent = next(iter(any_run.values())).shape[1]
+    encoders[RANDOM] = untrained_encoders(cohort, seed, width, latent)
+    embeddings[RANDOM] = untrained_embeddings(
+        cohort, seed, fold, width, latent
+    )
+
+    keys = [(model, m) for model in encoders for m in landmarks]
+    projections = fit_projections(
+        [encoders[model][m] for model, m in keys],
+        np.stack([embeddings[model][m][train] for model, m in keys]),
+        labels[train],
+        epochs,
+        seed,
+    )
+    models = {model: {} for model in encoders}
+    scores = {model: {} for model in encoders}
+    for (model, m), linear in zip(keys, projections, strict=True):
+        z = embeddings[model][m]
+        models[model][m] = linear
+        scores[model][m] = z @ linear.weight + linear.bias
+    return FittedModels(models, landmarks, scores)
+
+
+def fit_projections(
+    encoders: Sequence[nn.Module], z, labels, epochs: int = 500, seed: int = 0
+) -> list[LinearModel]:
+    """Fit the linear projection of each encoder on its embeddings of the
+    source population.
+
+    Parameters
+    ----------
+    encoders : sequence of Module
+        Anything whose output has a field ``z`` (B, latent).
+    z : array, shape (encoders, n, latent)
+        Of the training people, undistorted.
+    labels : array, shape (n,)
+        0 or 1; larger scores mean 1.
+    """
+    z = np.asarray(z)
+    count, _, latent = z.shape
+    # the logits of 0 and of each unit vector tell bias and weights
+    queries = np.vstack([np.zeros(latent), np.eye(latent)])
+    queries = np.stack([queries] * count)
+    logits = linear_probe(z, labels, queries, 2, epochs, seed=seed)
+    models = []
+    margins = logits[..., 1] - logits[..., 0]
+    for encoder, margin in zip(encoders, margins, strict=True):
+        bias, weight = float(margin[0]), margin[1:] - margin[0]
+        models.append(LinearModel(encoder, weight, bias))
+    return models
+
+
+def _load(runs: Mapping[str, Path]) -> tuple[dict, Mapping]:
+    """Encoders of each run, and the landmarks that all runs share."""
+    encoders, shared = {}, None
+    for model, run in runs.items():
+        encoders[model], landmarks = load_encoders(run)
+        if shared is None:
+            shared = landmarks
+        if landmarks != shared or set(encoders[model]) != set(shared):
+            raise ValueError(
+                f"{run}: its intensity landmarks or modalities "
+                f"{list(encoders[model])} are not those of the first run, so "
+                "it cannot read the same volumes"
+            )
+    return encoders, shared

@@ -1,0 +1,72 @@
+"""Linear projections against the probe, and the models of finished runs."""
+
+import numpy as np
+import pytest
+import torch
+
+from mmssl.evaluate.probes import linear_probe
+from mmssl.preprocessing.network_inputs import standardised
+from mmssl.pretrain.fit import fit
+from mmssl.robustness import spaces
+from mmssl.robustness.linear_models import (
+    fit_linear_models,
+    fit_projections,
+    select_runs,
+)
+from mmssl.robustness.sweep import sweep
+
+
+def test_the_projection_is_the_linear_probes(rng):
+    embeddings = rng.normal(size=(3, 40, 5)).astype(np.float32)
+    labels = np.arange(40) % 2
+    others = rng.normal(size=(9, 5)).astype(np.float32)
+    encoders = [torch.nn.Identity() for _ in embeddings]
+    models = fit_projections(encoders, embeddings, labels, epochs=5, seed=3)
+    assert [model.encoder for model in models] == encoders
+    for model, z in zip(models, embeddings, strict=True):
+        logits = linear_probe(z, labels, others, 2, 5, seed=3)
+        expected = logits[:, 1] - logits[:, 0]
+        scores = others @ model.weight + model.bias
+        np.testing.assert_allclose(scores, expected, atol=1e-5)
+
+
+def test_models_of_finished_runs_score_the_undistorted_cohort(
+    tiny_phantom, tmp_path
+):
+    run = fit(
+        tiny_phantom,
+        "RR",
+        tmp_path / "RR",
+        epochs=1,
+        batch_size=8,
+        width=2,
+        latent=8,
+        progress=False,
+    )
+    fitted = fit_linear_models(tiny_phantom, {"RR": run}, epochs=3, width=2)
+    assert list(fitted.models) == ["RR", "random encoder"]
+    rows = np.arange(4)
+    inputs = standardised(tiny_phantom, fitted.landmarks, np.float16, rows)
+    swept = sweep(
+        inputs,
+        [str(row) for row in rows],
+        fitted.models,
+        spaces.grid_points(10)[:0],
+        tiny_phantom.affine,
+        tmp_path / "s",
+        progress=False,
+    )
+    for i, model in enumerate(swept.models):
+        for j, m in enumerate(swept.modalities):
+            expected = fitted.scores[model][m][rows]
+            np.testing.assert_allclose(
+                swept.scores[0, i, j], expected, rtol=1e-2, atol=2e-3
+            )
+
+
+def test_runs_are_selected_by_name_and_a_missing_one_is_named(tmp_path):
+    runs = {"AE": tmp_path / "1", "RR": tmp_path / "2", "XX": tmp_path / "3"}
+    assert select_runs(runs) == runs
+    assert list(select_runs(runs, "XX, AE")) == ["XX", "AE"]
+    with pytest.raises(ValueError, match="no finished run of RR; found AE"):
+        select_runs({"AE": tmp_path}, "AE, RR")
