@@ -2,7 +2,7 @@
 together.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -12,6 +12,7 @@ from mmssl.plotting.look import BASELINE, PALETTE, canvas, colour
 
 Node = tuple[str, str]  # kind, modality
 Edge = tuple[Node, Node]
+Place = tuple[float, float]
 # those of T1 and fALFF last
 COLOURS = tuple(PALETTE[i] for i in (2, 3, 4, 5, 7, 0, 1))
 COLUMNS = {"x": 0.0, "c": 1.6, "z": 3.2, "reconstruction": 4.8, "label": 6.0}
@@ -22,7 +23,7 @@ SYMBOLS = {
     "reconstruction": r"\hat{x}",
     "label": "y",
 }
-ROW, RADIUS = 1.5, 0.27
+ROW = 1.5
 
 
 def objective_graph(
@@ -57,124 +58,142 @@ def objective_graph(
     ValueError
         For a kind that has no place in the figure.
     """
-    nodes = [
-        node for edges in graph.values() for edge in edges for node in edge
-    ]
-    if unknown := {kind for kind, _ in nodes} - set(COLUMNS):
-        raise ValueError(
-            f"graph: nodes of kind {sorted(unknown)}, expected of {sorted(COLUMNS)}"
-        )
-    rows = {m: -ROW * i for i, m in enumerate(modalities)}
-    encoded = [(kind, m) for m in rows for kind in ("x", "c", "z")]
-    figure, ((axis,),) = canvas(1, 1, 7.0, 0.7 + 1.15 * len(rows))
-    place = {
-        node: (COLUMNS[node[0]], rows[node[1]]) for node in {*encoded, *nodes}
-    }
-    for m in rows:
-        for ends in ((("x", m), ("c", m)), (("c", m), ("z", m))):
-            _connect(
-                axis,
-                *(place[node] for node in ends),
-                BASELINE,
-                0.0,
-                "-|>",
-                1.0,
-            )
+    places = _places(graph, modalities)
+    figure, ((axis,),) = canvas(1, 1, 7.0, 0.7 + 1.15 * len(modalities))
+    for m in modalities:
+        x, c, z = (places[kind, m] for kind in ("x", "c", "z"))
+        _connect(axis, x, c, BASELINE)
+        _connect(axis, c, z, BASELINE)
     for number, edges in enumerate(graph.values()):
+        line = COLOURS[number % len(COLOURS)]
         for start, end, style in _directed(edges):
-            ends = place[start], place[end]
-            bend = _bend(start[0], *ends, number)
-            _connect(
-                axis, *ends, COLOURS[number % len(COLOURS)], bend, style, 2.0
-            )
-    for (kind, m), at in place.items():
-        axis.plot(
-            *at, "o", ms=27, mfc="white", mec=colour(m), mew=1.8, zorder=3
-        )
-        axis.annotate(
-            f"${SYMBOLS[kind]}$",
-            at,
-            ha="center",
-            va="center",
-            fontsize=13,
-            zorder=4,
-        )
-    for m, height in rows.items():
+            first, last = places[start], places[end]
+            bend = _bend(start[0], first, last, number)
+            _connect(axis, first, last, line, bend, style, 2.0)
+    for node, place in places.items():
+        _draw_node(axis, node, place)
+    for m in modalities:
+        _, height = places["x", m]
         axis.annotate(
             m, (-0.5, height), ha="right", va="center", color=colour(m)
         )
-    _finish(axis, graph, weights or {}, place.values())
+    _legend(axis, graph, weights or {})
+    _set_limits(axis, places.values())
     return figure
+
+
+def _places(
+    graph: Mapping[str, Sequence[Edge]], modalities: Sequence[str]
+) -> dict[Node, Place]:
+    """Where each node lies: a column a kind, a row a modality."""
+    rows = {m: -ROW * i for i, m in enumerate(modalities)}
+    nodes = [(kind, m) for m in rows for kind in ("x", "c", "z")]
+    for edges in graph.values():
+        for edge in edges:
+            nodes += edge
+    if unknown := {kind for kind, _ in nodes} - set(COLUMNS):
+        raise ValueError(
+            f"graph: nodes of kind {sorted(unknown)}, "
+            f"expected of {sorted(COLUMNS)}"
+        )
+    return {(kind, m): (COLUMNS[kind], rows[m]) for kind, m in nodes}
 
 
 def _directed(edges: Iterable[Edge]) -> list[tuple[Node, Node, str]]:
     """Each edge once, with two heads where its reverse is there too."""
     edges = list(dict.fromkeys(edges))
-    found = []
+    arrows = []
     for start, end in edges:
         if (end, start) not in edges:
-            found.append((start, end, "-|>"))
+            arrows.append((start, end, "-|>"))
         elif edges.index((start, end)) < edges.index((end, start)):
-            found.append((start, end, "<|-|>"))
-    return found
+            arrows.append((start, end, "<|-|>"))
+    return arrows
 
 
-def _bend(kind: str, start: tuple, end: tuple, number: int) -> float:
-    """Curvature: around nodes that lie between, and apart from the other
-    terms' edges.
+def _bend(kind: str, start: Place, end: Place, number: int) -> float:
+    """Curvature of the arrow of a term: around nodes that lie between, and
+    apart from the other terms' edges.
     """
-    # one column: c to the left, z to the right, more over more rows
-    if start[0] == end[0]:
-        side = 1 if (end[1] > start[1]) == (kind != "c") else -1
-        return side * (
-            0.15 * abs(start[1] - end[1]) / ROW + 0.15 * (number % 3)
-        )
-    if start[1] == end[1]:  # one row: above the encoder's own arrow
+    same_column, same_row = start[0] == end[0], start[1] == end[1]
+    if same_column:  # c to the left, z to the right, more over more rows
+        upwards = end[1] > start[1]
+        side = 1 if upwards == (kind != "c") else -1
+        rows = abs(start[1] - end[1]) / ROW
+        return side * (0.15 * rows + 0.15 * (number % 3))
+    if same_row:  # above the encoder's own arrow
         return -0.3 - 0.08 * number
     return 0.08
 
 
 def _connect(
-    axis: Axes, start, end, line: str, bend: float, style: str, width: float
+    axis: Axes,
+    start: Place,
+    end: Place,
+    line: str,
+    bend: float = 0.0,
+    style: str = "-|>",
+    width: float = 1.0,
 ) -> None:
-    axis.add_patch(
-        FancyArrowPatch(
-            start,
-            end,
-            arrowstyle=style,
-            mutation_scale=11,
-            color=line,
-            lw=width,
-            connectionstyle=f"arc3,rad={bend}",
-            shrinkA=15,
-            shrinkB=15,
-            zorder=2,
-        )
+    """Draw an arrow between two nodes."""
+    arrow = FancyArrowPatch(
+        start,
+        end,
+        arrowstyle=style,
+        mutation_scale=11,
+        color=line,
+        lw=width,
+        connectionstyle=f"arc3,rad={bend}",
+        shrinkA=15,
+        shrinkB=15,
+        zorder=2,
+    )
+    axis.add_patch(arrow)
+
+
+def _draw_node(axis: Axes, node: Node, place: Place) -> None:
+    """Draw a circle with the symbol of the node's kind."""
+    kind, modality = node
+    axis.plot(
+        *place,
+        "o",
+        ms=27,
+        mfc="white",
+        mec=colour(modality),
+        mew=1.8,
+        zorder=3,
+    )
+    axis.annotate(
+        f"${SYMBOLS[kind]}$",
+        place,
+        ha="center",
+        va="center",
+        fontsize=13,
+        zorder=4,
     )
 
 
-def _finish(
-    axis: Axes, graph: Mapping, weights: Mapping[str, float], places
+def _legend(
+    axis: Axes, graph: Mapping[str, Sequence[Edge]], weights: Mapping
 ) -> None:
-    """Legend, limits and no axes."""
+    """Name each term with its weight, and the encoder."""
     for number, term in enumerate(graph):
-        factor = (
-            "" if weights.get(term, 1.0) == 1.0 else f"{weights[term]:g} × "
-        )
-        axis.plot(
-            [],
-            [],
-            color=COLOURS[number % len(COLOURS)],
-            lw=2,
-            label=f"{factor}{term}",
-        )
+        weight = weights.get(term, 1.0)
+        name = term if weight == 1.0 else f"{weight:g} × {term}"
+        line = COLOURS[number % len(COLOURS)]
+        axis.plot([], [], color=line, lw=2, label=name)
     axis.plot([], [], color=BASELINE, lw=1, label="encoder")
-    across, down = zip(*places, strict=True)
-    beyond = 0.5 - 0.2 * min(down)  # room for what bends to the right
+    axis.figure.legend(loc="outside right center")
+
+
+def _set_limits(axis: Axes, places: Collection[Place]) -> None:
+    """Limits with room for the names and the bends, equal sides, no axes."""
+    right = max(x for x, _ in places)
+    bottom = min(y for _, y in places)
+    room = 0.5 - 0.2 * bottom  # for what bends to the right
     axis.set(
-        xlim=(-1.3, max(across) + beyond),
-        ylim=(min(down) - 0.5, 0.8),
+        xlim=(-1.3, right + room),
+        ylim=(bottom - 0.5, 0.8),
         aspect="equal",
     )
     axis.axis("off")
-    axis.figure.legend(loc="outside right center")

@@ -4,13 +4,14 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from mmssl.plotting.look import ANATOMY, BASELINE, PALETTE, canvas, colour
 
 
-def views(images: Mapping[str, Mapping[str, np.ndarray]]) -> Figure:
-    """Draw the same pair at several moments, one row a modality.
+def pair_views(images: Mapping[str, Mapping[str, np.ndarray]]) -> Figure:
+    """Draw several views of one pair of images, one row a modality.
 
     Parameters
     ----------
@@ -24,23 +25,19 @@ def views(images: Mapping[str, Mapping[str, np.ndarray]]) -> Figure:
         One grey scale a modality, so that the columns compare.
     """
     modalities = list(next(iter(images.values())))
-    figure, axes = canvas(
-        len(modalities), len(images), 2.2 * len(images), 2.3 * len(modalities)
-    )
+    rows, columns = len(modalities), len(images)
+    figure, axes = canvas(rows, columns, 2.2 * columns, 2.3 * rows)
     for row, m in enumerate(modalities):
-        low, high = np.percentile(
-            [by_modality[m] for by_modality in images.values()], [1, 99.5]
-        )
-        for axis, (title, by_modality) in zip(
-            axes[row], images.items(), strict=True
-        ):
-            image = by_modality[m]
-            image = (
-                image[..., image.shape[-1] // 2] if image.ndim == 3 else image
-            )
+        of_modality = [views[m] for views in images.values()]
+        low, high = np.percentile(of_modality, [1, 99.5])
+        for axis, image in zip(axes[row], of_modality, strict=True):
+            if image.ndim == 3:
+                image = image[..., image.shape[-1] // 2]
             axis.imshow(image.T, cmap=ANATOMY, vmin=low, vmax=high)
-            axis.set(xticks=[], yticks=[], title=title if row == 0 else "")
+            axis.set(xticks=[], yticks=[])
         axes[row, 0].set_ylabel(m)
+    for axis, title in zip(axes[0], images, strict=True):
+        axis.set_title(title)
     return figure
 
 
@@ -56,42 +53,38 @@ def training_history(
         rankme/<modality>.
     modalities : sequence of str
     """
-    figure, (axes,) = canvas(1, 3, 9.0, 2.8)
-    axes[0].plot(
-        history["epoch"],
-        history["train/loss"],
-        color=PALETTE[7],
-        label="training",
-    )
+    figure, ((loss, rate, rank),) = canvas(1, 3, 9.0, 2.8)
+    epoch = history["epoch"]
+    _loss(loss, history)
+    rate.semilogy(epoch, history["lr"], color=PALETTE[7])
+    rate.set(title="learning rate", xlabel="epoch")
+    for m in modalities:
+        rank.plot(epoch, history[f"rankme/{m}"], color=colour(m), label=m)
+    rank.set(title="effective rank of z", xlabel="epoch", ylim=(0, None))
+    rank.legend()
+    for axis in (loss, rate, rank):
+        axis.xaxis.get_major_locator().set_params(integer=True)
+    return figure
+
+
+def _loss(axis: Axes, history: pd.DataFrame) -> None:
+    """Total loss on training and validation pairs, and the best epoch."""
+    epoch = history["epoch"]
+    train = history["train/loss"]
+    axis.plot(epoch, train, color=PALETTE[7], label="training")
     if "valid/loss" in history:
-        axes[0].plot(
-            history["epoch"],
-            history["valid/loss"],
-            "--",
-            color=BASELINE,
-            label="validation",
-        )
-        best = history["valid/loss"].idxmin()
-        axes[0].plot(
-            history["epoch"][best],
-            history["valid/loss"][best],
+        valid = history["valid/loss"]
+        axis.plot(epoch, valid, "--", color=BASELINE, label="validation")
+        best = valid.idxmin()
+        axis.plot(
+            epoch[best],
+            valid[best],
             "o",
             color=BASELINE,
             label="kept encoder",
         )
-    axes[0].set(title="total loss", xlabel="epoch")
-    axes[0].legend()
-    axes[1].semilogy(history["epoch"], history["lr"], color=PALETTE[7])
-    axes[1].set(title="learning rate", xlabel="epoch")
-    for m in modalities:
-        axes[2].plot(
-            history["epoch"], history[f"rankme/{m}"], color=colour(m), label=m
-        )
-    axes[2].set(title="effective rank of z", xlabel="epoch", ylim=(0, None))
-    axes[2].legend()
-    for axis in axes:
-        axis.xaxis.get_major_locator().set_params(integer=True)
-    return figure
+    axis.set(title="total loss", xlabel="epoch")
+    axis.legend()
 
 
 def term_history(history: pd.DataFrame) -> Figure:
@@ -104,31 +97,25 @@ def term_history(history: pd.DataFrame) -> Figure:
         ``history.csv`` of a run, with columns ``train/<term>/loss`` and
         ``train/<term>/penalty``.
     """
-    names = [
-        c.split("/")[1]
-        for c in history
-        if c.startswith("train/") and c.endswith("/loss")
-    ]
-    names = [name for name in names if name != "loss"]
+    terms = history.filter(regex="^train/.+/loss$")
+    names = [column.split("/")[1] for column in terms]
     figure, (axes,) = canvas(1, len(names), max(4.0, 2.6 * len(names)), 2.5)
     for axis, name in zip(axes, names, strict=True):
-        axis.plot(
-            history["epoch"],
-            history[f"train/{name}/loss"],
-            color=PALETTE[0],
-            label="loss",
-        )
-        if f"train/{name}/penalty" in history:
-            other = axis.twinx()
-            other.plot(
-                history["epoch"],
-                history[f"train/{name}/penalty"],
-                ":",
-                color=PALETTE[1],
-            )
-            other.spines["right"].set_visible(True)
-            other.tick_params(axis="y", colors=PALETTE[1])
-        axis.set(title=name, xlabel="epoch")
-        axis.xaxis.get_major_locator().set_params(integer=True)
+        _term(axis, name, history)
     axes[0].set_ylabel("loss; penalty (dotted, right)")
     return figure
+
+
+def _term(axis: Axes, name: str, history: pd.DataFrame) -> None:
+    """Loss of one term, and its penalty on an axis of its own."""
+    epoch = history["epoch"]
+    loss = history[f"train/{name}/loss"]
+    axis.plot(epoch, loss, color=PALETTE[0], label="loss")
+    if f"train/{name}/penalty" in history:
+        right = axis.twinx()
+        penalty = history[f"train/{name}/penalty"]
+        right.plot(epoch, penalty, ":", color=PALETTE[1])
+        right.spines["right"].set_visible(True)
+        right.tick_params(axis="y", colors=PALETTE[1])
+    axis.set(title=name, xlabel="epoch")
+    axis.xaxis.get_major_locator().set_params(integer=True)
