@@ -24,7 +24,8 @@ SMOKE := $(patsubst notebooks/%.ipynb,data/executed/smoke/%.ipynb,$(NOTEBOOKS))
 # two cores are best left to one notebook
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
-.PHONY: install reproduce smoke test test-all lint lab bench simulations figures clean
+.PHONY: install reproduce smoke test test-all lint lab
+.PHONY: bench simulations figures clean
 
 install: $(INSTALLED)
 
@@ -82,5 +83,6 @@ figures: $(INSTALLED)
 	$(RUN) figures/readme/refresh.py
 
 clean:
-	rm -rf book/_build book/executed data/derived data/runs data/results data/executed .snakemake
+	rm -rf book/_build book/executed .snakemake
+	rm -rf data/derived data/runs data/results data/executed
 	find figures -mindepth 1 -maxdepth 1 -type d ! -name readme -exec rm -rf {} +

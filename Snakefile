@@ -149,7 +149,8 @@ def grid_runs(page, shared, config):
 
 
 JOBS = plan(config)
-PAGES = sorted(job.executed for job in JOBS if job.executed.startswith("book/"))
+EXECUTED = [job.executed for job in JOBS]
+PAGES = sorted(path for path in EXECUTED if path.startswith("book/"))
 EDITION_FILE = workflow.configfiles[-1]
 
 
@@ -158,7 +159,7 @@ EDITION_FILE = workflow.configfiles[-1]
 rule all:
     input:
         "book/_build/html/index.html",
-        [job.executed for job in JOBS],
+        EXECUTED,
         [folder for job in JOBS for folder in job.folders],
 
 
