@@ -6,7 +6,7 @@ A page that failed, ran only in part, belongs to another edition, or no longer
 follows from its notebook, parameters, code and inputs is refused with the
 reason; so is one that shows a path of this machine or an identifier of a
 person, and one with a map of a group difference that lacks its correction or
-the verdict of the saliency court. The build is strict: any warning of Sphinx
+the report of its sanity checks. The build is strict: any warning of Sphinx
 fails it. No page may weigh 2 MB or more.
 """
 
@@ -45,13 +45,14 @@ PRIVATE = {
 
 MAPS = re.compile(r"\b(?:group_maps|interactive_map)\(")
 """How a page draws group differences: with functions that refuse a map without
-its defence.
+its correction and the report of its sanity checks.
 """
 
-BYPASS = re.compile(
-    r"\b(?:plot_(?:stat_map|glass_brain|img|epi|prob_atlas|surf\w*)|view_(?:img\w*|surf))\b"
+OTHER_MAPS = re.compile(
+    r"\b(?:plot_(?:stat_map|glass_brain|img|epi|prob_atlas|surf\w*)"
+    r"|view_(?:img\w*|surf))\b"
 )
-"""How it could draw them around those."""
+"""Functions that would draw any map."""
 
 
 def check_page(
@@ -80,37 +81,35 @@ def check_page(
     if not page.is_file():
         return ["it has not been run"]
     cells = json.loads(page.read_text(encoding="utf-8"))["cells"]
-    reasons = _incomplete(cells) + _private(cells) + _bypassed(cells)
+    reasons = [*_incomplete(cells), *_private(cells), *_other_maps(cells)]
     if not ledger.sidecar_of(page).is_file():
         return [*reasons, "it has no sidecar, so nobody knows what made it"]
     record = ledger.read_sidecar(page)
-    if record["facts"].get("edition") != edition:
-        reasons.append(
-            f"it is of the {record['facts'].get('edition')} edition, not {edition}"
-        )
+    page_edition = record["facts"].get("edition")
+    if page_edition != edition:
+        reasons.append(f"it is of the {page_edition} edition, not {edition}")
     ran = record["parameters"]
     for name, value in (parameters or {}).items():
         if name not in ran or ran[name] != value:
             reasons.append(
-                f"it ran with {name} = {ran.get(name)!r}, the edition says {value!r}"
+                f"it ran with {name} = {ran.get(name)!r}, "
+                f"the edition says {value!r}"
             )
-    return (
-        reasons
-        + _unpublishable(cells, page, ran.get("output"))
-        + ledger.stale(page)
-    )
+    reasons += _group_maps(cells, page, ran.get("output"))
+    return [*reasons, *ledger.stale(page)]
 
 
 def check_html(folder: Path, limit: int = LIMIT) -> list[str]:
-    """Return one complaint for every HTML page of at least `limit` bytes."""
-    sizes = {
-        page: page.stat().st_size for page in sorted(folder.rglob("*.html"))
-    }
-    return [
-        f"{page.relative_to(folder)}: {size / 1e6:.1f} MB, expected less than {limit / 1e6:.1f} MB"
-        for page, size in sizes.items()
-        if size >= limit
-    ]
+    """Return one reason for every HTML page of at least `limit` bytes."""
+    reasons = []
+    for page in sorted(folder.rglob("*.html")):
+        size = page.stat().st_size
+        if size >= limit:
+            reasons.append(
+                f"{page.relative_to(folder)}: {size / 1e6:.1f} MB, "
+                f"expected less than {limit / 1e6:.1f} MB"
+            )
+    return reasons
 
 
 def build(edition_file: Path) -> list[str]:
@@ -122,69 +121,58 @@ def build(edition_file: Path) -> list[str]:
     list of str
         What is wrong; empty when the book stands.
     """
-    edition = yaml.safe_load(edition_file.read_text(encoding="utf-8"))
-    complaints = [
-        f"{name}: {reason}"
-        for name, parameters in edition["notebooks"].items()
-        for reason in check_page(
-            page_of(name, edition["edition"]), edition["edition"], parameters
-        )
-    ]
-    if complaints:
-        return complaints
+    edition = _read_yaml(edition_file)
+    name = edition["edition"]
+    reasons = []
+    for notebook, parameters in edition["notebooks"].items():
+        page = page_of(notebook, name)
+        for reason in check_page(page, name, parameters):
+            reasons.append(f"{notebook}: {reason}")
+    if reasons:
+        return reasons
     simulations_page.write()
     speed_page.write()
-    config, toc = _settings(edition)
-    # this environment's, whatever the PATH
-    tool = Path(sys.executable).with_name("jupyter-book")
-    command = [
-        tool,
-        "build",
-        BOOK,
-        "-n",
-        "-W",
-        "--keep-going",
-        "--config",
-        config,
-        "--toc",
-        toc,
-    ]
     html = BOOK / "_build" / "html"
     # else pages of another edition would stay in it
     shutil.rmtree(html, ignore_errors=True)
-    done = subprocess.run(command, cwd=ROOT)
-    complaints = (
-        ["jupyter-book failed, see above"]
-        if done.returncode
-        else check_html(html)
-    )
-    if complaints:
-        # a book with complaints is not a book
+    reasons = _run_jupyter_book(*_settings(edition)) or check_html(html)
+    if reasons:
+        # what was refused must not look finished
         (html / "index.html").unlink(missing_ok=True)
-    return complaints
+    return reasons
 
 
 def main(arguments: list[str]) -> int:
     """Run the command line; return its exit status."""
-    complaints = build(Path(arguments[0]).resolve())
-    for complaint in complaints:
-        print(f"book refused: {complaint}", file=sys.stderr)
-    return 1 if complaints else 0
+    reasons = build(Path(arguments[0]).resolve())
+    for reason in reasons:
+        print(f"book refused: {reason}", file=sys.stderr)
+    return 1 if reasons else 0
+
+
+def _run_jupyter_book(config: Path, toc: Path) -> list[str]:
+    # this environment's, whatever the PATH
+    tool = Path(sys.executable).with_name("jupyter-book")
+    command = [tool, "build", BOOK, "-n", "-W", "--keep-going"]
+    command += ["--config", config, "--toc", toc]
+    done = subprocess.run(command, cwd=ROOT)
+    if done.returncode:
+        return ["jupyter-book failed, see above"]
+    return []
 
 
 def _incomplete(cells: list[dict[str, Any]]) -> list[str]:
-    code = [
-        cell
-        for cell in cells
-        if cell["cell_type"] == "code" and "".join(cell["source"])
-    ]
-    outputs = [output for cell in code for output in cell["outputs"]]
-    errors = [output for output in outputs if output["output_type"] == "error"]
-    reasons = [
-        f"a cell failed with {error['ename']}: {error['evalue']}"
-        for error in errors
-    ]
-    missing = sum(cell["execution_count"] is None for cell in code)
+    """Return one reason for each error, and one for cells that did not run."""
+    code = [cell for cell in cells if _is_code(cell) and _source(cell)]
+    reasons = []
+    missing = 0
+    for cell in code:
+        missing += cell["execution_count"] is None
+        for output in cell["outputs"]:
+            if output["output_type"] == "error":
+                reasons.append(
+                    f"a cell failed with {output['ename']}: {output['evalue']}"
+                )
     if missing:
         reasons.append(f"{missing} of {len(code)} code cells did not run")
     return reasons
@@ -194,59 +182,61 @@ def _private(cells: list[dict[str, Any]]) -> list[str]:
     """Return one reason for each kind of private text in sources and text
     outputs.
     """
-    texts = ["".join(cell["source"]) for cell in cells]
-    for output in (
-        output for cell in cells for output in cell.get("outputs", ())
-    ):
-        texts.append("".join(output.get("text", "")))
-        rich = output.get("data", {})
-        texts += [
-            "".join(text)
-            for kind, text in rich.items()
-            if kind.startswith("text/")
-        ]
-    found = {
-        what: pattern.search("\n".join(texts))
-        for what, pattern in PRIVATE.items()
-    }
+    texts = []
+    for cell in cells:
+        texts.append(_source(cell))
+        for output in cell.get("outputs", ()):
+            texts.append("".join(output.get("text", "")))
+            for kind, content in output.get("data", {}).items():
+                if kind.startswith("text/"):
+                    texts.append("".join(content))
+    shown = "\n".join(texts)
+    reasons = []
+    for what, pattern in PRIVATE.items():
+        match = pattern.search(shown)
+        if match:
+            reasons.append(f"it shows {what}: {match[0]}")
+    return reasons
+
+
+def _other_maps(cells: list[dict[str, Any]]) -> list[str]:
+    """Return a reason if a page draws maps by functions that check none."""
+    match = OTHER_MAPS.search(_code(cells))
+    if not match:
+        return []
     return [
-        f"it shows {what}: {match[0]}"
-        for what, match in found.items()
-        if match
+        f"it draws a brain map by {match[0]}; mmssl.plotting draws none "
+        "without its correction and its report"
     ]
 
 
-def _bypassed(cells: list[dict[str, Any]]) -> list[str]:
-    found = BYPASS.search(_code(cells))
-    return (
-        [
-            f"it draws a brain map by {found[0]}; mmssl.plotting draws none without its "
-            "correction and its verdict"
-        ]
-        if found
-        else []
-    )
-
-
-def _unpublishable(
+def _group_maps(
     cells: list[dict[str, Any]], page: Path, output: str | None
 ) -> list[str]:
-    """What is wrong with the maps that a page of group differences has
-    left.
+    """Return what is wrong with the maps that a page of group differences
+    has left.
     """
     if not MAPS.search(_code(cells)):
         return []
     if not output:
         return [
-            "it draws maps of groups and leaves none, so that nobody can check them"
+            "it draws maps of groups and leaves none, so that nobody can "
+            "check them"
         ]
-    return artefacts.unpublishable_maps(paths.root(page.parent) / output / "maps")
+    folder = paths.root(page.parent) / output / "maps"
+    return artefacts.unpublishable_maps(folder)
+
+
+def _is_code(cell: dict[str, Any]) -> bool:
+    return cell["cell_type"] == "code"
+
+
+def _source(cell: dict[str, Any]) -> str:
+    return "".join(cell["source"])
 
 
 def _code(cells: list[dict[str, Any]]) -> str:
-    return "\n".join(
-        "".join(c["source"]) for c in cells if c["cell_type"] == "code"
-    )
+    return "\n".join(_source(cell) for cell in cells if _is_code(cell))
 
 
 def page_of(notebook: str, edition: str) -> Path:
@@ -258,33 +248,36 @@ def _settings(edition: dict[str, Any]) -> tuple[Path, Path]:
     """Write the book's settings with the edition's pages and banner filled
     in.
     """
-    folder = BOOK / "_build"
-    folder.mkdir(exist_ok=True)
-    config = yaml.safe_load((BOOK / "_config.yml").read_text(encoding="utf-8"))
-    config["sphinx"]["config"]["html_theme_options"]["announcement"] = edition[
-        "banner"
-    ]
-    toc = yaml.safe_load((BOOK / "_toc.yml").read_text(encoding="utf-8"))
+    config = _read_yaml(BOOK / "_config.yml")
+    sphinx = config["sphinx"]["config"]
+    sphinx["html_theme_options"]["announcement"] = edition["banner"]
+    toc = _read_yaml(BOOK / "_toc.yml")
     for part in toc["parts"]:
         shown = [c for c in part["chapters"] if _has(edition, Path(c["file"]))]
         # what links to a chapter left out stays as text
         if len(shown) < len(part["chapters"]):
-            config["sphinx"]["config"]["suppress_warnings"] = [
-                "myst.xref_missing"
-            ]
-        part["chapters"] = shown
-        for chapter in part["chapters"]:
+            sphinx["suppress_warnings"] = ["myst.xref_missing"]
+        for chapter in shown:
             chapter["file"] = chapter["file"].replace(
                 "/demo/", f"/{edition['edition']}/"
             )
-    written = folder / "_config.yml", folder / "_toc.yml"
-    written[0].write_text(
-        yaml.safe_dump(config, sort_keys=False), encoding="utf-8"
+        part["chapters"] = shown
+    folder = BOOK / "_build"
+    folder.mkdir(exist_ok=True)
+    return (
+        _write_yaml(folder / "_config.yml", config),
+        _write_yaml(folder / "_toc.yml", toc),
     )
-    written[1].write_text(
-        yaml.safe_dump(toc, sort_keys=False), encoding="utf-8"
-    )
-    return written
+
+
+def _read_yaml(file: Path) -> dict[str, Any]:
+    return yaml.safe_load(file.read_text(encoding="utf-8"))
+
+
+def _write_yaml(file: Path, content: dict[str, Any]) -> Path:
+    text = yaml.safe_dump(content, sort_keys=False)
+    file.write_text(text, encoding="utf-8")
+    return file
 
 
 def _has(edition: dict[str, Any], chapter: Path) -> bool:

@@ -1,8 +1,8 @@
 """Run one notebook with parameters, as a function that either succeeds or
 leaves no trace.
 
-    python notebooks/execute.py NOTEBOOK OUTPUT [-p NAME VALUE]... [-r NAME
-    TEXT]... [-f FILE.yaml]
+    python notebooks/execute.py NOTEBOOK OUTPUT
+        [-p NAME VALUE]... [-r NAME TEXT]... [-f FILE.yaml]
 
 The spelling is papermill's. Unlike papermill, it refuses an unknown name or a
 value of the wrong type (exit 2, nothing written), runs under a temporary name,
@@ -58,10 +58,8 @@ class Parameter:
     @property
     def optional(self) -> bool:
         """Whether None is allowed."""
-        return (
-            self.default is None
-            or "None" in self.annotation.replace("|", " ").split()
-        )
+        alternatives = self.annotation.replace("|", " ").split()
+        return self.default is None or "None" in alternatives
 
     def accept(self, value: Any) -> Any:
         """Return `value` if it has the annotated type; an int for a float
@@ -72,15 +70,16 @@ class Parameter:
         ParameterError
             Naming the parameter, the value, its type and the expected type.
         """
-        expected = TYPES[self.annotation.split("|")[0].split("[")[0].strip()]
+        expected = TYPES[_type_name(self.annotation)]
         if value is None and self.optional:
             return None
         if expected is float and type(value) is int:
             return float(value)
         if type(value) is not expected:
+            or_none = " or None" if self.default is None else ""
             raise ParameterError(
-                f"{self.name}: found {value!r} ({type(value).__name__}), expected "
-                f"{self.annotation}{' or None' if self.default is None else ''}; {self.help}"
+                f"{self.name}: found {value!r} ({type(value).__name__}), "
+                f"expected {self.annotation}{or_none}; {self.help}"
             )
         return value
 
@@ -107,21 +106,21 @@ def read_parameters(notebook: str | Path) -> dict[str, Parameter]:
         literals.
     """
     notebook = Path(notebook)
-    cells = [
-        cell
-        for cell in nbformat.read(notebook, as_version=4).cells
-        if "parameters" in cell.metadata.get("tags", ())
-    ]
-    if len(cells) != 1:
+    tagged = []
+    for cell in nbformat.read(notebook, as_version=4).cells:
+        if "parameters" in cell.metadata.get("tags", ()):
+            tagged.append(cell.source)
+    if len(tagged) != 1:
         raise ParameterError(
-            f"{notebook.name}: {len(cells)} cells tagged parameters, expected 1"
+            f"{notebook.name}: {len(tagged)} cells tagged parameters, "
+            "expected 1"
         )
-    source = cells[0].source
-    lines = source.splitlines()
-    found = [
-        _read_line(s, lines, notebook.name) for s in ast.parse(source).body
-    ]
-    return {parameter.name: parameter for parameter in found}
+    lines = tagged[0].splitlines()
+    parameters = {}
+    for statement in ast.parse(tagged[0]).body:
+        parameter = _read_line(statement, lines, notebook.name)
+        parameters[parameter.name] = parameter
+    return parameters
 
 
 def resolve(notebook: str | Path, values: Mapping[str, Any]) -> dict[str, Any]:
@@ -134,15 +133,18 @@ def resolve(notebook: str | Path, values: Mapping[str, Any]) -> dict[str, Any]:
         When a name is unknown or a value has the wrong type.
     """
     known = read_parameters(notebook)
-    unknown = [name for name in values if name not in known]
-    if unknown:
-        raise ParameterError(
-            f"{Path(notebook).name} has no parameter {unknown[0]!r}; it has {', '.join(known)}"
-        )
-    return {
-        n: p.accept(values[n]) if n in values else p.default
-        for n, p in known.items()
-    }
+    for name in values:
+        if name not in known:
+            raise ParameterError(
+                f"{Path(notebook).name} has no parameter {name!r}; it has "
+                f"{', '.join(known)}"
+            )
+    resolved = {}
+    for name, parameter in known.items():
+        resolved[name] = parameter.default
+        if name in values:
+            resolved[name] = parameter.accept(values[name])
+    return resolved
 
 
 def execute(
@@ -173,33 +175,38 @@ def execute(
     notebook, output = Path(notebook), Path(output)
     parameters = resolve(notebook, values)
     root = paths.root(notebook.resolve().parent)
-    before = _hashes(parameters, root)
-    start = time.perf_counter(), _children_seconds()
+    changed = {name: parameters[name] for name in values}
+    hashes_before = _hashes(parameters, root)
+    started = time.perf_counter()
+    processor_started = _children_seconds()
     failed = output.with_suffix(".failed.ipynb")
     with atomic.file(output) as temporary, _own_kernel():
         try:
-            _run(notebook, temporary, {n: parameters[n] for n in values}, root)
+            _run(notebook, temporary, changed, root)
         except (PapermillExecutionError, DeadKernelError):
             _without_places(temporary, output.name, root)
             os.replace(temporary, failed)
             raise
         _without_places(temporary, output.name, root)
     failed.unlink(missing_ok=True)
-    after = _hashes(parameters, root)
-    read = [name for name in before if before[name] == after.get(name)]
+    facts = {
+        "edition": parameters.get("edition"),
+        "seconds": round(time.perf_counter() - started, 1),
+        "processor_seconds": round(_children_seconds() - processor_started, 1),
+    }
+    inputs = {"notebook": notebook}
+    hashes_after = _hashes(parameters, root)
+    for name, value in hashes_before.items():
+        # what the notebook changed itself is its result, not its input
+        if hashes_after.get(name) == value:
+            inputs[name] = root / parameters[name]
     write_sidecar(
         output,
-        # what the notebook changed itself is its result, not its input
-        {"notebook": notebook}
-        | {name: root / parameters[name] for name in read},
+        inputs,
         parameters,
         parameters.get("seed"),
         modules_of(notebook),
-        {
-            "edition": parameters.get("edition"),
-            "seconds": round(time.perf_counter() - start[0], 1),
-            "processor_seconds": round(_children_seconds() - start[1], 1),
-        },
+        facts,
     )
     return output
 
@@ -208,14 +215,15 @@ def code_of(notebook: str | Path) -> list[str]:
     """Return the Python of each code cell of a notebook, without IPython's own
     commands.
     """
-    cells = nbformat.read(notebook, as_version=4).cells
-    code = [
-        cell.source.splitlines() for cell in cells if cell.cell_type == "code"
-    ]
-    return [
-        "\n".join(x for x in lines if not x.lstrip().startswith(("%", "!")))
-        for lines in code
-    ]
+    sources = []
+    for cell in nbformat.read(notebook, as_version=4).cells:
+        if cell.cell_type == "code":
+            lines = cell.source.splitlines()
+            python = [
+                line for line in lines if line.lstrip()[:1] not in ("%", "!")
+            ]
+            sources.append("\n".join(python))
+    return sources
 
 
 def modules_of(notebook: str | Path) -> tuple[str, ...]:
@@ -233,10 +241,9 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"{options.notebook}: {error}", file=sys.stderr)
         return 2
     except (PapermillExecutionError, DeadKernelError) as error:
-        kept = Path(options.output).with_suffix(".failed.ipynb")
-        print(
-            f"{error}\n{options.notebook} failed; read {kept}", file=sys.stderr
-        )
+        failed = Path(options.output).with_suffix(".failed.ipynb")
+        print(error, file=sys.stderr)
+        print(f"{options.notebook} failed; read {failed}", file=sys.stderr)
         return 1
     return 0
 
@@ -261,14 +268,21 @@ def _options() -> argparse.ArgumentParser:
 def _values(options: argparse.Namespace) -> dict[str, Any]:
     values: dict[str, Any] = {}
     for file in options.parameters_file:
-        read = yaml.safe_load(Path(file).read_text(encoding="utf-8"))
-        if not isinstance(read, dict):
+        content = yaml.safe_load(Path(file).read_text(encoding="utf-8"))
+        if not isinstance(content, dict):
             raise ParameterError(
-                f"{file}: found {type(read).__name__}, expected a mapping"
+                f"{file}: found {type(content).__name__}, expected a mapping"
             )
-        values |= read
-    values |= {name: parse(value) for name, value in options.parameters}
-    return values | dict(options.parameters_raw)
+        values.update(content)
+    for name, text in options.parameters:
+        values[name] = parse(text)
+    values.update(options.parameters_raw)
+    return values
+
+
+def _type_name(annotation: str) -> str:
+    """``list`` of ``list[int]``, ``float`` of ``float | None``."""
+    return annotation.split("|")[0].split("[")[0].strip()
 
 
 def _read_line(
@@ -280,9 +294,10 @@ def _read_line(
             f"{notebook}: {line!r} is not `name: type = default  # meaning`"
         )
     annotation = ast.unparse(statement.annotation)
-    if annotation.split("|")[0].split("[")[0].strip() not in TYPES:
+    if _type_name(annotation) not in TYPES:
         raise ParameterError(
-            f"{notebook}: {line!r} has a type that is none of {', '.join(TYPES)}"
+            f"{notebook}: {line!r} has a type that is none of "
+            f"{', '.join(TYPES)}"
         )
     try:
         default = ast.literal_eval(statement.value)
@@ -319,12 +334,14 @@ def _without_places(executed: Path, name: str, root: Path) -> None:
     """Take this machine's folders out of a notebook: warnings and metadata
     name files in them.
     """
-    text = executed.read_text(encoding="utf-8").replace(executed.name, name)
-    for place, instead in (
-        (f"{root}/", ""),
-        (sys.prefix, ".venv"),
-        (str(Path.home()), "~"),
-    ):
+    replacements = {
+        executed.name: name,
+        f"{root}/": "",
+        sys.prefix: ".venv",
+        str(Path.home()): "~",
+    }
+    text = executed.read_text(encoding="utf-8")
+    for place, instead in replacements.items():
         text = text.replace(place, instead)
     executed.write_text(text, encoding="utf-8")
 
@@ -341,34 +358,32 @@ def _own_kernel() -> Iterator[None]:
     """
     with tempfile.TemporaryDirectory() as folder:
         write_kernel_spec(Path(folder) / "kernels" / "python3")
-        ours = {
+        settings = {
             "JUPYTER_PATH": folder,
             "IPYTHONDIR": folder,
             "PYTHONHASHSEED": "0",
         }
-        theirs = {name: os.environ.get(name) for name in ours}
-        os.environ.update(ours)
+        previous = {name: os.environ.get(name) for name in settings}
+        os.environ.update(settings)
         try:
             yield
         finally:
-            for name, value in theirs.items():
-                os.environ.pop(name) if value is None else os.environ.update(
-                    {name: value}
-                )
+            for name, value in previous.items():
+                if value is None:
+                    del os.environ[name]
+                else:
+                    os.environ[name] = value
 
 
 def _hashes(parameters: Mapping[str, Any], root: Path) -> dict[str, str]:
     """Hash what the parameters name and what is there: what the notebook may
     read.
     """
-    texts = {
-        name: value
-        for name, value in parameters.items()
-        if isinstance(value, str) and value
-    }
-    return {
-        n: hash_path(root / t) for n, t in texts.items() if (root / t).exists()
-    }
+    hashes = {}
+    for name, value in parameters.items():
+        if isinstance(value, str) and value and (root / value).exists():
+            hashes[name] = hash_path(root / value)
+    return hashes
 
 
 if __name__ == "__main__":

@@ -1,9 +1,11 @@
-"""Notebooks: stripped, explained, parameterised, prose rather than code, and
-they ran.
+"""Notebooks: stripped, explained, parameterised, prose rather than code; they
+save in one way, end in what they found, and they ran.
 """
 
 import ast
+import builtins
 import json
+import re
 import sys
 from pathlib import Path
 
@@ -16,22 +18,94 @@ ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "notebooks"))
 
 import execute  # noqa: E402
+import pages  # noqa: E402
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("[0-9]*.ipynb"))
 SMOKE = ROOT / "data" / "executed" / "smoke"
-MOST_LINES = 120
+LAST_SECTION = "What this page found"
+WIDTH = 79  # the book's column shows about 75 characters
+FEWEST_WORDS = 300
+BY_HAND = re.compile(
+    r"atomic\.file|write_sidecar|\.(?:to_csv|savefig)\(|write_map\("
+)
+"""Ways of saving around `mmssl.ledger.Provenance`."""
 
 every = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 
 
-def test_the_first_chapters_are_there():
-    names = [
+def sections(notebook):
+    """Return the headings of the second level, in order.
+
+    A page may print its last section with numbers in it, so headings count in
+    code cells too.
+    """
+    headings = []
+    for cell in notebook.cells:
+        headings += re.findall(r"(?:^|\")## ([\w ]+)", cell.source, re.M)
+    return headings
+
+
+def too_wide(source):
+    """Return the lines of code that the book would cut."""
+    return [line for line in source.splitlines() if len(line) > WIDTH]
+
+
+def definitions(source):
+    """Return the names of functions and classes that a source defines."""
+    kinds = ast.FunctionDef | ast.ClassDef
+    names = []
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, kinds):
+            names.append(node.name)
+    return names
+
+
+def used_before_set(sources):
+    """Return the names that a cell reads before it or an earlier one sets
+    them.
+    """
+    known = {*dir(builtins), "get_ipython", "display"}
+    unknown = []
+    for source in sources:
+        made = set()
+        read = []
+        for node in ast.walk(ast.parse(source)):
+            if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load):
+                read.append(node.id)
+            elif isinstance(node, ast.Name):
+                made.add(node.id)
+            elif isinstance(node, ast.Import | ast.ImportFrom):
+                for alias in node.names:
+                    made.add((alias.asname or alias.name).split(".")[0])
+            elif isinstance(node, ast.arg):
+                made.add(node.arg)
+        known |= made
+        unknown += [name for name in read if name not in known]
+    return unknown
+
+
+def test_all_chapters_are_there():
+    names = [path.stem for path in NOTEBOOKS]
+    assert names == [
         "01_cohort",
         "02_preprocessing",
         "03_pretraining",
         "04_linear_evaluation",
+        "05_similarity",
+        "06_saliency",
+        "07_group_differences",
+        "08_robustness",
+        "09_natural_images",
+        "12_claims",
+        "13_calibration_and_confounds",
+        "14_sanity_checks",
     ]
-    assert [path.stem for path in NOTEBOOKS][:4] == names
+
+
+def test_each_says_where_it_stands():
+    standing = pages.read_pages(ROOT / "notebooks")
+    assert standing["12_claims"].after == ("*",)
+    assert standing["14_sanity_checks"].after == ("07_group_differences",)
 
 
 @every
@@ -54,26 +128,28 @@ def test_parameters_are_literal_typed_and_explained(path):
 
 @every
 def test_it_is_a_text_with_little_code(path):
-    source = "\n".join(execute.code_of(path))
-    tree = ast.parse(source)
-    found = [
-        n
-        for n in ast.walk(tree)
-        if isinstance(n, ast.FunctionDef | ast.ClassDef)
-    ]
-    assert not found, "functions live in the package"
-    lines = [
-        x
-        for x in source.splitlines()
-        if x.strip() and not x.strip().startswith("#")
-    ]
-    assert len(lines) <= MOST_LINES
-    prose = [
-        c.source
-        for c in nbformat.read(path, 4).cells
-        if c.cell_type == "markdown"
-    ]
-    assert prose[0].startswith("# ") and len(" ".join(prose).split()) >= 300
+    assert definitions("\n".join(execute.code_of(path))) == []
+    prose = []
+    for cell in nbformat.read(path, 4).cells:
+        if cell.cell_type == "markdown":
+            prose.append(cell.source)
+    assert prose[0].startswith("# ")
+    assert len(" ".join(prose).split()) >= FEWEST_WORDS
+
+
+@every
+def test_its_code_fits_the_page(path):
+    assert too_wide("\n".join(execute.code_of(path))) == []
+
+
+@every
+def test_it_saves_in_one_way(path):
+    assert BY_HAND.findall("\n".join(execute.code_of(path))) == []
+
+
+@every
+def test_it_ends_in_what_it_found(path):
+    assert sections(nbformat.read(path, 4))[-1] == LAST_SECTION
 
 
 @every
@@ -82,40 +158,33 @@ def test_it_ran_on_its_defaults(path):
     if not page.exists():
         pytest.skip("the small chain has not been run: make smoke")
     record = read_sidecar(page)
-    defaults = {
-        name: p.default for name, p in execute.read_parameters(path).items()
-    }
+    defaults = {}
+    for name, parameter in execute.read_parameters(path).items():
+        defaults[name] = parameter.default
     assert record["parameters"] == defaults
-    cells = json.loads(page.read_text())["cells"]
-    assert all(
-        c["execution_count"]
-        for c in cells
-        if c["cell_type"] == "code" and c["source"]
-    )
+    for cell in json.loads(page.read_text())["cells"]:
+        if cell["cell_type"] == "code" and cell["source"]:
+            assert cell["execution_count"]
 
 
 @every
 def test_no_cell_waits_for_the_one_below(path):
-    """Every code cell parses alone and none reads a name that only a later
-    cell sets.
-    """
-    known = set(dir(__builtins__)) | set(__builtins__)
-    known |= {"get_ipython", "display"}
-    for source in execute.code_of(path):
-        tree = ast.parse(source)
-        names = [n for n in ast.walk(tree) if isinstance(n, ast.Name)]
-        made = {n.id for n in names if not isinstance(n.ctx, ast.Load)}
-        imports = [
-            n
-            for n in ast.walk(tree)
-            if isinstance(n, ast.Import | ast.ImportFrom)
-        ]
-        made |= {
-            (a.asname or a.name).split(".")[0]
-            for n in imports
-            for a in n.names
-        }
-        made |= {n.arg for n in ast.walk(tree) if isinstance(n, ast.arg)}
-        unknown = {n.id for n in names} - made - known
-        assert not unknown, f"{unknown} used before they are set"
-        known |= made
+    assert used_before_set(execute.code_of(path)) == []
+
+
+def test_each_of_these_checks_can_fail():
+    cell = nbformat.v4.new_markdown_cell
+    limits = cell("## Limits\n\nMany.")
+    result = cell(f"## {LAST_SECTION}\n\nOne thing.")
+    printed = nbformat.v4.new_code_cell(f'Markdown(f"## {LAST_SECTION}")')
+    for last in (result, printed):
+        notebook = nbformat.v4.new_notebook(cells=[limits, last])
+        assert sections(notebook) == ["Limits", LAST_SECTION]
+    turned = nbformat.v4.new_notebook(cells=[result, limits])
+    assert sections(turned)[-1] == "Limits"
+    assert too_wide("x" * 80) and not too_wide("x" * 79)
+    assert definitions("def f(): ...\nclass A: ...") == ["f", "A"]
+    assert BY_HAND.findall('table.to_csv("a")\nfigure.savefig(file)')
+    assert not BY_HAND.findall("made.save(folder, '', tables)")
+    assert used_before_set(["a = 1", "print(a)"]) == []
+    assert used_before_set(["print(a)", "a = 1"]) == ["a"]

@@ -1,8 +1,9 @@
-"""The package as a whole: it loads lazily, its imports point one way, it is
-documented.
+"""The package as a whole: it loads lazily, its public names stay, it is
+documented, and its lines can be read.
 """
 
 import ast
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -10,205 +11,235 @@ from pathlib import Path
 import pytest
 
 import mmssl
-from mmssl.ledger.code import fingerprint
 
 ROOT = Path(mmssl.__file__).parents[1]
-FILES = sorted((ROOT / "mmssl").rglob("*.py"))
-IDS = [str(file.relative_to(ROOT)) for file in FILES]
+PACKAGE = sorted((ROOT / "mmssl").rglob("*.py"))
+SCRIPTS = sorted((ROOT / "notebooks").glob("*.py"))
+BOOK = sorted((ROOT / "book").glob("*.py"))
+BOOK += sorted((ROOT / "book" / "claims").glob("*.py"))
+TESTS = sorted((ROOT / "tests").rglob("*.py"))
 
-LEAVES = ("mmssl.losses", "mmssl.models")
-"""What stands on torch alone."""
+RELIED_ON = (
+    "objectives.parse",
+    "objectives.build",
+    "objectives.View",
+    "objectives.Batch",
+    "models.Encoder",
+    "models.Decoder",
+    "models.ConvolutionalHead",
+    "losses.info_nce",
+    "losses.canonical_correlation",
+    "losses.importance_weighted_bound",
+    "similarity.cka",
+    "similarity.cca",
+    "similarity.svcca",
+    "similarity.pwcca",
+    "similarity.measures",
+    "saliency.smoothgrad",
+    "groupmaps.rank_biserial",
+    "groupmaps.max_statistic_test",
+    "preprocessing.falff",
+    "preprocessing.fit_landmarks",
+    "preprocessing.standardised",
+    "preprocessing.motion.realign",
+    "robustness.PARAMETER_SPACES",
+    "robustness.distort",
+    "cohorts.make_phantom",
+    "cohorts.load",
+    "pretrain.fit",
+    "pretrain.embed",
+)
+"""What others rely on after ``import mmssl``."""
 
-FORBIDDEN = {
-    "mmssl.losses": ("mmssl.models", "mmssl.objectives.language"),
-    "mmssl.models": ("mmssl.losses", "mmssl.objectives.language"),
-    "mmssl.objectives.language": (
-        "mmssl.cohorts",
-        "mmssl.pretrain.fit",
-        "mmssl.evaluate.linear_evaluation",
-    ),
-    "mmssl.objectives.language": (
-        "mmssl.cohorts",
-        "mmssl.pretrain.fit",
-        "mmssl.evaluate.linear_evaluation",
-    ),
-    "mmssl.cohorts": (
-        "mmssl.pretrain.fit",
-        "mmssl.evaluate.linear_evaluation",
-        "mmssl.objectives.language",
-    ),
-    "mmssl.preprocessing": (
-        "mmssl.pretrain.fit",
-        "mmssl.evaluate.linear_evaluation",
-        "mmssl.objectives.language",
-    ),
-    "mmssl.plotting": (
-        "mmssl.pretrain.fit",
-        "mmssl.cohorts",
-        "mmssl.objectives.language",
-    ),
-    "mmssl.stats": (
-        "mmssl.pretrain.fit",
-        "mmssl.cohorts",
-        "mmssl.objectives.language",
-        "mmssl.models",
-    ),
-}
+FUNCTIONS_NAMED_LIKE_FILES = (
+    "mmssl.groupmaps.clusters",
+    "mmssl.groupmaps.freedman_lane",
+    "mmssl.groupmaps.overlap",
+    "mmssl.preprocessing.falff",
+    "mmssl.pretrain.fit",
+    "mmssl.robustness.sweep",
+    "mmssl.saliency.smoothgrad",
+    "mmssl.similarity.measures",
+    "mmssl.stats.calibration",
+)
+
+MEAN_LENGTH = 44  # characters of a non-blank line
+LONG = 95  # characters
+SHARE_OF_LONG = 0.01
+FUNCTION_LINES = 60  # without the docstring
 
 
 def _python(code):
-    return subprocess.run(
+    done = subprocess.run(
         [sys.executable, "-c", code],
         capture_output=True,
         text=True,
         check=True,
     )
+    return done.stdout.strip()
 
 
 def _name(file):
-    parts = file.relative_to(ROOT).with_suffix("").parts
-    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+    return str(file.relative_to(ROOT))
 
 
-def _outside(file):
-    """Return every top-level package that a file imports, and the names of
-    what it calls.
+def undocumented(source):
+    """Return the public classes, functions and methods without docstring."""
+    tree = ast.parse(source)
+    bare = [] if ast.get_docstring(tree) else ["the module itself"]
+    owners = [tree]
+    for node in tree.body:
+        if isinstance(node, ast.ClassDef) and node.name[0] != "_":
+            owners.append(node)
+    for owner in owners:
+        for node in owner.body:
+            kinds = ast.FunctionDef | ast.ClassDef
+            if isinstance(node, kinds) and node.name[0] != "_":
+                if not ast.get_docstring(node):
+                    bare.append(node.name)
+    return bare
+
+
+def long_functions(source):
+    """Return the functions of too many lines, their docstring not counted."""
+    names = []
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.FunctionDef):
+            documented = ast.get_docstring(node) and len(node.body) > 1
+            first = node.body[1] if documented else node.body[0]
+            if node.end_lineno - first.lineno >= FUNCTION_LINES:
+                names.append(node.name)
+    return names
+
+
+def swallowed(source):
+    """Return the lines that catch every error or silence a warning."""
+    lines = []
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.ExceptHandler) and node.type is None:
+            lines.append(node.lineno)
+        if isinstance(node, ast.Call):
+            name = ast.unparse(node.func).split(".")[-1]
+            words = [ast.unparse(argument) for argument in node.args]
+            filtering = name in ("simplefilter", "filterwarnings")
+            if filtering and "'ignore'" in words:
+                lines.append(node.lineno)
+    return lines
+
+
+def line_lengths(sources):
+    """Return the mean length of a non-blank line, and the share of long
+    ones.
     """
-    tree = ast.parse(file.read_text())
-    imported = {
-        alias.name
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Import)
-        for alias in node.names
-    } | {
-        node.module
-        for node in ast.walk(tree)
-        if isinstance(node, ast.ImportFrom) and node.module
-    }
-    called = {
-        node.func.id
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
-    }
-    return {name.split(".")[0] for name in imported}, called
+    lengths = []
+    for source in sources:
+        for line in source.splitlines():
+            if line.strip():
+                lengths.append(len(line))
+    too_long = [length for length in lengths if length > LONG]
+    return sum(lengths) / len(lengths), len(too_long) / len(lengths)
 
 
-def test_import_is_light_and_submodules_come_by_attribute():
-    heavy = "{'torch', 'numpy', 'matplotlib', 'pandas'} & set(sys.modules)"
-    assert (
-        _python(f"import mmssl, sys; print({heavy})").stdout.strip() == "set()"
-    )
-    done = _python(
-        "import mmssl; print(mmssl.losses.infonce.info_nce.__name__, mmssl.ledger.paths.__name__)"
-    )
-    assert done.stdout.split() == ["info_nce", "mmssl.ledger.paths"]
+def test_import_is_light():
+    heavy = "{'torch', 'numpy', 'matplotlib', 'pandas'}"
+    code = f"import mmssl, sys; print({heavy} & set(sys.modules))"
+    assert _python(code) == "set()"
 
 
 def test_unknown_attribute_and_listing():
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         mmssl.nothing  # noqa: B018
-    assert {"losses", "models", "cohorts", "ledger", "__version__"} <= set(
-        dir(mmssl)
+    listed = {"losses", "models", "cohorts", "ledger", "__version__"}
+    assert listed <= set(dir(mmssl))
+
+
+def test_what_others_rely_on_comes_by_attribute():
+    found = _python(
+        "import mmssl, operator, json\n"
+        "found = {}\n"
+        f"for name in {RELIED_ON!r}:\n"
+        "    value = operator.attrgetter(name)(mmssl)\n"
+        "    found[name] = type(value).__name__\n"
+        "print(json.dumps(found))"
     )
+    kinds = json.loads(found)
+    assert list(kinds) == list(RELIED_ON)
+    assert "module" not in kinds.values()
+    missing = "import mmssl, operator; operator.attrgetter('losses.x')(mmssl)"
+    with pytest.raises(subprocess.CalledProcessError):
+        _python(missing)
 
 
-@pytest.mark.parametrize("module", FORBIDDEN)
-def test_imports_point_one_way(module):
-    reached = fingerprint(module)
-    wrong = [
-        n
-        for n in reached
-        if any(n == f or n.startswith(f + ".") for f in FORBIDDEN[module])
-    ]
-    assert not wrong, f"{module} reaches {wrong}"
+def test_an_attribute_named_like_a_file_is_the_function():
+    """Where a room hands on a function named like its file, the attribute is
+    the function, also after the files of all rooms were imported.
+    """
+    named_like_files = {}
+    for file in PACKAGE:
+        module = ".".join(file.relative_to(ROOT).with_suffix("").parts)
+        room = file.with_name("__init__.py").read_text()
+        if f'"{file.stem}",' in room:
+            named_like_files[module] = file.stem
+    assert set(FUNCTIONS_NAMED_LIKE_FILES) <= set(named_like_files)
+    wrong = _python(
+        "import importlib, json\n"
+        "wrong = []\n"
+        f"modules = {named_like_files!r}\n"
+        "for module in modules:\n"
+        "    importlib.import_module(module)\n"
+        "for module, name in modules.items():\n"
+        "    room = importlib.import_module(module.rpartition('.')[0])\n"
+        "    if not callable(getattr(room, name)):\n"
+        "        wrong.append(module)\n"
+        "print(json.dumps(wrong))"
+    )
+    assert json.loads(wrong) == []
+
+
+@pytest.mark.parametrize("file", PACKAGE + SCRIPTS + BOOK, ids=_name)
+def test_public_functions_are_documented(file):
+    assert undocumented(file.read_text()) == []
+
+
+@pytest.mark.parametrize("file", PACKAGE + SCRIPTS + BOOK, ids=_name)
+def test_functions_stay_short(file):
+    assert long_functions(file.read_text()) == []
+
+
+@pytest.mark.parametrize("file", PACKAGE + SCRIPTS + BOOK, ids=_name)
+def test_no_error_is_swallowed_and_no_warning_silenced(file):
+    assert swallowed(file.read_text()) == []
 
 
 @pytest.mark.parametrize(
-    "file", [f for f in FILES if _name(f).startswith(LEAVES)], ids=_name
+    "files",
+    [PACKAGE, BOOK + SCRIPTS, TESTS],
+    ids=["package", "book and scripts", "tests"],
 )
-def test_losses_and_models_touch_no_disk(file):
-    imported, called = _outside(file)
-    assert not imported & {
-        "pathlib",
-        "os",
-        "io",
-        "json",
-        "pandas",
-        "nibabel",
-        "matplotlib",
-    }
-    assert "open" not in called
-    reached = fingerprint(_name(file))
-    assert not {
-        n for n in reached if n.startswith(("mmssl.cohorts", "mmssl.plotting"))
-    }
+def test_lines_can_be_read(files):
+    mean, share = line_lengths(file.read_text() for file in files)
+    assert mean <= MEAN_LENGTH
+    assert share <= SHARE_OF_LONG
 
 
-@pytest.mark.parametrize("file", FILES, ids=IDS)
-def test_public_functions_are_documented(file):
-    tree = ast.parse(file.read_text())
-    bare = [] if ast.get_docstring(tree) else ["the module itself"]
-    owners = [
-        tree,
-        *(
-            n
-            for n in tree.body
-            if isinstance(n, ast.ClassDef) and n.name[0] != "_"
-        ),
-    ]
-    for node in [n for owner in owners for n in owner.body]:
-        if isinstance(
-            node, ast.FunctionDef | ast.ClassDef
-        ) and not node.name.startswith("_"):
-            if not ast.get_docstring(node):
-                bare.append(node.name)
-    assert not bare, f"{file.name} lacks docstrings: {', '.join(bare)}"
-
-
-@pytest.mark.parametrize("file", FILES, ids=IDS)
-def test_functions_stay_short(file):
-    for node in ast.walk(ast.parse(file.read_text())):
-        if isinstance(node, ast.FunctionDef):
-            first = (
-                node.body[1]
-                if ast.get_docstring(node) and len(node.body) > 1
-                else node.body[0]
-            )
-            assert node.end_lineno - first.lineno < 60, (
-                f"{file.name}: {node.name}"
-            )
-
-
-@pytest.mark.parametrize("file", FILES, ids=IDS)
-def test_no_error_is_swallowed_and_no_warning_silenced(file):
-    for node in ast.walk(ast.parse(file.read_text())):
-        if isinstance(node, ast.ExceptHandler):
-            assert node.type is not None, (
-                f"{file.name}:{node.lineno} bare except"
-            )
-        if isinstance(node, ast.Constant) and isinstance(node.value, str):
-            assert node.value != "ignore" or "errors" in file.read_text(), (
-                f"{file.name}"
-            )
+def test_each_of_these_checks_can_fail():
+    source = '"""A module."""\n\n\nclass A:\n    def b(self): ...\n'
+    assert undocumented(source) == ["A", "b"]
+    body = "    x = 1\n" * FUNCTION_LINES
+    assert long_functions(f"def f():\n{body}") == []
+    assert long_functions(f"def f():\n{body}    x = 1\n") == ["f"]
+    assert swallowed("try:\n    x\nexcept:\n    y") == [3]
+    silenced = "import warnings\nwarnings.simplefilter('ignore')"
+    assert swallowed(silenced) == [2]
+    assert line_lengths(["a" * 10 + "\n\n" + "b" * 96]) == (53.0, 0.5)
 
 
 def test_no_absolute_path_of_somebodys_machine_is_committed():
+    pattern = r"(^|[^A-Za-z])/(home|Users|root|work)/[A-Za-z]"
     done = subprocess.run(
-        [
-            "git",
-            "grep",
-            "-nIE",
-            r"(^|[^A-Za-z])/(home|Users|root|work)/[A-Za-z]",
-            "--",
-            ".",
-        ],
+        ["git", "grep", "-nIE", pattern, "--", "."],
         cwd=ROOT,
         capture_output=True,
         text=True,
     )
-    found = [
-        x
-        for x in done.stdout.splitlines()
-        if not x.startswith("tests/test_package.py")
-    ]
-    assert not found, found
+    assert done.stdout.splitlines() == []
