@@ -14,20 +14,28 @@ from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-WANTED = [
-    Requirement(text)
-    for text in (
-        *PROJECT["dependencies"],
-        *PROJECT["optional-dependencies"]["test"],
-    )
-]
-PINS = dict(
-    (canonicalize_name(name), version)
-    for line in (ROOT / "requirements.lock").read_text().splitlines()
-    if line and not line.startswith("#")
-    for name, version in [line.split("==")]
-)
 CONDA = yaml.safe_load((ROOT / "environment.yml").read_text())
+
+
+def _wanted():
+    """Return what pyproject asks for, tests included."""
+    texts = [*PROJECT["dependencies"]]
+    texts += PROJECT["optional-dependencies"]["test"]
+    return [Requirement(text) for text in texts]
+
+
+def _pins():
+    """Return ``{package: version}`` of the lock."""
+    pins = {}
+    for line in (ROOT / "requirements.lock").read_text().splitlines():
+        if line and not line.startswith("#"):
+            name, version = line.split("==")
+            pins[canonicalize_name(name)] = version
+    return pins
+
+
+WANTED = _wanted()
+PINS = _pins()
 
 
 @pytest.mark.parametrize("wanted", WANTED, ids=str)
@@ -57,18 +65,17 @@ def test_the_lock_is_closed():
 
 
 def test_pins_are_exact_and_carry_no_build():
-    assert all(
-        re.fullmatch(r"[0-9][0-9a-z.]*", version) for version in PINS.values()
-    )
+    for version in PINS.values():
+        assert re.fullmatch(r"[0-9][0-9a-z.]*", version)
 
 
 def test_conda_takes_the_same_python_and_the_same_pins():
-    pip = next(
-        entry["pip"]
-        for entry in CONDA["dependencies"]
-        if isinstance(entry, dict)
-    )
-    assert pip == [f"torch=={PINS['torch']}", "-r requirements.lock", "-e ."]
+    (pip,) = [x for x in CONDA["dependencies"] if isinstance(x, dict)]
+    assert pip["pip"] == [
+        f"torch=={PINS['torch']}",
+        "-r requirements.lock",
+        "-e .",
+    ]
     assert "python=3.11" in CONDA["dependencies"]
     assert Requirement(
         f"python{PROJECT['requires-python']}"
@@ -76,13 +83,10 @@ def test_conda_takes_the_same_python_and_the_same_pins():
 
 
 def test_every_dependency_says_why():
-    text = (ROOT / "pyproject.toml").read_text()
+    lines = (ROOT / "pyproject.toml").read_text().splitlines()
     for wanted in WANTED:
-        (line,) = [
-            x
-            for x in text.splitlines()
-            if x.strip().startswith(f'"{wanted.name}>')
-        ]
+        start = f'"{wanted.name}>'
+        (line,) = [x for x in lines if x.strip().startswith(start)]
         assert "#" in line, line
 
 
@@ -97,14 +101,11 @@ def test_every_dependency_is_used():
         "pytest",
     }
     modules = {"scikit-learn": "sklearn", "pyyaml": "yaml"}
-    files = [
-        f
-        for d in ("mmssl", "notebooks", "tests", "book")
-        for f in (ROOT / d).rglob("*")
-    ]
-    text = "\n".join(
-        f.read_text() for f in files if f.suffix in (".py", ".ipynb")
-    )
+    text = ""
+    for folder in ("mmssl", "notebooks", "tests", "book"):
+        for suffix in ("py", "ipynb"):
+            for file in sorted((ROOT / folder).rglob(f"*.{suffix}")):
+                text += file.read_text()
     for wanted in WANTED:
         module = modules.get(wanted.name, wanted.name)
         used = re.search(rf"(import|from) {module}\b", text)
