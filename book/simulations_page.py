@@ -13,7 +13,7 @@ import pandas as pd
 
 from mmssl import ledger
 from mmssl.ledger import atomic
-from mmssl.plotting import promises
+from mmssl.plotting import simulation_rates
 
 BOOK = Path(__file__).resolve().parent
 TABLE = BOOK / "simulations.tsv"
@@ -29,6 +29,16 @@ PARTS = {
 }
 """Parts of the table, and what their figures are called."""
 
+_HEADINGS = (
+    "simulation",
+    "method",
+    "worlds",
+    "share [99 %]",
+    "nominal rate",
+    "contradicted",
+    "mean width",
+)
+
 
 def write(folder: Path = BUILD, table: Path = TABLE) -> list[Path]:
     """Write ``about.md`` and, for each part, its lines and figure; return the
@@ -39,106 +49,134 @@ def write(folder: Path = BUILD, table: Path = TABLE) -> list[Path]:
     FileNotFoundError
         Where the table or its sidecar is missing.
     """
-    lines, record = pd.read_csv(table, sep="\t"), ledger.read_sidecar(table)
+    lines = pd.read_csv(table, sep="\t")
+    record = ledger.read_sidecar(table)
     folder.mkdir(parents=True, exist_ok=True)
-    made = [
-        _text(folder / "about.md", about(lines, record, ledger.stale(table)))
-    ]
+    text = about(lines, record, ledger.stale(table))
+    files = [_write_text(folder / "about.md", text)]
     for part, title in PARTS.items():
-        own, figure = lines[lines["part"] == part], folder / f"{part}.png"
+        part_lines = lines[lines["part"] == part]
+        figure = folder / f"{part}.png"
         with atomic.file(figure) as temporary:
-            promises(own).savefig(temporary, dpi=110, format="png")
-        made += [
-            figure,
-            _text(folder / f"{part}.md", markdown(own, part, title)),
-        ]
-    return made
+            drawing = simulation_rates(part_lines)
+            drawing.savefig(temporary, dpi=110, format="png")
+        files.append(figure)
+        text = markdown(part_lines, part, title)
+        files.append(_write_text(folder / f"{part}.md", text))
+    return files
 
 
-def about(lines: pd.DataFrame, record: dict, changed: list[str]) -> str:
-    """Say how many promises are contradicted, by which code, and whether that
-    still is the code.
+def about(lines: pd.DataFrame, record: dict, changes: list[str]) -> str:
+    """Say how many nominal rates are contradicted, by which code, and whether
+    that still is the code.
+
+    Parameters
+    ----------
+    lines : DataFrame
+        The whole table.
+    record : dict
+        Its sidecar.
+    changes : list of str
+        What has changed since (`mmssl.ledger.stale`).
     """
-    promised = lines[lines["holds"].notna()]
-    broken = promised[~promised["holds"].astype(bool)]
-    verdict = (
-        "None" if broken.empty else str(len(broken))
-    ) + f" of {len(promised)} promises"
+    with_rate = lines[lines["holds"].notna()]
+    contradicted = with_rate[~with_rate["holds"].astype(bool)]
+    count = str(len(contradicted) or "None")
+    verb = "are" if len(contradicted) > 1 else "is"
+    minutes = record["facts"]["seconds"] / 60
     code = ledger.hash_json(record["code"])[:12]
-    share = record["parameters"]["share"]
-    size = "full size" if share == 1 else f"{100 * share:g} % of the full size"
-    text = [
-        f"**{verdict} is contradicted.** Worlds at {size}, "
-        f"seed {record['seed']}, {record['facts']['seconds'] / 60:.0f} minutes in "
-        f"{record['facts']['processes']} processes; mmssl {record['versions']['mmssl']}, code "
-        f"`{code}`."
+    paragraphs = [
+        f"**{count} of {len(with_rate)} nominal rates {verb} contradicted.** "
+        f"Worlds at {_size(record['parameters']['share'])}, "
+        f"seed {record['seed']}, {minutes:.0f} minutes in "
+        f"{record['facts']['processes']} processes; "
+        f"mmssl {record['versions']['mmssl']}, code `{code}`."
     ]
-    text += [
-        f"- **Contradicted**: {row.simulation} ({row.setting}), {row.method}: {_share(row)}, "
-        f"promised {row.claim} {row.promised:.2f}."
-        for row in broken.itertuples()
-    ]
-    if changed:
-        more = (
-            f"; and {len(changed) - MOST} more" if len(changed) > MOST else ""
+    for line in contradicted.itertuples():
+        paragraphs.append(
+            f"- **Contradicted**: {line.simulation} ({line.setting}), "
+            f"{line.method}: {_share(line)}, nominal rate {_nominal(line)}."
         )
-        text.append(
-            ":::{note}\nThe code has changed since: "
-            + "; ".join(changed[:MOST])
-            + more
-            + ". `make simulations` makes the numbers anew.\n:::"
-        )
-    else:
-        text.append(
-            "This is the code of this book: no module behind a number has changed since."
-        )
-    return "\n\n".join(text) + "\n"
+    paragraphs.append(_freshness(changes))
+    return "\n\n".join(paragraphs) + "\n"
 
 
 def markdown(lines: pd.DataFrame, part: str, title: str) -> str:
-    """A part's figure and its lines as a table."""
-    page = (
-        f"```{{figure}} _build/simulations/{part}.png\n:name: fig-simulations-{part}\n"
-        f":width: 100%\n\n{title}: share of simulated worlds with its exact 99 % interval.\n"
+    """A part's figure and its lines as a table.
+
+    Parameters
+    ----------
+    lines : DataFrame
+        Those of the part.
+    part, title : str
+        Of `PARTS`.
+    """
+    figure = (
+        f"```{{figure}} _build/simulations/{part}.png\n"
+        f":name: fig-simulations-{part}\n"
+        ":width: 100%\n\n"
+        f"{title}: share of simulated worlds with its exact 99 % interval.\n"
         "```\n\n"
     )
-    page += (
-        "| simulation | method | worlds | share [99 %] | promised | contradicted "
-        "| mean width |\n"
-    )
-    page += "|---|---|--:|---|---|---|--:|\n"
-    for row in lines.itertuples():
-        promised = (
-            f"{row.claim} {row.promised:.2f}"
-            if isinstance(row.claim, str)
-            else "–"
-        )
-        broken = (
-            "–" if pd.isna(row.holds) else "no" if row.holds else "**yes**"
-        )
-        width = "–" if pd.isna(row.width) else f"{row.width:.3f}"
+    rows = [_table_row(_HEADINGS), "|---|---|--:|---|---|---|--:|\n"]
+    for line in lines.itertuples():
         cells = (
-            f"{row.simulation}: {row.setting}",
-            row.method,
-            row.worlds,
-            _share(row),
-            promised,
-            broken,
-            width,
+            f"{line.simulation}: {line.setting}",
+            line.method,
+            line.worlds,
+            _share(line),
+            _nominal(line),
+            _contradicted(line),
+            "–" if pd.isna(line.width) else f"{line.width:.3f}",
         )
-        page += (
-            "| "
-            + " | ".join(str(cell).replace("|", "\\|") for cell in cells)
-            + " |\n"
+        rows.append(_table_row(cells))
+    return figure + "".join(rows)
+
+
+def _size(share: float) -> str:
+    if share == 1:
+        return "full size"
+    return f"{100 * share:g} % of the full size"
+
+
+def _freshness(changes: list[str]) -> str:
+    """Whether the numbers are those of this book's code."""
+    if not changes:
+        return (
+            "This is the code of this book: no module behind a number has "
+            "changed since."
         )
-    return page
+    named = "; ".join(changes[:MOST])
+    if len(changes) > MOST:
+        named += f"; and {len(changes) - MOST} more"
+    return (
+        f":::{{note}}\nThe code has changed since: {named}. "
+        "`make simulations` makes the numbers anew.\n:::"
+    )
 
 
-def _share(row) -> str:
-    return f"{row.share:.3f} [{row.low:.3f}, {row.high:.3f}]"
+def _table_row(cells) -> str:
+    escaped = [str(cell).replace("|", "\\|") for cell in cells]
+    return f"| {' | '.join(escaped)} |\n"
 
 
-def _text(path: Path, text: str) -> Path:
+def _share(line) -> str:
+    return f"{line.share:.3f} [{line.low:.3f}, {line.high:.3f}]"
+
+
+def _nominal(line) -> str:
+    if not isinstance(line.claim, str):
+        return "–"
+    return f"{line.claim} {line.promised:.2f}"
+
+
+def _contradicted(line) -> str:
+    if pd.isna(line.holds):
+        return "–"
+    return "no" if line.holds else "**yes**"
+
+
+def _write_text(path: Path, text: str) -> Path:
     with atomic.file(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
     return path

@@ -19,45 +19,61 @@ BUILD = BOOK / "_build" / "speed"
 
 
 def write(folder: Path = BUILD, report: Path = REPORT) -> list[Path]:
-    """Write ``about.md``, ``ratios.png`` and ``figures.md``; return the files.
+    """Write ``about.md``, ``figures.md`` and ``ratios.png``; return the files.
 
     Raises
     ------
     FileNotFoundError
         Where the report or its sidecar is missing.
     """
-    found, record = (
-        json.loads(report.read_text(encoding="utf-8")),
-        ledger.read_sidecar(report),
-    )
+    figures = json.loads(report.read_text(encoding="utf-8"))
+    record = ledger.read_sidecar(report)
     folder.mkdir(parents=True, exist_ok=True)
-    about, figures, drawing = (
-        folder / name for name in ("about.md", "figures.md", "ratios.png")
-    )
-    with atomic.file(about) as temporary:
-        temporary.write_text(
-            machine(found["machine"], record, ledger.stale(report)), "utf-8"
-        )
-    with atomic.file(figures) as temporary:
-        temporary.write_text("\n".join(map(table, found["paths"])), "utf-8")
-    with atomic.file(drawing) as temporary:
-        speed(found["paths"]).savefig(temporary, dpi=110, format="png")
-    return [about, figures, drawing]
+    is_stale = bool(ledger.stale(report))
+    texts = {
+        "about.md": about(figures["machine"], record, is_stale),
+        "figures.md": "\n".join(table(path) for path in figures["paths"]),
+    }
+    files = []
+    for name, text in texts.items():
+        files.append(folder / name)
+        with atomic.file(files[-1]) as temporary:
+            temporary.write_text(text, encoding="utf-8")
+    files.append(folder / "ratios.png")
+    with atomic.file(files[-1]) as temporary:
+        speed(figures["paths"]).savefig(temporary, dpi=110, format="png")
+    return files
 
 
-def machine(facts: dict, record: dict, changed: list[str]) -> str:
-    """Say on what it was measured, and whether that still is the code."""
-    has = [name for name in ("AMX", "AVX-512 bfloat16") if facts[name]]
+def about(machine: dict, record: dict, is_stale: bool) -> str:
+    """Say on what it was measured, and whether that still is the code.
+
+    Parameters
+    ----------
+    machine : dict
+        Processor, its instructions and the threads.
+    record : dict
+        The report's sidecar.
+    is_stale : bool
+        Whether code that was measured has changed since.
+    """
+    extensions = [
+        name for name in ("AMX", "AVX-512 bfloat16") if machine[name]
+    ]
+    instructions = " and ".join(extensions)
+    if not extensions:
+        instructions = "without AMX or AVX-512 bfloat16"
+    versions = record["versions"]
     text = (
-        f"Measured on {facts['threads']} threads of one processor ({facts['processor']}, "
-        f"{' and '.join(has) or 'without AMX or AVX-512 bfloat16'}), "
+        f"Measured on {machine['threads']} threads of one processor "
+        f"({machine['processor']}, {instructions}), "
         f"median of up to {record['parameters']['rounds']} rounds; "
-        f"mmssl {record['versions']['mmssl']}, torch {record['versions']['torch']}.\n"
+        f"mmssl {versions['mmssl']}, torch {versions['torch']}.\n"
     )
-    if changed:
+    if is_stale:
         text += (
-            "\n:::{note}\nCode that was measured has changed since; `make bench` measures "
-            "it anew.\n:::\n"
+            "\n:::{note}\nCode that was measured has changed since; "
+            "`make bench` measures it anew.\n:::\n"
         )
     return text
 
@@ -68,15 +84,16 @@ def table(path: dict) -> str:
         f"| {name} | {_number(value)} |\n"
         for name, value in path["figures"].items()
     )
-    return f"## {path['name']}\n\n{path['about']}\n\n| figure | value |\n|---|--:|\n{rows}"
+    return (
+        f"## {path['name']}\n\n{path['about']}\n\n"
+        f"| figure | value |\n|---|--:|\n{rows}"
+    )
 
 
 def _number(value) -> str:
-    return (
-        f"{value:.3g}"
-        if isinstance(value, float) and abs(value) < 100
-        else f"{value:,.0f}"
-    )
+    if isinstance(value, float) and abs(value) < 100:
+        return f"{value:.3g}"
+    return f"{value:,.0f}"
 
 
 if __name__ == "__main__":

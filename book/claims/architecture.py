@@ -7,48 +7,23 @@ and nobody's data are read.
 from __future__ import annotations
 
 from functools import cache
+from itertools import combinations as subsets
 
 import numpy as np
 
-from book.claims.evidence import Found, exact, normal
+from book.claims.evidence import Finding, exact, normal
 
 
-def parameters(
-    network: str, size: int = 64, dims: int = 3, channels: int = 1
-) -> Found:
-    """Trained numbers of a network of the shared architecture.
-
-    Parameters
-    ----------
-    network : str
-        "encoder", "decoder" or "head" (of local features).
-    size, dims, channels : int
-        Of the input.
-    """
-    from mmssl.models.dcgan import Decoder, Encoder
-    from mmssl.models.heads import ConvolutionalHead
-
-    encoder = Encoder(channels, size=size, dims=dims)
-    made = {
-        "encoder": lambda: encoder,
-        "decoder": lambda: Decoder(channels, size=size, dims=dims),
-        "head": lambda: ConvolutionalHead(encoder.local_channels, dims=dims),
-    }
-    if network not in made:
-        raise ValueError(
-            f"network={network!r}: expected one of {sorted(made)}"
-        )
-    return exact(
-        sum(p.numel() for p in made[network]().parameters()),
-        f"{dims}D, side {size}",
-    )
-
-
-def local_features(what: str, size: int = 64, dims: int = 3) -> Found:
+def local_features(quantity: str, size: int = 64, dims: int = 3) -> Finding:
     """Side or channels of the local feature map, or length of the
     representation.
 
-    what : "side", "channels" or "latent".
+    Parameters
+    ----------
+    quantity : str
+        "side", "channels" or "latent".
+    size, dims : int
+        Of the input.
     """
     import torch
 
@@ -62,58 +37,54 @@ def local_features(what: str, size: int = 64, dims: int = 3) -> Found:
         "channels": local.shape[1],
         "latent": z.shape[1],
     }
-    if what not in values:
-        raise ValueError(f"what={what!r}: expected one of {sorted(values)}")
-    return exact(values[what], f"{dims}D, side {size}")
+    if quantity not in values:
+        raise ValueError(
+            f"quantity={quantity!r}: expected one of {sorted(values)}"
+        )
+    return exact(values[quantity], f"{dims}D, side {size}")
 
 
 def operations(
     first: str, second: str, size: int = 64, dims: int = 3
-) -> Found:
+) -> Finding:
     """Forward multiply-adds of the networks of one objective over those of
     another.
 
     Encoders, heads and decoders of two modalities; the terms' own sums are
     left out, which are two orders smaller at a batch of 64.
     """
-    counts = [
-        _forward_operations(name, size, dims) for name in (first, second)
-    ]
+    first_count = _forward_operations(first, size, dims)
+    second_count = _forward_operations(second, size, dims)
     return exact(
-        counts[0] / counts[1],
-        f"{counts[0] / 1e9:.2f} and {counts[1] / 1e9:.2f} GFLOP",
+        first_count / second_count,
+        f"{first_count / 1e9:.2f} and {second_count / 1e9:.2f} GFLOP",
     )
 
 
-def connections(objective: str) -> Found:
+def connections(objective: str) -> Finding:
     """Undirected edges between features of two modalities that an objective
     has.
     """
     from mmssl.objectives.language import build
 
     graph = build(objective, width=1, latent=4, size=16).graph
-    return exact(
-        len({frozenset(edge) for edges in graph.values() for edge in edges}),
-        "two modalities",
-    )
+    undirected = set()
+    for edges in graph.values():
+        undirected.update(frozenset(edge) for edge in edges)
+    return exact(len(undirected), "two modalities")
 
 
-def combinations(terms: list[str]) -> Found:
+def combinations(terms: list[str]) -> Finding:
     """Objectives that the language makes from some terms: their non-empty
     subsets.
     """
-    from itertools import chain
-    from itertools import combinations as subsets
-
     from mmssl.objectives.language import parse
 
-    names = chain.from_iterable(
-        subsets(terms, k) for k in range(1, len(terms) + 1)
-    )
-    return exact(
-        len({frozenset(parse("-".join(name))) for name in names}),
-        f"{len(terms)} terms",
-    )
+    objectives = set()
+    for count in range(1, len(terms) + 1):
+        for names in subsets(terms, count):
+            objectives.add(frozenset(parse("-".join(names))))
+    return exact(len(objectives), f"{len(terms)} terms")
 
 
 def chance_similarity(
@@ -123,7 +94,7 @@ def chance_similarity(
     dimensions: int = 64,
     shared: float = 0.0,
     draws: int = 10,
-) -> Found:
+) -> Finding:
     """Similarity of two codes at one number of people minus that at another,
     same population.
 
@@ -137,16 +108,13 @@ def chance_similarity(
         Of each code.
     shared : float
         Variance that 8 of the dimensions share
-        (`mmssl.similarity.inference.related`); 0: nothing at all.
+        (`mmssl.similarity.simulations.simulated_codes`); 0: nothing at all.
     draws : int
         Simulated studies; the interval is that of their mean.
     """
-    gaps = np.subtract(
-        *(
-            _similarities(measure, n, dimensions, shared, draws)
-            for n in (people, others)
-        )
-    )
+    at_people = _similarities(measure, people, dimensions, shared, draws)
+    at_others = _similarities(measure, others, dimensions, shared, draws)
+    gaps = at_people - at_others
     return normal(
         np.mean(gaps),
         np.std(gaps, ddof=1) / draws**0.5,
@@ -161,7 +129,7 @@ def chance_level(
     dimensions: int = 64,
     shared: float = 0.0,
     draws: int = 10,
-) -> Found:
+) -> Finding:
     """Similarity of two codes that share nothing, or 8 dimensions, at a number
     of people.
 
@@ -176,25 +144,26 @@ def chance_level(
     )
 
 
-def luck_of_the_best(
+def above_largest_by_chance(
     value: float, people: int, dimensions: int = 64, draws: int = 50
-) -> Found:
-    """A printed largest correlation of two dimensions, minus what luck gives.
+) -> Finding:
+    """A printed largest correlation of two dimensions, minus the largest that
+    chance gives.
 
-    Luck: the largest absolute correlation over all pairs of dimensions of two
-    independent Gaussian codes of so many people. Its 95 % range over draws
+    Chance: the largest absolute correlation over all pairs of dimensions of
+    two independent Gaussian codes of so many people. Its 95 % range over draws
     makes the interval.
     """
-    rng, best = np.random.default_rng(0), []
+    rng = np.random.default_rng(0)
+    largest = []
     for _ in range(draws):
         codes = rng.normal(size=(2, people, dimensions))
-        codes = (codes - codes.mean(axis=1, keepdims=True)) / codes.std(
-            axis=1, keepdims=True
-        )
-        best.append(np.abs(codes[0].T @ codes[1] / people).max())
-    low, high = np.quantile(best, (0.025, 0.975))
-    return Found(
-        value - float(np.mean(best)),
+        centred = codes - codes.mean(axis=1, keepdims=True)
+        first, second = centred / codes.std(axis=1, keepdims=True)
+        largest.append(np.abs(first.T @ second / people).max())
+    low, high = np.quantile(largest, (0.025, 0.975))
+    return Finding(
+        value - float(np.mean(largest)),
         value - float(high),
         value - float(low),
         f"{draws} draws of {people} people",
@@ -204,43 +173,39 @@ def luck_of_the_best(
 
 def clip_term(
     batch: int = 64, locations: int = 512, clip: float = 20.0
-) -> Found:
+) -> Finding:
     r"""Share of InfoNCE's denominator that an extra :math:`e^{-c}` has when
     all scores are 0.
     """
-    return exact(
-        np.exp(-clip) / (1 + (batch - 1) * locations), f"batch {batch}"
-    )
+    denominator = 1 + (batch - 1) * locations
+    return exact(np.exp(-clip) / denominator, f"batch {batch}")
 
 
-def visible_brain(scale: float) -> Found:
+def visible_brain(scale: float) -> Finding:
     """Share of the MNI brain's volume that stays inside a cube of 192 mm when
     zoomed in.
     """
     from nilearn.datasets import load_mni152_brain_mask
 
     mask = load_mni152_brain_mask()
-    at = (
-        np.argwhere(mask.get_fdata() > 0) @ mask.affine[:3, :3].T
-        + mask.affine[:3, 3]
-    )
-    centre = (at.max(axis=0) + at.min(axis=0)) / 2
-    inside = (np.abs(at - centre) * scale <= 96).all(axis=1)
+    voxels = np.argwhere(mask.get_fdata() > 0)
+    position = voxels @ mask.affine[:3, :3].T + mask.affine[:3, 3]  # mm
+    centre = (position.max(axis=0) + position.min(axis=0)) / 2
+    inside = (np.abs(position - centre) * scale <= 96).all(axis=1)
     return exact(inside.mean(), "MNI152 brain mask, about its centre")
 
 
-def grid_points(distortion: str, parameter: str) -> Found:
+def grid_points(distortion: str, parameter: str) -> Finding:
     """Values that a distortion's parameter takes in the sweep."""
-    from mmssl.robustness import spaces
+    from mmssl.robustness.spaces import PARAMETER_SPACES
 
-    return exact(
-        len(spaces.PARAMETER_SPACES[distortion][parameter]), f"{distortion}"
-    )
+    values = PARAMETER_SPACES[distortion][parameter]
+    return exact(len(values), distortion)
 
 
 def equipartition(
     batch: int, prototypes: int, iterations: int = 3, epsilon: float = 0.03
-) -> Found:
+) -> Finding:
     """Smallest mass that a prototype gets in Sinkhorn's solution, over B / K.
 
     Independent unit features of length 128 and prototypes; 1 where the batch
@@ -248,33 +213,28 @@ def equipartition(
     in turn (002, section III-A).
     """
     rng = np.random.default_rng(0)
-    z, c = (
-        v / np.linalg.norm(v, axis=1, keepdims=True)
-        for v in (rng.normal(size=(n, 128)) for n in (batch, prototypes))
-    )
-    q = np.exp(c @ z.T / epsilon)
+    features = rng.normal(size=(batch, 128))
+    features = features / np.linalg.norm(features, axis=1, keepdims=True)
+    centres = rng.normal(size=(prototypes, 128))
+    centres = centres / np.linalg.norm(centres, axis=1, keepdims=True)
+    q = np.exp(centres @ features.T / epsilon)  # (prototypes, batch)
     for _ in range(iterations):
         q /= q.sum(axis=1, keepdims=True) * prototypes
         q /= q.sum(axis=0, keepdims=True) * batch
-    return exact(
-        q.sum(axis=1).min() * prototypes, f"one random batch of {batch}"
-    )
+    smallest = q.sum(axis=1).min()
+    return exact(smallest * prototypes, f"one random batch of {batch}")
 
 
 def _similarities(
     measure: str, people: int, dimensions: int, shared: float, draws: int
-):
+) -> np.ndarray:
     """One measure in simulated studies, (draws,)."""
     from mmssl.similarity.measures import MEASURES
 
     if measure not in MEASURES:
         raise ValueError(f"measure={measure!r}: expected one of {MEASURES}")
-    return np.array(
-        [
-            found[measure]
-            for found in _studies(people, dimensions, shared, draws)
-        ]
-    )
+    studies = _studies(people, dimensions, shared, draws)
+    return np.array([study[measure] for study in studies])
 
 
 @cache
@@ -282,13 +242,16 @@ def _studies(
     people: int, dimensions: int, shared: float, draws: int
 ) -> list[dict[str, float]]:
     """All measures of each simulated study."""
-    from mmssl.similarity.inference import related
     from mmssl.similarity.measures import measures
+    from mmssl.similarity.simulations import simulated_codes
 
-    return [
-        measures(*related(people, dimensions, shared, rng=(d, people)))
-        for d in range(draws)
-    ]
+    studies = []
+    for draw in range(draws):
+        x, y = simulated_codes(
+            people, dimensions, shared, rng=(draw, people)
+        )
+        studies.append(measures(x, y))
+    return studies
 
 
 @cache

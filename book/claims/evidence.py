@@ -1,5 +1,7 @@
-"""What a test of a claim returns, and what it says when its table is not
-there.
+"""What a test of a claim returns, and how a test reads an edition's tables.
+
+A test answers with a `Finding`: the estimate of the quantity that the claim is
+about, with its interval. A `Region` is what the claim says of that quantity.
 """
 
 from __future__ import annotations
@@ -39,7 +41,7 @@ class Region(NamedTuple):
     negligible: float = 0.0
 
     @classmethod
-    def of(
+    def from_words(
         cls,
         above: float | None = None,
         below: float | None = None,
@@ -50,30 +52,30 @@ class Region(NamedTuple):
         between two.
         """
         if between is not None:
-            return cls(*map(float, between))
+            low, high = between
+            return cls(float(low), float(high))
+        low, high = -np.inf, np.inf
         # the neighbouring number, so that the end itself is outside
-        low = -np.inf if above is None else np.nextafter(above, np.inf)
-        return cls(
-            low,
-            np.inf if below is None else np.nextafter(below, -np.inf),
-            negligible,
-        )
+        if above is not None:
+            low = np.nextafter(above, np.inf)
+        if below is not None:
+            high = np.nextafter(below, -np.inf)
+        return cls(low, high, negligible)
 
 
-class Found(NamedTuple):
-    """What a test found.
+class Finding(NamedTuple):
+    """What a test says of the quantity that a claim is about.
 
     Attributes
     ----------
     estimate, low, high : float
-        Of the quantity that the claim is about, with its 95 % limits; equal
-        where nothing was sampled.
+        Of the quantity, with its 95 % limits; equal where nothing was sampled.
     sample : str
         What the interval is about: people, images, draws; for printed numbers,
         their rounding.
     method : str
-        How the limits were found.
-    at : callable, optional
+        How the limits were computed.
+    limits_at : callable, optional
         Limits at a level, where they are known at every one.
     """
 
@@ -82,14 +84,14 @@ class Found(NamedTuple):
     high: float
     sample: str
     method: str
-    at: Callable[[float], tuple[float, float]] | None = None
+    limits_at: Callable[[float], tuple[float, float]] | None = None
 
     def limits(self, level: float) -> tuple[float, float]:
-        """Limits at a level; of a table that has those of 95 %, stretched as a
-        normal's.
+        """Limits at a level; where a table has those of 95 % alone, these are
+        stretched like a normal distribution's.
         """
-        if self.at is not None:
-            low, high = self.at(level)
+        if self.limits_at is not None:
+            low, high = self.limits_at(level)
             return float(low), float(high)
         factor = float(ndtri(0.5 + level / 2) / ndtri(0.5 + LEVEL / 2))
         return (
@@ -105,65 +107,73 @@ class Found(NamedTuple):
         return self.method not in ("exact", "simulation")
 
 
-def exact(value: float, sample: str) -> Found:
+def exact(value: float, sample: str) -> Finding:
     """A finding without sampling error."""
-    return Found(float(value), float(value), float(value), sample, "exact")
+    value = float(value)
+    return Finding(value, value, value, sample, "exact")
 
 
-def limited(
+def from_limits(
     value: float,
-    at: Callable[[float], tuple[float, float]],
+    limits_at: Callable[[float], tuple[float, float]],
     sample: str,
     method: str,
-) -> Found:
+) -> Finding:
     """A finding whose limits are known at every level."""
-    low, high = at(LEVEL)
-    return Found(float(value), float(low), float(high), sample, method, at)
+    low, high = limits_at(LEVEL)
+    return Finding(
+        float(value), float(low), float(high), sample, method, limits_at
+    )
 
 
 def normal(
     value: float, error: float, sample: str, method: str, df: float = np.inf
-) -> Found:
+) -> Finding:
     """A finding with a symmetric interval from a standard error, Student's if
     df is finite.
     """
 
-    def at(level):
+    def limits_at(level):
         half = stdtrit(df, 0.5 + level / 2) * error
         return value - half, value + half
 
-    return limited(value, at, sample, method)
+    return from_limits(value, limits_at, sample, method)
 
 
-def fisher(r: float, error: float, sample: str) -> Found:
+def fisher(r: float, error: float, sample: str) -> Finding:
     """A correlation, with limits from the standard error of its artanh
     (Fisher's z).
     """
     z = normal(np.arctanh(r), error, sample, "Fisher")
-    return limited(
-        r, lambda level: tuple(np.tanh(z.limits(level))), sample, "Fisher"
-    )
+
+    def limits_at(level):
+        low, high = np.tanh(z.limits(level))
+        return low, high
+
+    return from_limits(r, limits_at, sample, "Fisher")
 
 
-def of_interval(interval: Callable[[float], Interval], sample: str) -> Found:
+def from_interval(
+    interval: Callable[[float], Interval], sample: str
+) -> Finding:
     """A finding from an interval of `mmssl.stats`, given as a function of its
     level.
     """
-    found = interval(LEVEL)
-    return limited(
-        found.estimate,
-        lambda level: interval(level)[1:3],
-        sample,
-        found.method,
-    )
+    at_95 = interval(LEVEL)
+
+    def limits_at(level):
+        at_level = interval(level)
+        return at_level.low, at_level.high
+
+    return from_limits(at_95.estimate, limits_at, sample, at_95.method)
 
 
-def table(
+def read_table(
     results: str | Path,
     name: str,
     chapter: str,
     columns: tuple[str, ...],
-    arranged: Callable[[pd.DataFrame], Any] = pd.DataFrame,
+    arrange: Callable[[pd.DataFrame], Any] = pd.DataFrame,
 ):
     """Read a table that a chapter leaves in the edition's results.
 
@@ -175,7 +185,7 @@ def table(
         File name, and the notebook that makes it.
     columns : tuple of str
         What must be in it.
-    arranged : callable
+    arrange : callable
         What is made of the table, once for all tests that ask for the same.
 
     Raises
@@ -188,46 +198,62 @@ def table(
     file = Path(results) / name
     if not file.is_file():
         edition = Path(results).name
-        make = (
-            "make smoke"
-            if edition == "smoke"
-            else f"make reproduce EDITION={edition}"
-        )
+        command = f"make reproduce EDITION={edition}"
+        if edition == "smoke":
+            command = "make smoke"
         raise NotInEdition(
-            f"{name} of notebook {chapter} is not there; make it with: {make}"
+            f"{name} of notebook {chapter} is not there; "
+            f"make it with: {command}"
         )
-    return _read(file, file.stat().st_mtime_ns, columns, arranged)
+    return _read(file, file.stat().st_mtime_ns, columns, arrange)
 
 
-def lines(
-    found: pd.DataFrame, rows: list[str], name: str, **cell: str
+def select_models(
+    table: pd.DataFrame, models: list[str], name: str, **cell: str
 ) -> pd.DataFrame:
-    """Lines of the given rows in one cell of a table, each row at least once.
+    """Lines of the given models in one cell of a table, each model at least
+    once.
+
+    Parameters
+    ----------
+    table : DataFrame
+        With a column ``model``.
+    models : list of str
+    name : str
+        Of the table, for the message.
+    **cell : str
+        {column: the value that its lines must have}.
 
     Raises
     ------
     NotInEdition
-        Where a row was not trained in this edition, or the cell is empty.
+        Where a model was not trained in this edition, or the cell is empty.
     """
     for column, value in cell.items():
-        found = found[found[column].astype(str) == value]
-    if absent := [row for row in rows if row not in set(found["model"])]:
-        where = ", ".join(cell.values())
-        raise NotInEdition(
-            f"{name}: {', '.join(absent)} {'is' if len(absent) == 1 else 'are'} not "
-            f"among its rows{f' for {where}' if where else ''}"
-        )
-    return found[found["model"].isin(rows)]
+        table = table[table[column].astype(str) == value]
+    present = set(table["model"])
+    absent = [model for model in models if model not in present]
+    if absent:
+        verb = "is" if len(absent) == 1 else "are"
+        message = f"{name}: {', '.join(absent)} {verb} not among its models"
+        if cell:
+            message += f" for {', '.join(cell.values())}"
+        raise NotInEdition(message)
+    return table[table["model"].isin(models)]
 
 
 @lru_cache(maxsize=8)
 def _read(
-    file: Path, changed: int, columns: tuple[str, ...], arranged: Callable
+    file: Path, modified: int, columns: tuple[str, ...], arrange: Callable
 ):
-    """A table, checked and arranged, again only when the file has changed."""
-    found = pd.read_csv(file, sep="\t")
-    if missing := [column for column in columns if column not in found]:
+    """A table, checked and arranged; read again when its time of modification
+    is another.
+    """
+    table = pd.read_csv(file, sep="\t")
+    missing = [column for column in columns if column not in table]
+    if missing:
         raise ValueError(
-            f"{file}: columns {missing} are missing, found {list(found.columns)}"
+            f"{file}: columns {missing} are missing, "
+            f"found {list(table.columns)}"
         )
-    return arranged(found)
+    return arrange(table)

@@ -1,25 +1,25 @@
-"""Figures of the claims ledger: how many claims have which verdict, and what
-decided them.
+"""Figures of the claims ledger: how many claims have which verdict, and the
+intervals behind the verdicts.
 """
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from mmssl.plotting.look import BASELINE, PALETTE, canvas
 
-_ORDER = (
-    "supported",
-    "contradicted",
-    "not resolvable at this sample size",
-    "not computed in this edition",
-    "not testable here",
-)
+VERDICT_COLOUR = {
+    "supported": PALETTE[2],
+    "contradicted": PALETTE[1],
+    "not resolvable at this sample size": PALETTE[4],
+    "not computed in this edition": PALETTE[5],
+    "not testable here": "#BBBBBB",
+}
+"""The colour of each verdict, in the order in which figures show them."""
 
-_TINTS = (PALETTE[2], PALETTE[1], PALETTE[4], PALETTE[5], "#BBBBBB")
-VERDICT = dict(zip(_ORDER, _TINTS, strict=True))
-"""The colour of a verdict."""
+_NO_ANSWER = "no answer"
 
 
 def claim_counts(assessed: pd.DataFrame) -> Figure:
@@ -38,42 +38,31 @@ def claim_counts(assessed: pd.DataFrame) -> Figure:
         tested, with one stacked bar a paper; the numbers stand in the bars
         that have room for them.
     """
-    evidence = assessed["evidence"].where(
-        assessed["estimate"].notna(), "no answer"
-    )
-    kinds = [
-        kind
-        for kind in dict.fromkeys(
-            [*sorted(set(evidence) - {"no answer"}), "no answer"]
-        )
-    ]
-    papers = list(dict.fromkeys(assessed["paper"]))[::-1]
-    table = assessed.groupby([evidence, "paper", "verdict"]).size()
+    is_tested = assessed["estimate"].notna()
+    evidence = assessed["evidence"].where(is_tested, _NO_ANSWER)
+    kinds = sorted(set(evidence) - {_NO_ANSWER}) + [_NO_ANSWER]
+    papers = list(assessed["paper"].unique())[::-1]
+    counts = assessed.groupby([evidence, "paper", "verdict"]).size()
+    largest = counts.groupby(level=[0, 1]).sum().max()
+    height = 1.4 + 0.4 * len(papers)
     figure, axes = canvas(
-        1, len(kinds), 10.0, 1.4 + 0.4 * len(papers), sharey=True, sharex=True
+        1, len(kinds), 10.0, height, sharey=True, sharex=True
     )
-    most = table.groupby(level=[0, 1]).sum().max()
     for axis, kind in zip(axes[0], kinds, strict=True):
         left = np.zeros(len(papers))
-        for name, tint in VERDICT.items():
-            width = np.array(
-                [table.get((kind, paper, name), 0) for paper in papers]
-            )
-            axis.barh(papers, width, left=left, color=tint, lw=0)
-            for place in np.flatnonzero(width >= 0.06 * most):
-                axis.text(
-                    left[place] + width[place] / 2,
-                    place,
-                    width[place],
-                    ha="center",
-                    va="center",
-                    fontsize=8,
-                )
+        for verdict, colour in VERDICT_COLOUR.items():
+            numbers = [counts.get((kind, p, verdict), 0) for p in papers]
+            width = np.array(numbers)
+            axis.barh(papers, width, left=left, color=colour, lw=0)
+            _write_numbers(axis, left, width, 0.06 * largest)
             left = left + width
         axis.set_title(kind, fontsize=9)
-        axis.set(xlabel="claims", xlim=(0, 1.05 * most))
+        axis.set(xlabel="claims", xlim=(0, 1.05 * largest))
         axis.tick_params(axis="y", length=0)
-    handles = [Patch(color=tint, label=name) for name, tint in VERDICT.items()]
+    handles = [
+        Patch(color=colour, label=verdict)
+        for verdict, colour in VERDICT_COLOUR.items()
+    ]
     figure.legend(
         handles=handles, loc="outside lower center", ncols=3, fontsize=9
     )
@@ -83,8 +72,8 @@ def claim_counts(assessed: pd.DataFrame) -> Figure:
 def claim_intervals(
     assessed: pd.DataFrame, tests: tuple[str, ...], label: str
 ) -> Figure:
-    """Draw the intervals of all claims that some tests judged, with what each
-    of them asserted.
+    """Draw the intervals of all claims that some tests answered, with what
+    each of them asserted.
 
     Parameters
     ----------
@@ -99,32 +88,48 @@ def claim_intervals(
     -------
     Figure
         Thick: 95 %; thin: corrected for the number of claims; coloured by
-        verdict. Empty where they judged none.
+        verdict. Empty where they answered none.
     """
-    lines = assessed[
-        assessed["test"].str.startswith(tests) & assessed["estimate"].notna()
-    ]
+    is_asked = assessed["test"].str.startswith(tests)
+    lines = assessed[is_asked & assessed["estimate"].notna()]
     lines = lines.sort_values("estimate")
     figure, axes = canvas(1, 1, 8.0, 1.3 + 0.24 * len(lines))
-    axis, height = axes[0, 0], np.arange(len(lines))
-    colours = [VERDICT[name] for name in lines["verdict"]]
+    axis = axes[0, 0]
+    height = np.arange(len(lines))
+    colours = [VERDICT_COLOUR[verdict] for verdict in lines["verdict"]]
     axis.hlines(height, lines["low"], lines["high"], color=colours, lw=1)
     axis.hlines(height, lines["low_95"], lines["high_95"], color=colours, lw=3)
     axis.scatter(lines["estimate"], height, color=colours, s=24, zorder=3)
     axis.axvline(0.0, color=BASELINE, ls=":", lw=1)
-    names = [f"{row.id}  {_short(row.claim)}" for row in lines.itertuples()]
+    names = [
+        f"{line.id}  {_shorten(line.claim)}" for line in lines.itertuples()
+    ]
     axis.set(yticks=height, ylim=(-0.8, len(lines) - 0.2), xlabel=label)
     axis.set_yticklabels(names, fontsize=7)
-    for name in dict.fromkeys(lines["verdict"]):
-        axis.plot([], [], color=VERDICT[name], lw=3, label=name)
+    for verdict in lines["verdict"].unique():
+        axis.plot([], [], color=VERDICT_COLOUR[verdict], lw=3, label=verdict)
     if len(lines):
         figure.legend(loc="outside lower center", ncols=3, fontsize=8)
     return figure
 
 
-def _short(text: str, letters: int = 52) -> str:
-    return (
-        text
-        if len(text) <= letters
-        else text[: letters - 1].rsplit(" ", 1)[0] + " …"
-    )
+def _write_numbers(
+    axis: Axes, left: np.ndarray, width: np.ndarray, narrowest: float
+) -> None:
+    """Write the number of claims into each bar that has room for it."""
+    for place in np.flatnonzero(width >= narrowest):
+        axis.text(
+            left[place] + width[place] / 2,
+            place,
+            width[place],
+            ha="center",
+            va="center",
+            fontsize=8,
+        )
+
+
+def _shorten(text: str, letters: int = 52) -> str:
+    """The text cut at a word."""
+    if len(text) <= letters:
+        return text
+    return text[: letters - 1].rsplit(" ", 1)[0] + " …"

@@ -1,114 +1,128 @@
-"""How often a method was right in worlds of known truth, beside how often it
-promised to be.
+"""How often a method was right in simulations, beside the rate that it
+states.
 """
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from mmssl.plotting.look import BASELINE, PALETTE, canvas
 
-_KEPT, _BROKEN = PALETTE[2], PALETTE[1]
-_ROW = 0.19  # inches
+_NOT_CONTRADICTED, _CONTRADICTED = PALETTE[2], PALETTE[1]
+_LINE_HEIGHT = 0.19  # inches
 
-_AXIS = {
-    0.05: ("worlds with such a finding", 0.0),
-    0.5: ("worlds that say so", 0.0),
-    0.9: ("worlds with the right finding", 0.0),
-    0.95: ("intervals that hold the truth", 0.8),
+_LABELS = {
+    0.05: "worlds with such a finding",
+    0.5: "worlds that say so",
+    0.9: "worlds with the right finding",
+    0.95: "intervals that hold the truth",
 }
+"""What is counted, by the nominal rate."""
 
 
-def promises(table: pd.DataFrame) -> Figure:
-    """Draw the share of worlds in which each method was right, with what was
-    promised.
+def simulation_rates(table: pd.DataFrame) -> Figure:
+    """Draw the share of simulated worlds in which each method was right,
+    beside the nominal rate.
 
     Parameters
     ----------
     table : DataFrame
-        Columns simulation, setting, method, share, low, high (99 %), promised,
-        holds (NaN for a method without a promise, which is there to compare).
+        Columns simulation, setting, method, share, low, high (99 %), promised
+        (the nominal rate), holds (NaN for a method without one, which is there
+        to compare).
 
     Returns
     -------
     Figure
-        A panel for each share promised, dotted; a dot and line a method. The
+        A panel for each nominal rate, dotted; a dot and line a method. The
         axis of false alarms is a square root, so that 5 % and 100 % both have
         room.
     """
-    shares = sorted(table["promised"].unique(), reverse=True)
-    parts = [table[table["promised"] == share] for share in shares]
-    heights = [
-        len(part)
-        + part[["simulation", "setting"]].drop_duplicates().shape[0]
-        + 1.5
-        for part in parts
-    ]
+    rates = sorted(table["promised"].unique(), reverse=True)
+    parts = [table[table["promised"] == rate] for rate in rates]
+    heights = []
+    for part in parts:
+        headings = part[["simulation", "setting"]].drop_duplicates()
+        heights.append(len(part) + len(headings) + 1.5)
     figure, axes = canvas(
         len(parts),
         1,
         9.0,
-        0.9 + _ROW * sum(heights) + 0.35 * len(parts),
+        0.9 + _LINE_HEIGHT * sum(heights) + 0.35 * len(parts),
         height_ratios=heights,
     )
-    for axis, share, part in zip(axes[:, 0], shares, parts, strict=True):
-        name, least = _AXIS.get(share, ("worlds", 0.0))
-        if share < 0.5:
+    for axis, rate, part in zip(axes[:, 0], rates, parts, strict=True):
+        if rate < 0.5:
             axis.set_xscale("function", functions=(_root, np.square))
             axis.set_xticks([0, 0.01, 0.05, 0.1, 0.25, 0.5, 1])
+        left = 0.8 if rate == 0.95 else 0.0
+        label = _LABELS.get(rate, "worlds")
         axis.set(
-            xlim=(min(least, part["low"].min()), 1.0),
-            xlabel=f"share of {name}; dotted: {100 * share:.0f} %",
+            xlim=(min(left, part["low"].min()), 1.0),
+            xlabel=f"share of {label}; dotted: {100 * rate:.0f} %",
         )
-        axis.axvline(share, color=BASELINE, ls=":", lw=1.2)
-        _rows(axis, part)
-    looks = {
-        "not contradicted": _KEPT,
-        "contradicted": _BROKEN,
-        "to compare": BASELINE,
-    }
-    figure.legend(
-        handles=[
-            Line2D([], [], color=tint, marker="o", ms=4, label=label)
-            for label, tint in looks.items()
-        ],
-        loc="outside upper right",
-        ncols=3,
-        fontsize=8,
-    )
+        axis.axvline(rate, color=BASELINE, ls=":", lw=1.2)
+        _draw_methods(axis, part)
+    _draw_legend(figure)
     return figure
 
 
-def _rows(axis, part: pd.DataFrame) -> None:
+def _draw_methods(axis: Axes, part: pd.DataFrame) -> None:
     """One line a method, under a heading of simulation and setting."""
-    labels, height = [], 0
-    for (simulation, setting), methods in part.groupby(
-        ["simulation", "setting"], sort=False
-    ):
-        labels.append((height, f"{simulation}: {setting}", "bold"))
-        for one in methods.itertuples():
+    places, texts, weights = [], [], []
+    height = 0
+    headings = part.groupby(["simulation", "setting"], sort=False)
+    for (simulation, setting), methods in headings:
+        places.append(height)
+        texts.append(f"{simulation}: {setting}")
+        weights.append("bold")
+        for method in methods.itertuples():
             height -= 1
-            tint = (
-                BASELINE
-                if pd.isna(one.holds)
-                else _KEPT
-                if one.holds
-                else _BROKEN
-            )
-            axis.hlines(height, one.low, one.high, color=tint, lw=2)
+            colour = _colour(method.holds)
+            axis.hlines(height, method.low, method.high, color=colour, lw=2)
             axis.scatter(
-                one.share, height, color=tint, s=18, zorder=3, clip_on=False
+                method.share,
+                height,
+                color=colour,
+                s=18,
+                zorder=3,
+                clip_on=False,
             )
-            labels.append((height, one.method, "normal"))
+            places.append(height)
+            texts.append(method.method)
+            weights.append("normal")
         height -= 1
-    axis.set(
-        yticks=[place for place, _, _ in labels], ylim=(height + 0.4, 0.9)
-    )
-    ticks = axis.set_yticklabels([text for _, text, _ in labels], fontsize=7)
-    for tick, (_, _, weight) in zip(ticks, labels, strict=True):
+    axis.set(yticks=places, ylim=(height + 0.4, 0.9))
+    ticks = axis.set_yticklabels(texts, fontsize=7)
+    for tick, weight in zip(ticks, weights, strict=True):
         tick.set_fontweight(weight)
     axis.tick_params(axis="y", length=0)
+
+
+def _draw_legend(figure: Figure) -> None:
+    colours = {
+        "not contradicted": _NOT_CONTRADICTED,
+        "contradicted": _CONTRADICTED,
+        "to compare": BASELINE,
+    }
+    handles = [
+        Line2D([], [], color=colour, marker="o", ms=4, label=label)
+        for label, colour in colours.items()
+    ]
+    figure.legend(
+        handles=handles, loc="outside upper right", ncols=3, fontsize=8
+    )
+
+
+def _colour(holds) -> str:
+    """Colour of a method: whether its nominal rate holds, or grey without
+    one.
+    """
+    if pd.isna(holds):
+        return BASELINE
+    return _NOT_CONTRADICTED if holds else _CONTRADICTED
 
 
 def _root(x):

@@ -26,21 +26,23 @@ def speed(paths: Sequence[dict[str, Any]]) -> Figure:
         A dot a ratio on a logarithmic axis, the dotted line where both are
         equally fast.
     """
-    ratios = [
-        (f"{path['name']}: {name.removesuffix(RATIO)}", value)
-        for path in paths
-        for name, value in path["figures"].items()
-        if name.endswith(RATIO)
-    ]
+    labels, ratios = [], []
+    for path in paths:
+        for name, value in path["figures"].items():
+            if name.endswith(RATIO):
+                labels.append(f"{path['name']}: {name.removesuffix(RATIO)}")
+                ratios.append(value)
+    # the first one on top
+    labels.reverse()
+    ratios.reverse()
     figure, axes = canvas(1, 1, 9.0, 0.9 + 0.26 * len(ratios))
-    (axis,) = axes.ravel()
-    for height, (_, value) in enumerate(reversed(ratios)):
-        axis.hlines(height, 1, value, color=PALETTE[0], lw=2)
-        axis.scatter(value, height, color=PALETTE[0], s=24, zorder=3)
-        text = f"{value:.3g}" if value < 100 else f"{value:,.0f}"
+    axis = axes[0, 0]
+    for height, ratio in enumerate(ratios):
+        axis.hlines(height, 1, ratio, color=PALETTE[0], lw=2)
+        axis.scatter(ratio, height, color=PALETTE[0], s=24, zorder=3)
         axis.annotate(
-            text,
-            (max(1, value), height),
+            f"{ratio:.3g}" if ratio < 100 else f"{ratio:,.0f}",
+            (max(1, ratio), height),
             (7, 0),
             textcoords="offset points",
             va="center",
@@ -52,7 +54,7 @@ def speed(paths: Sequence[dict[str, Any]]) -> Figure:
         xlabel="times faster than the peer",
         ylim=(-0.6, len(ratios) - 0.4),
         yticks=range(len(ratios)),
-        yticklabels=[name for name, _ in reversed(ratios)],
+        yticklabels=labels,
     )
     axis.margins(x=0.08)
     return figure

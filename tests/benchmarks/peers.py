@@ -33,13 +33,13 @@ def masked_info_nce(local, anchor, clip=20.0, penalty=0.04):
 
 def plain_features(encoder, x):
     """z and the raw map of side 8 of a DCGAN encoder, layer by layer."""
-    for i, (conv, norm) in enumerate(
-        zip(encoder.convs, encoder.norms, strict=True)
-    ):
+    layers = zip(encoder.convs, encoder.norms, strict=True)
+    for i, (conv, norm) in enumerate(layers):
         raw = conv(x)
         if raw.shape[-1] == 8:
             local = raw
-        x = torch.nn.functional.leaky_relu(norm(raw) if i else raw, 0.2)
+        normalised = norm(raw) if i else raw
+        x = torch.nn.functional.leaky_relu(normalised, 0.2)
     return encoder.to_latent(x).flatten(1), local
 
 
@@ -51,27 +51,32 @@ def masked_cr_xx_cc(objective, volumes, at):
     for m, x in volumes.items():
         z[m], raw = plain_features(objective.encoders[m], x)
         local[m] = objective.heads[m](raw)
-    anchor = {m: local[m][torch.arange(len(at[m])), :, at[m]] for m in z}
     edges = [(local[m], z[m]) for m in z]
     for i in z:
+        anchor = local[i][torch.arange(len(at[i])), :, at[i]]
         for j in z:
             if i != j:
-                edges += [(local[j], z[i]), (local[j], anchor[i])]
-    return sum(sum(masked_info_nce(c, y)) for c, y in edges)
+                edges += [(local[j], z[i]), (local[j], anchor)]
+    total = 0
+    for features, vector in edges:
+        loss, penalty = masked_info_nce(features, vector)
+        total = total + (loss + penalty)
+    return total
 
 
 def write_pairs(
     folder: Path, pairs: int, size: int = 64
 ) -> list[tuple[Path, Path]]:
     """Write random paired NIfTI volumes, compressed as cohorts are shipped."""
-    rng, files = np.random.default_rng(0), []
+    rng = np.random.default_rng(0)
+    affine = np.diag([3.0, 3.0, 3.0, 1.0])
+    files = []
     for i in range(pairs):
-        files.append((folder / f"{i}_t1.nii.gz", folder / f"{i}_falff.nii.gz"))
-        for path in files[-1]:
+        pair = (folder / f"{i}_t1.nii.gz", folder / f"{i}_falff.nii.gz")
+        for path in pair:
             volume = rng.normal(size=(size,) * 3).astype("f4")
-            nibabel.save(
-                nibabel.Nifti1Image(volume, np.diag([3.0, 3, 3, 1])), path
-            )
+            nibabel.save(nibabel.Nifti1Image(volume, affine), path)
+        files.append(pair)
     return files
 
 
@@ -85,23 +90,27 @@ class _SharedCrop(torchio.transforms.Transform):
 
 
 def _collate(subjects):
-    return torch.stack([s.t1.data for s in subjects]), torch.stack(
-        [s.falff.data for s in subjects]
-    )
+    t1 = torch.stack([subject.t1.data for subject in subjects])
+    falff = torch.stack([subject.falff.data for subject in subjects])
+    return t1, falff
 
 
 def torchio_pairs_per_second(files, workers: int = 2) -> float:
     """Usual TorchIO pipeline: read, z-normalise, pad 8, crop shared by both,
     flips; batch 64.
     """
-    flips = torchio.RandomFlip(axes=(0, 1, 2), flip_probability=0.5)
-    steps = [torchio.ZNormalization(), torchio.Pad(8), _SharedCrop(), flips]
-    subjects = [
-        torchio.Subject(
-            t1=torchio.ScalarImage(a), falff=torchio.ScalarImage(b)
-        )
-        for a, b in files
+    steps = [
+        torchio.ZNormalization(),
+        torchio.Pad(8),
+        _SharedCrop(),
+        torchio.RandomFlip(axes=(0, 1, 2), flip_probability=0.5),
     ]
+    subjects = []
+    for t1, falff in files:
+        subject = torchio.Subject(
+            t1=torchio.ScalarImage(t1), falff=torchio.ScalarImage(falff)
+        )
+        subjects.append(subject)
     dataset = torchio.SubjectsDataset(
         subjects, transform=torchio.Compose(steps)
     )
@@ -113,5 +122,5 @@ def torchio_pairs_per_second(files, workers: int = 2) -> float:
         collate_fn=_collate,
     )
     start = time.perf_counter()
-    seen = sum(len(t1) for t1, _ in loader)
-    return seen / (time.perf_counter() - start)
+    pairs = sum(len(t1) for t1, _ in loader)
+    return pairs / (time.perf_counter() - start)

@@ -30,16 +30,18 @@ NAMES = sorted(
     for path in HERE.glob("*.py")
     if path.stem not in ("run", "peers", "__init__")
 )
-CHAPTERS = "Seconds of each notebook on its defaults, when the small chain was last made."
+CHAPTERS = (
+    "Seconds of each notebook on its defaults, when the small chain was last "
+    "made."
+)
 
 
 def machine() -> dict:
     """What the figures were measured on."""
-    found = re.search(
-        r"model name\s*: (.+)", Path("/proc/cpuinfo").read_text()
-    )
+    about_processors = Path("/proc/cpuinfo").read_text(encoding="utf-8")
+    name = re.search(r"model name\s*: (.+)", about_processors)
     return {
-        "processor": found[1] if found else platform.machine(),
+        "processor": name[1] if name else platform.machine(),
         "AMX": torch.cpu._is_amx_tile_supported(),
         "AVX-512 bfloat16": torch.cpu._is_avx512_bf16_supported(),
         "threads": torch.get_num_threads(),
@@ -58,11 +60,11 @@ def hot_path(name: str, rounds: int) -> dict:
 
 def chapters() -> dict:
     """Seconds each notebook took on its defaults."""
-    pages = sorted(paths.project("data/executed/smoke").glob("*.ipynb"))
-    seconds = {
-        page.stem: float(read_sidecar(page)["facts"]["seconds"])
-        for page in pages
-    }
+    folder = paths.project("data/executed/smoke")
+    seconds = {}
+    for page in sorted(folder.glob("*.ipynb")):
+        facts = read_sidecar(page)["facts"]
+        seconds[page.stem] = float(facts["seconds"])
     return {"name": "Notebooks", "about": CHAPTERS, "figures": seconds}
 
 
@@ -70,11 +72,8 @@ def show(path: dict) -> dict:
     """Print one hot path's figures, and return it."""
     print(path["name"])
     for key, value in path["figures"].items():
-        print(
-            f"    {key:44}",
-            f"{value:.4g}" if isinstance(value, float) else value,
-            flush=True,
-        )
+        text = f"{value:.4g}" if isinstance(value, float) else value
+        print(f"    {key:44}", text, flush=True)
     return path
 
 
@@ -85,29 +84,29 @@ def main() -> None:
         "names", nargs="*", metavar="NAME", help=f"of: {', '.join(NAMES)}"
     )
     parser.add_argument("--rounds", type=int, default=7)
-    asked = parser.parse_args()
-    if unknown := set(asked.names) - set(NAMES):
+    options = parser.parse_args()
+    unknown = set(options.names) - set(NAMES)
+    if unknown:
         parser.error(f"unknown {sorted(unknown)}, expected of {NAMES}")
-    show({"name": "machine", "figures": machine() | versions()})
-    measured = [
-        show(hot_path(name, asked.rounds)) for name in asked.names or NAMES
-    ]
+    show({"name": "machine", "figures": {**machine(), **versions()}})
+    measured = []
+    for name in options.names or NAMES:
+        measured.append(show(hot_path(name, options.rounds)))
     measured.append(show(chapters()))
-    if not asked.names:
-        print(keep({"machine": machine(), "paths": measured}, asked.rounds))
+    if not options.names:
+        report = {"machine": machine(), "paths": measured}
+        print(write_report(report, options.rounds))
 
 
-def keep(report: dict, rounds: int) -> Path:
+def write_report(report: dict, rounds: int) -> Path:
     """Write the report, and beside it which code of the package was
     measured.
     """
     target = paths.project("book/speed.json")
     drivers = {name: HERE / f"{name}.py" for name in NAMES}
-    code = {
-        found
-        for file in drivers.values()
-        for found in imports(file.read_text())
-    }
+    code: set[str] = set()
+    for file in drivers.values():
+        code |= imports(file.read_text(encoding="utf-8"))
     with atomic.file(target) as temporary:
         temporary.write_text(
             json.dumps(report, indent=1) + "\n", encoding="utf-8"

@@ -3,7 +3,7 @@
 Prints and writes ``book/simulations.tsv``, which a page of the book shows.
 Each simulation leaves its own table in ``data/results/simulations`` and is run
 anew only where its code has changed. ``--share .1`` takes a tenth of the
-worlds, ``--output`` writes elsewhere. Exits with 1 if a promise is
+worlds, ``--output`` writes elsewhere. Exits with 1 if a nominal rate is
 contradicted.
 """
 
@@ -22,13 +22,46 @@ import pandas as pd  # noqa: E402
 import simulations  # noqa: E402
 import worlds  # noqa: E402
 
-from mmssl.ledger import atomic, paths
-from mmssl.ledger.code import imports
-from mmssl.ledger.sidecars import read_sidecar, stale, write_sidecar  # noqa: E402
+from mmssl.ledger import atomic, paths  # noqa: E402
+from mmssl.ledger.code import imports  # noqa: E402
+from mmssl.ledger.sidecars import (  # noqa: E402
+    read_sidecar,
+    stale,
+    write_sidecar,
+)
 
 
 def main() -> None:
     """Run what is not there yet and write the table with its sidecar."""
+    options = parse_options()
+    worlds.JOBS = options.jobs
+    folder = paths.project(options.parts)
+    files = [
+        simulate(simulation, number, options.share, folder)
+        for simulation, number in simulations.sizes(options.share).items()
+    ]
+    tables = [pd.read_csv(file, sep="\t") for file in files]
+    table = pd.concat(tables, ignore_index=True)
+    seconds = sum(read_sidecar(file)["facts"]["seconds"] for file in files)
+    target = write_table(
+        table,
+        paths.project(options.output),
+        sorted(set(table["part"])),
+        options.share,
+        seconds,
+    )
+    shown = table.drop(columns=["part"])
+    print(shown.to_string(index=False, float_format="%.3f"))
+    contradicted = int(table["holds"].eq(False).sum())
+    print(
+        f"{contradicted} of {table['holds'].notna().sum()} nominal rates are "
+        f"contradicted; {target}"
+    )
+    sys.exit(contradicted > 0)
+
+
+def parse_options() -> argparse.Namespace:
+    """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
         "--share", type=float, default=1.0, help="of the full number of worlds"
@@ -42,74 +75,45 @@ def main() -> None:
     parser.add_argument(
         "--jobs", type=int, default=os.cpu_count(), help="processes"
     )
-    asked = parser.parse_args()
-    worlds.JOBS = asked.jobs
-    parts = [
-        part(run, number, asked.share, paths.project(asked.parts))
-        for run, number in simulations.sizes(asked.share).items()
-    ]
-    table = pd.concat(
-        [pd.read_csv(path, sep="\t") for path in parts], ignore_index=True
-    )
-    seconds = sum(read_sidecar(path)["facts"]["seconds"] for path in parts)
-    target = keep(
-        table,
-        paths.project(asked.output),
-        sorted(set(table["part"])),
-        asked.share,
-        seconds,
-    )
-    print(
-        table.drop(columns=["part"]).to_string(
-            index=False, float_format="%.3f"
-        )
-    )
-    broken = table[table["holds"].eq(False)]
-    print(
-        f"{len(broken)} of {table['holds'].notna().sum()} promises are contradicted; {target}"
-    )
-    sys.exit(len(broken) > 0)
+    return parser.parse_args()
 
 
-def part(run, number: int, share: float, folder: Path) -> Path:
-    """Where the lines of one simulation are, made if they are not there or of
-    other code.
+def simulate(simulation, number: int, share: float, folder: Path) -> Path:
+    """Return the file with the lines of one simulation, made if it is not
+    there or of other code.
     """
-    path = folder / f"{run.__name__}.tsv"
-    fresh = not stale(path) and read_sidecar(path)["parameters"] == {
-        "share": share
-    }
-    print(
-        f"{run.__name__}: {number} worlds{', as they are' if fresh else ''}",
-        flush=True,
-    )
-    if fresh:
-        return path
-    start, name = time.perf_counter(), run.__module__
-    table = run(number).assign(part=name)
-    return keep(table, path, [name], share, time.perf_counter() - start)
+    path = folder / f"{simulation.__name__}.tsv"
+    if not stale(path):
+        if read_sidecar(path)["parameters"] == {"share": share}:
+            print(f"{simulation.__name__}: as it is", flush=True)
+            return path
+    print(f"{simulation.__name__}: {number} worlds", flush=True)
+    start = time.perf_counter()
+    part = simulation.__module__
+    table = simulation(number).assign(part=part)
+    seconds = time.perf_counter() - start
+    return write_table(table, path, [part], share, seconds)
 
 
-def keep(
+def write_table(
     table: pd.DataFrame,
     target: Path,
-    modules: list[str],
+    parts: list[str],
     share: float,
     seconds: float,
-):
+) -> Path:
     """Write a table, and beside it which simulations made it from which code
     of the package.
     """
-    drawn = {name: HERE / f"{name}.py" for name in (*modules, "worlds")}
-    code = {
-        found for file in drawn.values() for found in imports(file.read_text())
-    }
-    target.parent.mkdir(parents=True, exist_ok=True)
+    drivers = {name: HERE / f"{name}.py" for name in (*parts, "worlds")}
+    code: set[str] = set()
+    for file in drivers.values():
+        code |= imports(file.read_text(encoding="utf-8"))
     with atomic.file(target) as temporary:
         table.to_csv(temporary, sep="\t", index=False, float_format="%.6g")
     write_sidecar(
         target,
-        drawn,
+        drivers,
         {"share": share},
         worlds.SEED,
         tuple(sorted(code)),

@@ -1,5 +1,5 @@
-"""The statistics keep their promises in simulated worlds: a few of them, and
-all (slow).
+"""The statistics keep their nominal rates in simulated worlds: a few of them,
+and all (slow).
 """
 
 import importlib.util
@@ -12,8 +12,7 @@ import simulations
 import worlds
 from scipy.stats import binomtest
 
-from mmssl.ledger import paths
-from mmssl.ledger import sidecars as ledger
+from mmssl.ledger import paths, sidecars
 from mmssl.ledger.code import fingerprint
 from mmssl.ledger.hashes import hash_file
 from mmssl.ledger.sidecars import read_sidecar
@@ -23,15 +22,9 @@ SMALL = {
     simulations.auc_coverage: {"worlds": 60, "resamples": 200},
     simulations.difference_coverage: {"worlds": 60, "resamples": 200},
     simulations.population_gap: {"worlds": 40},
-    simulations.repeated_splits: {"worlds": 80},
     simulations.calibration_line: {"worlds": 40, "resamples": 200},
     simulations.covariate_in_noise: {"worlds": 6},
     simulations.false_voxels: {"worlds": 40, "permutations": 99, "side": 7},
-    simulations.picked_dimension: {
-        "worlds": 40,
-        "permutations": 99,
-        "dimensions": 8,
-    },
     simulations.covariate_behind_groups: {"worlds": 40, "permutations": 99},
     simulations.scans_across_folds: {"worlds": 20},
     simulations.coupling_difference: {
@@ -43,18 +36,17 @@ SMALL = {
 }
 
 
-def broken(table):
-    """Return the lines whose claim the worlds contradict."""
+def contradicted(table):
+    """Return the lines whose nominal rate the worlds contradict."""
     return table[table["holds"].eq(False)]
 
 
 @pytest.mark.parametrize("run", SMALL, ids=lambda run: run.__name__)
 def test_no_claim_is_contradicted_by_a_few_worlds(run):
     table = run(**SMALL[run])
-    assert broken(table).empty, broken(table).to_string()
-    assert (
-        (table["low"] <= table["share"]) & (table["share"] <= table["high"])
-    ).all()
+    assert contradicted(table).empty, contradicted(table).to_string()
+    assert (table["low"] <= table["share"]).all()
+    assert (table["share"] <= table["high"]).all()
 
 
 def test_every_simulation_is_run_at_both_sizes():
@@ -62,40 +54,32 @@ def test_every_simulation_is_run_at_both_sizes():
 
 
 def test_seeds_are_fixed_and_who_draws_a_world_does_not_matter(monkeypatch):
-    first = simulations.repeated_splits(10)
+    first = simulations.scans_across_folds(6)
     monkeypatch.setattr(worlds, "JOBS", 2)
-    assert first.equals(simulations.repeated_splits(10))
+    assert first.equals(simulations.scans_across_folds(6))
 
 
-def test_a_method_that_breaks_its_promise_is_caught():
+def test_a_method_that_misses_its_nominal_rate_is_caught():
     covered = [True] * 85 + [False] * 15
-    kept = worlds.line("s", "t", "m", covered, 0.95, claim="at least")
+
+    def holds(rate, claim):
+        return worlds.line("s", "t", "m", covered, rate, claim=claim)["holds"]
+
+    line = worlds.line("s", "t", "m", covered, 0.95, claim="at least")
     limits = binomtest(85, 100).proportion_ci(0.99, "exact")
-    assert (kept["low"], kept["high"]) == (
-        limits.low,
-        limits.high,
-    ) and not kept["holds"]
-    assert worlds.line("s", "t", "m", covered, 0.90, claim="at least")["holds"]
-    assert not worlds.line("s", "t", "m", covered, 0.05, claim="at most")[
-        "holds"
-    ]
-    exactly = [
-        worlds.line("s", "t", "m", covered, share, claim="exactly")["holds"]
-        for share in (0.5, 0.8, 0.9, 0.99)
-    ]
+    assert (line["low"], line["high"]) == (limits.low, limits.high)
+    assert not line["holds"]
+    assert holds(0.90, "at least")
+    assert not holds(0.05, "at most")
+    exactly = [holds(rate, "exactly") for rate in (0.5, 0.8, 0.9, 0.99)]
     assert exactly == [False, True, True, False]
-    assert worlds.line("s", "t", "m", covered, 0.99)["holds"] is None
+    assert holds(0.99, "") is None
 
 
 def test_a_scan_wise_split_invents_an_auc_and_a_person_wise_one_does_not():
     table = simulations.scans_across_folds(20).set_index("method")
     assert table.loc["split by scan", "mean_auc"] > 0.95
     assert abs(table.loc["split by person", "mean_auc"] - 0.5) < 0.08
-
-
-def test_a_dimension_picked_once_raises_false_alarms():
-    table = simulations.picked_dimension(60, 59).set_index("method")
-    assert table.loc["picked once", "low"] > 0.05
 
 
 def test_a_simulation_is_run_anew_only_if_its_code_or_size_has_changed(
@@ -105,43 +89,42 @@ def test_a_simulation_is_run_anew_only_if_its_code_or_size_has_changed(
     spec = importlib.util.spec_from_file_location("run_simulations", file)
     command = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(command)
-    made, simulation = [], simulations.scans_across_folds
+    simulation = simulations.scans_across_folds
+    runs = []
 
-    def noted(number):
-        made.append(number)
+    def recorded(number):
+        runs.append(number)
         return simulation(number)
 
-    noted.__module__ = simulation.__module__
-    path = command.part(noted, 20, 0.1, tmp_path)
-    assert command.part(noted, 20, 0.1, tmp_path) == path and made == [20]
-    command.part(noted, 21, 0.2, tmp_path)
+    recorded.__module__ = simulation.__module__
+    path = command.simulate(recorded, 20, 0.1, tmp_path)
+    assert command.simulate(recorded, 20, 0.1, tmp_path) == path
+    assert runs == [20]
+    command.simulate(recorded, 21, 0.2, tmp_path)
+    assert runs == [20, 21]
     record = read_sidecar(path)
-    assert made == [20, 21] and record["seed"] == worlds.SEED
+    assert record["seed"] == worlds.SEED
     assert set(record["inputs"]) == {"representations", "worlds"}
-    assert (
-        "mmssl.stats.auc" in record["code"]
-        and "mmssl.groupmaps.mann_whitney" not in record["code"]
-    )
-    now = fingerprint("mmssl.stats") | {"mmssl.stats.auc": "0" * 64}
-    monkeypatch.setattr(ledger, "fingerprint", lambda *modules: now)
-    command.part(noted, 21, 0.2, tmp_path)
-    assert made == [20, 21, 21]
+    assert "mmssl.stats.auc" in record["code"]
+    assert "mmssl.groupmaps.mann_whitney" not in record["code"]
+    changed_code = fingerprint("mmssl.stats") | {"mmssl.stats.auc": "0" * 64}
+    monkeypatch.setattr(sidecars, "fingerprint", lambda *_: changed_code)
+    command.simulate(recorded, 21, 0.2, tmp_path)
+    assert runs == [20, 21, 21]
 
 
 @pytest.mark.skipif(not TABLE.is_file(), reason="make simulations writes it")
 def test_the_table_of_the_book_is_of_full_size_and_has_every_line():
-    table, record = pd.read_csv(TABLE, sep="\t"), read_sidecar(TABLE)
-    assert (
-        record["parameters"] == {"share": 1.0}
-        and record["seed"] == worlds.SEED
-    )
+    table = pd.read_csv(TABLE, sep="\t")
+    record = read_sidecar(TABLE)
+    assert record["parameters"] == {"share": 1.0}
+    assert record["seed"] == worlds.SEED
     assert record["content"] == hash_file(TABLE)
     assert set(simulations.SIMULATIONS.values()) <= set(table["worlds"])
-    assert broken(table).empty, broken(table).to_string()
+    assert contradicted(table).empty, contradicted(table).to_string()
     names = set(table["simulation"])
     assert {
         "a false voxel anywhere",
-        "a false voxel in a picked dimension",
         "a coupling difference where there is none",
         "power for a population gap",
         "interval of an AUC",
@@ -155,20 +138,14 @@ def test_the_table_of_the_book_is_of_full_size_and_has_every_line():
 
 
 @pytest.mark.slow
-def test_every_claim_holds_at_full_size():
-    table = pd.concat(
-        [run(number) for run, number in simulations.sizes().items()]
-    )
-    assert broken(table).empty, broken(table).to_string()
+def test_every_nominal_rate_holds_at_full_size():
+    tables = [run(number) for run, number in simulations.sizes().items()]
+    table = pd.concat(tables)
+    assert contradicted(table).empty, contradicted(table).to_string()
     # what the pages say of the alternatives
-    by = table.set_index(["simulation", "method"])
+    by_method = table.set_index(["simulation", "method"])
     for alternative in (
         ("a false voxel anywhere", "uncorrected"),
-        ("a false voxel in a picked dimension", "picked once"),
         ("a false voxel with a covariate", "labels permuted"),
-        (
-            "repeated cross-validation, no difference",
-            "splits as if independent",
-        ),
     ):
-        assert by.loc[alternative, "low"].item() > 0.1, alternative
+        assert by_method.loc[alternative, "low"].item() > 0.1, alternative

@@ -1,5 +1,5 @@
-"""Worlds in which the truth is known: how they are drawn, run side by side,
-and summed up.
+"""Simulated worlds in which the truth is known: how they are drawn, run side
+by side, and summed up.
 """
 
 import numpy as np
@@ -23,19 +23,33 @@ def each(world, worlds, title):
 
 
 def line(simulation, setting, method, right, expected, width=np.nan, claim=""):
-    """One line of the table; `right` is one bool a world, `expected` the share
-    promised.
+    """One line of the table.
+
+    Parameters
+    ----------
+    simulation, setting, method : str
+        What was simulated, at which sizes, and what was applied.
+    right : sequence of bool
+        One a world: whether the method was right in it.
+    expected : float
+        The nominal rate: the share of worlds in which it should be.
+    width : float or sequence of float
+        Of the method's intervals.
+    claim : str
+        "at least", "at most" or "exactly" the nominal rate; empty for a method
+        without one, which is there to compare.
     """
     right = np.asarray(right)
     limits = binomtest(int(right.sum()), len(right)).proportion_ci(
         0.99, "exact"
     )
-    above, below = limits.high >= expected, limits.low <= expected
+    reaches_up = limits.high >= expected
+    reaches_down = limits.low <= expected
     holds = {
-        "at least": above,
-        "at most": below,
-        "exactly": above and below,
-    }.get(claim)
+        "at least": reaches_up,
+        "at most": reaches_down,
+        "exactly": reaches_up and reaches_down,
+    }
     return {
         "simulation": simulation,
         "setting": setting,
@@ -46,7 +60,7 @@ def line(simulation, setting, method, right, expected, width=np.nan, claim=""):
         "high": limits.high,
         "claim": claim,
         "promised": expected,
-        "holds": holds,
+        "holds": holds.get(claim),
         "width": float(np.mean(width)),
     }
 

@@ -1,0 +1,92 @@
+"""The ledger as a page, and its figures."""
+
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+
+from book.claims import rule
+from book.claims.page import filterable_table
+from book.claims.rule import UNRESOLVED
+from mmssl import plotting
+from mmssl.plotting.claims import VERDICT_COLOUR
+
+
+class _Page(HTMLParser):
+    """Lines, menus and addresses of a page; every tag must be closed."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.lines, self.options, self.links = [], [], []
+        self.open_tags = []
+        self.feed(text)
+        assert not self.open_tags
+
+    def handle_starttag(self, tag, attributes):
+        attributes = dict(attributes)
+        for name in ("src", "href"):
+            if name in attributes:
+                self.links.append(attributes[name])
+        if tag not in ("input", "br"):
+            self.open_tags.append(tag)
+        if tag == "tr" and "data-verdict" in attributes:
+            self.lines.append(attributes)
+        if tag == "option":
+            self.options.append(attributes)
+
+    def handle_endtag(self, tag):
+        assert self.open_tags.pop() == tag
+
+
+def test_the_page_is_whole_escaped_small_and_offline(assessed):
+    assessed = assessed.copy()
+    assessed.loc[0, "claim"] = "a < b & <script>alert('x')</script>"
+    text = filterable_table(assessed)
+    page = _Page(text)
+    assert len(page.lines) == len(assessed)
+    assert not page.links and "http" not in text
+    verdicts = [line["data-verdict"] for line in page.lines]
+    assert verdicts == assessed["verdict"].tolist()
+    assert "&lt;script&gt;alert" in text
+    assert "alert('x')</script>" not in text
+    assert len(text.encode()) < 1_000_000
+    choices = 0
+    for column in ("paper", "verdict", "kind", "evidence"):
+        choices += assessed[column].replace("", np.nan).nunique()
+    # each menu begins with "all"
+    assert len(page.options) == 4 + choices
+
+
+def test_every_unresolved_line_shows_what_could_have_been_seen(assessed):
+    unresolved = assessed[assessed["verdict"] == UNRESOLVED]
+    assert len(unresolved) and unresolved["detectable"].gt(0).all()
+    text = filterable_table(unresolved)
+    assert text.count("detectable: ") == len(unresolved)
+
+
+def test_the_bars_of_the_figure_hold_every_claim(assessed):
+    figure = plotting.claim_counts(assessed)
+    is_tested = assessed["estimate"].notna()
+    kinds = assessed.loc[is_tested, "evidence"].nunique()
+    assert len(figure.axes) == 1 + kinds
+    widths = []
+    for axis in figure.axes:
+        widths += [patch.get_width() for patch in axis.patches]
+    assert sum(widths) == pytest.approx(len(assessed))
+
+
+def test_the_figure_of_intervals_has_a_line_for_each_tested_claim(assessed):
+    figure = plotting.claim_intervals(
+        assessed, ("auc_contrast",), "difference"
+    )
+    is_asked = assessed["test"].str.startswith("auc_contrast")
+    is_tested = assessed["estimate"].notna()
+    labels = figure.axes[0].get_yticklabels()
+    assert len(labels) == (is_asked & is_tested).sum()
+    plotting.claim_intervals(
+        assessed.iloc[:0], ("auc_contrast",), "difference"
+    )
+
+
+def test_figures_know_every_verdict():
+    assert tuple(VERDICT_COLOUR) == rule.VERDICTS
