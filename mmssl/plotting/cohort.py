@@ -55,7 +55,9 @@ def people(participants: pd.DataFrame, severity: pd.Series) -> Figure:
     return figure
 
 
-def planted(background: np.ndarray, masks: Mapping[str, np.ndarray]) -> Figure:
+def planted_regions(
+    background: np.ndarray, masks: Mapping[str, np.ndarray]
+) -> Figure:
     """Draw where an effect was planted: axial above, sagittal below.
 
     Parameters

@@ -17,28 +17,26 @@ def parts(rng, people=10):
     """Tables and volumes of a small cohort in which every even person has two
     pairs.
     """
-    ids = [f"p{i}" for i in range(people)]
-    of_pair = [i for k, i in enumerate(ids) for _ in range(2 - k % 2)]
-    first = ~pd.Series(of_pair).duplicated()
-    participants = pd.DataFrame(
-        {
-            "participant_id": ids,
-            "group": [["HC", "AD", "other"][k % 3] for k in range(people)],
-        }
-    )
+    ids = [f"p{k}" for k in range(people)]
+    subjects = []
+    for k, name in enumerate(ids):
+        subjects += [name] * (2 - k % 2)
+    groups = [("HC", "AD", "other")[k % 3] for k in range(people)]
+    participants = pd.DataFrame({"participant_id": ids, "group": groups})
+    first = ~pd.Series(subjects).duplicated()
     pairs = pd.DataFrame(
         {
-            "pair": range(len(of_pair)),
-            "participant_id": of_pair,
+            "pair": range(len(subjects)),
+            "participant_id": subjects,
             "session": 1,
             "day": 0,
             "downstream": first.astype(int),
         }
     )
-    volumes = {
-        m: rng.random((len(pairs), *SIDE)).astype(np.float16)
-        for m in ("T1", "fALFF")
-    }
+    volumes = {}
+    for modality in ("T1", "fALFF"):
+        values = rng.random((len(pairs), *SIDE))
+        volumes[modality] = values.astype(np.float16)
     splits = {
         "seed": 0,
         "holdout": ids[:2],
@@ -71,16 +69,10 @@ def test_what_is_written_is_read(small, rng, affine):
         assert isinstance(small.volumes[m], np.memmap)
         np.testing.assert_array_equal(small.volumes[m], values)
     np.testing.assert_array_equal(small.affine, affine)
-    assert (small.dims, small.size, small.channels) == (
-        3,
-        8,
-        {"T1": 1, "fALFF": 1},
-    )
-    assert (
-        len(small) == 15
-        and small.seed == 7
-        and small.modalities == ("T1", "fALFF")
-    )
+    assert small.dims == 3 and small.size == 8
+    assert small.channels == {"T1": 1, "fALFF": 1}
+    assert small.modalities == ("T1", "fALFF")
+    assert len(small) == 15 and small.seed == 7
     assert small.hashes["T1.npy"] == hash_file(small.path / "T1.npy")
 
 
@@ -92,11 +84,9 @@ def test_roles_and_labels_against_a_loop(small):
         ("holdout", 0),
         ("shift", 0),
     ]:
-        side = (
-            small.splits["folds"][fold]
-            if role in ("train", "valid")
-            else small.splits
-        )
+        side = small.splits
+        if role in ("train", "valid"):
+            side = small.splits["folds"][fold]
         slow = [i for i, s in enumerate(small.subjects) if s in side[role]]
         assert small.rows(role, fold).tolist() == slow
         assert small.rows(role, fold).dtype == np.int64
@@ -105,9 +95,8 @@ def test_roles_and_labels_against_a_loop(small):
     group = dict(small.participants[["participant_id", "group"]].to_numpy())
     assert small.labels().tolist() == [code[group[s]] for s in small.subjects]
     chosen = small.downstream(np.arange(len(small)))
-    assert sorted(small.subjects[chosen]) == sorted(
-        p for p in group if group[p] != "other"
-    )
+    labelled = [name for name in group if group[name] != "other"]
+    assert sorted(small.subjects[chosen]) == sorted(labelled)
 
 
 def test_unknown_role_fold_and_task_are_named(small):
@@ -131,12 +120,13 @@ def test_one_image_under_two_names_has_one_hash(tmp_path, rng):
 
 
 def test_channels_and_single_precision(tmp_path, rng):
-    content = parts(rng) | {
-        "channels": {"image": 3},
-        "intensity": "unit",
-        "mask": None,
-    }
-    content["volumes"] = {"image": rng.random((15, 3, 8, 8))}
+    content = parts(rng)
+    content.update(
+        channels={"image": 3},
+        intensity="unit",
+        mask=None,
+        volumes={"image": rng.random((15, 3, 8, 8))},
+    )
     cohort = write(tmp_path / "colour", **content)
     assert (cohort.dims, cohort.size) == (2, 8)
     assert cohort.volumes["image"].dtype == np.float32
@@ -144,8 +134,11 @@ def test_channels_and_single_precision(tmp_path, rng):
 
 def test_pairing_names_a_task_or_nothing(tmp_path, rng, small):
     assert small.pairing is None
-    by_class = parts(rng) | {"parameters": {"pairing": "diagnosis"}}
-    assert write(tmp_path / "by-class", **by_class).pairing == "diagnosis"
+    parameters = {"pairing": "diagnosis"}
+    by_class = write(
+        tmp_path / "by-class", **parts(rng), parameters=parameters
+    )
+    assert by_class.pairing == "diagnosis"
     with pytest.raises(
         ValueError, match="pairing is 'digit', expected a task of diagnosis"
     ):
@@ -159,86 +152,104 @@ def test_an_existing_folder_is_left_alone(small, rng):
     assert (small.path / "cohort.json").read_bytes() == before
 
 
-def _edit_json(file, change):
-    about = json.loads(file.read_text())
-    change(about)
-    file.write_text(json.dumps(about))
+def edit_json(file, **changes):
+    """Replace fields of a JSON file."""
+    fields = json.loads(file.read_text())
+    fields.update(changes)
+    file.write_text(json.dumps(fields))
 
 
-def _nan(folder):
+def edit_splits(folder, side, fold=None):
+    """Add a person to a side of the splits: p0, or a stranger."""
+    splits = json.loads((folder / "splits.json").read_text())
+    if fold is None:
+        splits[side].append("x")
+    else:
+        splits["folds"][fold][side].append("p0")
+    (folder / "splits.json").write_text(json.dumps(splits))
+
+
+def no_folder(folder):
+    shutil.rmtree(folder)
+
+
+def no_field(folder):
+    fields = json.loads((folder / "cohort.json").read_text())
+    del fields["affine"]
+    (folder / "cohort.json").write_text(json.dumps(fields))
+
+
+def other_format(folder):
+    edit_json(folder / "cohort.json", format=9)
+
+
+def other_intensity(folder):
+    edit_json(folder / "cohort.json", intensity="ct")
+
+
+def broken_json(folder):
+    (folder / "splits.json").write_text("{")
+
+
+def no_columns(folder):
+    (folder / "pairs.tsv").write_text("pair\tparticipant_id\n0\tp0\n")
+
+
+def no_task_column(folder):
+    tasks = {"diagnosis": {"column": "dx", "classes": ["HC", "AD"]}}
+    edit_json(folder / "cohort.json", tasks=tasks)
+
+
+def other_shape(folder):
+    np.save(folder / "T1.npy", np.zeros((15, 8, 8, 7), np.float16))
+
+
+def other_dtype(folder):
+    np.save(folder / "T1.npy", np.zeros((15, 8, 8, 8)))
+
+
+def infinite(folder):
     values = np.load(folder / "fALFF.npy")
     values[3, 1, 2, 3] = np.inf
     np.save(folder / "fALFF.npy", values)
 
 
+def truncated(folder):
+    file = folder / "T1.npy"
+    file.write_bytes(file.read_bytes()[:4000])
+
+
+def two_roles(folder):
+    edit_splits(folder, "valid", fold=1)
+
+
+def stranger(folder):
+    edit_splits(folder, "shift")
+
+
 BROKEN = {
-    "no folder": (shutil.rmtree, r"cohort\.json: not found"),
-    "no field": (
-        lambda f: _edit_json(f / "cohort.json", lambda a: a.pop("affine")),
-        r"cohort\.json: missing fields: affine",
-    ),
-    "format": (
-        lambda f: _edit_json(f / "cohort.json", lambda a: a.update(format=9)),
-        "format is 9, expected 1",
-    ),
-    "intensity": (
-        lambda f: _edit_json(
-            f / "cohort.json", lambda a: a.update(intensity="ct")
-        ),
-        "intensity is 'ct', expected one of brain, unit",
-    ),
-    "json": (
-        lambda f: (f / "splits.json").write_text("{"),
-        r"splits\.json: not valid JSON",
-    ),
-    "column": (
-        lambda f: (f / "pairs.tsv").write_text(
-            "pair\tparticipant_id\n0\tp0\n"
-        ),
-        r"pairs\.tsv: missing columns: session, day, downstream",
-    ),
-    "task column": (
-        lambda f: _edit_json(
-            f / "cohort.json",
-            lambda a: a["tasks"]["diagnosis"].update(column="dx"),
-        ),
-        r"participants\.tsv: missing columns for task 'diagnosis': dx",
-    ),
-    "shape": (
-        lambda f: np.save(f / "T1.npy", np.zeros((15, 8, 8, 7), np.float16)),
-        r"T1\.npy: shape \(15, 8, 8, 7\), expected \(15, 8, 8, 8\)",
-    ),
-    "dtype": (
-        lambda f: np.save(f / "T1.npy", np.zeros((15, 8, 8, 8))),
-        r"T1\.npy: dtype float64, expected float16 or float32",
-    ),
-    "infinite": (_nan, r"fALFF\.npy: row 3 \(p2\) has 1 NaN or Inf values"),
-    "truncated": (
-        lambda f: (f / "T1.npy").write_bytes(
-            (f / "T1.npy").read_bytes()[:4000]
-        ),
-        r"T1\.npy: not a readable array",
-    ),
-    "two roles": (
-        lambda f: _edit_json(
-            f / "splits.json", lambda s: s["folds"][1]["valid"].append("p0")
-        ),
-        r"splits\.json: fold 1: 'p0' is in valid and in holdout",
-    ),
-    "stranger": (
-        lambda f: _edit_json(
-            f / "splits.json", lambda s: s["shift"].append("x")
-        ),
-        r"splits\.json: shift names 'x'",
-    ),
+    no_folder: r"cohort\.json: not found",
+    no_field: r"cohort\.json: missing fields: affine",
+    other_format: "format is 9, expected 1",
+    other_intensity: "intensity is 'ct', expected one of brain, unit",
+    broken_json: r"splits\.json: not valid JSON",
+    no_columns: r"pairs\.tsv: missing columns: session, day, downstream",
+    no_task_column: r"participants\.tsv: missing columns for task "
+    "'diagnosis': dx",
+    other_shape: r"T1\.npy: shape \(15, 8, 8, 7\), "
+    r"expected \(15, 8, 8, 8\)",
+    other_dtype: r"T1\.npy: dtype float64, expected float16 or float32",
+    infinite: r"fALFF\.npy: row 3 \(p2\) has 1 NaN or Inf values",
+    truncated: r"T1\.npy: not a readable array",
+    two_roles: r"splits\.json: fold 1: 'p0' is in valid and in holdout",
+    stranger: r"splits\.json: shift names 'x'",
 }
 
 
-@pytest.mark.parametrize("case", BROKEN)
-def test_what_disagrees_is_named(small, case):
-    breaks, message = BROKEN[case]
+@pytest.mark.parametrize("breaks", BROKEN, ids=lambda f: f.__name__)
+def test_what_disagrees_is_named(small, breaks):
     breaks(small.path)
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(ValueError, match=BROKEN[breaks]):
         load(small.path)
 
 
@@ -251,34 +262,18 @@ def test_bad_content_leaves_nothing_behind(tmp_path, rng):
 
 
 @pytest.mark.parametrize(
-    "table, change, message",
+    ("table", "column", "value", "message"),
     [
-        (
-            "participants",
-            lambda t: t.assign(participant_id="p0"),
-            "'p0' stands twice",
-        ),
-        (
-            "pairs",
-            lambda t: t.assign(participant_id="x"),
-            "'x' is not in participants.tsv",
-        ),
-        (
-            "pairs",
-            lambda t: t.assign(pair=t["pair"] + 1),
-            "column pair must count the rows",
-        ),
-        (
-            "pairs",
-            lambda t: t.assign(downstream=1),
-            "'p0' has 2 downstream pairs",
-        ),
+        ("participants", "participant_id", "p0", "'p0' stands twice"),
+        ("pairs", "participant_id", "x", "'x' is not in participants.tsv"),
+        ("pairs", "pair", range(1, 16), "column pair must count the rows"),
+        ("pairs", "downstream", 1, "'p0' has 2 downstream pairs"),
     ],
 )
 def test_tables_that_disagree_are_refused(
-    tmp_path, rng, table, change, message
+    tmp_path, rng, table, column, value, message
 ):
     content = parts(rng)
-    content[table] = change(content[table])
+    content[table][column] = value
     with pytest.raises(ValueError, match=message):
         write(tmp_path / "bad", **content)

@@ -27,33 +27,35 @@ def raw_person(tmp_path_factory):
 
 
 def test_raw_phantom_meets_its_planted_truth(raw_person):
-    folder, found = raw_person
+    folder, prepared = raw_person
     truth = json.loads((folder / "truth.json").read_text())
     planted = np.array(truth["similarity"])
-    error = quality.position_error(found.to_native, planted)
+    error = quality.position_error(prepared.to_native, planted)
     assert np.median(error) <= 2.0
     image = nib.as_closest_canonical(nib.load(folder / "truth_mask.nii.gz"))
     mask = image.get_fdata() > 0
-    assert quality.dice(found.native_mask.get_fdata() > 0, mask) >= 0.95
-    points = space.apply(found.affine, np.argwhere(found.mask))
-    points = space.apply(found.to_native, points)
-    moved = space.apply(found.to_bold, points)
+    assert quality.dice(prepared.native_mask.get_fdata() > 0, mask) >= 0.95
+    points = space.apply(prepared.affine, np.argwhere(prepared.mask))
+    points = space.apply(prepared.to_native, points)
+    moved = space.apply(prepared.to_bold, points)
     assert np.median(np.linalg.norm(moved - points, axis=1)) < 2.0
     turns = np.array(truth["motion"])[:, :3, :3]
     angles = Rotation.from_matrix(turns).as_euler("xyz")
-    measured = found.motion[["x_rad", "y_rad", "z_rad"]].to_numpy()
+    measured = prepared.motion[["x_rad", "y_rad", "z_rad"]].to_numpy()
     assert np.abs(measured - angles).max() < 4e-3
 
 
 def test_raw_phantom_has_a_plausible_falff(raw_person):
-    found = raw_person[1]
-    values = found.volumes["fALFF"][found.measured["fALFF"]]
+    prepared = raw_person[1]
+    values = prepared.volumes["fALFF"][prepared.measured["fALFF"]]
     assert ((values > 0) & (values < 1)).all()
-    assert (found.volumes["fALFF"][~found.measured["fALFF"]] == 0).all()
-    assert found.quality["falff_grey"] > found.quality["falff_white"] + 0.05
-    assert found.quality["falff_coverage"] > 0.9
-    displacement = found.motion["framewise_displacement"].iloc[1:]
-    assert found.quality["mean_framewise_displacement_mm"] == pytest.approx(
+    assert (prepared.volumes["fALFF"][~prepared.measured["fALFF"]] == 0).all()
+    assert (
+        prepared.quality["falff_grey"] > prepared.quality["falff_white"] + 0.05
+    )
+    assert prepared.quality["falff_coverage"] > 0.9
+    displacement = prepared.motion["framewise_displacement"].iloc[1:]
+    assert prepared.quality["mean_framewise_displacement_mm"] == pytest.approx(
         displacement.mean()
     )
     for figure in (
@@ -62,27 +64,29 @@ def test_raw_phantom_has_a_plausible_falff(raw_person):
         "dice_csf",
         "dice_white",
     ):
-        assert found.quality[figure] > found.control[figure] + 0.03
+        assert prepared.quality[figure] > prepared.control[figure] + 0.03
 
 
 def test_written_person_is_a_cohort_without_a_name(raw_person, tmp_path):
-    folder, found = raw_person
-    cohort = preprocessed.write_person(found, tmp_path / "person")
+    folder, prepared = raw_person
+    cohort = preprocessed.write_person(prepared, tmp_path / "person")
     assert cohort.modalities == ("T1", "fALFF")
     assert cohort.size == 32 and len(cohort) == 1
     assert list(cohort.subjects) == ["person-1"]
     assert list(cohort.rows("holdout")) == [0]
-    np.testing.assert_array_equal(cohort.volumes["T1"][0], found.volumes["T1"])
+    np.testing.assert_array_equal(
+        cohort.volumes["T1"][0], prepared.volumes["T1"]
+    )
     np.testing.assert_array_equal(cohort.affine, template.grid(32))
     for file in cohort.path.iterdir():
         if file.suffix in (".json", ".tsv"):
             text = file.read_text()
             assert folder.name not in text and str(tmp_path) not in text
     # the same person again replaces itself
-    preprocessed.write_person(found, tmp_path / "person")
+    preprocessed.write_person(prepared, tmp_path / "person")
     assert [p.name for p in tmp_path.iterdir()] == ["person"]
     (tmp_path / "person" / "cohort.json").write_text(
         json.dumps({"kind": "phantom"})
     )
     with pytest.raises(ValueError, match="exists and holds kind 'phantom'"):
-        preprocessed.write_person(found, tmp_path / "person")
+        preprocessed.write_person(prepared, tmp_path / "person")

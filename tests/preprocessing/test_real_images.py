@@ -26,52 +26,43 @@ def test_stripped_t1_alone(real_data, tmp_path):
         / "anat"
         / "sub-02_T1w.nii.gz"
     )
-    found = person.prepare(t1, size=32)
-    assert found.motion is None and set(found.volumes) == {"T1"}
+    prepared = person.prepare(t1, size=32)
+    assert prepared.motion is None and set(prepared.volumes) == {"T1"}
     # somebody else's brain extraction is the reference: voxels that are not
     # zero
     reference = nib.as_closest_canonical(nib.load(t1)).get_fdata() > 0
-    mask = found.native_mask.get_fdata() > 0
+    mask = prepared.native_mask.get_fdata() > 0
     assert 2 * (mask & reference).sum() / (mask.sum() + reference.sum()) > 0.95
-    assert found.quality["dice_mask"] > 0.9
+    assert prepared.quality["dice_mask"] > 0.9
     for figure in FIGURES:
-        assert found.quality[figure] > found.control[figure]
-    cohort = preprocessed.write_person(found, tmp_path / "person")
+        assert prepared.quality[figure] > prepared.control[figure]
+    cohort = preprocessed.write_person(prepared, tmp_path / "person")
     again = load(cohort.path)
-    assert again.modalities == ("T1",) and again.volumes["T1"].shape == (
-        1,
-        32,
-        32,
-        32,
-    )
+    assert again.modalities == ("T1",)
+    assert again.volumes["T1"].shape == (1, 32, 32, 32)
 
 
 @pytest.mark.slow
 def test_raw_t1_and_bold(real_data, tmp_path):
     folder = real_data / "studyforrest_sub-02"
-    (t1,), (bold,) = (
-        folder.glob("anat/*_T1w.nii.gz"),
-        folder.glob("func/*_bold.nii.gz"),
-    )
-    found = person.prepare(t1, bold, size=64, progress=False)
-    assert found.tr == 2.0 and len(found.motion) == 156
-    falff = found.volumes["fALFF"][found.measured["fALFF"]]
+    (t1,) = folder.glob("anat/*_T1w.nii.gz")
+    (bold,) = folder.glob("func/*_bold.nii.gz")
+    prepared = person.prepare(t1, bold, size=64, progress=False)
+    assert prepared.tr == 2.0 and len(prepared.motion) == 156
+    falff = prepared.volumes["fALFF"][prepared.measured["fALFF"]]
     assert ((falff > 0) & (falff < 1)).all()
-    assert found.quality["falff_grey"] > found.quality["falff_white"]
-    assert found.quality["falff_coverage"] > 0.85
-    assert (
-        found.quality["dice_mask"] > 0.93
-        and found.quality["correlation"] > 0.55
-    )
-    assert found.quality["correlation"] - found.control["correlation"] > 0.1
-    assert found.quality["dice_csf"] - found.control["dice_csf"] > 0.1
-    assert found.quality["dice_white"] - found.control["dice_white"] > 0.05
-    assert found.motion["framewise_displacement"].max() < 1.0
-    cohort = preprocessed.write_person(found, tmp_path / "person")
+    quality, control = prepared.quality, prepared.control
+    assert quality["falff_grey"] > quality["falff_white"]
+    assert quality["falff_coverage"] > 0.85
+    assert quality["dice_mask"] > 0.93 and quality["correlation"] > 0.55
+    assert quality["correlation"] - control["correlation"] > 0.1
+    assert quality["dice_csf"] - control["dice_csf"] > 0.1
+    assert quality["dice_white"] - control["dice_white"] > 0.05
+    assert prepared.motion["framewise_displacement"].max() < 1.0
+    cohort = preprocessed.write_person(prepared, tmp_path / "person")
     assert cohort.modalities == ("T1", "fALFF")
-    assert not any(
-        "sub-02" in p.read_text() for p in cohort.path.glob("*.[jt]s*")
-    )
+    for file in cohort.path.glob("*.[jt]s*"):
+        assert "sub-02" not in file.read_text()
 
 
 @pytest.mark.slow
@@ -80,21 +71,17 @@ def test_wrong_origin_and_tilt_end_in_the_same_place(real_data):
     back within 2 mm.
     """
     folder = real_data / "studyforrest_sub-02" / "anat"
-    t1 = read.Image(
-        *space.coarsen(*read.read_t1(next(folder.glob("*_T1w.nii.gz"))), 0.8)
-    )
+    (file,) = folder.glob("*_T1w.nii.gz")
+    t1 = read.Image(*space.coarsen(*read.read_t1(file), 0.8))
     straight = registration.to_template(*t1).matrix
     turn = np.deg2rad(20)
     wrong = np.eye(4)
-    wrong[1:3, 1:3] = [
-        [np.cos(turn), -np.sin(turn)],
-        [np.sin(turn), np.cos(turn)],
-    ]
+    cos, sin = np.cos(turn), np.sin(turn)
+    wrong[1:3, 1:3] = [[cos, -sin], [sin, cos]]
     wrong[:3, 3] = (30, -30, 30)
     tilted = registration.to_template(t1.data, wrong @ t1.affine).matrix
-    model = template.template(32)
-    points = space.apply(model.affine, np.argwhere(model.mask))
-    apart = space.apply(np.linalg.inv(wrong) @ tilted, points) - space.apply(
-        straight, points
-    )
-    assert np.median(np.linalg.norm(apart, axis=1)) < 2.0
+    mni = template.template(32)
+    points = space.apply(mni.affine, np.argwhere(mni.mask))
+    back = space.apply(np.linalg.inv(wrong) @ tilted, points)
+    apart = np.linalg.norm(back - space.apply(straight, points), axis=1)
+    assert np.median(apart) < 2.0

@@ -68,14 +68,14 @@ def test_tissues_share_the_brain():
     total = full.grey + full.white + full.csf
     np.testing.assert_allclose(total[full.mask], 1, atol=1e-5)
     assert (total[~full.mask] == 0).all()
-    model = template.template(64)
-    lateral = np.round(np.linalg.inv(model.affine) @ [8, 12, 16, 1]).astype(
-        int
-    )[:3]
+    mni = template.template(64)
+    lateral = np.round(np.linalg.inv(mni.affine) @ [8, 12, 16, 1]).astype(int)[
+        :3
+    ]
     # in the body of a lateral ventricle
-    assert model.csf[tuple(lateral)] > 0.5
+    assert mni.csf[tuple(lateral)] > 0.5
     darker = [
-        model.t1[getattr(model, name) > 0.8].mean()
+        mni.t1[getattr(mni, name) > 0.8].mean()
         for name in ("csf", "grey", "white")
     ]
     assert darker == sorted(darker)

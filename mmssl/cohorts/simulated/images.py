@@ -30,7 +30,7 @@ from mmssl.cohorts.simulated.anatomy import Anatomy
 from mmssl.cohorts.simulated.factors import DELTA
 from mmssl.cohorts.simulated.planted_masks import NETWORKS
 from mmssl.preprocessing import space, template
-from mmssl.preprocessing.falff import falff as fractional_amplitude
+from mmssl.preprocessing.falff import falff
 
 FLUID = 0.25  # T1 intensity of cerebrospinal fluid in the template
 CONTROL_POINTS = 7  # of a smooth random field, per axis, 32 mm apart
@@ -121,7 +121,7 @@ class SimulatedPerson:
         return (self.factors["age"] - 71) / 8
 
 
-def t1(
+def t1_scan(
     anatomy: Anatomy, person: SimulatedPerson, session: int, design: Design
 ) -> np.ndarray:
     """Simulate a T1 scan.
@@ -151,7 +151,7 @@ def t1(
     return _to_volume(anatomy, value)
 
 
-def falff(
+def falff_scan(
     anatomy: Anatomy, person: SimulatedPerson, session: int, design: Design
 ) -> np.ndarray:
     """Simulate a BOLD scan and compute its fALFF.
@@ -172,7 +172,7 @@ def falff(
     flow = np.exp(design.flow * _field(anatomy.points[inside], rng))
     level = level * flow.astype(np.float32)
     bold = series(level, networks, rng, design, design.volumes, design.tr)
-    ratio = fractional_amplitude(bold[:, None, None, :], design.tr)
+    ratio = falff(bold[:, None, None, :], design.tr)
     values = np.zeros(len(inside), dtype=np.float32)
     values[inside] = ratio[:, 0, 0]
     return _smooth(

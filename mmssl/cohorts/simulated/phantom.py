@@ -195,8 +195,8 @@ def _write_images(
 
     def scan(row: tuple) -> None:
         key = (shared, persons[row.participant_id], row.session, design)
-        volumes["T1"][row.pair] = images.t1(*key)
-        volumes["fALFF"][row.pair] = images.falff(*key)
+        volumes["T1"][row.pair] = images.t1_scan(*key)
+        volumes["fALFF"][row.pair] = images.falff_scan(*key)
 
     with ThreadPoolExecutor(2) as pool:
         list(pool.map(scan, pairs.itertuples()))
