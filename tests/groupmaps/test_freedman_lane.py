@@ -1,5 +1,5 @@
-"""Freedman-Lane against models fitted one by one, and what adjusting takes
-away or leaves.
+"""Freedman-Lane against models fitted one by one, and what adjusting removes
+and leaves.
 """
 
 import numpy as np
@@ -10,8 +10,8 @@ from scipy.stats import rankdata
 
 from mmssl.groupmaps.freedman_lane import (
     _basis,
-    _left_over,
     _maxima,
+    _residuals,
     freedman_lane,
 )
 from mmssl.groupmaps.mann_whitney import max_statistic_test, rank_biserial
@@ -83,9 +83,9 @@ def test_one_permutation_is_exact(study):
     values, group, table = study
     basis = _basis(table, 30)
     x = group - group.mean() - basis @ (basis.T @ group)
-    e = _left_over(values[:, :6], basis)
+    residuals = _residuals(values[:, :6], basis)
     order = np.random.default_rng(8).permutation(30)
-    found = _maxima(e, x / np.linalg.norm(x), basis, order[None])[0]
+    found = _maxima(residuals, x / np.linalg.norm(x), basis, order[None])[0]
     # moving people in the labels by an order moves their maps by its inverse
     expected = np.abs(
         by_regression(values[:, :6], group, table, np.argsort(order))
@@ -117,24 +117,6 @@ def test_what_age_explains_goes_and_the_group_stays():
     assert found.corrected[1] < 0.01
 
 
-def test_strata_are_those_who_are_alike(study):
-    _, group, table = study
-    table = table.assign(
-        sex=np.where(np.arange(30) % 3 == 0, "F", "M"), ward=np.arange(30) % 2
-    )
-    found = strata(table, bins=3)
-    thirds = np.searchsorted(
-        np.quantile(table["age"], [1 / 3, 2 / 3]), table["age"]
-    )
-    same = found[:, None] == found
-    alike = thirds[:, None] == thirds
-    for name in ("site", "sex", "ward"):
-        values = table[name].to_numpy()
-        alike &= values[:, None] == values
-    assert np.array_equal(same, alike) and len(np.unique(found)) > 10
-    assert np.array_equal(strata(table[["ward"]]), table["ward"])
-
-
 def test_labels_exchanged_between_the_alike_do_not_find_what_a_site_explains():
     rng = np.random.default_rng(5)
     site = rng.choice(["A", "B", "C"], 160)
@@ -163,7 +145,3 @@ def test_bad_input_is_named(study):
         freedman_lane(np.full((30, 2), np.nan), group, table)
     with pytest.raises(ValueError, match="permutations is 0"):
         freedman_lane(values, group, table, 0)
-    with pytest.raises(ValueError, match=r"missing \{'age': 1\}"):
-        strata(table.assign(age=table["age"].where(np.arange(30) != 4)))
-    with pytest.raises(ValueError, match="bins is 1"):
-        strata(table, 1)

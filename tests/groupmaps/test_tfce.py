@@ -7,7 +7,6 @@ from scipy import ndimage
 from scipy.stats import binom, mannwhitneyu
 
 from mmssl.groupmaps import tfce
-from mmssl.groupmaps import tfce as enhancement
 from mmssl.groupmaps.mann_whitney import max_statistic_test
 from mmssl.stats.permutation import labellings
 
@@ -75,9 +74,9 @@ def test_every_map_is_labelled_threshold_by_threshold(
         assert np.allclose(found[i, j], expected, rtol=0, atol=1e-10)
 
 
-def test_a_map_does_not_know_of_its_block(maps, mask, monkeypatch):
+def test_a_map_does_not_depend_on_its_block(maps, mask, monkeypatch):
     whole = tfce.enhance(maps, mask)
-    monkeypatch.setattr(enhancement, "_ELEMENTS", 2 * maps.shape[-1])
+    monkeypatch.setattr(tfce, "_ELEMENTS", 2 * maps.shape[-1])
     assert np.array_equal(whole, tfce.enhance(maps, mask))
     assert np.array_equal(whole[1, 2], tfce.enhance(maps[1, 2], mask))
 

@@ -8,14 +8,14 @@ from mmssl.evaluate import confounds
 
 
 def covariate_in_noise(worlds, shuffles=99):
-    """How often does a representation of nothing seem to tell age or sex?"""
+    """How often does a representation of noise seem to predict age or sex?"""
 
     def one(world):
         rng = np.random.default_rng([SEED, 7, world])
         table = pd.DataFrame(
             {"age": rng.normal(70, 8, 120), "sex": rng.choice(["F", "M"], 120)}
         )
-        lines = confounds.predicted(
+        lines = confounds.decode_covariates(
             rng.normal(size=(120, 8)),
             table,
             np.arange(80),
@@ -24,19 +24,18 @@ def covariate_in_noise(worlds, shuffles=99):
             shuffles,
             world,
         )
-        return dict(zip(lines["covariate"], lines["p"], strict=True))
+        return lines.set_index("covariate")["p"]
 
-    found = each(one, worlds, "covariates")
+    p = pd.DataFrame(each(one, worlds, "covariates"))
     return pd.DataFrame(
         [
             line(
-                "covariate told by noise",
+                "covariate predicted from noise",
                 "80 to learn from, 40 tested",
                 name,
-                [p[name] <= 0.05 for p in found],
+                p[name] <= 0.05,
                 0.05,
-                np.nan,
-                "at most",
+                claim="at most",
             )
             for name in ("age", "sex")
         ]

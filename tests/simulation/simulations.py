@@ -1,13 +1,12 @@
-"""Are the intervals and tests what they say? Worlds in which the truth is
-known, at any size.
+"""Do intervals and tests keep their nominal rates? Simulations in which the
+truth is known, at any size.
 
-Each function draws worlds from a seed fixed here before anything was looked
-at, applies what a page of the book applies, and returns one line per method
-and setting: how often it was right, with the exact binomial 99 % interval of
-that share, the width of the intervals it paid, and whether the claim beside it
-holds: that the interval reaches up to the share promised ("at least"), down to
-it ("at most"), or contains it ("exactly"). Lines without a claim are there to
-compare.
+Each function draws worlds from a seed fixed beforehand, applies what a page of
+the book applies, and returns one line per method and setting: how often it was
+right, with the exact binomial 99 % interval of that share, the mean width of
+its intervals, and whether the claim beside it holds: that the binomial
+interval reaches up to the nominal rate ("at least"), down to it ("at most"),
+or contains it ("exactly"). Lines without a claim are there to compare.
 """
 
 from covariates import covariate_in_noise
@@ -17,20 +16,17 @@ from intervals import (
     calibration_line,
     difference_coverage,
     population_gap,
-    repeated_splits,
 )
-from maps import covariate_behind_groups, false_voxels, picked_dimension
+from maps import covariate_behind_groups, false_voxels
 from representations import coupling_difference, scans_across_folds
 
 SIMULATIONS = {  # worlds at full size
     auc_coverage: 2000,
     difference_coverage: 1000,
     population_gap: 1000,
-    repeated_splits: 2000,
     calibration_line: 1000,
     covariate_in_noise: 300,
     false_voxels: 2000,
-    picked_dimension: 2000,
     covariate_behind_groups: 1000,
     scans_across_folds: 200,
     coupling_difference: 2000,
