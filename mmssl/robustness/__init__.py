@@ -16,6 +16,7 @@ from mmssl.robustness.linear_models import (
     LinearModel,
     fit_linear_models,
     fit_projections,
+    prove_unseen,
     select_runs,
 )
 from mmssl.robustness.shift import compare_populations
@@ -48,6 +49,7 @@ __all__ = [
     "gallery",
     "grid_points",
     "pairwise_comparisons",
+    "prove_unseen",
     "select_runs",
     "sweep",
 ]

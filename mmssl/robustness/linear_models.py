@@ -78,6 +78,44 @@ def select_runs(runs: Mapping[str, Path], models: str = "") -> dict[str, Path]:
     return {name: runs[name] for name in names}
 
 
+def prove_unseen(cohort, runs: Mapping[str, Path], fold: int = 0) -> dict:
+    """Prove that no encoder, projection or landmark has seen the people that
+    the models are tested on, and that the two populations share nobody.
+
+    Parameters
+    ----------
+    cohort : Cohort
+        With a second population, role "shift".
+    runs : {model: run folder}
+    fold : int
+        Of the runs.
+
+    Returns
+    -------
+    dict
+        As `mmssl.ledger.leakage.prove` returns it, for the sidecars.
+
+    Raises
+    ------
+    LeakError
+        Naming who is shared, or the run that left no record.
+    """
+    exposures, encoders = [], []
+    for model, run in runs.items():
+        encoders.append(f"encoder {model}, fold {fold}")
+        for record in leakage.read_exposures(run / "exposures.json"):
+            fit = f"{record.fit} {model}, fold {fold}"
+            exposures.append(record._replace(fit=fit))
+    fitted = f"landmarks and layers, fold {fold}"
+    train = cohort.rows("train", fold)
+    exposures.append(leakage.exposure(fitted, "train", cohort, train))
+    samples = {"hold-out": "holdout", "second population": "shift"}
+    for sample, role in samples.items():
+        people = cohort.downstream(cohort.rows(role))
+        exposures.append(leakage.exposure(sample, "test", cohort, people))
+    return leakage.prove(exposures, encoders)
+
+
 def fit_linear_models(
     cohort,
     runs: Mapping[str, Path],

@@ -13,44 +13,63 @@ import torchio as tio
 
 from mmssl.models.dcgan import Encoder
 from mmssl.robustness import spaces
-from mmssl.robustness.sweep import Reader, Sweep, seeds, sweep
+from mmssl.robustness.linear_models import LinearModel
+from mmssl.robustness.sweep import Sweep, distortion_seeds, sweep
 
 NAME = "Distortions"
 MODELS, SUBJECTS, PEOPLE, STEP = 7, 4, 100, 5
 AFFINE = np.array(
     [[6.0, 0, 0, -93], [0, 6.0, 0, -111], [0, 0, 6.0, -87], [0, 0, 0, 1]]
 )
-KEPT = {
-    "affine": (
-        tio.RandomAffine,
-        {"scales": (1, 1), "degrees": (0, 0), "translation": (0, 0)},
-    ),
-    "elastic": (tio.RandomElasticDeformation, {}),
-    "motion": (
-        tio.RandomMotion,
-        {"degrees": (0, 0), "translation": (0, 0), "num_transforms": 1},
-    ),
-    "ghost": (tio.RandomGhosting, {"num_ghosts": (1, 1)}),
-    "spike": (tio.RandomSpike, {"num_spikes": (1, 1)}),
-    "blur": (tio.RandomBlur, {}),
-    "bias": (tio.RandomBiasField, {"coefficients": (0.5, 0.5), "order": 3}),
-    "noise": (tio.RandomNoise, {"mean": (0, 0), "std": (0.25, 0.25)}),
-    "gamma": (tio.RandomGamma, {}),
+TRANSFORMS = {
+    "affine": tio.RandomAffine,
+    "elastic": tio.RandomElasticDeformation,
+    "motion": tio.RandomMotion,
+    "ghost": tio.RandomGhosting,
+    "spike": tio.RandomSpike,
+    "blur": tio.RandomBlur,
+    "bias": tio.RandomBiasField,
+    "noise": tio.RandomNoise,
+    "gamma": tio.RandomGamma,
+}
+DEFAULTS = {
+    "affine": {"scales": (1, 1), "degrees": (0, 0), "translation": (0, 0)},
+    "elastic": {},
+    "motion": {"degrees": (0, 0), "translation": (0, 0), "num_transforms": 1},
+    "ghost": {"num_ghosts": (1, 1)},
+    "spike": {"num_spikes": (1, 1)},
+    "blur": {},
+    "bias": {"coefficients": (0.5, 0.5), "order": 3},
+    "noise": {"mean": (0, 0), "std": (0.25, 0.25)},
+    "gamma": {},
 }
 WHOLE = ("num_control_points", "order")
+# TorchIO takes one number here, elsewhere a range
+SINGLE = (*WHOLE, "max_displacement")
 
 
-def readers(*modalities: str) -> dict:
+def linear_models(*modalities: str) -> dict:
     """Give seven frozen encoders of width 16 a modality."""
     torch.manual_seed(0)
     weight = torch.randn(64).numpy()
-    return {
-        f"model {i}": {
-            m: Reader(Encoder(width=16, size=32).eval(), weight, 0.0)
-            for m in modalities
-        }
-        for i in range(MODELS)
-    }
+    models = {}
+    for i in range(MODELS):
+        of_model = {}
+        for m in modalities:
+            encoder = Encoder(width=16, size=32).eval()
+            of_model[m] = LinearModel(encoder, weight, 0.0)
+        models[f"model {i}"] = of_model
+    return models
+
+
+def transform(point) -> tio.Transform:
+    """TorchIO's own transform at one point."""
+    value = int(point.value) if point.parameter in WHOLE else point.value
+    parameters = dict(DEFAULTS[point.distortion])
+    parameters[point.parameter] = (value, value)
+    if point.parameter in SINGLE:
+        parameters[point.parameter] = value
+    return TRANSFORMS[point.distortion](**parameters)
 
 
 @torch.inference_mode()
@@ -58,20 +77,15 @@ def loop(x: np.ndarray, subjects: list, models: dict, grid) -> np.ndarray:
     """Distort with TorchIO for every subject and every model anew."""
     scores = np.empty((len(grid), len(models), len(subjects)))
     for p, point in enumerate(grid.itertuples()):
-        kind, kept = KEPT[point.distortion]
-        value = int(point.value) if point.parameter in WHOLE else point.value
-        single = point.parameter in (*WHOLE, "max_displacement")
-        transform = kind(
-            **{**kept, point.parameter: value if single else (value, value)}
-        )
-        where = (point.distortion, point.parameter, point.value)
-        for n, seed in enumerate(seeds(subjects, *where)):
-            for i, model in enumerate(by["T1"] for by in models.values()):
+        distort = transform(point)
+        panel = (point.distortion, point.parameter, point.value)
+        for n, seed in enumerate(distortion_seeds(subjects, *panel)):
+            for i, of_model in enumerate(models.values()):
+                model = of_model["T1"]
                 torch.manual_seed(seed)
-                image = tio.ScalarImage(
-                    tensor=torch.from_numpy(x[n]), affine=AFFINE
-                )
-                z = model.encoder(transform(image).data[None]).z[0].numpy()
+                tensor = torch.from_numpy(x[n])
+                image = tio.ScalarImage(tensor=tensor, affine=AFFINE)
+                z = model.encoder(distort(image).data[None]).z[0].numpy()
                 scores[p, i, n] = z @ model.weight + model.bias
     return scores
 
@@ -83,11 +97,12 @@ def seconds(function) -> tuple[float, object]:
     return time.perf_counter() - start, result
 
 
-def ours(x: dict, models: dict, points) -> Sweep:
-    """Embed every distorted volume of every modality by all models, nothing
+def swept(x: dict, models: dict, points) -> Sweep:
+    """Score every distorted volume of every modality by all models, nothing
     kept.
     """
-    subjects = [f"sub-{i:03d}" for i in range(len(next(iter(x.values()))))]
+    people = len(next(iter(x.values())))
+    subjects = [f"sub-{i:03d}" for i in range(people)]
     with tempfile.TemporaryDirectory() as folder:
         return sweep(
             x, subjects, models, points, AFFINE, folder, progress=False
@@ -99,34 +114,34 @@ def measure(rounds: int) -> dict:
     both modalities.
     """
     draw = np.random.default_rng(0)
-    x = {
-        m: draw.normal(size=(PEOPLE, 1, 32, 32, 32)).astype(np.float32)
-        for m in ("T1", "fALFF")
-    }
-    few, subjects = (
-        x["T1"][:SUBJECTS],
-        [f"sub-{i:03d}" for i in range(SUBJECTS)],
-    )
-    models, grid = readers("T1"), spaces.points(STEP)
-    ours({"T1": few}, models, grid[:3])
-    pairs = []
+    x = {}
+    for m in ("T1", "fALFF"):
+        images = draw.normal(size=(PEOPLE, 1, 32, 32, 32))
+        x[m] = images.astype(np.float32)
+    few = x["T1"][:SUBJECTS]
+    subjects = [f"sub-{i:03d}" for i in range(SUBJECTS)]
+    models, grid = linear_models("T1"), spaces.grid_points(STEP)
+    swept({"T1": few}, models, grid[:3])
+    slow, fast = [], []
     for _ in range(min(rounds, 2)):
         with warnings.catch_warnings(record=True):  # of folding, once a volume
-            slow, expected = seconds(lambda: loop(few, subjects, models, grid))
-        fast, found = seconds(lambda: ours({"T1": few}, models, grid))
-        pairs.append((slow, fast))
-    error = np.abs(found.scores[1:, :, 0] - expected).max((1, 2)) / np.abs(
-        expected
-    ).max((1, 2))
-    whole, _ = seconds(lambda: ours(x, readers(*x), spaces.points()))
+            time_loop, expected = seconds(
+                lambda: loop(few, subjects, models, grid)
+            )
+        time_sweep, result = seconds(lambda: swept({"T1": few}, models, grid))
+        slow.append(time_loop)
+        fast.append(time_sweep)
+    ratios = [a / b for a, b in zip(slow, fast, strict=True)]
+    error = np.abs(result.scores[1:, :, 0] - expected).max((1, 2))
+    error = error / np.abs(expected).max((1, 2))
+    everything = spaces.grid_points()
+    whole, _ = seconds(lambda: swept(x, linear_models(*x), everything))
+    setting = f"{len(grid)} points, {SUBJECTS} people, {MODELS} models"
+    largest = f"163 points, {PEOPLE} people, {MODELS} models, 2 modalities, s"
     return {
-        f"{len(grid)} points, {SUBJECTS} people, {MODELS} models, TorchIO, s": statistics.median(
-            slow for slow, _ in pairs
-        ),
-        f"{len(grid)} points, {SUBJECTS} people, {MODELS} models, s": statistics.median(
-            fast for _, fast in pairs
-        ),
-        "sweep, ratio": statistics.median(slow / fast for slow, fast in pairs),
+        f"{setting}, TorchIO, s": statistics.median(slow),
+        f"{setting}, s": statistics.median(fast),
+        "sweep, ratio": statistics.median(ratios),
         "largest relative difference": float(error.max()),
-        f"163 points, {PEOPLE} people, {MODELS} models, 2 modalities, s": whole,
+        largest: whole,
     }

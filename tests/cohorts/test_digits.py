@@ -15,7 +15,13 @@ import scipy.io
 from sklearn.datasets import load_digits
 
 from mmssl.cohorts import download
-from mmssl.cohorts.digits import BUNDLED, PARTS, locate, read, read_idx
+from mmssl.cohorts.digits import (
+    BUNDLED,
+    PARTS,
+    locate_digits,
+    read_digits,
+    read_idx,
+)
 
 
 def write_idx(path, array):
@@ -83,7 +89,7 @@ def write_mat(folder, rng, counts=(40, 20)):
 def test_mat_files_are_read_image_by_image(tmp_path, rng):
     written = write_mat(tmp_path, rng)
     with pytest.warns(UserWarning, match="will not be those of SVHN"):
-        digits = read("svhn", tmp_path)
+        digits = read_digits("svhn", tmp_path)
     assert (digits.name, digits.images.shape) == ("SVHN", (60, 32, 32, 3))
     assert digits.part.tolist() == [0] * 40 + [1] * 20
     for row in range(60):
@@ -99,7 +105,7 @@ def test_npz_with_and_without_a_test_part(tmp_path, rng):
     images = rng.integers(0, 256, (37, 9, 8), dtype=np.uint8)
     labels = rng.integers(0, 10, 37)
     np.savez(tmp_path / "mnist.npz", X=images, y=labels)
-    digits = read("mnist", tmp_path)
+    digits = read_digits("mnist", tmp_path)
     for digit in range(10):  # the last fifth of each class, rounded up
         rows = np.flatnonzero(labels == digit)
         cut = len(rows) - int(np.ceil(len(rows) / 5))
@@ -113,12 +119,12 @@ def test_npz_with_and_without_a_test_part(tmp_path, rng):
         "y_test": labels[30:],
     }
     np.savez(tmp_path / "named.npz", **named)
-    digits = read("mnist", tmp_path / "named.npz")
+    digits = read_digits("mnist", tmp_path / "named.npz")
     assert np.array_equal(digits.images, images) and digits.part.sum() == 7
 
 
 def test_bundled_digits_are_scikit_learns():
-    digits = read("mnist")
+    digits = read_digits("mnist")
     theirs = load_digits()
     assert digits.name == BUNDLED and len(digits.labels) == 1797
     assert (np.bincount(digits.labels) == np.bincount(theirs.target)).all()
@@ -154,21 +160,21 @@ def test_bundled_digits_are_scikit_learns():
 def test_unfit_archives_are_named(tmp_path, content, message):
     np.savez(tmp_path / "svhn.npz", **content)
     with pytest.raises(ValueError, match=message):
-        read("svhn", tmp_path)
+        read_digits("svhn", tmp_path)
 
 
 def test_damaged_and_missing_files_are_named(tmp_path):
     (tmp_path / "svhn.npz").write_bytes(b"PK no archive")
     with pytest.raises(ValueError, match="svhn.npz: not a readable npz"):
-        read("svhn", tmp_path)
+        read_digits("svhn", tmp_path)
     with pytest.raises(
         ValueError, match="train_32x32.mat found; expected the files of SVHN"
     ):
-        read("svhn", tmp_path.parent)
+        read_digits("svhn", tmp_path.parent)
     with pytest.raises(
         ValueError, match="nowhere.npz: neither a folder nor a file"
     ):
-        read("svhn", tmp_path / "nowhere.npz")
+        read_digits("svhn", tmp_path / "nowhere.npz")
     (tmp_path / "svhn.npz").unlink()
     for part in PARTS:
         (tmp_path / f"{part}_32x32.mat").write_bytes(b"not MATLAB" * 20)
@@ -176,9 +182,9 @@ def test_damaged_and_missing_files_are_named(tmp_path):
         pytest.warns(UserWarning),
         pytest.raises(ValueError, match="not a readable MATLAB file"),
     ):
-        read("svhn", tmp_path)
+        read_digits("svhn", tmp_path)
     with pytest.raises(ValueError, match="dataset is 'cifar'"):
-        read("cifar")
+        read_digits("cifar")
 
 
 @pytest.fixture
@@ -271,10 +277,10 @@ def test_locating_prefers_ones_own_folder_and_says_what_it_found(
     raw, own = tmp_path / "raw", tmp_path / "own"
     for folder in (own, raw / "svhn"):
         folder.mkdir(parents=True)
-    found, notes = locate("", raw)
+    found, notes = locate_digits("", raw)
     assert found == {"mnist": None, "svhn": None} and len(notes) == 2
     write_mat(raw / "svhn", rng)
-    found, notes = locate("", raw)
+    found, notes = locate_digits("", raw)
     assert found == {"mnist": None, "svhn": raw / "svhn"}
     assert (
         "MNIST: not in mnist/." in notes and "SVHN: read from svhn/." in notes
@@ -282,11 +288,11 @@ def test_locating_prefers_ones_own_folder_and_says_what_it_found(
     with pytest.raises(
         ValueError, match="own: holds no MNIST; expected train-images"
     ):
-        locate(own, raw)
+        locate_digits(own, raw)
     np.savez(
         own / "mnist.npz", X=np.zeros((9, 28, 28), np.uint8), y=np.arange(9)
     )
-    assert locate(own, raw)[0] == {"mnist": own, "svhn": None}
+    assert locate_digits(own, raw)[0] == {"mnist": own, "svhn": None}
 
 
 def test_locating_downloads_when_told_and_goes_on_without(
@@ -294,12 +300,12 @@ def test_locating_downloads_when_told_and_goes_on_without(
 ):
     monkeypatch.setitem(download.MIRRORS, "mnist", (NOBODY,))
     monkeypatch.setitem(download.MIRRORS, "svhn", (mirror[1],))
-    found, notes = locate(None, tmp_path / "raw")
+    found, notes = locate_digits(None, tmp_path / "raw")
     assert not (tmp_path / "raw").exists() and found == {
         "mnist": None,
         "svhn": None,
     }
-    found, notes = locate(None, tmp_path / "raw", download=True)
+    found, notes = locate_digits(None, tmp_path / "raw", download=True)
     assert found == {"mnist": None, "svhn": tmp_path / "raw" / "svhn"}
     assert notes[0].startswith(
         "MNIST was not downloaded: http://127.0.0.1:9/: <urlopen error"

@@ -14,9 +14,15 @@ from test_digits import write_idx
 
 from mmssl import plotting
 from mmssl.cohorts import natural, pixels
-from mmssl.cohorts.digits import BUNDLED, FILES, Digits, read, read_idx
+from mmssl.cohorts.digits import (
+    BUNDLED,
+    FILES,
+    Digits,
+    read_digits,
+    read_idx,
+)
 from mmssl.evaluate import linear_evaluation
-from mmssl.pretrain.baselines import untrained
+from mmssl.pretrain.baselines import untrained_embeddings
 from mmssl.pretrain.draws import Draw
 from mmssl.pretrain.encoders import embed
 from mmssl.pretrain.fit import fit
@@ -225,7 +231,7 @@ def test_pairs_are_of_one_class_and_part_against_a_loop(tmp_path, source, rng):
         dict(cohort.channels) == {"MNIST": 1, "SVHN": 3}
         and cohort.pairing == "digit"
     )
-    first = read("mnist", source)
+    first = read_digits("mnist", source)
     # (row of MNIST, row of SVHN): the k-th image of a class with the k-th
     expected = []
     for part in (0, 1):
@@ -280,7 +286,7 @@ def test_no_common_class_is_an_error(tmp_path, source):
 def test_the_stand_in_shows_another_image_of_the_class_and_is_named_one(
     tmp_path,
 ):
-    bundled = read("mnist").first(300, 100)
+    bundled = read_digits("mnist").first(300, 100)
     cohort = natural.mnist_svhn(tmp_path / "c", bundled, folds=3, seed=5)
     assert cohort.kind == "painted-digits" and cohort.modalities == (
         "digits",
@@ -414,7 +420,7 @@ def test_figures_hold_what_the_table_says(tmp_path):
         found[1], np.subtract([0.2, 0.95, 0.6, 0.9, 0.5], 0.1)
     )
     cohort = natural.mnist_svhn(
-        tmp_path / "c", read("mnist").first(100, 20), folds=2
+        tmp_path / "c", read_digits("mnist").first(100, 20), folds=2
     )
     volumes = {m: cohort.volumes[m][:3] for m in cohort.modalities}
     figure = plotting.example_pairs(volumes, cohort.labels()[:3])
@@ -436,8 +442,8 @@ def test_the_published_digits_are_known(real_data, tmp_path):
 
 
 def test_the_real_house_numbers_pair_with_mnist_by_class(real_data, tmp_path):
-    mnist = read("mnist", real_data / "mnist")
-    svhn = read("svhn", real_data / "svhn50")
+    mnist = read_digits("mnist", real_data / "mnist")
+    svhn = read_digits("svhn", real_data / "svhn50")
     assert svhn.images.shape == (50, 32, 32, 3) and svhn.part.sum() >= 10
     cohort = natural.mnist_svhn(
         tmp_path / "c", mnist, svhn, train=1000, folds=2
@@ -482,7 +488,7 @@ def test_cross_modal_edges_lift_the_noisy_view_of_real_digits(
     cohort = natural.two_view_mnist(
         tmp_path / "c", real_data / "mnist", 20_000, 10_000, folds=1
     )
-    embeddings = {"untrained": untrained(cohort)}
+    embeddings = {"untrained": untrained_embeddings(cohort)}
     for name in ("CR", "CR-XX-CC"):
         run = fit(
             cohort,

@@ -5,12 +5,15 @@ import pytest
 import torch
 
 from mmssl.evaluate.probes import linear_probe
+from mmssl.ledger import leakage
+from mmssl.ledger.leakage import LeakError
 from mmssl.preprocessing.network_inputs import standardised
 from mmssl.pretrain.fit import fit
 from mmssl.robustness import spaces
 from mmssl.robustness.linear_models import (
     fit_linear_models,
     fit_projections,
+    prove_unseen,
     select_runs,
 )
 from mmssl.robustness.sweep import sweep
@@ -30,19 +33,24 @@ def test_the_projection_is_the_linear_probes(rng):
         np.testing.assert_allclose(scores, expected, atol=1e-5)
 
 
-def test_models_of_finished_runs_score_the_undistorted_cohort(
-    tiny_phantom, tmp_path
-):
-    run = fit(
+@pytest.fixture(scope="module")
+def run(tiny_phantom, tmp_path_factory):
+    """Give the folder of a short run."""
+    return fit(
         tiny_phantom,
         "RR",
-        tmp_path / "RR",
+        tmp_path_factory.mktemp("runs") / "RR",
         epochs=1,
         batch_size=8,
         width=2,
         latent=8,
         progress=False,
     )
+
+
+def test_models_of_finished_runs_score_the_undistorted_cohort(
+    tiny_phantom, run, tmp_path
+):
     fitted = fit_linear_models(tiny_phantom, {"RR": run}, epochs=3, width=2)
     assert list(fitted.models) == ["RR", "random encoder"]
     rows = np.arange(4)
@@ -53,7 +61,7 @@ def test_models_of_finished_runs_score_the_undistorted_cohort(
         fitted.models,
         spaces.grid_points(10)[:0],
         tiny_phantom.affine,
-        tmp_path / "s",
+        tmp_path,
         progress=False,
     )
     for i, model in enumerate(swept.models):
@@ -62,6 +70,29 @@ def test_models_of_finished_runs_score_the_undistorted_cohort(
             np.testing.assert_allclose(
                 swept.scores[0, i, j], expected, rtol=1e-2, atol=2e-3
             )
+
+
+def test_the_proof_names_every_fit(tiny_phantom, run):
+    proof = prove_unseen(tiny_phantom, {"RR": run})
+    people = 0
+    for role in ("holdout", "shift"):
+        people += len(tiny_phantom.downstream(tiny_phantom.rows(role)))
+    assert proof["tested"] == people
+    assert proof["shared"] == 0
+    assert "encoder RR, fold 0 (train)" in proof["fits"]
+    assert "second population (test)" in proof["fits"]
+
+
+def test_an_encoder_that_saw_the_second_population_is_refused(
+    tiny_phantom, tmp_path
+):
+    with pytest.raises(LeakError, match="nobody knows whom"):
+        prove_unseen(tiny_phantom, {"RR": tmp_path})
+    rows = tiny_phantom.rows("shift")
+    seen = leakage.exposure("encoder", "train", tiny_phantom, rows)
+    leakage.write_exposures(tmp_path / "exposures.json", [seen])
+    with pytest.raises(LeakError, match="encoder RR, fold 0"):
+        prove_unseen(tiny_phantom, {"RR": tmp_path})
 
 
 def test_runs_are_selected_by_name_and_a_missing_one_is_named(tmp_path):
