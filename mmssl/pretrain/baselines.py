@@ -94,11 +94,11 @@ def baseline_embeddings(
     components = {}
     for modality, x in inputs.items():
         voxels = x.reshape(len(x), -1)
-        components[modality] = _component_scores(voxels, train, COMPONENTS)
+        components[modality] = component_scores(voxels, train, COMPONENTS)
     return {RANDOM: encode(encoders, inputs), PCA_64: components}
 
 
-def _component_scores(
+def component_scores(
     voxels: np.ndarray, train: np.ndarray, count: int
 ) -> np.ndarray:
     """Scores of all rows on the leading principal components of the training
