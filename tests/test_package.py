@@ -4,6 +4,7 @@ documented, and its lines can be read.
 
 import ast
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -62,6 +63,15 @@ FUNCTIONS_NAMED_LIKE_FILES = (
     "mmssl.similarity.measures",
     "mmssl.stats.calibration",
 )
+
+OTHER_WORDS = re.compile(
+    r"\b(courts?|rivals?|hearings?|exhibits?|forgotten|forgetful|forgetting"
+    r"|floors|undefended)\b",
+    re.IGNORECASE,
+)
+"""baselines, sanity checks, null maps and parameter randomisation are the
+field's.
+"""
 
 MEAN_LENGTH = 44  # characters of a non-blank line
 LONG = 95  # characters
@@ -138,6 +148,11 @@ def line_lengths(sources):
                 lengths.append(len(line))
     too_long = [length for length in lengths if length > LONG]
     return sum(lengths) / len(lengths), len(too_long) / len(lengths)
+
+
+def other_words(source):
+    """Return the words that the house has given up for words of the field."""
+    return OTHER_WORDS.findall(source)
 
 
 def test_import_is_light():
@@ -231,7 +246,22 @@ def test_each_of_these_checks_can_fail():
     assert swallowed("try:\n    x\nexcept:\n    y") == [3]
     silenced = "import warnings\nwarnings.simplefilter('ignore')"
     assert swallowed(silenced) == [2]
+    assert other_words("a rival of the Court; np.floor") == ["rival", "Court"]
     assert line_lengths(["a" * 10 + "\n\n" + "b" * 96]) == (53.0, 0.5)
+
+
+def test_the_words_of_the_house():
+    """What has a word of the field has no other word beside it."""
+    files = [*PACKAGE, *SCRIPTS, *BOOK, *TESTS]
+    for pattern in ("*.md", "config/*.yaml", "book/*.md"):
+        files += sorted(ROOT.glob(pattern))
+    for file in files:
+        # the changelog says what things were called before
+        if file.name not in ("CHANGELOG.md", Path(__file__).name):
+            assert other_words(file.read_text()) == [], file
+    for file in sorted(ROOT.glob("notebooks/*.ipynb")):
+        for cell in json.loads(file.read_text())["cells"]:
+            assert other_words("".join(cell["source"])) == [], file
 
 
 def test_no_absolute_path_of_somebodys_machine_is_committed():
