@@ -30,8 +30,8 @@ from mmssl.saliency.sanity_checks import (
 from mmssl.saliency.smoothgrad import smoothgrad, stream
 
 __all__ = [
-    "SIGNS",
     "Measurements",
+    "SIGNS",
     "Saliency",
     "arrange_for_figure",
     "average",
