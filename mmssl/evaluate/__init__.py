@@ -4,23 +4,33 @@ else could explain them.
 
 from mmssl.evaluate.linear_evaluation import (
     PROTOCOLS,
+    ProbeResults,
     accuracy_table,
-    finished_runs,
     probe,
-    results_table,
 )
 from mmssl.evaluate.probes import (
     LogisticFit,
     linear_probe,
     logistic_regression,
 )
+from mmssl.evaluate.results import (
+    formatted_results,
+    load_probes,
+    load_results,
+    results_table,
+)
+from mmssl.evaluate.runs import finished_runs
 
 __all__ = [
     "LogisticFit",
     "PROTOCOLS",
+    "ProbeResults",
     "accuracy_table",
     "finished_runs",
+    "formatted_results",
     "linear_probe",
+    "load_probes",
+    "load_results",
     "logistic_regression",
     "probe",
     "results_table",

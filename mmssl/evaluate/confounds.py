@@ -2,36 +2,46 @@
 inside z.
 
 Two questions about every covariate that a study has. How well does it tell
-patients from controls by itself (`baselines`)? A representation must beat that
-to have added anything. And how well does z tell it (`predicted`)? A
-representation that knows the scanner may owe its AUC to who was scanned where.
-Only columns of ``participants.tsv`` and what is measured on the images count,
-never the hidden factors of simulated people.
+patients from controls by itself (`covariate_aucs`)? A representation must beat
+that to have added anything (`gain_over_covariates`). And how well can it be
+decoded from z (`decode_covariates`)? A representation that knows the scanner
+may owe its AUC to who was scanned where. Only columns of ``participants.tsv``
+and what is measured on the images count, never the hidden factors of simulated
+people.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mmssl.evaluate.probes import INNER_FOLDS
 from mmssl.stats.auc import weighted_auc
-from mmssl.stats.bootstrap import bias_corrected
-from mmssl.stats.intervals import difference_interval, logit_interval
+from mmssl.stats.bootstrap import bias_corrected, draw_counts
+from mmssl.stats.delong import difference_interval, logit_interval
+from mmssl.stats.permutation import permutation_p
 
 if TYPE_CHECKING:
     import pandas as pd
+    from sklearn.compose import ColumnTransformer
     from sklearn.linear_model import LogisticRegressionCV
+    from sklearn.pipeline import Pipeline
 
 COLUMNS = ("age", "sex", "site")
 """Covariates read from participants.tsv where they are there."""
 
 HEAD_SIZE = "head size"
-INNER_FOLDS = 5
+ALL = "all"
+"""The column of `covariate_scores` for all covariates together."""
+
 _PENALTIES = np.logspace(-4, 4, 9)  # of the ridge, tried in inner folds
 # inverse penalties of the logistic regression
 _STRENGTHS = np.logspace(-4, 2, 7)
+
+# of true values (n,) and how often each person is drawn (B, n): scores (B,)
+Score = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 
 def covariates(cohort, columns: Sequence[str] = COLUMNS) -> pd.DataFrame:
@@ -57,178 +67,190 @@ def covariates(cohort, columns: Sequence[str] = COLUMNS) -> pd.DataFrame:
     ValueError
         If nothing is left.
     """
-    people = cohort.participants.set_index("participant_id").loc[
-        cohort.subjects
+    people = cohort.participants.set_index("participant_id")
+    people = people.loc[cohort.subjects]
+    known = [
+        name
+        for name in (*columns, "head_size")
+        if name in people and people[name].notna().any()
     ]
-    found = [
-        c
-        for c in (*columns, "head_size")
-        if c in people and people[c].notna().any()
-    ]
-    table = (
-        people[found]
-        .reset_index(drop=True)
-        .rename(columns={"head_size": HEAD_SIZE})
-    )
-    measured = (
-        HEAD_SIZE not in table
-        and cohort.intensity == "brain"
-        and cohort.dims == 3
-    )
-    if measured:
+    table = people[known].reset_index(drop=True)
+    table = table.rename(columns={"head_size": HEAD_SIZE})
+    brains = cohort.intensity == "brain" and cohort.dims == 3
+    measured = []
+    if HEAD_SIZE not in table and brains:
         table[HEAD_SIZE] = head_size(cohort)
+        measured = [HEAD_SIZE]
     if table.columns.empty:
         raise ValueError(
-            f"{cohort.path / 'participants.tsv'}: none of {', '.join(columns)} found"
+            f"{cohort.path / 'participants.tsv'}: none of "
+            f"{', '.join(columns)} found"
         )
-    table.attrs = {
-        "missing": [c for c in (*columns, HEAD_SIZE) if c not in table],
-        "measured": [HEAD_SIZE] if measured else [],
-    }
+    missing = [name for name in (*columns, HEAD_SIZE) if name not in table]
+    table.attrs = {"missing": missing, "measured": measured}
     return table
 
 
-def origin(table: pd.DataFrame) -> str:
-    """Where each covariate of `covariates` comes from, and which were not
-    found: one sentence.
+def covariate_sources(table: pd.DataFrame) -> str:
+    """Where each covariate comes from, and which were not found: one sentence.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Of `covariates`.
     """
-    measured, missing = (
-        ", ".join(table.attrs[what]) for what in ("measured", "missing")
-    )
-    columns = ", ".join(c for c in table if c not in table.attrs["measured"])
+    measured = table.attrs["measured"]
+    columns = [name for name in table if name not in measured]
     return (
-        f"Columns of participants.tsv: {columns or 'none'}; measured on the images: "
-        f"{measured or 'nothing'}; not found: {missing or 'nothing'}."
+        f"Columns of participants.tsv: {', '.join(columns) or 'none'}; "
+        f"measured on the images: {', '.join(measured) or 'nothing'}; "
+        f"not found: {', '.join(table.attrs['missing']) or 'nothing'}."
     )
 
 
 def head_size(cohort, modality: str | None = None) -> np.ndarray:
-    """(pairs,) litres of head that an image of the cohort shows: what
-    registration left of size.
+    """Litres of head that each image of a cohort shows: what registration left
+    of size.
 
     Voxels above a tenth of the image's own bright end (95th percentile inside
-    the cohort's mask), times the volume of one. The first modality by default.
+    the cohort's mask), times the volume of one.
+
+    Parameters
+    ----------
+    cohort : Cohort
+    modality : str, optional
+        By default the first.
+
+    Returns
+    -------
+    array, shape (pairs,)
     """
     volumes = cohort.volumes[modality or cohort.modalities[0]]
-    inside = (
-        np.ones(volumes.shape[1:], bool)
-        if cohort.mask is None
-        else cohort.mask
-    )
-    voxel = (
-        1.0
-        if cohort.affine is None
-        else abs(np.linalg.det(cohort.affine[:3, :3]))
-    )
-    counts = [
-        np.count_nonzero(
-            image > 0.1 * np.percentile(image[inside].astype(float), 95)
-        )
-        for image in volumes
-    ]
+    inside = cohort.mask
+    if inside is None:
+        inside = np.ones(volumes.shape[1:], bool)
+    voxel = 1.0  # mm^3
+    if cohort.affine is not None:
+        voxel = abs(np.linalg.det(cohort.affine[:3, :3]))
+    counts = []
+    for image in volumes:
+        bright = np.percentile(image[inside].astype(float), 95)
+        counts.append(np.count_nonzero(image > 0.1 * bright))
     return np.asarray(counts) * voxel * 1e-6
 
 
-def alone(labels, table: pd.DataFrame, train, test) -> pd.DataFrame:
-    """Score of every tested person from covariates alone: (tested, covariates
-    and "all").
+def covariate_scores(labels, table: pd.DataFrame, train, test) -> pd.DataFrame:
+    """Score every tested person from covariates, without any image.
 
     A logistic regression with balanced classes on the training rows, its
-    penalty chosen in inner folds. A missing number is read as the median of
-    the training rows, a missing word as a word.
+    penalty chosen in inner folds. A missing number is taken as the median of
+    the training rows, a missing word as a word of its own.
 
     Parameters
     ----------
     labels : array, shape (n,)
+        0 or 1.
     table : DataFrame, n rows
         Of `covariates`.
     train, test : arrays of int
         Rows, one a person.
+
+    Returns
+    -------
+    DataFrame
+        One line a tested row (index "pair"), one column a covariate, and "all"
+        for all of them together.
     """
     import pandas as pd
     from sklearn.pipeline import make_pipeline
 
-    labels, scores = np.asarray(labels), {}
-    for name in (*table.columns, "all"):
-        x = table if name == "all" else table[[name]]
+    labels = np.asarray(labels)
+    scores = {}
+    for name in (*table.columns, ALL):
+        x = table if name == ALL else table[[name]]
         model = make_pipeline(_encoder(), _logistic(labels[train]))
         model.fit(x.iloc[train], labels[train])
         scores[name] = model.decision_function(x.iloc[test])
     return pd.DataFrame(scores, index=pd.Index(test, name="pair"))
 
 
-def baselines(
-    labels, known: pd.DataFrame, subjects=None, level: float = 0.95
+def covariate_aucs(
+    labels, scores: pd.DataFrame, subjects=None, level: float = 0.95
 ) -> pd.DataFrame:
-    """How well covariates alone tell the classes: the baseline of a results
+    """How well covariates alone tell the classes: a baseline of the results
     table.
 
     Parameters
     ----------
     labels : array, shape (n,)
-    known : DataFrame
-        Of `alone`.
+    scores : DataFrame
+        Of `covariate_scores`.
     subjects : array, shape (n,), optional
+    level : float
 
     Returns
     -------
     DataFrame
-        One line per covariate and for "all": covariates, auc, low, high, test
-        (people).
+        One line per covariate and for "all": covariates, auc, low, high
+        (Student-t on the logit scale), test (people).
     """
     import pandas as pd
 
-    labels, lines = np.asarray(labels), []
-    for name, score in known.items():
-        found = logit_interval(
-            labels[known.index], score, _of(subjects, known.index), level
-        )
+    y = np.asarray(labels)[scores.index]
+    people = None
+    if subjects is not None:
+        people = np.asarray(subjects)[scores.index]
+    lines = []
+    for name, score in scores.items():
+        auc = logit_interval(y, score, people, level)
         lines.append(
             {
                 "covariates": name,
-                "auc": found.estimate,
-                "low": found.low,
-                "high": found.high,
-                "test": len(known),
+                "auc": auc.estimate,
+                "low": auc.low,
+                "high": auc.high,
+                "test": len(scores),
             }
         )
     return pd.DataFrame(lines)
 
 
-def gains(
-    scores: pd.DataFrame, known: pd.DataFrame, level: float = 0.95
+def gain_over_covariates(
+    scores: pd.DataFrame, alone: pd.DataFrame, level: float = 0.95
 ) -> pd.DataFrame:
-    """What rows of a results table add to covariates, on the same people.
+    """What the models of a results table add to all covariates, on the same
+    people.
 
     Parameters
     ----------
     scores : DataFrame
-        Of `mmssl.evaluate.linear_evaluation.Probed`, one protocol and fold.
-    known : DataFrame
-        Of `alone`; "all" counts.
+        Of `mmssl.evaluate.linear_evaluation.ProbeResults`, one protocol and
+        fold.
+    alone : DataFrame
+        Of `covariate_scores`; its column "all" counts.
+    level : float
 
     Returns
     -------
     DataFrame
-        One line a row and modality: row, modality, auc with low and high; gain
-        (AUC minus that of the covariates) with gain_low and gain_high (paired,
-        Student-t).
+        One line a model and modality: model, modality, auc with low and high;
+        gain (AUC minus that of the covariates) with gain_low and gain_high
+        (paired, Student-t).
     """
     import pandas as pd
 
     lines = []
-    for (row, m), one in scores.groupby(["model", "modality"], sort=False):
-        y, subjects, other = (
-            one["label"],
-            one["subject"],
-            known.loc[one["pair"], "all"],
-        )
-        auc = logit_interval(y, one["score"], subjects, level)
-        gain = difference_interval(y, one["score"], other, subjects, level)
+    groups = scores.groupby(["model", "modality"], sort=False)
+    for (model, modality), people in groups:
+        y, score = people["label"], people["score"]
+        subjects = people["subject"]
+        auc = logit_interval(y, score, subjects, level)
+        baseline = alone.loc[people["pair"], ALL]
+        gain = difference_interval(y, score, baseline, subjects, level)
         lines.append(
             {
-                "model": row,
-                "modality": m,
+                "model": model,
+                "modality": modality,
                 "auc": auc.estimate,
                 "low": auc.low,
                 "high": auc.high,
@@ -240,7 +262,7 @@ def gains(
     return pd.DataFrame(lines)
 
 
-def predicted(
+def decode_covariates(
     z,
     table: pd.DataFrame,
     train,
@@ -250,8 +272,8 @@ def predicted(
     seed: int = 0,
     level: float = 0.95,
 ) -> pd.DataFrame:
-    r"""How well a representation tells each covariate, on people it was not
-    fitted on.
+    r"""How well each covariate is decoded from a representation, on people it
+    was not fitted on.
 
     Numbers by ridge regression, scored by :math:`R^2 = 1 - \sum (y - \hat y)^2
     / \sum (y - \bar y_\mathrm{train})^2`, words by logistic regression, scored
@@ -263,10 +285,13 @@ def predicted(
     ----------
     z : array, shape (n, latent)
     table : DataFrame, n rows
+        Of `covariates`.
     train, test : arrays of int
         Rows, one a person.
     resamples, shuffles : int
         Draws of the bootstrap and of the null.
+    seed : int
+    level : float
 
     Returns
     -------
@@ -279,47 +304,26 @@ def predicted(
         than two values left.
     """
     import pandas as pd
-    from sklearn.linear_model import RidgeCV
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import StandardScaler
 
-    z, rng, lines = (
-        np.asarray(z, dtype=np.float64),
-        np.random.default_rng(seed),
-        [],
-    )
+    z = np.asarray(z, dtype=np.float64)
+    rng = np.random.default_rng(seed)
+    lines = []
     for name in table.columns:
-        y, number = (
-            table[name].to_numpy(),
-            pd.api.types.is_numeric_dtype(table[name]),
-        )
-        known = table[name].notna().to_numpy()
-        learned, seen = (
-            np.asarray(rows)[known[rows]] for rows in (train, test)
-        )
-        if not number:
-            learned, seen = (
-                _shared(y, learned, rows) for rows in (learned, seen)
-            )
-        if min(len(np.unique(y[rows])) for rows in (learned, seen)) < 2:
+        y = table[name].to_numpy()
+        number = pd.api.types.is_numeric_dtype(table[name])
+        learned, tested = _known_rows(table[name], number, train, test)
+        values = [len(np.unique(y[rows])) for rows in (learned, tested)]
+        if min(values) < 2:
             continue
-        model = make_pipeline(
-            StandardScaler(),
-            RidgeCV(_PENALTIES) if number else _logistic(y[learned]),
-        ).fit(z[learned], y[learned])
-        scores = (
-            _r2(model.predict(z[seen]), y[learned].mean())
-            if number
-            else _mean_auc(model, z[seen])
-        )
-        value = scores(y[seen], np.ones((1, len(seen))))[0]
-        null = np.array(
-            [
-                scores(rng.permutation(y[seen]), np.ones((1, len(seen))))[0]
-                for _ in range(shuffles)
-            ]
-        )
-        draws = scores(y[seen], _weights(y[seen], number, resamples, rng))
+        score = _fitted_score(z, y, number, learned, tested)
+        truth, once = y[tested], np.ones((1, len(tested)))
+        value = score(truth, once)[0]
+        null = [
+            score(rng.permutation(truth), once)[0] for _ in range(shuffles)
+        ]
+        null = np.array(null)
+        strata = np.zeros(len(tested)) if number else truth
+        draws = score(truth, draw_counts(strata, resamples, rng))
         low, high = bias_corrected(value, draws, level)
         lines.append(
             {
@@ -330,70 +334,76 @@ def predicted(
                 "high": high,
                 "by_chance": null.mean(),
                 "by_chance_95": np.quantile(null, 0.95),
-                "p": (1 + (null >= value).sum()) / (1 + shuffles),
+                "p": permutation_p(value, null),
                 "train": len(learned),
-                "test": len(seen),
+                "test": len(tested),
             }
         )
     return pd.DataFrame(lines)
 
 
-def _shared(y: np.ndarray, train, rows) -> np.ndarray:
-    """Those rows whose word two training people or more have."""
-    words, counts = np.unique(y[train].astype(str), return_counts=True)
-    return rows[np.isin(y[rows].astype(str), words[counts > 1])]
-
-
-def _r2(predictions: np.ndarray, centre: float):
-    """Scores (B,) of true values (n,), people weighted by (B, n)."""
-
-    def scores(y, weights):
-        return 1 - weights @ (y - predictions) ** 2 / (
-            weights @ (y - centre) ** 2
-        )
-
-    return scores
-
-
-def _mean_auc(model, z: np.ndarray):
-    """Mean one-against-rest AUC over the words that occur, as `_r2`."""
-    classes, decided = model[-1].classes_, model.decision_function(z)
-    decided = (
-        np.column_stack([-decided, decided]) if decided.ndim == 1 else decided
-    )
-
-    def scores(y, weights):
-        present = [
-            k for k, c in enumerate(classes) if 0 < (y == c).sum() < len(y)
-        ]
-        return np.mean(
-            [
-                weighted_auc(y == classes[k], decided[:, k], weights)
-                for k in present
-            ],
-            0,
-        )
-
-    return scores
-
-
-def _weights(
-    y: np.ndarray, number: bool, count: int, rng: np.random.Generator
-) -> np.ndarray:
-    """How often each person is drawn, (count, n); within the words of a
-    covariate, if any.
+def _known_rows(
+    column: pd.Series, number: bool, train, test
+) -> tuple[np.ndarray, np.ndarray]:
+    """Training and test rows whose covariate is known; of words, those that
+    two training people or more have.
     """
-    strata = (
-        [np.arange(len(y))]
-        if number
-        else [np.flatnonzero(y == v) for v in np.unique(y)]
+    known = column.notna().to_numpy()
+    train, test = np.asarray(train), np.asarray(test)
+    learned, tested = train[known[train]], test[known[test]]
+    if number:
+        return learned, tested
+    words = column.to_numpy()
+    names, counts = np.unique(words[learned].astype(str), return_counts=True)
+    shared = names[counts > 1]
+    return (
+        learned[np.isin(words[learned].astype(str), shared)],
+        tested[np.isin(words[tested].astype(str), shared)],
     )
-    weights = np.empty((count, len(y)))
-    for rows in strata:
-        weights[:, rows] = rng.multinomial(
-            len(rows), np.full(len(rows), 1 / len(rows)), count
-        )
-    return weights
+
+
+def _fitted_score(z, y, number: bool, learned, tested) -> Score:
+    """Fit a covariate on the learned rows of z; the score of the tested
+    rows.
+    """
+    from sklearn.linear_model import RidgeCV
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    estimator = RidgeCV(_PENALTIES) if number else _logistic(y[learned])
+    model = make_pipeline(StandardScaler(), estimator)
+    model.fit(z[learned], y[learned])
+    if number:
+        return _r2(model.predict(z[tested]), y[learned].mean())
+    return _mean_auc(model, z[tested])
+
+
+def _r2(predictions: np.ndarray, centre: float) -> Score:
+    """R2 of predictions (n,), against the mean of the training rows."""
+
+    def score(y, weights):
+        errors = weights @ (y - predictions) ** 2
+        return 1 - errors / (weights @ (y - centre) ** 2)
+
+    return score
+
+
+def _mean_auc(model: Pipeline, z: np.ndarray) -> Score:
+    """Mean one-against-rest AUC over the words that occur."""
+    classes = model[-1].classes_
+    decisions = model.decision_function(z)
+    if decisions.ndim == 1:
+        decisions = np.column_stack([-decisions, decisions])
+
+    def score(y, weights):
+        aucs = []
+        for k, word in enumerate(classes):
+            has = y == word
+            if 0 < has.sum() < len(y):
+                aucs.append(weighted_auc(has, decisions[:, k], weights))
+        return np.mean(aucs, 0)
+
+    return score
 
 
 def _logistic(y) -> LogisticRegressionCV:
@@ -402,10 +412,10 @@ def _logistic(y) -> LogisticRegressionCV:
     """
     from sklearn.linear_model import LogisticRegressionCV
 
-    folds = int(min(INNER_FOLDS, np.unique(y, return_counts=True)[1].min()))
+    _, counts = np.unique(y, return_counts=True)
     return LogisticRegressionCV(
         Cs=_STRENGTHS,
-        cv=folds,
+        cv=int(min(INNER_FOLDS, counts.min())),
         scoring="neg_log_loss",
         l1_ratios=(0,),
         class_weight="balanced",
@@ -414,21 +424,19 @@ def _logistic(y) -> LogisticRegressionCV:
     )
 
 
-def _encoder():
+def _encoder() -> ColumnTransformer:
+    """Standardised numbers and one column a word."""
     from sklearn.compose import make_column_selector, make_column_transformer
     from sklearn.impute import SimpleImputer
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
+    numbers = make_column_selector(dtype_include=np.number)
     words = make_column_selector(dtype_exclude=np.number)
     return make_column_transformer(
         (
             make_pipeline(SimpleImputer(strategy="median"), StandardScaler()),
-            make_column_selector(dtype_include=np.number),
+            numbers,
         ),
         (OneHotEncoder(handle_unknown="infrequent_if_exist"), words),
     )
-
-
-def _of(subjects, rows):
-    return None if subjects is None else np.asarray(subjects)[rows]

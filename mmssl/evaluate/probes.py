@@ -23,7 +23,10 @@ if TYPE_CHECKING:
     import pandas as pd
     from sklearn.pipeline import Pipeline
 
-# Correlated codes under the weakest penalties of the search need tens of
+INNER_FOLDS = 5
+"""Folds of the training people in which a penalty is chosen."""
+
+# Correlated dimensions under the weakest penalties of the search need tens of
 # thousands of passes, long after their ranking has settled: the fit stops
 # early there, as in the public code, and the table of trials says so.
 _TOLERANCE, _ITERATIONS = 1e-3, 200
@@ -37,8 +40,7 @@ class LogisticFit(NamedTuple):
     score : its mean ROC-AUC over the inner folds; optimistic, as the best of
         several.
     trials : one row per trial: C, penalty, l1_ratio, score, and the share of
-        its inner fits that
-        converged before the last allowed pass.
+        its inner fits that converged before the last allowed pass.
     """
 
     pipeline: Pipeline
@@ -52,7 +54,7 @@ def logistic_regression(
     labels: np.ndarray,
     subjects: np.ndarray,
     trials: int = 25,
-    folds: int = 5,
+    folds: int = INNER_FOLDS,
     seed: int = 0,
     class_weight: str | None = "balanced",
 ) -> LogisticFit:
@@ -94,14 +96,13 @@ def logistic_regression(
     optuna.logging.set_verbosity(optuna.logging.WARNING)
 
     def objective(trial: optuna.Trial) -> float:
-        pipeline = penalised(_suggest(trial), seed, class_weight)
+        pipeline = logistic_pipeline(_suggest(trial), seed, class_weight)
         aucs, converged = [], []
         for train, valid in splits:
-            fitted(pipeline, z[train], labels[train])
+            fit_pipeline(pipeline, z[train], labels[train])
             converged.append(pipeline[-1].n_iter_[0] < _ITERATIONS)
-            aucs.append(
-                roc_auc(labels[valid], pipeline.decision_function(z[valid]))
-            )
+            scores = pipeline.decision_function(z[valid])
+            aucs.append(roc_auc(labels[valid], scores))
         trial.set_user_attr("converged", float(np.mean(converged)))
         return float(np.mean(aucs))
 
@@ -110,40 +111,51 @@ def logistic_regression(
     )
     study.optimize(objective, n_trials=trials, n_jobs=1)
     table = pd.DataFrame(
-        [{**t.user_attrs, "score": t.value} for t in study.trials]
+        [{**trial.user_attrs, "score": trial.value} for trial in study.trials]
     )
-    best = {
-        k: study.best_trial.user_attrs[k] for k in ("C", "penalty", "l1_ratio")
-    }
-    pipeline = fitted(penalised(best, seed, class_weight), z, labels)
+    winner = study.best_trial.user_attrs
+    best = {name: winner[name] for name in ("C", "penalty", "l1_ratio")}
+    pipeline = logistic_pipeline(best, seed, class_weight)
+    fit_pipeline(pipeline, z, labels)
     return LogisticFit(pipeline, best, study.best_value, table)
 
 
-def fitted(pipeline: Pipeline, z: np.ndarray, labels: np.ndarray) -> Pipeline:
-    """Fit; a fit that stops early is counted by the caller instead of warned
-    of 2,500 times.
+def fit_pipeline(
+    pipeline: Pipeline, z: np.ndarray, labels: np.ndarray
+) -> Pipeline:
+    """Fit without the warning of a fit that stops early.
+
+    A search makes thousands of fits; the caller reads from ``n_iter_`` which
+    of them converged. Other warnings are passed on.
 
     Parameters
     ----------
     pipeline : Pipeline
-        Of `penalised`.
+        Of `logistic_pipeline`.
     z, labels : array, shapes (n, latent) and (n,)
+
+    Returns
+    -------
+    Pipeline
+        The one that was given, fitted.
     """
     from sklearn.exceptions import ConvergenceWarning
 
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         pipeline.fit(z, labels)
-    for other in (
-        w for w in caught if not issubclass(w.category, ConvergenceWarning)
-    ):
-        warnings.warn_explicit(
-            other.message, other.category, other.filename, other.lineno
-        )
+    for warning in caught:
+        if not issubclass(warning.category, ConvergenceWarning):
+            warnings.warn_explicit(
+                warning.message,
+                warning.category,
+                warning.filename,
+                warning.lineno,
+            )
     return pipeline
 
 
-def penalised(
+def logistic_pipeline(
     point: Mapping, seed: int = 0, class_weight: str | None = "balanced"
 ) -> Pipeline:
     """Standardisation and logistic regression at one point of the search, not
@@ -153,6 +165,14 @@ def penalised(
     ----------
     point : mapping
         C and l1_ratio, as in `LogisticFit`.
+    seed : int
+        Of the solver.
+    class_weight : {"balanced", None}
+
+    Returns
+    -------
+    Pipeline
+        StandardScaler and LogisticRegression.
     """
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
@@ -207,82 +227,105 @@ def linear_probe(
         Shapes that differ, values not finite, a label outside the classes, one
         class only.
     """
-    several = np.ndim(z_train) == 3
-    pairs = [_checked(z, y_train) for z in (z_train if several else [z_train])]
-    tests = [finite(z, "z_test") for z in (z_test if several else [z_test])]
-    y_train = pairs[0][1]
-    expected, found = (
-        [z.shape[1] for z, _ in pairs],
-        [z.shape[1] for z in tests],
-    )
-    if expected != found:
-        raise ValueError(
-            f"z_test: shape {np.shape(z_test)}, expected (n, {expected[0]}) for each "
-            f"of {len(pairs)} probes"
-        )
-    if y_train.min() < 0 or y_train.max() >= classes:
-        raise ValueError(
-            f"labels run from {y_train.min()} to {y_train.max()}, expected 0 to "
-            f"{classes - 1}"
-        )
-    z, y = (
-        torch.from_numpy(np.stack([z for z, _ in pairs])),
-        torch.from_numpy(y_train),
-    )
-    generator = torch.Generator().manual_seed(seed)
-    first = torch.nn.init.xavier_uniform_(
-        torch.empty(classes, z.shape[2]), generator=generator
-    )
-    weight = first.T.repeat(len(z), 1, 1).requires_grad_()
-    bias = torch.full((len(z), 1, classes), 1 / classes, requires_grad=True)
-    optimiser = torch.optim.RAdam([weight, bias], lr=4e-4)
-    groups = [
-        torch.from_numpy(np.flatnonzero(y_train == c))
-        for c in np.unique(y_train)
-    ]
-    if not balanced:
+    z, tests, y = _checked_probes(z_train, y_train, z_test, classes)
+    if balanced:
+        groups = [torch.nonzero(y == c).flatten() for c in torch.unique(y)]
+    else:
         groups = [torch.arange(len(y))]
+    generator = torch.Generator().manual_seed(seed)
+    weight, bias = _trained_layers(
+        z, y, classes, groups, epochs, batch_size, generator
+    )
+    with torch.no_grad():
+        logits = torch.baddbmm(bias, tests, weight).numpy()
+    return logits if np.ndim(z_train) == 3 else logits[0]
+
+
+def _trained_layers(
+    z: torch.Tensor,
+    y: torch.Tensor,
+    classes: int,
+    groups: list[torch.Tensor],
+    epochs: int,
+    batch_size: int,
+    generator: torch.Generator,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Weights (probes, latent, classes) and biases (probes, 1, classes) of
+    linear layers trained side by side on z, (probes, n, latent).
+    """
+    probes, _, latent = z.shape
+    first = torch.nn.init.xavier_uniform_(
+        torch.empty(classes, latent), generator=generator
+    )
+    weight = first.T.repeat(probes, 1, 1).requires_grad_()
+    bias = torch.full((probes, 1, classes), 1 / classes, requires_grad=True)
+    optimiser = torch.optim.RAdam([weight, bias], lr=4e-4)
     largest = max(len(group) for group in groups)
-    steps = epochs * -(-largest * len(groups) // batch_size)
+    batches = -(-largest * len(groups) // batch_size)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimiser, max_lr=0.01, total_steps=steps
+        optimiser, max_lr=0.01, total_steps=epochs * batches
     )
     for _ in range(epochs):
-        for rows in _epoch(groups, largest, generator).split(batch_size):
+        epoch = _balanced_epoch(groups, largest, generator)
+        for rows in epoch.split(batch_size):
             optimiser.zero_grad()
             logits = torch.baddbmm(bias, z[:, rows], weight).flatten(0, 1)
-            # a sum over probes, so that none dilutes another
-            wanted = y[rows].repeat(len(z))
+            target = y[rows].repeat(probes)
+            # a sum over probes, so that the gradient of each is its own
             loss = torch.nn.functional.cross_entropy(
-                logits, wanted, reduction="sum"
-            ) / len(rows)
+                logits, target, reduction="sum"
+            )
+            loss = loss / len(rows)
             loss.backward()
             optimiser.step()
             schedule.step()
-    with torch.no_grad():
-        logits = torch.baddbmm(
-            bias, torch.from_numpy(np.stack(tests)), weight
-        ).numpy()
-    return logits if several else logits[0]
+    return weight, bias
 
 
-def _epoch(
+def _balanced_epoch(
     groups: list[torch.Tensor], largest: int, generator: torch.Generator
 ) -> torch.Tensor:
     """Rows of one epoch in random order, each group drawn up to the size of
     the largest.
     """
-    more = [
-        torch.randint(len(g), (largest - len(g),), generator=generator)
-        for g in groups
-    ]
-    rows = torch.cat(
-        [
-            torch.cat([g, g[again]])
-            for g, again in zip(groups, more, strict=True)
-        ]
-    )
+    parts = []
+    for group in groups:
+        missing = largest - len(group)
+        drawn = torch.randint(len(group), (missing,), generator=generator)
+        parts += [group, group[drawn]]
+    rows = torch.cat(parts)
     return rows[torch.randperm(len(rows), generator=generator)]
+
+
+def _checked_probes(
+    z_train, y_train, z_test, classes: int
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """z of the training rows (probes, n, latent) and of the test rows (probes,
+    n_test, latent), and labels (n,), or a ValueError.
+    """
+    several = np.ndim(z_train) == 3
+    trains = []
+    for z in z_train if several else [z_train]:
+        checked, labels = _checked(z, y_train)
+        trains.append(checked)
+    tests = [
+        finite_embedding(z, "z_test")
+        for z in (z_test if several else [z_test])
+    ]
+    expected = [z.shape[1] for z in trains]
+    if expected != [z.shape[1] for z in tests]:
+        raise ValueError(
+            f"z_test: shape {np.shape(z_test)}, expected (n, {expected[0]}) "
+            f"for each of {len(trains)} probes"
+        )
+    if labels.min() < 0 or labels.max() >= classes:
+        raise ValueError(
+            f"labels run from {labels.min()} to {labels.max()}, expected 0 to "
+            f"{classes - 1}"
+        )
+    z = torch.from_numpy(np.stack(trains))
+    z_test = torch.from_numpy(np.stack(tests))
+    return z, z_test, torch.from_numpy(labels)
 
 
 def _suggest(trial: optuna.Trial) -> dict:
@@ -290,14 +333,12 @@ def _suggest(trial: optuna.Trial) -> dict:
     paper uses.
     """
     penalty = trial.suggest_categorical("penalty", ["l1", "l2", "elasticnet"])
-    ratio = {"l1": 1.0, "l2": 0.0}.get(penalty)
-    point = {
-        "C": trial.suggest_float("C", 1e-6, 1e3, log=True),
-        "penalty": penalty,
-        "l1_ratio": trial.suggest_float("l1_ratio", 0.0, 1.0)
-        if ratio is None
-        else ratio,
-    }
+    strength = trial.suggest_float("C", 1e-6, 1e3, log=True)
+    if penalty == "elasticnet":
+        ratio = trial.suggest_float("l1_ratio", 0.0, 1.0)
+    else:
+        ratio = {"l1": 1.0, "l2": 0.0}[penalty]
+    point = {"C": strength, "penalty": penalty, "l1_ratio": ratio}
     for name, value in point.items():
         trial.set_user_attr(name, value)
     return point
@@ -306,47 +347,64 @@ def _suggest(trial: optuna.Trial) -> dict:
 def _inner_folds(
     labels, subjects, folds: int, seed: int
 ) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Rows to fit and to score in each inner fold; a subject is in one."""
     from sklearn.model_selection import StratifiedGroupKFold
 
     if subjects.shape != labels.shape:
         raise ValueError(
-            f"subjects: shape {subjects.shape}, expected {labels.shape} as the labels"
+            f"subjects: shape {subjects.shape}, expected {labels.shape} as "
+            "the labels"
         )
     if not np.array_equal(np.unique(labels), (0, 1)):
         raise ValueError(
             f"labels must be 0 and 1, found {np.unique(labels).tolist()}"
         )
-    people = {c: len(np.unique(subjects[labels == c])) for c in (0, 1)}
+    people = {
+        label: len(np.unique(subjects[labels == label])) for label in (0, 1)
+    }
     if min(people.values()) < folds:
         raise ValueError(
-            f"{folds} inner folds need {folds} subjects of each class, found {people}"
+            f"{folds} inner folds need {folds} subjects of each class, found "
+            f"{people}"
         )
     splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
     splits = list(splitter.split(labels, labels, subjects))
     for number, split in enumerate(splits):
         if any(len(np.unique(labels[rows])) < 2 for rows in split):
             raise ValueError(
-                f"one class only in inner fold {number}: use fewer than {folds} folds"
+                f"one class only in inner fold {number}: use fewer than "
+                f"{folds} folds"
             )
     return splits
 
 
-def finite(z, name: str) -> np.ndarray:
-    """z as contiguous float32 (n, latent), or a ValueError naming it and what
-    is wrong.
+def finite_embedding(z, name: str) -> np.ndarray:
+    """Return z as contiguous float32, or refuse it by its name.
+
+    Parameters
+    ----------
+    z : array-like, shape (n, latent)
+    name : str
+        What the message calls it.
+
+    Raises
+    ------
+    ValueError
+        For another number of axes, or values that are not finite.
     """
     z = np.ascontiguousarray(z, dtype=np.float32)
     if z.ndim != 2:
         raise ValueError(f"{name}: shape {z.shape}, expected (n, latent)")
-    if not np.isfinite(z).all():
-        raise ValueError(
-            f"{name}: {int((~np.isfinite(z)).sum())} values are not finite"
-        )
+    bad = int((~np.isfinite(z)).sum())
+    if bad:
+        raise ValueError(f"{name}: {bad} values are not finite")
     return z
 
 
 def _checked(z, labels) -> tuple[np.ndarray, np.ndarray]:
-    z, labels = finite(z, "z"), np.asarray(labels)
+    """z as float32 (n, latent) and labels as int64 (n,), or a ValueError."""
+    z = finite_embedding(z, "z")
+    labels = np.asarray(labels)
     if labels.shape != (len(z),):
         raise ValueError(
             f"labels: shape {labels.shape}, expected ({len(z)},) as z has rows"

@@ -446,7 +446,9 @@ def read_tables(
                 f"{file}: made from other inputs or parameters than "
                 f"{prefix}{names[0]}.tsv; run notebook {page} again"
             )
-        tables[name] = pd.read_csv(file, sep="\t")
+        tables[name] = pd.read_csv(
+            file, sep="\t", float_precision="round_trip"
+        )
     return tables
 
 

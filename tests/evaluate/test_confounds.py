@@ -1,6 +1,8 @@
-"""Covariates against the hidden truth, baselines against formulas, predictions
+"""Covariates against the hidden truth, baselines against formulas, decoding
 against chance.
 """
+
+from itertools import product
 
 import numpy as np
 import pandas as pd
@@ -71,14 +73,14 @@ def test_a_cohort_without_covariates_is_named(tiny_phantom):
     bare = tiny_phantom.__class__(
         **{**tiny_phantom.__dict__, "intensity": "unit"}
     )
-    with pytest.raises(ValueError, match="none of weight found"):
+    with pytest.raises(ValueError, match="none of weight lines"):
         confounds.covariates(bare, ["weight"])
 
 
 def test_one_number_alone_has_the_auc_of_its_own_order(people):
     _, table, labels, train, test = people
-    known = confounds.alone(labels, table, train, test)
-    lines = confounds.baselines(labels, known).set_index("covariates")
+    alone = confounds.covariate_scores(labels, table, train, test)
+    lines = confounds.covariate_aucs(labels, alone).set_index("covariates")
     assert list(lines.index) == ["age", "sex", "site", "all"]
     expected = roc_auc_score(labels[test], table["age"].to_numpy()[test])
     assert (
@@ -90,24 +92,24 @@ def test_one_number_alone_has_the_auc_of_its_own_order(people):
 
 def test_a_baseline_learns_from_the_training_rows_alone(people):
     _, table, labels, train, test = people
-    before = confounds.baselines(
-        labels, confounds.alone(labels, table, train, test)
+    before = confounds.covariate_aucs(
+        labels, confounds.covariate_scores(labels, table, train, test)
     )
     swapped = np.where(np.isin(np.arange(200), test), 1 - labels, labels)
-    after = confounds.baselines(
-        swapped, confounds.alone(swapped, table, train, test)
+    after = confounds.covariate_aucs(
+        swapped, confounds.covariate_scores(swapped, table, train, test)
     )
     assert np.allclose(after["auc"], 1 - before["auc"])
     elsewhere = table.assign(
         site=np.where(np.isin(np.arange(200), test), "D", table["site"])
     )
-    known = confounds.alone(labels, elsewhere, train, test)
-    assert np.ptp(known["site"]) == 0  # an unknown site says nothing
+    alone = confounds.covariate_scores(labels, elsewhere, train, test)
+    assert np.ptp(alone["site"]) == 0  # an unknown site says nothing
 
 
-def test_predicted_equals_the_models_written_out(people):
+def test_decoding_equals_the_models_written_out(people):
     z, table, _, train, test = people
-    found = confounds.predicted(z, table, train, test, 200).set_index(
+    lines = confounds.decode_covariates(z, table, train, test, 200).set_index(
         "covariate"
     )
     scaler = StandardScaler().fit(z[train])
@@ -117,11 +119,10 @@ def test_predicted_equals_the_models_written_out(people):
     )
     guess = ridge.predict(scaler.transform(z[test]))
     ratio = r2_score(age[test], guess)  # against the tested people's own mean
-    own, known = (
-        ((age[test] - age[rows].mean()) ** 2).sum() for rows in (test, train)
-    )
-    assert found.loc["age", "value"] == pytest.approx(
-        1 - (1 - ratio) * own / known
+    to_own_mean = ((age[test] - age[test].mean()) ** 2).sum()
+    to_training_mean = ((age[test] - age[train].mean()) ** 2).sum()
+    assert lines.loc["age", "value"] == pytest.approx(
+        1 - (1 - ratio) * to_own_mean / to_training_mean
     )
     weak = LogisticRegression(C=1.0, class_weight="balanced", max_iter=1000)
     weak.fit(scaler.transform(z[train]), table["site"].to_numpy()[train])
@@ -130,13 +131,13 @@ def test_predicted_equals_the_models_written_out(people):
         weak.predict_proba(scaler.transform(z[test])),
         multi_class="ovr",
     )
-    assert found.loc["site", "value"] == pytest.approx(reference, abs=0.05)
-    assert (found.loc[["age", "site"], "p"] < 0.01).all() and found.loc[
+    assert lines.loc["site", "value"] == pytest.approx(reference, abs=0.05)
+    assert (lines.loc[["age", "site"], "p"] < 0.01).all() and lines.loc[
         "sex", "p"
     ] > 0.01
-    assert found.loc["sex", "low"] < 0.5 < found.loc["sex", "high"]
+    assert lines.loc["sex", "low"] < 0.5 < lines.loc["sex", "high"]
     assert (
-        (found["low"] <= found["value"]) & (found["value"] <= found["high"])
+        (lines["low"] <= lines["value"]) & (lines["value"] <= lines["high"])
     ).all()
 
 
@@ -148,10 +149,10 @@ def test_the_null_is_centred_and_its_p_uniform():
             rng.normal(size=(60, 4)),
             pd.DataFrame({"age": rng.normal(size=60)}),
         )
-        found = confounds.predicted(
+        lines = confounds.decode_covariates(
             z, table, np.arange(40), np.arange(40, 60), 50, 100, world
         )
-        p.append(found["p"].iloc[0])
+        p.append(lines["p"].iloc[0])
     assert kstest(p, "uniform").pvalue > 0.01
 
 
@@ -160,19 +161,19 @@ def test_words_unknown_to_training_are_left_out(people):
     elsewhere = table.assign(
         site=np.where(np.isin(np.arange(200), test), "D", table["site"])
     )
-    found = confounds.predicted(z, elsewhere, train, test, 50, 50)
-    assert list(found["covariate"]) == ["age", "sex"]
+    lines = confounds.decode_covariates(z, elsewhere, train, test, 50, 50)
+    assert list(lines["covariate"]) == ["age", "sex"]
     lonely = table.copy()
     lonely.loc[[3, 130], "site"] = "E"  # one of them to learn from
-    found = confounds.predicted(z, lonely, train, test, 50, 50).set_index(
-        "covariate"
-    )
+    lines = confounds.decode_covariates(
+        z, lonely, train, test, 50, 50
+    ).set_index("covariate")
     assert (
-        found.loc["site", "train"] == 119 and found.loc["site", "test"] == 79
+        lines.loc["site", "train"] == 119 and lines.loc["site", "test"] == 79
     )
 
 
-def test_a_head_size_that_was_measured_before_is_taken_and_what_is_missing_is_named(
+def test_a_recorded_head_size_is_taken_and_missing_columns_are_named(
     tiny_phantom,
 ):
     people = tiny_phantom.participants.drop(columns="site")
@@ -185,9 +186,9 @@ def test_a_head_size_that_was_measured_before_is_taken_and_what_is_missing_is_na
     volume = people.set_index("participant_id")["head_size"]
     assert np.array_equal(table["head size"], volume.loc[toy.subjects])
     assert table.attrs == {"missing": ["sex", "site"], "measured": []}
-    assert confounds.origin(table) == (
+    assert confounds.covariate_sources(table) == (
         "Columns of participants.tsv: age, head size; measured on "
-        "the images: nothing; not found: sex, site."
+        "the images: nothing; not lines: sex, site."
     )
     assert confounds.covariates(tiny_phantom).attrs == {
         "missing": [],
@@ -200,59 +201,58 @@ def test_people_of_unknown_age_or_site_do_not_stop_the_page(people):
     holes = table.copy()
     holes.loc[[2, 7, 130], "age"] = np.nan
     holes.loc[[3, 131, 140], "site"] = None
-    known = confounds.alone(labels, holes, train, test)
-    assert np.isfinite(known.to_numpy()).all()
+    alone = confounds.covariate_scores(labels, holes, train, test)
+    assert np.isfinite(alone.to_numpy()).all()
     median = table.assign(
         age=holes["age"].fillna(np.median(holes["age"][train].dropna()))
     )
     assert np.allclose(
-        known["age"], confounds.alone(labels, median, train, test)["age"]
+        alone["age"],
+        confounds.covariate_scores(labels, median, train, test)["age"],
     )
-    found = confounds.predicted(z, holes, train, test, 50, 50).set_index(
-        "covariate"
-    )
-    assert found.loc["age", ["train", "test"]].tolist() == [118, 79]
-    assert found.loc["site", ["train", "test"]].tolist() == [119, 78]
+    lines = confounds.decode_covariates(
+        z, holes, train, test, 50, 50
+    ).set_index("covariate")
+    assert lines.loc["age", ["train", "test"]].tolist() == [118, 79]
+    assert lines.loc["site", ["train", "test"]].tolist() == [119, 78]
 
 
-def test_gains_are_differences_on_the_same_people_and_nothing_gains_over_itself(
-    people,
-):
+def test_gains_are_differences_on_the_same_people_and_0_to_itself(people):
     _, table, labels, train, test = people
-    known = confounds.alone(labels, table, train, test)
+    alone = confounds.covariate_scores(labels, table, train, test)
     who = {
         "pair": test,
         "subject": test,
         "label": labels[test],
         "modality": "T1",
     }
-    own = table["age"].to_numpy()[test]
+    age = table["age"].to_numpy()[test]
     scores = pd.concat(
         [
             pd.DataFrame(who).assign(
-                model="copy", score=known["all"].to_numpy()
+                model="copy", score=alone["all"].to_numpy()
             ),
-            pd.DataFrame(who).assign(model="age", score=own).iloc[::-1],
+            pd.DataFrame(who).assign(model="age", score=age).iloc[::-1],
         ]
     )
-    found = confounds.gains(scores, known).set_index("model")
-    assert found.loc["copy", ["gain", "gain_low", "gain_high"]].tolist() == [
+    lines = confounds.gain_over_covariates(scores, alone).set_index("model")
+    assert lines.loc["copy", ["gain", "gain_low", "gain_high"]].tolist() == [
         0,
         0,
         0,
     ]
-    expected = roc_auc_score(labels[test], own) - roc_auc_score(
-        labels[test], known["all"]
+    expected = roc_auc_score(labels[test], age) - roc_auc_score(
+        labels[test], alone["all"]
     )
-    assert found.loc["age", "gain"] == pytest.approx(expected)
+    assert lines.loc["age", "gain"] == pytest.approx(expected)
     assert (
-        found.loc["age", "gain_low"] < expected < found.loc["age", "gain_high"]
+        lines.loc["age", "gain_low"] < expected < lines.loc["age", "gain_high"]
     )
 
 
 def test_limits_are_those_of_a_bootstrap_written_as_a_loop(people):
     z, table, _, train, test = people
-    found = confounds.predicted(
+    lines = confounds.decode_covariates(
         z, table[["site"]], train, test, 2000, 10
     ).iloc[0]
     model = LogisticRegression(C=1.0, class_weight="balanced", max_iter=1000)
@@ -276,7 +276,7 @@ def test_limits_are_those_of_a_bootstrap_written_as_a_loop(people):
         draws.append(
             roc_auc_score(site[test][rows], p[rows], multi_class="ovr")
         )
-    assert found["high"] - found["low"] == pytest.approx(
+    assert lines["high"] - lines["low"] == pytest.approx(
         np.ptp(np.quantile(draws, [0.025, 0.975])), rel=0.2
     )
 
@@ -293,7 +293,7 @@ def drawn(axis):
 
 def test_the_figures_draw_every_number(people):
     z, table, labels, train, test = people
-    known = confounds.alone(labels, table, train, test)
+    alone = confounds.covariate_scores(labels, table, train, test)
     scores = pd.concat(
         [
             pd.DataFrame(
@@ -301,25 +301,23 @@ def test_the_figures_draw_every_number(people):
                     "pair": test,
                     "subject": test,
                     "label": labels[test],
-                    "model": row,
-                    "modality": m,
+                    "model": model,
+                    "modality": modality,
                     "score": z[test, k],
                 }
             )
-            for k, (row, m) in enumerate(
-                (r, m) for r in ("CR", "RR") for m in ("T1", "fALFF")
+            for k, (model, modality) in enumerate(
+                product(("CR", "RR"), ("T1", "fALFF"))
             )
         ]
     )
-    alone, gained = (
-        confounds.baselines(labels, known),
-        confounds.gains(scores, known),
-    )
-    left, right = plotting.covariate_baseline(alone, gained).axes
+    aucs = confounds.covariate_aucs(labels, alone)
+    gains = confounds.gain_over_covariates(scores, alone)
+    left, right = plotting.covariate_baseline(aucs, gains).axes
     assert drawn(left) == sorted(
-        np.r_[alone["auc"], gained["auc"]].round(9).tolist()
+        np.r_[aucs["auc"], gains["auc"]].round(9).tolist()
     )
-    assert drawn(right) == sorted(gained["gain"].round(9).tolist())
+    assert drawn(right) == sorted(gains["gain"].round(9).tolist())
     names = [text.get_text() for text in left.get_yticklabels()]
     assert names == [
         "all covariates",
@@ -329,17 +327,13 @@ def test_the_figures_draw_every_number(people):
         "RR",
         "CR",
     ]
-    inside = pd.concat(
-        [
-            confounds.predicted(z, table, train, test, 50, 50).assign(
-                model=row, modality="T1"
-            )
-            for row in ("CR", "RR")
-        ]
+    lines = confounds.decode_covariates(z, table, train, test, 50, 50)
+    decoded = pd.concat(
+        [lines.assign(model=model, modality="T1") for model in ("CR", "RR")]
     )
     for axis, (_, lines) in zip(
-        plotting.covariates_in_z(inside).axes,
-        inside.groupby("covariate", sort=False),
+        plotting.covariates_in_z(decoded).axes,
+        decoded.groupby("covariate", sort=False),
         strict=True,
     ):
         assert drawn(axis) == sorted(lines["value"].round(9).tolist())

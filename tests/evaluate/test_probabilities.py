@@ -18,7 +18,7 @@ from mmssl.stats.calibration import calibration
 
 
 class Study:
-    """A cohort's side that `of_probes` reads: 300 people, 1 in 4 of them
+    """What `probe_probabilities` reads of a cohort: 300 people, 1 in 4 of them
     ill.
     """
 
@@ -51,7 +51,7 @@ class Study:
         return {f"T1[{row}]": f"{row:x}".ljust(64, "-") for row in rows}
 
 
-def probed(study, c=1.0):
+def probe(study, c=1.0):
     """Score the hold-out as `evaluate.probe` does, with the penalty given
     instead of searched.
     """
@@ -84,29 +84,30 @@ def probed(study, c=1.0):
         leakage.exposure("probes, fold 0", "train", study, train),
         leakage.exposure("hold-out", "test", study, test),
     ]
-    return model, linear_evaluation.Probed(
+    return model, linear_evaluation.ProbeResults(
         scores, pd.DataFrame([line]), exposures
     )
 
 
-def test_three_ways_to_read_a_score_are_those_written_out():
+def test_the_three_conversions_of_a_score_are_those_written_out():
     study = Study()
-    model, done = probed(study)
-    found = probabilities.of_probes(
-        study, {"CR": {"T1": study.z}}, done, ["CR"]
+    model, probed = probe(study)
+    converted = probabilities.probe_probabilities(
+        study, {"CR": {"T1": study.z}}, probed, ["CR"]
     )
-    by_way = {
-        way: one["probability"].to_numpy() for way, one in found.groupby("way")
+    by_conversion = {
+        conversion: people["probability"].to_numpy()
+        for conversion, people in converted.groupby("conversion")
     }
     s, train, valid = (
-        done.scores["score"].to_numpy(),
+        probed.scores["score"].to_numpy(),
         study.rows("train"),
         study.rows("valid"),
     )
-    assert np.allclose(by_way[probabilities.AS_FITTED], expit(s))
+    assert np.allclose(by_conversion[probabilities.AS_FITTED], expit(s))
     odds = study.y[train].sum() / (150 - study.y[train].sum())
     assert np.allclose(
-        by_way[probabilities.TRAINING_SHARE],
+        by_conversion[probabilities.TRAINING_SHARE],
         expit(s)
         * odds
         /
@@ -116,61 +117,63 @@ def test_three_ways_to_read_a_score_are_those_written_out():
     line = LogisticRegression(C=1e9, tol=1e-10)
     line.fit(model.decision_function(study.z[valid])[:, None], study.y[valid])
     assert np.allclose(
-        by_way[probabilities.RECALIBRATED],
+        by_conversion[probabilities.RECALIBRATED],
         line.predict_proba(s[:, None])[:, 1],
         # the probe's solver stops earlier than this one
         atol=0.01,
     )
-    assert "recalibration, fold 0 (train)" in found.attrs["proof"]["fits"]
+    assert "recalibration, fold 0 (train)" in converted.attrs["proof"]["fits"]
 
 
 def test_the_hold_out_has_no_say_in_its_probabilities():
     study = Study()
-    _, done = probed(study)
-    before = probabilities.of_probes(
-        study, {"CR": {"T1": study.z}}, done, ["CR"]
+    _, probed = probe(study)
+    before = probabilities.probe_probabilities(
+        study, {"CR": {"T1": study.z}}, probed, ["CR"]
     )
     study.y = np.where(np.arange(300) >= 220, 1 - study.y, study.y)
-    after = probabilities.of_probes(
-        study, {"CR": {"T1": study.z}}, done, ["CR"]
+    after = probabilities.probe_probabilities(
+        study, {"CR": {"T1": study.z}}, probed, ["CR"]
     )
     assert np.array_equal(before["probability"], after["probability"])
 
 
 def test_another_embedding_and_a_recalibration_on_the_hold_out_are_refused():
     study = Study()
-    _, done = probed(study)
+    _, probed = probe(study)
     with pytest.raises(
         ValueError, match="CR, T1: the scores of this embedding are not those"
     ):
-        probabilities.of_probes(
-            study, {"CR": {"T1": study.z[::-1]}}, done, ["CR"]
+        probabilities.probe_probabilities(
+            study, {"CR": {"T1": study.z[::-1]}}, probed, ["CR"]
         )
     with pytest.raises(
         leakage.LeakError, match="'recalibration, fold 0.*hold-out"
     ):
-        probabilities.of_probes(
-            Study(slice(150, 230)), {"CR": {"T1": study.z}}, done, ["CR"]
+        probabilities.probe_probabilities(
+            Study(slice(150, 230)), {"CR": {"T1": study.z}}, probed, ["CR"]
         )
 
 
-def test_the_table_judges_every_way_and_leaves_out_what_has_no_line():
+def test_the_table_has_every_conversion_but_those_without_a_line():
     study = Study()
-    _, done = probed(study)
-    found = probabilities.of_probes(
-        study, {"CR": {"T1": study.z}}, done, ["CR"]
+    _, probed = probe(study)
+    converted = probabilities.probe_probabilities(
+        study, {"CR": {"T1": study.z}}, probed, ["CR"]
     )
-    separated = found.assign(
-        probability=found["probability"].where(
-            found["way"] != probabilities.RECALIBRATED
+    separated = converted.assign(
+        probability=converted["probability"].where(
+            converted["conversion"] != probabilities.RECALIBRATED
         )
     )
-    for said, ways in ((found, 3), (separated, 2)):
-        lines = probabilities.table(said, resamples=200).set_index("way")
-        assert lines["brier"].notna().sum() == ways
-        assert probabilities.diagrams(said)["way"].nunique() == ways
+    for given, number in ((converted, 3), (separated, 2)):
+        lines = probabilities.calibration_table(given, resamples=200)
+        lines = lines.set_index("conversion")
+        assert lines["brier"].notna().sum() == number
+        diagrams = probabilities.reliability_table(given)
+        assert diagrams["conversion"].nunique() == number
     alone = calibration(
-        study.y[220:], found["probability"][:80], resamples=200
+        study.y[220:], converted["probability"][:80], resamples=200
     )
     assert lines.loc[probabilities.AS_FITTED, "slope_low"] == alone.slope.low
     assert (
@@ -185,14 +188,14 @@ def test_the_table_judges_every_way_and_leaves_out_what_has_no_line():
 
 def test_the_figure_draws_every_estimate_and_points_at_what_lies_outside():
     study = Study()
-    _, done = probed(study)
-    found = probabilities.of_probes(
-        study, {"CR": {"T1": study.z}}, done, ["CR"]
+    _, probed = probe(study)
+    converted = probabilities.probe_probabilities(
+        study, {"CR": {"T1": study.z}}, probed, ["CR"]
     )
-    lines = probabilities.table(found, resamples=100)
-    figure = plotting.reliability(
+    lines = probabilities.calibration_table(converted, resamples=100)
+    figure = plotting.calibration_of_probes(
         lines.assign(slope=[1.0, 9.0, -7.0]),
-        probabilities.diagrams(found),
+        probabilities.reliability_table(converted),
         "CR",
     )
     _, slope, error = figure.axes
@@ -215,29 +218,32 @@ def test_the_figure_draws_every_estimate_and_points_at_what_lies_outside():
 
 def test_the_page_shows_the_tables_numbers():
     study = Study()
-    _, done = probed(study)
-    found = probabilities.of_probes(
-        study, {"CR": {"T1": study.z}}, done, ["CR"]
+    _, probed = probe(study)
+    converted = probabilities.probe_probabilities(
+        study, {"CR": {"T1": study.z}}, probed, ["CR"]
     )
-    lines = probabilities.table(found, resamples=200)
-    shown = probabilities.readable(lines).iloc[0]
-    ways = lines.set_index("way")
-    for way, after in (
+    lines = probabilities.calibration_table(converted, resamples=200)
+    shown = probabilities.formatted_calibration(lines).iloc[0]
+    expected = lines.set_index("conversion")
+    for conversion, after in (
         (probabilities.AS_FITTED, ""),
         (probabilities.RECALIBRATED, " after"),
     ):
         assert shown[f"slope{after} [95 %]"].startswith(
-            f"{ways.loc[way, 'slope']:.2f} ["
+            f"{expected.loc[conversion, 'slope']:.2f} ["
         )
-        assert shown[f"skill{after}"] == f"{ways.loc[way, 'skill']:+.2f}"
+        assert (
+            shown[f"skill{after}"]
+            == f"{expected.loc[conversion, 'skill']:+.2f}"
+        )
         assert shown[f"ECE{after} [95 %]"].endswith(
-            f", {ways.loc[way, 'ece_high']:.2f}]"
+            f", {expected.loc[conversion, 'ece_high']:.2f}]"
         )
-    empty = probabilities.readable(
+    empty = probabilities.formatted_calibration(
         lines.assign(slope=np.nan, skill=-np.nan)
     ).iloc[0]
     assert empty["slope after [95 %]"] == empty["skill"] == "–"
-    steep = probabilities.readable(
+    steep = probabilities.formatted_calibration(
         lines.assign(slope=[47.0, 0.0, -80.0])
     ).iloc[0]
     assert steep["slope [95 %]"] == "above 10"

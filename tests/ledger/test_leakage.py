@@ -10,7 +10,7 @@ import pytest
 
 from mmssl.cohorts import splits
 from mmssl.cohorts.cohort import write
-from mmssl.evaluate import linear_evaluation
+from mmssl.evaluate import linear_evaluation, results
 from mmssl.evaluate import linear_evaluation as evaluate
 from mmssl.ledger import leakage
 
@@ -356,7 +356,7 @@ def scored(cohort, exposures):
     fits = pd.DataFrame(lines)[
         ["fold", "protocol", "model", "modality"]
     ].drop_duplicates()
-    return linear_evaluation.Probed(
+    return linear_evaluation.ProbeResults(
         pd.DataFrame(lines), fits.assign(train=9), exposures
     )
 
@@ -370,7 +370,7 @@ def test_a_results_table_refuses_to_show_what_is_not_proven(cohort):
         )
         for one in honest(cohort)
     ]
-    table = linear_evaluation.results_table(
+    table = results.results_table(
         [scored(cohort, seen)], resamples=100
     )
     assert (
@@ -380,13 +380,13 @@ def test_a_results_table_refuses_to_show_what_is_not_proven(cohort):
     with pytest.raises(
         leakage.LeakError, match="nothing is on record as tested"
     ):
-        linear_evaluation.results_table([scored(cohort, ())], resamples=100)
+        results.results_table([scored(cohort, ())], resamples=100)
     for fit in ("landmarks and components", "encoder RR-AE", "probes"):
         without = [one for one in seen if not one.fit.startswith(fit)]
         with pytest.raises(
             leakage.LeakError, match=f"'{fit}, fold 0' left no record"
         ):
-            linear_evaluation.results_table(
+            results.results_table(
                 [scored(cohort, without)], resamples=100
             )
     leaky = leakage.exposure(
@@ -395,7 +395,7 @@ def test_a_results_table_refuses_to_show_what_is_not_proven(cohort):
     with pytest.raises(
         leakage.LeakError, match="landmarks.*training rows of the fold alone"
     ):
-        linear_evaluation.results_table(
+        results.results_table(
             [scored(cohort, [*seen, leaky])], resamples=100
         )
 

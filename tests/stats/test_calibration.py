@@ -9,7 +9,11 @@ from scipy.special import expit, logit
 from sklearn.calibration import calibration_curve
 from sklearn.metrics import brier_score_loss
 
-from mmssl.stats.calibration import calibration, expected_error, reliability
+from mmssl.stats.calibration import (
+    calibration,
+    expected_calibration_error,
+    reliability,
+)
 
 
 @pytest.fixture
@@ -32,18 +36,20 @@ def ece_by_loop(labels, probabilities, bins):
 
 
 @pytest.mark.parametrize("bins", [1, 4, 8, 11])
-def test_expected_error_equals_the_loop(forecast, bins):
-    found = expected_error(*forecast, bins)
-    assert found == pytest.approx(ece_by_loop(*forecast, bins), abs=1e-12)
+def test_the_expected_error_equals_the_loop(forecast, bins):
+    measured = expected_calibration_error(*forecast, bins)
+    assert measured == pytest.approx(ece_by_loop(*forecast, bins), abs=1e-12)
 
 
-def test_expected_error_does_not_depend_on_the_order_of_equal_probabilities(
+def test_equal_probabilities_give_one_expected_error_in_any_order(
     rng,
 ):
     labels, p = rng.integers(0, 2, 60), np.round(rng.random(60), 1)
     order = rng.permutation(60)
-    found = expected_error(labels[order], p[order])
-    assert found == pytest.approx(expected_error(labels, p), abs=1e-14)
+    measured = expected_calibration_error(labels[order], p[order])
+    assert measured == pytest.approx(
+        expected_calibration_error(labels, p), abs=1e-14
+    )
 
 
 def test_the_diagram_is_scikit_learns(forecast):
@@ -64,20 +70,22 @@ def test_the_diagram_is_scikit_learns(forecast):
 
 def test_brier_is_scikit_learns_and_its_limits_are_those_of_a_mean(forecast):
     labels, p = forecast
-    found = calibration(labels, p, resamples=4000)
-    assert found.brier.estimate == pytest.approx(brier_score_loss(labels, p))
-    assert found.skill == pytest.approx(
-        1 - found.brier.estimate / (0.25 * 0.75)
+    measured = calibration(labels, p, resamples=4000)
+    assert measured.brier.estimate == pytest.approx(
+        brier_score_loss(labels, p)
+    )
+    assert measured.skill == pytest.approx(
+        1 - measured.brier.estimate / (0.25 * 0.75)
     )
     spread = np.std((labels - p) ** 2) / 88**0.5
-    assert found.brier.high - found.brier.low == pytest.approx(
+    assert measured.brier.high - measured.brier.low == pytest.approx(
         2 * 1.96 * spread, rel=0.1
     )
 
 
 def test_the_line_is_the_maximum_of_the_likelihood(forecast):
     labels, p = forecast
-    found = calibration(labels, p, resamples=100)
+    measured = calibration(labels, p, resamples=100)
 
     def loss(line):
         z = line[0] + line[1] * logit(p)
@@ -85,13 +93,13 @@ def test_the_line_is_the_maximum_of_the_likelihood(forecast):
 
     full = minimize(loss, (0.0, 1.0), tol=1e-10)
     large = minimize(lambda a: loss((a[0], 1.0)), (0.0,), tol=1e-10)
-    assert found.slope.estimate == pytest.approx(full.x[1], abs=1e-4)
-    assert found.intercept.estimate == pytest.approx(large.x[0], abs=1e-4)
+    assert measured.slope.estimate == pytest.approx(full.x[1], abs=1e-4)
+    assert measured.intercept.estimate == pytest.approx(large.x[0], abs=1e-4)
     # Wald limits from the information matrix, written out
     q = expit(full.x[0] + full.x[1] * logit(p))
     x = np.column_stack([np.ones(88), logit(p)])
     error = np.linalg.inv(x.T @ (x * (q * (1 - q))[:, None]))[1, 1] ** 0.5
-    assert found.slope.high - found.slope.low == pytest.approx(
+    assert measured.slope.high - measured.slope.low == pytest.approx(
         2 * 1.959964 * error, rel=1e-3
     )
 
@@ -101,26 +109,28 @@ def test_bold_timid_and_shifted_probabilities_are_told_apart():
     odds = rng.normal(size=20_000) - 1
     labels = (rng.random(20_000) < expit(odds)).astype(int)
     for stretch, shift in ((1.0, 0.0), (2.0, 0.0), (0.5, 0.0), (1.0, 0.7)):
-        found = calibration(
+        measured = calibration(
             labels, expit(stretch * odds + shift), resamples=200
         )
-        assert found.slope.estimate == pytest.approx(1 / stretch, rel=0.05)
-        assert (found.ece_p > 0.01) == (stretch == 1 and shift == 0)
+        assert measured.slope.estimate == pytest.approx(1 / stretch, rel=0.05)
+        assert (measured.ece_p > 0.01) == (stretch == 1 and shift == 0)
         if stretch == 1:
-            assert found.intercept.estimate == pytest.approx(-shift, abs=0.06)
+            assert measured.intercept.estimate == pytest.approx(
+                -shift, abs=0.06
+            )
 
 
 def test_chance_is_what_perfect_forecasters_show(forecast):
     labels, p = forecast
-    found = calibration(labels, p, bins=10, resamples=3000)
+    measured = calibration(labels, p, bins=10, resamples=3000)
     rng = np.random.default_rng(9)
     worlds = [
         ece_by_loop((rng.random(88) < p).astype(int), p, 10)
         for _ in range(1500)
     ]
-    assert found.ece_by_chance == pytest.approx(np.mean(worlds), rel=0.05)
+    assert measured.ece_by_chance == pytest.approx(np.mean(worlds), rel=0.05)
     # far from 0 at 88 people, though nothing is wrong
-    assert found.ece_by_chance > 0.04
+    assert measured.ece_by_chance > 0.04
 
 
 def test_scans_of_one_person_count_once(forecast):
@@ -136,8 +146,11 @@ def test_scans_of_one_person_count_once(forecast):
 
 def test_perfect_separation_has_no_slope(forecast):
     labels, _ = forecast
-    found = calibration(labels, 0.2 + 0.6 * labels, resamples=200)
-    assert np.isnan(found.slope.estimate) and found.slope.method == "separated"
+    measured = calibration(labels, 0.2 + 0.6 * labels, resamples=200)
+    assert (
+        np.isnan(measured.slope.estimate)
+        and measured.slope.method == "separated"
+    )
     assert np.isnan(calibration(labels, np.full(88, 0.25)).slope.estimate)
 
 
@@ -150,4 +163,4 @@ def test_bad_input_is_named(forecast):
     with pytest.raises(ValueError, match="one class only"):
         calibration(np.ones(88, int), p)
     with pytest.raises(ValueError, match="bins is 0"):
-        expected_error(labels, p, 0)
+        expected_calibration_error(labels, p, 0)

@@ -1,0 +1,357 @@
+"""The results table of frozen representations: AUC with interval, gain over
+the untrained encoder, power.
+
+Made from the scores of `mmssl.evaluate.linear_evaluation.probe`, and refused
+unless it is proven that nobody is tested whom the encoders, the landmarks or
+the probes have seen. `load_results` and `load_probes` give later pages the
+tables that were saved, if they are fresh.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mmssl.evaluate.linear_evaluation import (
+    Embeddings,
+    ProbeResults,
+    Records,
+    fold_exposures,
+    training_and_holdout,
+    with_baselines,
+)
+from mmssl.ledger import leakage
+from mmssl.ledger.artefacts import read_tables
+from mmssl.ledger.sidecars import read_sidecar
+from mmssl.pretrain.baselines import BASELINES
+from mmssl.stats.auc import roc_auc
+from mmssl.stats.bootstrap import auc_interval
+from mmssl.stats.delong import delong_covariance, difference_interval
+from mmssl.stats.power import minimum_detectable_difference
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+PREFIX = "linear_evaluation"
+"""Of the saved tables: results (no ending), ``_fits`` and ``_scores``."""
+
+_KEYS = ["protocol", "model", "modality"]
+
+
+def results_table(
+    probed: Sequence[ProbeResults], resamples: int = 2000, seed: int = 0
+) -> pd.DataFrame:
+    """Hold-out ROC-AUC of every model and of the two baselines, per protocol
+    and modality.
+
+    Parameters
+    ----------
+    probed : sequence of ProbeResults
+        Of `mmssl.evaluate.linear_evaluation.probe`, one per fold; all of the
+        same models.
+    resamples, seed : int
+        Of the bootstrap of each AUC.
+
+    Returns
+    -------
+    DataFrame
+        One line per protocol, model and modality: auc (mean over folds),
+        auc_sd (over folds; NaN for one), low, high (BCa subject bootstrap of
+        that mean, 95 %: people are resampled, the same in every fold);
+        difference to the untrained encoder on the same people, with
+        difference_low and difference_high (Student-t: a bootstrap of it is too
+        short at 22 patients); minimum_detectable, the gain over that baseline
+        a paired test would find with power .8 (mean over folds); baseline,
+        folds, train, positives, negatives (people), tuning_auc (mean).
+        ``attrs["proof"]`` is that of `mmssl.ledger.leakage.prove`, for the
+        sidecar.
+
+    Raises
+    ------
+    ValueError
+        If the folds hold other models or other people.
+    LeakError
+        If it is not proven that who is tested was seen by no landmarks,
+        components, encoder or probe of any fold.
+    """
+    import pandas as pd
+
+    exposures = [one for results in probed for one in results.exposures]
+    proof = leakage.prove(exposures, _needed_records(probed))
+    scores = pd.concat(
+        [results.scores for results in probed], ignore_index=True
+    )
+    folds = scores["fold"].nunique()
+    lines, untrained = [], {}
+    for key, group in scores.groupby(_KEYS, sort=False):
+        protocol, model, modality = key
+        people, by_fold = _scores_by_fold(group, folds)
+        # the untrained encoder comes first
+        baseline = untrained.setdefault((protocol, modality), by_fold)
+        labels = people["label"].to_numpy()
+        line = dict(zip(_KEYS, key, strict=True))
+        line["baseline"] = model in BASELINES
+        line["folds"] = len(by_fold)
+        line |= _auc(labels, by_fold, people["subject"], resamples, seed)
+        line |= _gain(labels, by_fold, baseline, people["subject"])
+        line["positives"] = int((labels == 1).sum())
+        line["negatives"] = int((labels == 0).sum())
+        lines.append(line)
+    fits = pd.concat([results.fits for results in probed], ignore_index=True)
+    fits = fits.reindex(columns=[*_KEYS, "train", "tuning_auc"])
+    means = fits.groupby(_KEYS, as_index=False).mean()
+    table = pd.DataFrame(lines).merge(means, on=_KEYS, how="left")
+    table.attrs["proof"] = proof
+    return table
+
+
+def formatted_results(table: pd.DataFrame) -> pd.DataFrame:
+    """The results table as text, for a page.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Of `results_table`.
+
+    Returns
+    -------
+    DataFrame
+        Cells such as "0.81 [0.70, 0.89]"; a dash where there is no number.
+    """
+    import pandas as pd
+
+    difference = ("difference", "difference_low", "difference_high")
+    return pd.DataFrame(
+        {
+            "model": table["model"],
+            "modality": table["modality"],
+            "AUC [95 %]": _with_interval(table, ("auc", "low", "high")),
+            "SD over folds": _two_decimals(table["auc_sd"]),
+            "gain over random [95 %]": _with_interval(table, difference, "+"),
+            "detectable gain": _two_decimals(table["minimum_detectable"]),
+            "tuning AUC": _two_decimals(table["tuning_auc"]),
+        }
+    )
+
+
+def load_results(folder: str | Path, edition: str) -> pd.DataFrame:
+    """Read the results table that the page of the linear evaluation saved.
+
+    Parameters
+    ----------
+    folder : path
+        ``data/results/<edition>``.
+    edition : str
+
+    Returns
+    -------
+    DataFrame
+        As `results_table` made it, without its ``attrs``.
+
+    Raises
+    ------
+    ValueError
+        If a table of that page is missing or stale, with the command that
+        makes it, or of another edition.
+    """
+    return _saved_tables(folder, edition)[""]
+
+
+def load_probes(
+    folder: str | Path,
+    edition: str,
+    cohort,
+    embeddings: Embeddings,
+    fold: int = 0,
+    seen: Records | None = None,
+) -> ProbeResults:
+    """Read what the probes of one fold left, and embed the baselines again.
+
+    Nothing is fitted. Seed and width of the untrained encoder are those on
+    record in the sidecar of the scores.
+
+    Parameters
+    ----------
+    folder, edition
+        As in `load_results`.
+    cohort : Cohort
+        The one that was evaluated.
+    embeddings : {model: {modality: (pairs, latent)}}
+        Of all encoders that were probed.
+    fold : int
+    seen : {model: exposures}, optional
+        As in `mmssl.evaluate.linear_evaluation.probe`.
+
+    Returns
+    -------
+    ProbeResults
+
+    Raises
+    ------
+    ValueError
+        As `load_results`; also if the scores are of other people, or lack the
+        fold or a model.
+    LeakError
+        If an encoder has seen who was tested.
+    """
+    tables = _saved_tables(folder, edition)
+    fits, scores = tables["_fits"], tables["_scores"]
+    fits = fits[fits["fold"] == fold].reset_index(drop=True)
+    scores = scores[scores["fold"] == fold].reset_index(drop=True)
+    train, test = training_and_holdout(cohort, fold)
+    _check_saved(scores, cohort, fold, test, embeddings)
+    exposures = fold_exposures(cohort, fold, train, test, embeddings, seen)
+    leakage.prove(exposures)
+    # identifiers of people are not published with their scores
+    scores["subject"] = cohort.subjects[scores["pair"]]
+    # probes score in single precision, which text keeps to the last digit
+    scores["score"] = scores["score"].astype(np.float32)
+    record = read_sidecar(Path(folder) / f"{PREFIX}_scores.tsv")
+    width = record["parameters"]["width"]
+    everything = with_baselines(
+        cohort, embeddings, fold, record["seed"], width
+    )
+    return ProbeResults(scores, fits, exposures, everything)
+
+
+def _saved_tables(folder: str | Path, edition: str) -> dict[str, pd.DataFrame]:
+    """Results, fits and scores of the page of the linear evaluation."""
+    command = "make smoke"
+    if edition != "smoke":
+        command = f"make reproduce EDITION={edition}"
+    page = f"04_linear_evaluation: {command}"
+    names = ("", "_fits", "_scores")
+    return read_tables(Path(folder), PREFIX, names, edition, page)
+
+
+def _check_saved(scores, cohort, fold: int, test, models) -> None:
+    """ValueError unless scores are of this cohort's hold-out and these
+    models.
+    """
+    if scores.empty:
+        raise ValueError(f"{PREFIX}_scores.tsv: no scores of fold {fold}")
+    people = scores.drop_duplicates("pair").sort_values("pair")
+    pairs = people["pair"].to_numpy()
+    same_people = np.array_equal(pairs, np.sort(test))
+    if not same_people or (cohort.labels()[pairs] != people["label"]).any():
+        raise ValueError(
+            f"{PREFIX}_scores.tsv: scores of {len(pairs)} people who are not "
+            f"the hold-out of {cohort.path}"
+        )
+    missing = sorted(set(models) - set(scores["model"]))
+    if missing:
+        raise ValueError(
+            f"{PREFIX}_scores.tsv: no scores of {', '.join(missing)}; "
+            "evaluate the runs again"
+        )
+
+
+def _needed_records(probed: Sequence[ProbeResults]) -> list[str]:
+    """Fits that must be on record before a table of these scores is shown."""
+    encoders, folds = set(), set()
+    for results in probed:
+        models = results.scores[["model", "fold"]].drop_duplicates()
+        for model, fold in models.itertuples(index=False):
+            folds.add(fold)
+            if model not in BASELINES:
+                encoders.add(f"encoder {model}, fold {fold}")
+    needed = []
+    for kind in ("landmarks and components", "probes"):
+        needed += [f"{kind}, fold {fold}" for fold in sorted(folds)]
+    return [*needed, *sorted(encoders)]
+
+
+def _scores_by_fold(
+    scores: pd.DataFrame, folds: int
+) -> tuple[pd.DataFrame, np.ndarray]:
+    """People of one model and modality, and their scores, (folds, people)."""
+    by_fold = scores.pivot(index="fold", columns="pair", values="score")
+    if by_fold.isna().any(axis=None) or len(by_fold) < folds:
+        model, modality = scores.iloc[0][["model", "modality"]]
+        raise ValueError(
+            f"{model}, {modality}: folds {sorted(set(scores['fold']))} score "
+            "other people or too few folds, expected the same hold-out in "
+            f"all {folds}"
+        )
+    people = scores.drop_duplicates("pair").set_index("pair")
+    return people.loc[by_fold.columns], by_fold.to_numpy()
+
+
+def _auc(
+    labels, scores, subjects, resamples: int, seed: int
+) -> dict[str, float]:
+    """Mean AUC of scores (folds, people) with its interval and spread."""
+    auc = auc_interval(labels, scores, subjects.to_numpy(), resamples, seed)
+    folds = [roc_auc(labels, fold_scores) for fold_scores in scores]
+    spread = np.std(folds, ddof=1) if len(folds) > 1 else np.nan
+    return {
+        "auc": auc.estimate,
+        "auc_sd": spread,
+        "low": auc.low,
+        "high": auc.high,
+    }
+
+
+def _gain(labels, scores, baseline, subjects) -> dict[str, float]:
+    """Difference of AUC to the baseline with its interval, and the smallest
+    that could have been found; NaN for the baseline itself.
+
+    scores, baseline : (folds, people)
+    """
+    if scores is baseline:
+        return {
+            "difference": np.nan,
+            "difference_low": np.nan,
+            "difference_high": np.nan,
+            "minimum_detectable": np.nan,
+        }
+    gain = difference_interval(labels, scores, baseline, subjects.to_numpy())
+    detectable = [
+        _detectable_gain(labels, fold_scores, untrained)
+        for fold_scores, untrained in zip(scores, baseline, strict=True)
+    ]
+    return {
+        "difference": gain.estimate,
+        "difference_low": gain.low,
+        "difference_high": gain.high,
+        "minimum_detectable": np.mean(detectable),
+    }
+
+
+def _detectable_gain(labels, score, baseline) -> float:
+    """The gain over the baseline that a paired test on these people would find
+    with power .8.
+    """
+    covariance = delong_covariance(labels, [score, baseline])
+    spread = np.sqrt(covariance[0, 0] * covariance[1, 1])
+    # no spread (perfect separation) says nothing of the correlation: 0 asks
+    # for the most people
+    correlation = 0.0
+    if spread > 0:
+        correlation = np.clip(covariance[0, 1] / spread, -1, 0.99)
+    positives = int(labels.sum())
+    return minimum_detectable_difference(
+        roc_auc(labels, baseline),
+        positives,
+        len(labels) - positives,
+        correlation,
+    )
+
+
+def _with_interval(
+    table: pd.DataFrame, columns: Sequence[str], sign: str = ""
+) -> list[str]:
+    """Cells such as "0.81 [0.70, 0.89]", or a dash."""
+    cells = []
+    for value, low, high in table[list(columns)].to_numpy():
+        text = f"{value:{sign}.2f} [{low:{sign}.2f}, {high:{sign}.2f}]"
+        cells.append("–" if np.isnan(value) else text)
+    return cells
+
+
+def _two_decimals(column: pd.Series) -> list[str]:
+    """Cells such as "0.81", or a dash."""
+    return ["–" if np.isnan(value) else f"{value:.2f}" for value in column]

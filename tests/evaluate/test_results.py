@@ -1,0 +1,245 @@
+"""The results table against scikit-learn, copies of a baseline and several
+folds; saved tables are read back as they were.
+"""
+
+import dataclasses
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from sklearn.metrics import roc_auc_score
+
+from mmssl import plotting
+from mmssl.evaluate import linear_evaluation, probes, results
+from mmssl.ledger import leakage
+from mmssl.ledger.artefacts import Provenance
+from mmssl.pretrain.baselines import BASELINES, untrained_embeddings
+from mmssl.pretrain.encoders import embed
+
+
+@pytest.fixture(scope="module")
+def embeddings(cohort, run):
+    """Give those of a run, and a copy of the untrained baseline."""
+    copy = untrained_embeddings(cohort, seed=0, width=4, latent=8)
+    return {"RR": embed(run, cohort), "copy": copy}
+
+
+@pytest.fixture(scope="module")
+def probed(cohort, embeddings):
+    """Give the results of their probes."""
+    return linear_evaluation.probe(
+        cohort, embeddings, trials=5, epochs=20, width=4
+    )
+
+
+@pytest.fixture(scope="module")
+def table(probed):
+    """Give their results table."""
+    return results.results_table([probed], resamples=400)
+
+
+@pytest.fixture
+def folder(cohort, probed, table, tmp_path):
+    """Give a results folder as the page of the linear evaluation leaves it."""
+    facts = {"edition": "toy", **table.attrs["proof"]}
+    provenance = Provenance(
+        {"cohort": cohort.path / "cohort.json"},
+        {"width": 4},
+        0,
+        ("mmssl.evaluate.results",),
+        facts,
+    )
+    tables = {
+        "": table,
+        "_fits": probed.fits,
+        "_scores": probed.scores.drop(columns="subject"),
+    }
+    provenance.save(tmp_path / "toy", results.PREFIX, tables)
+    return tmp_path / "toy"
+
+
+def test_the_table_has_every_model_and_both_baselines(table, cohort):
+    expected = {
+        (model, m)
+        for model in ("random encoder", "PCA-64", "RR", "copy")
+        for m in cohort.modalities
+    }
+    assert set(zip(table["model"], table["modality"], strict=True)) == expected
+    assert set(table.loc[table["baseline"], "model"]) == {
+        "random encoder",
+        "PCA-64",
+    }
+    assert (
+        (table["low"] <= table["auc"]) & (table["auc"] <= table["high"])
+    ).all()
+    held = cohort.downstream(cohort.rows("holdout"))
+    labels = cohort.labels()[held]
+    assert (table["positives"] == (labels == 1).sum()).all()
+    assert (table["negatives"] == (labels == 0).sum()).all()
+    assert (
+        table["train"] == len(cohort.downstream(cohort.rows("train", 0)))
+    ).all()
+
+
+def test_a_copy_of_the_baseline_gains_exactly_nothing(table):
+    copy, baseline = (
+        table[table["model"] == "copy"],
+        table[table["model"] == "random encoder"],
+    )
+    assert np.array_equal(copy["auc"], baseline["auc"])
+    assert (
+        copy[["difference", "difference_low", "difference_high"]] == 0
+    ).all(axis=None)
+    assert (
+        baseline["difference"].isna().all()
+        and baseline["minimum_detectable"].isna().all()
+    )
+
+
+def test_the_tables_auc_is_that_of_a_probe_which_saw_the_training_people_alone(
+    table, cohort
+):
+    z = untrained_embeddings(cohort, seed=0, width=4, latent=8)["T1"]
+    train = cohort.downstream(cohort.rows("train", 0))
+    held, labels = cohort.downstream(cohort.rows("holdout")), cohort.labels()
+    fit = probes.logistic_regression(
+        z[train], labels[train], cohort.subjects[train], trials=5
+    )
+    expected = roc_auc_score(
+        labels[held], fit.pipeline.predict_proba(z[held])[:, 1]
+    )
+    line = table[
+        (table["model"] == "random encoder") & (table["modality"] == "T1")
+    ]
+    line = line.set_index("protocol")["auc"]
+    assert line["logistic regression"] == pytest.approx(expected, abs=1e-12)
+    logits = probes.linear_probe(
+        z[train], labels[train], z[held], 2, epochs=20
+    )
+    expected = roc_auc_score(
+        labels[held], torch.from_numpy(logits).softmax(1)[:, 1]
+    )
+    assert line["linear projection"] == pytest.approx(expected, abs=1e-12)
+
+
+def test_several_folds_give_the_mean_with_its_spread(cohort, run):
+    embeddings = {"RR": embed(run, cohort)}
+    logistic = ("logistic regression",)
+    probed = [
+        linear_evaluation.probe(
+            cohort, embeddings, fold, logistic, trials=3, width=4
+        )
+        for fold in (0, 1, 2)
+    ]
+    each = pd.concat(
+        [results.results_table([p], resamples=400) for p in probed]
+    )
+    table = results.results_table(probed, resamples=400)
+    aucs = each.groupby(["model", "modality"])["auc"].agg(["mean", "std"])
+    table = table.set_index(["model", "modality"])
+    for found, expected in (("auc", "mean"), ("auc_sd", "std")):
+        assert np.allclose(table[found], aucs[expected].loc[table.index])
+    gains = (
+        each.groupby(["model", "modality"])["difference"]
+        .mean()
+        .loc[table.index]
+    )
+    assert np.allclose(table["difference"], gains, equal_nan=True)
+    assert (table["folds"] == 3).all() and each["auc_sd"].isna().all()
+    short = probed[2]._replace(scores=probed[2].scores.query("model != 'RR'"))
+    with pytest.raises(
+        ValueError, match="RR, .*expected the same hold-out in all 3"
+    ):
+        results.results_table([*probed[:2], short], resamples=400)
+
+
+def test_the_page_shows_the_tables_numbers(table):
+    text = results.formatted_results(table)
+    assert (text["SD over folds"] == "–").all()
+    line, shown = table.iloc[-1], text.iloc[-1]
+    assert (
+        shown["AUC [95 %]"]
+        == f"{line['auc']:.2f} [{line['low']:.2f}, {line['high']:.2f}]"
+    )
+    assert text.iloc[0]["gain over random [95 %]"] == "–"
+
+
+def test_the_figure_draws_every_model_at_its_value(table):
+    table = table[table["protocol"] == "logistic regression"]
+    figure = plotting.linear_evaluation(table, ceiling=0.94)
+    axes = np.reshape(figure.axes, (2, 2))
+    for (left, right), modality in zip(axes, ("T1", "fALFF"), strict=True):
+        names = [label.get_text() for label in left.get_yticklabels()]
+        assert set(names[:2]) == set(BASELINES)  # baselines below
+        lines = (
+            table[table["modality"] == modality].set_index("model").loc[names]
+        )
+        assert np.array_equal(
+            left.collections[1].get_offsets()[:, 0], lines["auc"]
+        )
+        assert np.allclose(
+            right.collections[1].get_offsets()[:, 0].filled(np.nan),
+            lines["difference"],
+            equal_nan=True,
+        )
+
+
+def test_saved_tables_are_read_back_to_the_last_digit(
+    folder, cohort, embeddings, probed, table
+):
+    pd.testing.assert_frame_equal(
+        results.load_results(folder, "toy"), table, check_exact=True
+    )
+    loaded = results.load_probes(folder, "toy", cohort, embeddings)
+    columns = list(probed.scores.columns)
+    pd.testing.assert_frame_equal(
+        loaded.scores[columns], probed.scores, check_exact=True
+    )
+    pd.testing.assert_frame_equal(loaded.fits, probed.fits, check_exact=True)
+    assert loaded.exposures == probed.exposures
+    for model, by_modality in probed.embeddings.items():
+        for modality, z in by_modality.items():
+            assert np.array_equal(loaded.embeddings[model][modality], z)
+
+
+def test_tables_that_are_missing_or_stale_are_refused_with_the_command(
+    folder, cohort, embeddings
+):
+    command = "04_linear_evaluation: make reproduce EDITION=toy"
+    scores = folder / "linear_evaluation_scores.tsv"
+    text = scores.read_text()
+    scores.write_text(text.replace("RR", "XX"))
+    with pytest.raises(ValueError, match=f"was changed.*{command}"):
+        results.load_probes(folder, "toy", cohort, embeddings)
+    scores.unlink()
+    with pytest.raises(ValueError, match=f"does not exist.*{command}"):
+        results.load_results(folder, "toy")
+    with pytest.raises(ValueError, match="04_linear_evaluation: make smoke"):
+        results.load_results(folder / "elsewhere", "smoke")
+
+
+def test_scores_of_other_people_models_or_folds_are_refused(
+    folder, cohort, embeddings
+):
+    swapped = {**cohort.splits, "holdout": cohort.splits["holdout"][1:]}
+    other = dataclasses.replace(cohort, splits=swapped)
+    with pytest.raises(ValueError, match="are not the hold-out of"):
+        results.load_probes(folder, "toy", other, embeddings)
+    more = {**embeddings, "CR": embeddings["RR"]}
+    with pytest.raises(ValueError, match="no scores of CR; evaluate"):
+        results.load_probes(folder, "toy", cohort, more)
+    with pytest.raises(ValueError, match="no scores of fold 1"):
+        results.load_probes(folder, "toy", cohort, embeddings, fold=1)
+
+
+def test_saved_scores_of_an_encoder_that_saw_the_hold_out_are_refused(
+    folder, cohort, embeddings
+):
+    everybody = leakage.exposure(
+        "encoder", "train", cohort, range(len(cohort))
+    )
+    with pytest.raises(leakage.LeakError, match="encoder RR, fold 0"):
+        results.load_probes(
+            folder, "toy", cohort, embeddings, seen={"RR": [everybody]}
+        )
