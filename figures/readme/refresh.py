@@ -25,7 +25,7 @@ SHOWN = (
     "DCCAE",
     "MMVAE",
     "Supervised",
-)  # the page of the linear evaluation has all rows
+)  # the page of the linear evaluation has all models
 START, END = "<!-- results: written by make figures -->", "<!-- /results -->"
 
 
@@ -38,53 +38,61 @@ def load_results(folder: Path) -> pd.DataFrame:
         When there is none, with the command that makes it, or when it is
         stale, with the reason.
     """
-    table = folder / "linear_evaluation.tsv"
-    reasons = ledger.stale(table)
+    file = folder / "linear_evaluation.tsv"
+    reasons = ledger.stale(file)
     if reasons:
         raise ValueError(
-            f"{table.name}: {'; '.join(reasons)}. Run make reproduce first"
+            f"{file.name}: {'; '.join(reasons)}. Run make reproduce first"
         )
-    return pd.read_csv(table, sep="\t").query(
-        "protocol == 'logistic regression'"
-    )
+    table = pd.read_csv(file, sep="\t")
+    return table[table["protocol"] == "logistic regression"]
 
 
 def markdown(table: pd.DataFrame, ceiling: float) -> str:
-    """Return the results as a Markdown table: a line per row, a column per
-    modality.
+    """Return the results as a Markdown table, and a sentence on them: a line
+    per model, a column per modality.
     """
     modalities = list(dict.fromkeys(table["modality"]))
     lines = [
         f"| | {' | '.join(modalities)} |",
         f"|---|{'---|' * len(modalities)}",
     ]
-    for row, group in table[table["model"].isin(SHOWN)].groupby(
-        "model", sort=False
-    ):
-        cells = group.set_index("modality")
-        found = [cells.loc[m] for m in modalities if m in cells.index]
-        values = [
-            f"{cell.auc:.2f} [{cell.low:.2f}, {cell.high:.2f}]"
-            for cell in found
-        ]
-        name = f"*{row}* (baseline)" if group["baseline"].any() else f"`{row}`"
-        lines.append(f"| {name} | {' | '.join(values)} |")
+    shown = table[table["model"].isin(SHOWN)]
+    for model, group in shown.groupby("model", sort=False):
+        by_modality = group.set_index("modality")
+        cells = []
+        for modality in modalities:
+            if modality in by_modality.index:
+                line = by_modality.loc[modality]
+                cells.append(
+                    f"{line.auc:.2f} [{line.low:.2f}, {line.high:.2f}]"
+                )
+        name = f"`{model}`"
+        if group["baseline"].any():
+            name = f"*{model}* (baseline)"
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+    return "\n".join([*lines, "", _note(table, ceiling)])
+
+
+def _note(table: pd.DataFrame, ceiling: float) -> str:
+    """Who was tested, and how many objectives are better than a baseline."""
     people = table.iloc[0]
     learned = table[~table["baseline"]]
     resolved = int((learned["difference_low"] > 0).sum())
     pca = table[table["model"] == "PCA-64"].set_index("modality")["auc"]
-    above = int(
-        (learned["auc"].to_numpy() > pca[learned["modality"]].to_numpy()).sum()
+    pca_of_line = pca[learned["modality"]].to_numpy()
+    above = int((learned["auc"].to_numpy() > pca_of_line).sum())
+    return (
+        "ROC-AUC with 95 % subject-bootstrap interval on "
+        f"{people.positives} AD and {people.negatives} HC held-out "
+        f"*simulated* people; {people.train:.0f} people trained the probe. "
+        "The best any linear score of the true factors could do is "
+        f"{ceiling:.2f}. Of the {len(learned)} learned representations, "
+        f"{resolved} gain on the random encoder with an interval above 0 and "
+        f"{above} lie above PCA-64; the book shows all of them. A training "
+        "this short on few people shows the method and how it is measured, no "
+        "more."
     )
-    note = (
-        f"ROC-AUC with 95 % subject-bootstrap interval on {people.positives} AD and "
-        f"{people.negatives} HC held-out *simulated* people; {people.train:.0f} people trained the "
-        f"probe. The best any linear score of the true factors could do is {ceiling:.2f}. Of the "
-        f"{len(learned)} learned rows, {resolved} gain on the random encoder with an interval above"
-        f" 0 and {above} lie above PCA-64; the book shows all of them. A training this short on few"
-        " people shows the method and how it is measured, no more."
-    )
-    return "\n".join([*lines, "", note])
 
 
 def write(readme: Path, text: str) -> None:
@@ -105,9 +113,8 @@ def main() -> int:
         print(error, file=sys.stderr)
         return 1
     ceiling = factors.oracle_auc()
-    figure = plotting.linear_evaluation(
-        table[table["model"].isin(SHOWN)], ceiling
-    )
+    shown = table[table["model"].isin(SHOWN)]
+    figure = plotting.linear_evaluation(shown, ceiling)
     # no date or version in the file: the same table gives the same bytes
     figure.savefig(
         root / "figures/readme/linear_evaluation.png",
