@@ -20,12 +20,7 @@ from mmssl.robustness.linear_models import (
     select_runs,
 )
 from mmssl.robustness.shift import compare_populations
-from mmssl.robustness.spaces import (
-    DEFAULTS,
-    PARAMETER_SPACES,
-    UNITS,
-    grid_points,
-)
+from mmssl.robustness.spaces import DEFAULTS, PARAMETER_SPACES, grid_points
 from mmssl.robustness.sweep import Sweep, distortion_seeds, sweep
 
 __all__ = [
@@ -36,7 +31,6 @@ __all__ = [
     "NOT_RESOLVED",
     "PARAMETER_SPACES",
     "Sweep",
-    "UNITS",
     "anisotropic",
     "areas",
     "bootstrap",

@@ -28,7 +28,7 @@ from scipy.ndimage import gaussian_filter1d
 from torch import Generator, Tensor
 
 from mmssl.robustness import warps
-from mmssl.robustness.spaces import DEFAULTS, PARAMETER_SPACES, settings
+from mmssl.robustness.spaces import ANISOTROPY, PARAMETER_SPACES, settings
 
 # a volume (X, Y, Z) and its generator -> the distorted volume
 RowDistortion = Callable[[Tensor, Generator], Tensor]
@@ -120,8 +120,9 @@ def anisotropic(volume: Tensor, affine: np.ndarray, seed: int = 0) -> Tensor:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         image = torchio.ScalarImage(tensor=volume[None].cpu(), affine=affine)
-        factor = (DEFAULTS["anisotropy"]["downsampling"],) * 2
-        return torchio.RandomAnisotropy(downsampling=factor)(image).data[0]
+        downsampling = (ANISOTROPY, ANISOTROPY)
+        transform = torchio.RandomAnisotropy(downsampling=downsampling)
+        return transform(image).data[0]
 
 
 def gallery(

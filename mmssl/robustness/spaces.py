@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -23,84 +23,90 @@ if TYPE_CHECKING:
 # as in the paper's code: keeps the right end of a space
 _EPS = 10e-8
 
-# left end, right end, number of steps, type of the values
-_ENDS = {
+
+class Parameter(NamedTuple):
+    """One parameter of a distortion and its space, a panel of the figures.
+
+    left, right : ends of the space.
+    steps : from one end to the other.
+    kind : int or float, what the values of the space are made.
+    default : what it is held at where another parameter varies (appendix A.1;
+        of the elastic deformation TorchIO's); an int where nothing else is
+        possible.
+    unit : "" where it has none; SD: of the z-scored volume.
+    """
+
+    left: float
+    right: float
+    steps: int
+    kind: type
+    default: float
+    unit: str = ""
+
+    def exact_values(self) -> np.ndarray:
+        """Values of the space before they are made whole numbers."""
+        step = (self.right - self.left) / self.steps
+        return np.round(np.arange(self.left, self.right + _EPS, step), 2)
+
+    def values(self) -> np.ndarray:
+        """Values of the space; they cannot be changed."""
+        values = self.exact_values().astype(self.kind)
+        values.setflags(write=False)
+        return values
+
+
+# one ghost, one spike and one movement in all panels; what each distortion
+# does stands in `mmssl.robustness.distortions`
+_PARAMETERS = {
     "affine": {
-        "scales": (0.5, 2.5, 10, float),
-        "degrees": (-90, 90, 10, int),
-        "translation": (-45, 45, 10, int),
+        "scales": Parameter(0.5, 2.5, 10, float, 1.0),
+        "degrees": Parameter(-90, 90, 10, int, 0.0, "°"),
+        "translation": Parameter(-45, 45, 10, int, 0.0, "mm"),
     },
     "elastic": {
-        "num_control_points": (5, 16, 10, int),
-        "max_displacement": (1, 32, 10, float),
+        "num_control_points": Parameter(5, 16, 10, int, 7),
+        "max_displacement": Parameter(1, 32, 10, float, 7.5, "mm"),
     },
-    "motion": {"degrees": (-90, 90, 10, int), "translation": (-9, 9, 10, int)},
-    "ghost": {"intensity": (0.1, 0.9, 10, float)},
-    "spike": {"intensity": (0, 2, 10, float)},
-    "blur": {"std": (1, 10, 10, float)},
-    "bias": {"coefficients": (0.1, 2, 10, float), "order": (1, 8, 8, int)},
-    "noise": {"mean": (-2.0, 2.0, 10, float), "std": (0, 2.0, 10, float)},
-    "gamma": {"log_gamma": (-0.9, 0.9, 10, float)},
+    "motion": {
+        "degrees": Parameter(-90, 90, 10, int, 0.0, "°"),
+        "translation": Parameter(-9, 9, 10, int, 0.0, "mm"),
+    },
+    "ghost": {"intensity": Parameter(0.1, 0.9, 10, float, 0.5)},
+    "spike": {"intensity": Parameter(0, 2, 10, float, 0.5)},
+    "blur": {"std": Parameter(1, 10, 10, float, 0.25, "mm")},
+    "bias": {
+        "coefficients": Parameter(0.1, 2, 10, float, 0.5),
+        "order": Parameter(1, 8, 8, int, 3),
+    },
+    "noise": {
+        "mean": Parameter(-2.0, 2.0, 10, float, 0.0, "SD"),
+        "std": Parameter(0, 2.0, 10, float, 0.25, "SD"),
+    },
+    "gamma": {"log_gamma": Parameter(-0.9, 0.9, 10, float, 0.0)},
 }
 
-DEFAULTS: Mapping[str, Mapping[str, float]] = MappingProxyType(
-    {
-        "affine": MappingProxyType(
-            {"scales": 1.0, "degrees": 0.0, "translation": 0.0}
-        ),
-        "elastic": MappingProxyType(
-            {"num_control_points": 7, "max_displacement": 7.5}
-        ),
-        "motion": MappingProxyType({"degrees": 0.0, "translation": 0.0}),
-        "ghost": MappingProxyType({"intensity": 0.5}),
-        "spike": MappingProxyType({"intensity": 0.5}),
-        "blur": MappingProxyType({"std": 0.25}),
-        "bias": MappingProxyType({"coefficients": 0.5, "order": 3}),
-        "noise": MappingProxyType({"mean": 0.0, "std": 0.25}),
-        "gamma": MappingProxyType({"log_gamma": 0.0}),
-        "anisotropy": MappingProxyType({"downsampling": 2.0}),
-    }
-)
-"""What the parameters that a panel does not vary are held at (appendix A.1;
-for the elastic deformation the defaults of TorchIO). One ghost, one spike and
-one movement in all panels. Anisotropy has a default and no space: it is in
+ANISOTROPY = 2.0
+"""Downsampling of the one distortion that has a default and no space: it is in
 figure 4 alone.
 """
 
-UNITS: Mapping[tuple[str, str], str] = MappingProxyType(
-    {
-        ("affine", "degrees"): "°",
-        ("affine", "translation"): "mm",
-        ("elastic", "max_displacement"): "mm",
-        ("motion", "degrees"): "°",
-        ("motion", "translation"): "mm",
-        ("blur", "std"): "mm",
-        ("noise", "mean"): "SD",
-        ("noise", "std"): "SD",
-    }
-)
-"""Unit of a parameter, where it has one; SD: of the z-scored volume."""
+
+def _read_only(tables: Mapping[str, Mapping]) -> Mapping[str, Mapping]:
+    """The same, so that nobody changes it by accident."""
+    proxies = {name: MappingProxyType(table) for name, table in tables.items()}
+    return MappingProxyType(proxies)
 
 
-def _space(
-    left: float, right: float, steps: int, kind: type
-) -> tuple[np.ndarray, np.ndarray]:
-    """Values of a space, and the same before they were made whole numbers."""
-    exact = np.round(np.arange(left, right + _EPS, (right - left) / steps), 2)
-    values = exact.astype(kind)
-    values.setflags(write=False)
-    return values, exact
+_spaces, _defaults = {}, {}
+for _name, _parameters in _PARAMETERS.items():
+    _spaces[_name] = {n: p.values() for n, p in _parameters.items()}
+    _defaults[_name] = {n: p.default for n, p in _parameters.items()}
 
-
-PARAMETER_SPACES: Mapping[str, Mapping[str, np.ndarray]] = MappingProxyType(
-    {
-        distortion: MappingProxyType(
-            {name: _space(*ends)[0] for name, ends in spaces.items()}
-        )
-        for distortion, spaces in _ENDS.items()
-    }
-)
+PARAMETER_SPACES: Mapping[str, Mapping[str, np.ndarray]] = _read_only(_spaces)
 """{distortion: {parameter: values}}: 9 distortions, 15 panels, 163 points."""
+
+DEFAULTS: Mapping[str, Mapping[str, float]] = _read_only(_defaults)
+"""What the parameters that a panel does not vary are held at."""
 
 
 def grid_points(step: int = 1) -> pd.DataFrame:
@@ -129,17 +135,17 @@ def grid_points(step: int = 1) -> pd.DataFrame:
     if step < 1:
         raise ValueError(f"step={step}, expected at least 1")
     points = []
-    for distortion, spaces in _ENDS.items():
-        for parameter, ends in spaces.items():
-            values, exact = _space(*ends)
+    for distortion, parameters in _PARAMETERS.items():
+        for name, parameter in parameters.items():
+            values = parameter.values()
             last = len(values) - 1
             for index in sorted({*range(0, last, step), last}):
                 point = {
                     "distortion": distortion,
-                    "parameter": parameter,
+                    "parameter": name,
                     "value": float(values[index]),
-                    "unit": UNITS.get((distortion, parameter), ""),
-                    "flag": _flag(values, exact, index),
+                    "unit": parameter.unit,
+                    "flag": _flag(values, parameter.exact_values(), index),
                 }
                 points.append(point)
     return pd.DataFrame(points)

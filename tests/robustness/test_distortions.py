@@ -30,6 +30,10 @@ def volumes(rng):
     return torch.from_numpy(x)
 
 
+def test_every_space_has_its_distortion():
+    assert list(distortions._DISTORTIONS) == list(spaces.PARAMETER_SPACES)
+
+
 @each_panel
 def test_every_point_equals_torchio(distortion, parameter, volumes, affine):
     volumes = volumes[:2]
