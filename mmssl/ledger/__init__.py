@@ -12,12 +12,11 @@ from mmssl.ledger.artefacts import (
     read_tables,
     write_map,
 )
-from mmssl.ledger.code import fingerprint, imports, source_of
+from mmssl.ledger.code import fingerprint, imports
 from mmssl.ledger.hashes import (
     hash_array,
     hash_file,
     hash_json,
-    hash_notebook,
     hash_path,
 )
 from mmssl.ledger.leakage import (
@@ -51,7 +50,6 @@ __all__ = [
     "hash_array",
     "hash_file",
     "hash_json",
-    "hash_notebook",
     "hash_path",
     "imports",
     "prove",
@@ -60,7 +58,6 @@ __all__ = [
     "read_sidecar",
     "read_tables",
     "sidecar_of",
-    "source_of",
     "stale",
     "versions",
     "write_exposures",

@@ -1,10 +1,10 @@
-"""Which of our own code made something: hashes of the files it can reach.
+"""Fingerprints of our own code: which files made something, and their hashes.
 
 Found in the syntax tree, so nothing is imported. Package code imports from
 files, so its imports are followed file by file. Users import from rooms
 (``from mmssl import stats``); what they name is found through the plain
 re-exports of the room's ``__init__``, which holds nothing else. A room that is
-handed on as a value counts whole.
+passed on as a value counts with all its files.
 """
 
 import ast
@@ -42,21 +42,21 @@ def fingerprint(*modules: str) -> dict[str, str]:
     ValueError
         When a name is no module of ours.
     """
-    found: dict[str, str] = {}
+    hashes: dict[str, str] = {}
     waiting = list(modules)
     while waiting:
         name = waiting.pop()
-        if name in found:
+        if name in hashes:
             continue
         source = source_of(name)
         if source is None:
             raise ValueError(f"{name!r} is not a module of mmssl")
         if source.name == "__init__.py":
-            waiting += _files_of(name)
+            waiting += _files_of_room(name)
         else:
-            found[name] = hash_file(source)
+            hashes[name] = hash_file(source)
             waiting += imports(source.read_text(encoding="utf-8"))
-    return dict(sorted(found.items()))
+    return dict(sorted(hashes.items()))
 
 
 @cache
@@ -76,105 +76,106 @@ def imports(source: str) -> frozenset[str]:
         used.
     """
     tree = ast.parse(source)
-    bound: dict[str, str] = {}  # local name: what it means
-    names: set[str] = set()
+    meanings: dict[str, str] = {}  # local name: dotted name
+    files: set[str] = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             for alias in node.names:
                 first = alias.name.split(".")[0]
-                names |= _homes(alias.name)
-                bound[alias.asname or first] = (
+                meanings[alias.asname or first] = (
                     alias.name if alias.asname else first
                 )
+                files |= _files_behind(alias.name, used=False)
         elif isinstance(node, ast.ImportFrom):
             for alias in node.names:
                 dotted = f"{node.module}.{alias.name}"
-                names |= _homes(dotted)
-                bound[alias.asname or alias.name] = dotted
-    for first, *rest in _chains(tree):
-        if first in bound:
-            names |= _homes(".".join([bound[first], *rest]), as_value=True)
-    return frozenset(names)
+                meanings[alias.asname or alias.name] = dotted
+                files |= _files_behind(dotted, used=False)
+    for first, *attributes in _attribute_chains(tree):
+        if first in meanings:
+            dotted = ".".join([meanings[first], *attributes])
+            files |= _files_behind(dotted, used=True)
+    return frozenset(files)
 
 
 def source_of(name: str) -> Path | None:
     """Return the source file of a dotted name; None when we have no such
     module.
     """
-    if not any(
-        name == package or name.startswith(f"{package}.")
-        for package in PACKAGES
-    ):
+    ours = [p for p in PACKAGES if name == p or name.startswith(f"{p}.")]
+    if not ours:
         return None
     path = ROOT.joinpath(*name.split("."))
-    package, module = path / "__init__.py", path.with_suffix(".py")
-    if package.is_file():
-        return package
-    return module if module.is_file() else None
+    for source in (path / "__init__.py", path.with_suffix(".py")):
+        if source.is_file():
+            return source
+    return None
 
 
-def _chains(tree: ast.Module) -> Iterator[list[str]]:
+def _attribute_chains(tree: ast.Module) -> Iterator[list[str]]:
     """Every ``a.b.c`` of names and attributes, as long as it is written."""
-    nodes = list(ast.walk(tree))
-    inner = {
-        id(node.value) for node in nodes if isinstance(node, ast.Attribute)
-    }
+    nodes = [
+        node
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Name | ast.Attribute)
+    ]
+    attributes = [node for node in nodes if isinstance(node, ast.Attribute)]
+    inner = {id(node.value) for node in attributes}
     for node in nodes:
-        if (
-            isinstance(node, ast.Name | ast.Attribute)
-            and id(node) not in inner
-        ):
-            parts = []
-            while isinstance(node, ast.Attribute):
-                parts.append(node.attr)
-                node = node.value
-            if isinstance(node, ast.Name):
-                yield [node.id, *reversed(parts)]
+        if id(node) in inner:
+            continue
+        parts = []
+        while isinstance(node, ast.Attribute):
+            parts.append(node.attr)
+            node = node.value
+        if isinstance(node, ast.Name):
+            yield [node.id, *reversed(parts)]
 
 
-def _homes(dotted: str, as_value: bool = False) -> set[str]:
-    """The files that a dotted name lives in, seen through the re-exports of a
-    room.
+def _files_behind(dotted: str, used: bool) -> set[str]:
+    """The files that a dotted name comes from, seen through the re-exports of
+    a room.
 
-    as_value: the name is used, not only bound: a room handed on as such counts
-    whole.
+    used: the name is used, not only imported; a room used as it is, or for
+    something that it does not re-export, counts whole.
     """
     parts = dotted.split(".")
-    lengths = range(len(parts), 0, -1)
-    known = [n for n in lengths if source_of(".".join(parts[:n])) is not None]
-    if not known:
+    module, attributes = "", []
+    for length in range(len(parts), 0, -1):
+        if source_of(".".join(parts[:length])) is not None:
+            module, attributes = ".".join(parts[:length]), parts[length:]
+            break
+    if not module:
         return set()
-    name, rest = ".".join(parts[: known[0]]), parts[known[0] :]
-    if source_of(name).name != "__init__.py":
-        return {name}
-    exported = _exports(name)
-    if rest and rest[0] in exported:
-        return _homes(exported[rest[0]])
-    if name == "mmssl":
-        return set()
-    return {name} if rest or as_value else set()
+    if source_of(module).name != "__init__.py":
+        return {module}
+    exported = _exports(module)
+    if attributes and attributes[0] in exported:
+        return _files_behind(exported[attributes[0]], used=False)
+    whole = used or attributes
+    return {module} if whole and module != "mmssl" else set()
 
 
 def _exports(room: str) -> Mapping[str, str]:
-    """What the ``__init__`` of a room hands on: {name: where it comes
+    """What the ``__init__`` of a room re-exports: {name: where it comes
     from}.
     """
     tree = ast.parse(source_of(room).read_text(encoding="utf-8"))
-    lines = [node for node in tree.body if isinstance(node, ast.ImportFrom)]
-    return {
-        alias.asname or alias.name: f"{node.module}.{alias.name}"
-        for node in lines
-        for alias in node.names
-    }
+    exported = {}
+    for node in tree.body:
+        if isinstance(node, ast.ImportFrom):
+            for alias in node.names:
+                name = alias.asname or alias.name
+                exported[name] = f"{node.module}.{alias.name}"
+    return exported
 
 
-def _files_of(room: str) -> list[str]:
+def _files_of_room(room: str) -> list[str]:
     """Dotted names of all files in a room."""
     folder = source_of(room).parent
-    files = sorted(
-        file for file in folder.rglob("*.py") if file.name != "__init__.py"
-    )
-    return [
-        ".".join(file.relative_to(ROOT).with_suffix("").parts)
-        for file in files
-    ]
+    names = []
+    for file in sorted(folder.rglob("*.py")):
+        if file.name != "__init__.py":
+            parts = file.relative_to(ROOT).with_suffix("").parts
+            names.append(".".join(parts))
+    return names

@@ -1,4 +1,4 @@
-"""What something is, whatever it is called: SHA-256 of files, arrays,
+"""Hashes of content, whatever its name or date: SHA-256 of files, arrays,
 notebooks and folders.
 """
 
@@ -54,9 +54,8 @@ def hash_notebook(path: str | Path) -> str:
     do not matter.
     """
     cells = json.loads(Path(path).read_text(encoding="utf-8"))["cells"]
-    return hash_json(
-        [[cell["cell_type"], "".join(cell["source"])] for cell in cells]
-    )
+    contents = [[cell["cell_type"], "".join(cell["source"])] for cell in cells]
+    return hash_json(contents)
 
 
 def hash_path(path: str | Path) -> str:
@@ -80,18 +79,21 @@ def hash_path(path: str | Path) -> str:
         When there is nothing of that name.
     """
     path = Path(path)
-    if path.is_dir():
-        files = (file for file in path.rglob("*") if file.is_file())
-        names = {file.relative_to(path).as_posix(): file for file in files}
-        return hash_json(
-            {n: hash_file(f) for n, f in names.items() if not _unfinished(n)}
-        )
-    return hash_notebook(path) if path.suffix == ".ipynb" else hash_file(path)
+    if path.suffix == ".ipynb":
+        return hash_notebook(path)
+    if not path.is_dir():
+        return hash_file(path)
+    hashes = {}
+    for file in path.rglob("*"):
+        name = file.relative_to(path)
+        if file.is_file() and not _unfinished(name):
+            hashes[name.as_posix()] = hash_file(file)
+    return hash_json(hashes)
 
 
 def as_json(value: Any, **layout: Any) -> str:
-    """A value as JSON with sorted keys; NumPy, paths and sets as what they
-    hold, no NaN.
+    """A value as JSON with sorted keys; NumPy values, paths and sets become
+    plain ones, NaN is refused.
     """
     return json.dumps(
         value, sort_keys=True, allow_nan=False, default=_plain, **layout
@@ -112,8 +114,9 @@ def _plain(value: Any) -> Any:
     )
 
 
-def _unfinished(name: str) -> bool:
+def _unfinished(name: Path) -> bool:
+    """Whether a file, or a folder it lies in, is still being written."""
     return any(
-        p.startswith(".tmp-") or p.endswith(".partial")
-        for p in name.split("/")
+        part.startswith(".tmp-") or part.endswith(".partial")
+        for part in name.parts
     )

@@ -1,4 +1,4 @@
-"""Whom each fit has seen, as data; and the proof that nobody is tested by what
+"""Leakage: whom each fit has seen, and the proof that nobody is tested by what
 has seen them.
 
 Whatever learns from people (intensity landmarks, a scaler, principal
@@ -6,9 +6,9 @@ components, an encoder, a probe), chooses with them (an epoch, a penalty, a
 latent dimension, a threshold) or is tested on them leaves an `Exposure`.
 `prove` reads those of everything behind a table and refuses the table unless
 who is tested was seen by nothing else. Identifiers are kept as hashes keyed
-with the list of all participants of the cohort, which only who holds the
-cohort has; a message names the row of ``pairs.tsv`` instead. Hashes of two
-lists cannot be compared, and `prove` refuses to.
+with the list of all participants of the cohort, which only those who hold the
+cohort have; a message names the row of ``pairs.tsv`` instead. Hashes made with
+two lists cannot be compared, and `prove` refuses to.
 """
 
 from __future__ import annotations
@@ -28,35 +28,32 @@ from mmssl.ledger.hashes import as_json, hash_json
 TRAIN, CHOOSE, TEST = ROLES = ("train", "choose", "test")
 # 64 bits of a hash: a chance collision among 100,000 people is one in 10^9
 _DIGITS = 16
-_DOES = {TRAIN: "learned from", CHOOSE: "chosen with", TEST: "tested on"}
+_ROLE_NAME = {TRAIN: "learned from", CHOOSE: "chosen with", TEST: "tested on"}
 
 _ADVICE = {
-    (
-        TRAIN,
-        CHOOSE,
-    ): "who chooses may not be who trains. Deal people, not scans, to folds: remake "
-    "splits.json.",
-    (
-        TRAIN,
-        TEST,
-    ): "what is fitted may not have seen the people it is tested on. Fit it on the "
-    "training rows of the fold alone.",
-    (
-        CHOOSE,
-        TEST,
-    ): "a choice made with the people it is tested on flatters the result. Choose on "
-    "training or validation people.",
-    (
-        TEST,
-        TEST,
-    ): "samples that are compared as independent may not share a person. Give each "
-    "person one population (participants.tsv) and one fold (splits.json).",
+    (TRAIN, CHOOSE): (
+        "who chooses may not be who trains. Deal people, not scans, to folds: "
+        "remake splits.json."
+    ),
+    (TRAIN, TEST): (
+        "what is fitted may not have seen the people it is tested on. Fit it "
+        "on the training rows of the fold alone."
+    ),
+    (CHOOSE, TEST): (
+        "a choice made with the people it is tested on flatters the result. "
+        "Choose on training or validation people."
+    ),
+    (TEST, TEST): (
+        "samples that are compared as independent may not share a person. "
+        "Give each person one population (participants.tsv) and one fold "
+        "(splits.json)."
+    ),
 }
 
 
 class LeakError(ValueError):
-    """A subject or an image is in two roles that must not share any, or nobody
-    knows.
+    """A subject or an image is in two roles that must not share any, or this
+    cannot be ruled out.
     """
 
 
@@ -64,11 +61,9 @@ class Exposure(NamedTuple):
     """Whom one fit has seen in one role.
 
     fit : what saw them: its kind, then which one: "encoder CR-XX-CC, fold 0";
-        for the role "test",
-        the sample that is tested: "hold-out".
+        for the role "test", the sample that is tested: "hold-out".
     role : "train" (its parameters), "choose" (an epoch, penalty, dimension or
-        threshold was picked
-        with them) or "test" (a table reports them).
+        threshold was picked with them) or "test" (a table reports them).
     subjects : {keyed hash of the identifier: "row <n> of <cohort>/pairs.tsv"},
         where to find whom.
     images : {content hash: "<modality>[<row>]"}.
@@ -160,55 +155,65 @@ def prove(
     """
     exposures = list(exposures)
     merged = _merged(exposures)
-    fits = {fit for fit, _ in merged}
+    _check_complete(merged, needs)
+    by_role = sorted(merged.values(), key=lambda one: ROLES.index(one.role))
+    for first, second in combinations(by_role, 2):
+        if _must_be_apart(first, second):
+            _check_pair(
+                f"{first.fit} ({_ROLE_NAME[first.role]})",
+                f"{second.fit} ({_ROLE_NAME[second.role]})",
+                first,
+                second,
+                _ADVICE[first.role, second.role],
+            )
+    _check_keys(exposures)
+    tested: set[str] = set()
+    seen: set[str] = set()
+    for one in by_role:
+        (tested if one.role == TEST else seen).update(one.subjects)
+    return {
+        "tested": len(tested),
+        "seen": len(seen),
+        "shared": 0,
+        "fits": sorted(f"{one.fit} ({one.role})" for one in by_role),
+    }
+
+
+def _check_complete(
+    merged: Mapping[tuple[str, str], Exposure], needs: Iterable[str]
+) -> None:
+    """Refuse records in which nothing is tested or a needed fit is missing."""
+    fits = sorted({fit for fit, _ in merged})
+    on_record = "; ".join(fits)
     if not any(role == TEST for _, role in merged):
         raise LeakError(
-            f"nothing is on record as tested (fits: {'; '.join(sorted(fits)) or 'none'}"
-            '), so nothing can be proven; add exposure("hold-out", "test", …)'
+            f"nothing is on record as tested (fits: {on_record or 'none'}), "
+            "so nothing can be proven; add "
+            'exposure("hold-out", "test", …)'
         )
     for need in needs:
-        if not any(
-            f == need or f.startswith((need + " ", need + ",")) for f in fits
-        ):
+        begins = (need + " ", need + ",")
+        if not any(fit == need or fit.startswith(begins) for fit in fits):
             raise LeakError(
                 f"{need!r} left no record of whom it has seen (on record: "
-                f"{'; '.join(sorted(fits))}); make it anew, so that it writes one"
+                f"{on_record}); make it anew, so that it writes one"
             )
-    for first, second in combinations(
-        sorted(merged, key=lambda k: ROLES.index(k[1])), 2
-    ):
-        roles = (first[1], second[1])
-        if TEST in roles or (
-            first[0] == second[0] and roles == (TRAIN, CHOOSE)
-        ):
-            named = [f"{fit} ({_DOES[role]})" for fit, role in (first, second)]
-            _check_pair(*named, merged[first], merged[second], _ADVICE[roles])
-    _check_keys(exposures)
-    people = {
-        side: set().union(
-            *(
-                one.subjects
-                for (_, role), one in merged.items()
-                if (role == TEST) == (side == TEST)
-            )
-        )
-        for side in (TEST, TRAIN)
-    }
-    return {
-        "tested": len(people[TEST]),
-        "seen": len(people[TRAIN]),
-        "shared": 0,
-        "fits": sorted(f"{fit} ({role})" for fit, role in merged),
-    }
+
+
+def _must_be_apart(first: Exposure, second: Exposure) -> bool:
+    """Whether two records, in the order of `ROLES`, may share nobody."""
+    if second.role == TEST:
+        return True
+    roles = (first.role, second.role)
+    return first.fit == second.fit and roles == (TRAIN, CHOOSE)
 
 
 def write_exposures(path: str | Path, exposures: Iterable[Exposure]) -> Path:
     """Write exposures as JSON, beside the run or table they belong to."""
     path = Path(path)
+    records = [one._asdict() for one in exposures]
     with atomic.file(path) as temporary:
-        temporary.write_text(
-            as_json([one._asdict() for one in exposures], indent=0) + "\n"
-        )
+        temporary.write_text(as_json(records, indent=0) + "\n")
     return path
 
 
@@ -224,15 +229,15 @@ def read_exposures(path: str | Path) -> list[Exposure]:
     path = Path(path)
     if not path.is_file():
         raise LeakError(
-            f"{path}: not found, so nobody knows whom {path.parent.name} has seen; "
-            "make the run anew, so that it writes one"
+            f"{path}: not found, so nobody knows whom {path.parent.name} has "
+            "seen; make the run anew, so that it writes one"
         )
     records = json.loads(path.read_text())
     if not all("key" in record for record in records):
         raise LeakError(
-            f"{path}: does not say by which list of participants its people are "
-            f"hashed, so nobody knows whom {path.parent.name} has seen; remove "
-            f"{path.parent} and make the run anew"
+            f"{path}: does not say by which list of participants its people "
+            f"are hashed, so nobody knows whom {path.parent.name} has seen; "
+            f"remove {path.parent} and make the run anew"
         )
     return [Exposure(**record) for record in records]
 
@@ -253,36 +258,39 @@ def check_disjoint(cohort, rows: Mapping[str, Any]) -> None:
         Naming the two roles and the rows of the person, or the two images,
         that they share.
     """
-    sides = {
-        role: exposure(role, TEST, cohort, part) for role, part in rows.items()
-    }
+    advice = "a person has one role. Remake splits.json."
+    sides = []
+    for role, part in rows.items():
+        sides.append(exposure(role, TEST, cohort, part))
     for first, second in combinations(sides, 2):
-        _check_pair(
-            first,
-            second,
-            sides[first],
-            sides[second],
-            "a person has one role. Remake splits.json.",
-        )
+        _check_pair(first.fit, second.fit, first, second, advice)
 
 
 def _check_pair(
-    first: str, second: str, a: Exposure, b: Exposure, advice: str
+    first_name: str,
+    second_name: str,
+    first: Exposure,
+    second: Exposure,
+    advice: str,
 ) -> None:
-    """Refuse two sides that share a person or an image."""
-    if shared := a.subjects.keys() & b.subjects.keys():
-        one = min(shared)
-        places = sorted({a.subjects[one], b.subjects[one]})
+    """Refuse two records that share a person or an image."""
+    people = first.subjects.keys() & second.subjects.keys()
+    if people:
+        one = min(people)
+        places = sorted({first.subjects[one], second.subjects[one]})
+        number = "1 person" if len(people) == 1 else f"{len(people)} people"
         raise LeakError(
-            f"the person of {' and '.join(places)} is in both {first!r} and {second!r} "
-            f"({_people(len(shared))} in common): {advice}"
+            f"the person of {' and '.join(places)} is in both {first_name!r} "
+            f"and {second_name!r} ({number} in common): {advice}"
         )
-    if shared := a.images.keys() & b.images.keys():
-        one = min(shared)
+    images = first.images.keys() & second.images.keys()
+    if images:
+        one = min(images)
         raise LeakError(
-            f"image {a.images[one]} of {first!r} and image {b.images[one]} of {second!r} are the "
-            f"same (sha256 {one[:12]}): one scan under two names. Find out whose it is, remove the "
-            "other, remake splits.json."
+            f"image {first.images[one]} of {first_name!r} and image "
+            f"{second.images[one]} of {second_name!r} are the same (sha256 "
+            f"{one[:12]}): one scan under two names. Find out whose it is, "
+            "remove the other, remake splits.json."
         )
 
 
@@ -292,35 +300,30 @@ def _check_keys(exposures: list[Exposure]) -> None:
     Each of them is compared with whoever is tested, so that one list of
     participants must do.
     """
-    lists: dict[str, set[str]] = {}
+    fits_by_key: dict[str, set[str]] = {}
     for one in exposures:
-        lists.setdefault(one.key, set()).add(
-            f"'{one.fit} ({_DOES[one.role]})'"
-        )
-    if len(lists) > 1:
-        sides = " than for ".join(
-            ", ".join(sorted(fits)) for fits in lists.values()
-        )
+        fit = f"'{one.fit} ({_ROLE_NAME[one.role]})'"
+        fits_by_key.setdefault(one.key, set()).add(fit)
+    if len(fits_by_key) > 1:
+        sides = [", ".join(sorted(fits)) for fits in fits_by_key.values()]
         raise LeakError(
-            "people are hashed with the list of all participant_id of their cohort, and it was "
-            f"another one for {sides}, so nobody can tell whom they share: participants.tsv has "
-            "gained, lost or renamed people since, or these are two cohorts. Remove the fits of "
-            "the other list and make them anew on the cohort that is tested; two cohorts belong "
-            "into one participants.tsv, as two populations."
+            "people are hashed with the list of all participant_id of their "
+            f"cohort, and it was another one for {' than for '.join(sides)}, "
+            "so nobody can tell whom they share: participants.tsv has gained, "
+            "lost or renamed people since, or these are two cohorts. Remove "
+            "the fits of the other list and make them anew on the cohort that "
+            "is tested; two cohorts belong into one participants.tsv, as two "
+            "populations."
         )
-
-
-def _people(number: int) -> str:
-    return "1 person" if number == 1 else f"{number} people"
 
 
 def _merged(exposures: Iterable[Exposure]) -> dict[tuple[str, str], Exposure]:
     """Records of the same fit and role joined."""
     merged: dict[tuple[str, str], Exposure] = {}
     for one in exposures:
-        old = merged.get((one.fit, one.role), one)
+        earlier = merged.get((one.fit, one.role), one)
         merged[one.fit, one.role] = one._replace(
-            subjects={**old.subjects, **one.subjects},
-            images={**old.images, **one.images},
+            subjects={**earlier.subjects, **one.subjects},
+            images={**earlier.images, **one.images},
         )
     return merged

@@ -49,7 +49,5 @@ def project(path: str | Path) -> Path:
 def _is_project(pyproject: Path) -> bool:
     if not pyproject.is_file():
         return False
-    return (
-        tomllib.loads(pyproject.read_text()).get("project", {}).get("name")
-        == "mmssl"
-    )
+    project_table = tomllib.loads(pyproject.read_text()).get("project", {})
+    return project_table.get("name") == "mmssl"

@@ -1,13 +1,12 @@
-"""Who was seen by what: provenance beside every artefact, and the proof that
-nothing leaked.
+"""Sidecars: what made an artefact, written beside it, and whether that still
+holds.
 
 An artefact (table, figure, map, executed notebook) has a sidecar
 ``<artefact>.json`` with the hashes of its inputs and of the modules that made
 it, its parameters, seed, threads and versions. Whether it is stale is decided
 by content alone: never by a date or a commit. Hashes are those of
-`mmssl.ledger.hashes`, the code's those of `mmssl.ledger.code`; whom a fit has
-seen is recorded and proven harmless by `mmssl.ledger.leakage`. All three are
-reached from here.
+`mmssl.ledger.hashes`, the code's those of `mmssl.ledger.code`. A page writes
+its artefacts and their sidecars through `mmssl.ledger.artefacts`.
 """
 
 import importlib.metadata
@@ -16,6 +15,7 @@ import os
 import platform
 import sys
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -94,12 +94,13 @@ def write_sidecar(
         When the artefact or an input does not exist.
     """
     artefact = Path(artefact)
+    recorded_inputs = {
+        name: _input(value, artefact) for name, value in inputs.items()
+    }
     record = {
         "artefact": artefact.name,
         "content": hash_file(artefact),
-        "inputs": {
-            name: _input(value, artefact) for name, value in inputs.items()
-        },
+        "inputs": recorded_inputs,
         "parameters": dict(parameters),
         "seed": seed,
         "modules": list(modules),
@@ -158,18 +159,15 @@ def stale(artefact: str | Path) -> list[str]:
 
 @cache
 def _installed() -> dict[str, str]:
-    present = {
-        d.metadata["Name"].lower() for d in importlib.metadata.distributions()
-    }
-    return {
-        n: importlib.metadata.version(n)
-        for n in _RECORDED
-        if n.lower() in present
-    }
+    found = {}
+    for name in _RECORDED:
+        with suppress(importlib.metadata.PackageNotFoundError):
+            found[name] = importlib.metadata.version(name)
+    return found
 
 
 def _threads() -> dict[str, int | str | None]:
-    # torch is asked only if somebody uses it: importing it here would cost two
+    # torch is asked only where it is in use: importing it here would cost two
     # seconds
     torch = sys.modules.get("torch")
     return {
@@ -183,9 +181,8 @@ def _input(value: str | Path, artefact: Path) -> dict[str, str]:
     if len(text) == HASH_LENGTH and set(text) <= set("0123456789abcdef"):
         return {"hash": text}
     path, root = Path(value).resolve(), paths.root(artefact.parent)
-    inside = path.is_relative_to(root)
-    name = path.relative_to(root).as_posix() if inside else path.as_posix()
-    return {"path": name, "hash": hash_path(path)}
+    name = path.relative_to(root) if path.is_relative_to(root) else path
+    return {"path": name.as_posix(), "hash": hash_path(path)}
 
 
 def _changed_inputs(
@@ -203,13 +200,12 @@ def _changed_inputs(
 
 
 def _changed_code(modules: list[str], code: Mapping[str, str]) -> list[str]:
-    gone = [name for name in modules if source_of(name) is None]
-    if gone:
-        return [f"module {name} no longer exists" for name in gone]
+    missing = [name for name in modules if source_of(name) is None]
+    if missing:
+        return [f"module {name} no longer exists" for name in missing]
     now = fingerprint(*modules)
-    different = sorted(
-        name
-        for name in now.keys() | code.keys()
-        if now.get(name) != code.get(name)
-    )
-    return [f"module {name} has changed" for name in different]
+    reasons = []
+    for name in sorted(now.keys() | code.keys()):
+        if now.get(name) != code.get(name):
+            reasons.append(f"module {name} has changed")
+    return reasons

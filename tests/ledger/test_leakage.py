@@ -111,7 +111,8 @@ PLANTED = {
         "encoder RR-AE, fold 0",
         "choose",
         lambda c: np.arange(1, 80, 2),
-        r"'encoder RR-AE, fold 0 \(learned from\)' and 'encoder RR-AE, fold 0 \(chosen with\)'.*"
+        r"'encoder RR-AE, fold 0 \(learned from\)' and "
+        r"'encoder RR-AE, fold 0 \(chosen with\)'.*"
         "Deal people, not scans, to folds",
     ),
     "landmarks fitted on all": (
@@ -125,20 +126,22 @@ PLANTED = {
         "probe RR-AE, fold 0",
         "choose",
         lambda c: c.downstream(c.rows("holdout")),
-        r"'probe RR-AE, fold 0 \(chosen with\)' and 'hold-out \(tested on\)'.*flatters the result",
+        r"'probe RR-AE, fold 0 \(chosen with\)' and "
+        r"'hold-out \(tested on\)'.*flatters the result",
     ),
     "dimension chosen on the subjects it is tested on": (
         "dimension RR-AE, fold 0",
         "choose",
         lambda c: c.rows("holdout")[2:4],
-        r"'dimension RR-AE, fold 0 \(chosen with\)' and 'hold-out \(tested on\)' "
-        r"\(1 person in common\)",
+        r"'dimension RR-AE, fold 0 \(chosen with\)' and "
+        r"'hold-out \(tested on\)' \(1 person in common\)",
     ),
     "population overlap": (
         "second population",
         "test",
         lambda c: c.rows("holdout")[:2],
-        r"'hold-out \(tested on\)' and 'second population \(tested on\)'.*one population",
+        r"'hold-out \(tested on\)' and "
+        r"'second population \(tested on\)'.*one population",
     ),
 }
 
@@ -156,7 +159,10 @@ def test_a_planted_leak_is_refused(cohort, leak):
 
 def test_the_sixth_leak_one_image_under_two_names_is_refused(cohort):
     row, held = cohort.rows("train")[4], cohort.rows("holdout")[0]
-    expected = rf"image T1\[{row}\] of '.*learned.*' and image T1\[{held}\] of 'hold-out"
+    expected = (
+        rf"image T1\[{row}\] of '.*learned.*' and "
+        rf"image T1\[{held}\] of 'hold-out"
+    )
     with pytest.raises(
         leakage.LeakError, match=expected + ".*one scan under two names"
     ):
@@ -251,7 +257,8 @@ def test_records_of_two_lists_of_participants_are_not_compared(cohort):
     tested = leakage.exposure("hold-out", "test", joined_by(cohort), [1, 3, 5])
     message = (
         r"another one for 'encoder RR-AE, fold 0 \(chosen with\)', "
-        r"'encoder RR-AE, fold 0 \(learned from\)' than for 'hold-out \(tested on\)', so "
+        r"'encoder RR-AE, fold 0 \(learned from\)' than for "
+        r"'hold-out \(tested on\)', so "
         "nobody can tell whom they share.*make them anew"
     )
     with pytest.raises(leakage.LeakError, match=message) as caught:
@@ -370,9 +377,7 @@ def test_a_results_table_refuses_to_show_what_is_not_proven(cohort):
         )
         for one in honest(cohort)
     ]
-    table = results.results_table(
-        [scored(cohort, seen)], resamples=100
-    )
+    table = results.results_table([scored(cohort, seen)], resamples=100)
     assert (
         table.attrs["proof"]["shared"] == 0
         and table.attrs["proof"]["tested"] == 16
@@ -386,18 +391,14 @@ def test_a_results_table_refuses_to_show_what_is_not_proven(cohort):
         with pytest.raises(
             leakage.LeakError, match=f"'{fit}, fold 0' left no record"
         ):
-            results.results_table(
-                [scored(cohort, without)], resamples=100
-            )
+            results.results_table([scored(cohort, without)], resamples=100)
     leaky = leakage.exposure(
         "landmarks and components, fold 0", "train", cohort, range(80)
     )
     with pytest.raises(
         leakage.LeakError, match="landmarks.*training rows of the fold alone"
     ):
-        results.results_table(
-            [scored(cohort, [*seen, leaky])], resamples=100
-        )
+        results.results_table([scored(cohort, [*seen, leaky])], resamples=100)
 
 
 def test_a_probe_refuses_an_encoder_that_has_seen_whom_it_is_tested_on(
