@@ -13,7 +13,7 @@ import torch
 
 from mmssl.models.keyed_random import Stream
 from mmssl.objectives.views import PadCropFlip, make_views
-from mmssl.pretrain import malloc
+from mmssl.pretrain.malloc import keep_freed_memory
 
 NAME = "Input pipeline"
 
@@ -28,9 +28,9 @@ def measure(rounds: int, pairs: int = 192) -> dict:
         for m in ("T1", "fALFF")
     }
     inputs = {m: torch.from_numpy(x) for m, x in cohort.items()}
-    recipe, ours, theirs = PadCropFlip(pad=8), [], []
+    recipe = PadCropFlip(pad=8)
 
-    def epoch(step: int) -> float:
+    def pairs_per_second(step: int) -> float:
         start = time.perf_counter()
         for rows in torch.from_numpy(rng.permutation(pairs)).split(64):
             chosen = dict.fromkeys(inputs, rows)
@@ -41,14 +41,15 @@ def measure(rounds: int, pairs: int = 192) -> dict:
 
     with tempfile.TemporaryDirectory() as folder:
         files = peers.write_pairs(Path(folder), pairs)
+        package, torchio, ratios = [], [], []
         for step in range(rounds):
-            with malloc.kept():  # as in training, once it is there
-                ours.append([epoch(step), epoch(step)][1])
-            theirs.append(peers.torchio_pairs_per_second(files))
+            with keep_freed_memory():
+                pairs_per_second(step)  # as in training, once memory is there
+                package.append(pairs_per_second(step))
+            torchio.append(peers.torchio_pairs_per_second(files))
+            ratios.append(package[-1] / torchio[-1])
     return {
-        "pairs a second": statistics.median(ours),
-        "pairs a second, TorchIO": statistics.median(theirs),
-        "pairs, ratio": statistics.median(
-            a / b for a, b in zip(ours, theirs, strict=True)
-        ),
+        "pairs a second": statistics.median(package),
+        "pairs a second, TorchIO": statistics.median(torchio),
+        "pairs, ratio": statistics.median(ratios),
     }

@@ -48,9 +48,9 @@ class Step:
 
     def __call__(self, way: str) -> tuple[float, float]:
         """Seconds and loss of one step."""
-        ours = generative.checkpoint
+        original = generative.checkpoint
         if way == "kept":  # the peer: plain autograd over all passes
-            generative.checkpoint = lambda function, z, **_: function(z)
+            generative.checkpoint = _keep_pass
         start = time.perf_counter()
         try:
             self.optimiser.zero_grad()
@@ -58,18 +58,19 @@ class Step:
             loss.backward()
             self.optimiser.step()
         finally:
-            generative.checkpoint = ours
+            generative.checkpoint = original
         return time.perf_counter() - start, loss.item()
 
 
-def fresh(way: str) -> tuple[float, float]:
-    """Seconds and peak resident memory in MB of one step in a process of its
-    own.
-    """
+def _keep_pass(function, z, **_):
+    return function(z)
+
+
+def peak_memory(way: str) -> float:
+    """Peak resident memory in MB of one step in a process of its own."""
     command = [sys.executable, __file__, *map(str, SHAPE.values()), way]
-    out = subprocess.run(command, check=True, capture_output=True, text=True)
-    seconds, peak = out.stdout.split()[-2:]
-    return float(seconds), float(peak)
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    return float(done.stdout.split()[-1])
 
 
 def measure(rounds: int) -> dict:
@@ -80,29 +81,30 @@ def measure(rounds: int) -> dict:
     ways = ("again", "kept")
     for way in ways:
         step(way)
-    times = [
-        {way: step(way)[0] for way in ways} for _ in range(min(rounds, 3))
-    ]
-    report = {f"passes {way}, peak MB": fresh(way)[1] for way in ways}
+    times = {way: [] for way in ways}
+    ratios = []
+    for _ in range(min(rounds, 3)):
+        for way in ways:
+            seconds, _ = step(way)
+            times[way].append(1e3 * seconds)
+        ratios.append(times["kept"][-1] / times["again"][-1])
+    peaks = {way: peak_memory(way) for way in ways}
+    report = {}
     for way in ways:
-        report[f"passes {way}, ms"] = 1e3 * statistics.median(
-            t[way] for t in times
-        )
-    report["time of a step, ratio"] = statistics.median(
-        t["kept"] / t["again"] for t in times
-    )
-    report["memory, ratio"] = (
-        report["passes kept, peak MB"] / report["passes again, peak MB"]
-    )
+        report[f"passes {way}, peak MB"] = peaks[way]
+    for way in ways:
+        report[f"passes {way}, ms"] = statistics.median(times[way])
+    report["time of a step, ratio"] = statistics.median(ratios)
+    report["memory, ratio"] = peaks["kept"] / peaks["again"]
     return report
 
 
 # a fresh process that takes one step: SIZE BATCH WIDTH SAMPLES WAY, the
 # papers' 64 16 32 20
 if __name__ == "__main__":
-    seconds, _ = Step(*map(int, sys.argv[1:5]))(
-        sys.argv[5] if len(sys.argv) > 5 else "again"
-    )
+    sizes = [int(size) for size in sys.argv[1:5]]
+    way = sys.argv[5] if len(sys.argv) > 5 else "again"
+    seconds, _ = Step(*sizes)(way)
     # not getrusage: its maximum is inherited from the parent process
     status = Path("/proc/self/status").read_text()
     print(seconds, int(re.search(r"VmHWM:\s+(\d+)", status)[1]) / 1024)

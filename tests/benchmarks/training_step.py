@@ -1,9 +1,9 @@
 """One optimiser step of CR-XX-CC, 64³, batch 8, against plain eager fp32 with
 masked scores.
 
-Peer and ours take turns, each in a process of its own, as a user would run it:
-ours keeps the memory of its tensors (`mmssl.pretrain.malloc`), which within
-one process would serve the peer as well.
+Peer and package take turns, each in a process of its own, as a user would run
+it: the package keeps the memory of its tensors (`mmssl.pretrain.malloc`),
+which within one process would serve the peer as well.
 """
 
 import re
@@ -20,8 +20,8 @@ import torch
 from mmssl.objectives.language import build
 from mmssl.objectives.term import Batch, Context
 from mmssl.objectives.views import View
-from mmssl.pretrain import malloc
 from mmssl.pretrain.fit import best_precision
+from mmssl.pretrain.malloc import keep_freed_memory
 
 NAME = "Training step"
 BATCH = 8
@@ -29,13 +29,17 @@ MODALITIES = ("T1", "fALFF")
 
 
 class Step:
-    """One optimiser step of CR-XX-CC at 64x64x64, batch 8, in one of three
-    ways.
+    """One optimiser step of CR-XX-CC at 64x64x64, batch 8.
+
+    Parameters
+    ----------
+    way : {"peer", "fp32", "bf16"}
     """
 
     def __init__(self, way: str):
         torch.manual_seed(0)
-        self.way, self.objective = way, build("CR-XX-CC")
+        self.way = way
+        self.objective = build("CR-XX-CC")
         draw = torch.Generator().manual_seed(1)
         volumes = {
             m: torch.randn(BATCH, 1, 64, 64, 64, generator=draw)
@@ -44,9 +48,8 @@ class Step:
         if way != "peer":
             layout = torch.channels_last_3d
             self.objective.to(memory_format=layout)
-            volumes = {
-                m: x.to(memory_format=layout) for m, x in volumes.items()
-            }
+            for m, x in volumes.items():
+                volumes[m] = x.to(memory_format=layout)
         rows = dict.fromkeys(MODALITIES, torch.arange(BATCH))
         self.batch = Batch({"main": View(volumes, "main")}, rows)
         self.optimiser = torch.optim.RAdam(
@@ -56,15 +59,17 @@ class Step:
     def loss(self) -> torch.Tensor:
         """Forward pass and loss."""
         if self.way == "peer":
-            ctx = Context(self.objective, self.batch)
-            at = {
-                m: ctx.rng("location", m).integers("", 512) for m in MODALITIES
-            }
-            return peers.masked_cr_xx_cc(
-                self.objective, self.batch.views["main"].volumes, at
-            )
+            return self._peer_loss()
         with torch.autocast("cpu", torch.bfloat16, enabled=self.way == "bf16"):
             return self.objective(self.batch)[0]
+
+    def _peer_loss(self) -> torch.Tensor:
+        ctx = Context(self.objective, self.batch)
+        locations = {}
+        for m in MODALITIES:
+            locations[m] = ctx.rng("location", m).integers("", 512)
+        volumes = self.batch.views["main"].volumes
+        return peers.masked_cr_xx_cc(self.objective, volumes, locations)
 
     def __call__(self) -> float:
         """Seconds of one step."""
@@ -92,27 +97,40 @@ class Process:
         return float(self.pipe.stdout.readline())
 
     def end(self) -> float:
-        """Let it go; its peak resident memory in MB."""
-        out, _ = self.pipe.communicate()
-        return float(out)
+        """End the process; its peak resident memory in MB."""
+        output, _ = self.pipe.communicate()
+        return float(output)
 
 
 def measure(rounds: int) -> dict:
     """Step of CR-XX-CC against plain eager fp32 with masked score matrices."""
+    ways = ["fp32"]
+    if best_precision() == "bf16":
+        ways.append("bf16")
     report = {}
-    for way in ("fp32", "bf16") if best_precision() == "bf16" else ("fp32",):
-        both = {"peer": Process("peer"), way: Process(way)}
-        for _ in range(3):  # until the heap of either is as large as it gets
-            [step() for step in both.values()]
-        times = [[step() for step in both.values()] for _ in range(rounds)]
-        for name, step in (("peer", both["peer"]), (way, both[way])):
-            report[f"{name}, first loss"] = step.loss
-            report[f"{name}, peak MB"] = step.end()
-        report[f"peer beside {way}, ms"] = 1e3 * statistics.median(
-            a for a, _ in times
-        )
-        report[f"{way}, ms"] = 1e3 * statistics.median(b for _, b in times)
-        report[f"{way}, ratio"] = statistics.median(a / b for a, b in times)
+    for way in ways:
+        report.update(_against_the_peer(way, rounds))
+    return report
+
+
+def _against_the_peer(way: str, rounds: int) -> dict:
+    """Median times of both and of their ratio, peak memory and first loss."""
+    peer, package = Process("peer"), Process(way)
+    for _ in range(3):  # until the heap of either is as large as it gets
+        peer()
+        package()
+    peer_ms, package_ms, ratios = [], [], []
+    for _ in range(rounds):
+        peer_ms.append(1e3 * peer())
+        package_ms.append(1e3 * package())
+        ratios.append(peer_ms[-1] / package_ms[-1])
+    report = {}
+    for name, process in (("peer", peer), (way, package)):
+        report[f"{name}, first loss"] = process.loss
+        report[f"{name}, peak MB"] = process.end()
+    report[f"peer beside {way}, ms"] = statistics.median(peer_ms)
+    report[f"{way}, ms"] = statistics.median(package_ms)
+    report[f"{way}, ratio"] = statistics.median(ratios)
     return report
 
 
@@ -120,7 +138,8 @@ def serve(way: str) -> None:
     """Print the first loss, then the seconds of a step for every line read,
     last the peak in MB.
     """
-    with nullcontext() if way == "peer" else malloc.kept():
+    memory = nullcontext() if way == "peer" else keep_freed_memory()
+    with memory:
         step = Step(way)
         print(step.loss().item(), flush=True)
         for _ in sys.stdin:

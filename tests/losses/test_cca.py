@@ -23,8 +23,8 @@ CROSS = torch.tensor([[1.0, 0], [-1, 0], [0, 1], [0, -1]], dtype=torch.float64)
     ],
 )
 def test_hand_computed_values(norm, ridge, expected):
-    found = canonical_correlation(CROSS, CROSS, ridge, norm)
-    assert float(found) == pytest.approx(expected, abs=1e-9)
+    correlation = canonical_correlation(CROSS, CROSS, ridge, norm)
+    assert float(correlation) == pytest.approx(expected, abs=1e-9)
 
 
 @pytest.mark.parametrize("ridge", [0.0, 1e-3, 0.5])

@@ -4,6 +4,7 @@ limits.
 
 import math
 from functools import partial
+from itertools import product
 
 import pytest
 import torch
@@ -16,36 +17,24 @@ from mmssl.losses.infonce import info_nce, info_nce_all_locations
 def loop(local, anchor, clip=20.0, penalty=0.04, negatives="locations"):
     """The equation of 004, section II-B, one score at a time."""
     batch, channels, locations = local.shape
-    raw = [
-        [
-            [
-                float(anchor[a] @ local[b, :, n]) / math.sqrt(channels)
-                for n in range(locations)
-            ]
-            for b in range(batch)
-        ]
-        for a in range(batch)
-    ]
-    score = [
-        [[clip * math.tanh(r / clip) for r in row] for row in block]
-        for block in raw
-    ]
+    score, squares = {}, []
+    for a, b, n in product(range(batch), range(batch), range(locations)):
+        raw = float(anchor[a] @ local[b, :, n]) / math.sqrt(channels)
+        score[a, b, n] = clip * math.tanh(raw / clip)
+        squares.append(raw * raw)
     total = 0.0
-    for a in range(batch):
-        for n in range(locations):
-            positive = score[a][a][n]
-            if negatives == "locations":
-                others = [
-                    s for b in range(batch) if b != a for s in score[a][b]
-                ]
-            else:
-                others = [
-                    score[other][a][n] for other in range(batch) if other != a
-                ]
-            terms = math.exp(positive) + sum(math.exp(s) for s in others)
-            total -= positive - math.log(terms)
-    squares = [r * r for block in raw for row in block for r in row]
-    return total / (batch * locations), penalty * sum(squares) / len(squares)
+    for a, n in product(range(batch), range(locations)):
+        positive = score[a, a, n]
+        others = [b for b in range(batch) if b != a]
+        if negatives == "locations":
+            pairs = product(others, range(locations))
+            contrasted = [score[a, b, k] for b, k in pairs]
+        else:
+            contrasted = [score[other, a, n] for other in others]
+        candidates = math.exp(positive) + sum(map(math.exp, contrasted))
+        total -= positive - math.log(candidates)
+    mean_square = sum(squares) / len(squares)
+    return total / (batch * locations), penalty * mean_square
 
 
 def embeddings(batch, channels, locations, scale=1.0, seed=0):
@@ -61,8 +50,8 @@ def embeddings(batch, channels, locations, scale=1.0, seed=0):
 @pytest.mark.parametrize("shape", [(2, 3, 1), (3, 5, 4), (5, 2, 7)])
 def test_equals_the_loop_of_the_paper(shape, negatives):
     local, anchor = embeddings(*shape, scale=4.0)
-    found = info_nce(local, anchor, negatives=negatives)
-    assert [float(v) for v in found] == pytest.approx(
+    parts = info_nce(local, anchor, negatives=negatives)
+    assert [float(v) for v in parts] == pytest.approx(
         loop(local, anchor, negatives=negatives)
     )
 
@@ -116,11 +105,11 @@ def test_own_other_locations_are_no_negatives():
     change = torch.nn.functional.softplus(
         others - after
     ) - torch.nn.functional.softplus(others - before)
-    found = (
+    difference = (
         info_nce(moved, anchor, penalty=0)[0]
         - info_nce(local, anchor, penalty=0)[0]
     )
-    torch.testing.assert_close(found, change.sum() / 15)
+    torch.testing.assert_close(difference, change.sum() / 15)
 
 
 def test_gradients():
@@ -135,10 +124,10 @@ def test_all_locations_equal_the_mean_over_anchor_locations(max_bytes):
     local, _ = embeddings(3, 4, 5, scale=2.0)
     anchors = embeddings(3, 4, 7, scale=2.0, seed=1)[0]
     inputs = [x.clone().requires_grad_() for x in (local, anchors)]
-    found = info_nce_all_locations(*inputs, max_bytes=max_bytes)
+    parts = info_nce_all_locations(*inputs, max_bytes=max_bytes)
     each = [loop(local, anchors[..., n]) for n in range(7)]
     for k in range(2):
-        assert float(found[k].detach()) == pytest.approx(
+        assert float(parts[k].detach()) == pytest.approx(
             sum(e[k] for e in each) / 7
         )
     again = [x.clone().requires_grad_() for x in (local, anchors)]
@@ -147,7 +136,7 @@ def test_all_locations_equal_the_mean_over_anchor_locations(max_bytes):
     )
     expected = torch.autograd.grad(direct, again)
     for one, other in zip(
-        torch.autograd.grad(sum(found), inputs), expected, strict=True
+        torch.autograd.grad(sum(parts), inputs), expected, strict=True
     ):
         torch.testing.assert_close(one, other)
 

@@ -24,8 +24,8 @@ def splitmix(x):
 def test_equals_python_integers():
     golden = 0x9E3779B97F4A7C15
     rows = torch.tensor([0, 9, 2**40])
-    found = Stream(rows, seed=7, step=11, purpose="a").uniform("b", 3)
-    for row, values in zip(rows.tolist(), found.tolist(), strict=True):
+    numbers = Stream(rows, seed=7, step=11, purpose="a").uniform("b", 3)
+    for row, values in zip(rows.tolist(), numbers.tolist(), strict=True):
         key = 0
         for part in (7, 11, zlib.crc32(b"a/b"), row):
             key = splitmix((key + part + golden) & MASK)

@@ -98,12 +98,12 @@ def test_decoder_equals_the_layers_written_out(dims):
     for deconv, norm in zip(decoder.deconvs, decoder.norms, strict=False):
         hidden = nn.functional.leaky_relu(norm(deconv(hidden)), 0.01)
     expected = decoder.deconvs[-1](hidden)
-    found = decoder(z)
-    torch.testing.assert_close(found, expected)
+    decoded = decoder(z)
+    torch.testing.assert_close(decoded, expected)
     weights = torch.randn_like(expected)
     inputs = (z, decoder.deconvs[-1].weight)
     for one, other in zip(
-        torch.autograd.grad((found * weights).sum(), inputs),
+        torch.autograd.grad((decoded * weights).sum(), inputs),
         torch.autograd.grad((expected * weights).sum(), inputs),
         strict=True,
     ):

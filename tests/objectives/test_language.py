@@ -51,54 +51,43 @@ def batch(
         m: torch.randn(rows, 1, size, size, size, generator=draw)
         for m in modalities
     }
-    labels = (
-        {m: {"diagnosis": torch.tensor(labels)} for m in modalities}
-        if labels
-        else {}
-    )
-    keys = torch.arange(rows)
-    return Batch(
-        {"main": View(volumes, "main")},
-        dict.fromkeys(modalities, keys),
-        labels,
-        step,
-    )
+    by_modality = {}
+    if labels:
+        diagnosis = torch.tensor(labels)
+        by_modality = {m: {"diagnosis": diagnosis} for m in modalities}
+    keys = dict.fromkeys(modalities, torch.arange(rows))
+    return Batch({"main": View(volumes, "main")}, keys, by_modality, step)
 
 
 def embeddings(objective, data):
+    """c, z and CC's anchors of every modality; z alone without heads."""
     ctx = Context(objective, data)
-    found = {}
+    c, z, anchors = {}, {}, {}
     for m in objective.modalities:
         features = objective.encoders[m](data.views["main"].volumes[m])
-        local = (
-            objective.heads[m](features.local)
-            if m in objective.heads
-            else None
-        )
-        found[m] = (
-            local,
-            features.z,
-            ctx.random_location(m) if local is not None else None,
-        )
-    return found
+        z[m] = features.z
+        if m in objective.heads:
+            c[m] = objective.heads[m](features.local)
+            anchors[m] = ctx.random_location(m)
+    return c, z, anchors
 
 
-def written_out(words, found):
+def written_out(words, c, z, anchors):
     """Sum over directed edges of the taxonomy (004, Fig. 2), modality by
     modality.
     """
     loss = penalty = 0.0
-    for i, j in itertools.product(found, found):
+    for i, j in itertools.product(z, z):
         for word in words:
             edge = None
             if word == "CR" and i == j:
-                edge = info_nce(found[i][0], found[i][1])
+                edge = info_nce(c[i], z[i])
             elif word == "XX" and i != j:
-                edge = info_nce(found[j][0], found[i][1])
+                edge = info_nce(c[j], z[i])
             elif word == "CC" and i != j:
-                edge = info_nce(found[j][0], found[i][2])
+                edge = info_nce(c[j], anchors[i])
             elif word == "RR" and i != j:
-                edge = info_nce(found[j][1][..., None], found[i][1])
+                edge = info_nce(z[j][..., None], z[i])
             if edge:
                 loss, penalty = loss + edge[0], penalty + edge[1]
     return loss, penalty
@@ -116,7 +105,7 @@ def test_all_fifteen_subsets_are_the_sum_of_their_edges(words, modalities):
     objective = build("-".join(words), modalities, **SMALL).eval()
     data = batch(modalities)
     total, parts, _ = objective(data)
-    expected = sum(written_out(words, embeddings(objective, data)))
+    expected = sum(written_out(words, *embeddings(objective, data)))
     torch.testing.assert_close(total, expected)
     assert set(parts) == {
         f"{w}/{k}" for w in words for k in ("loss", "penalty")
@@ -145,11 +134,9 @@ def test_weights_scale_losses_and_not_penalties():
 def test_exact_cc_is_the_expectation_of_the_sampled_one():
     objective = build("CC", exact=True, **SMALL).eval()
     data = batch()
-    found = embeddings(objective, data)
-    expected = sum(
-        sum(info_nce_all_locations(found[j][0], found[i][0]))
-        for i, j in (("T1", "fALFF"), ("fALFF", "T1"))
-    )
+    c, _, _ = embeddings(objective, data)
+    expected = sum(info_nce_all_locations(c["fALFF"], c["T1"]))
+    expected += sum(info_nce_all_locations(c["T1"], c["fALFF"]))
     torch.testing.assert_close(objective(data)[0], expected)
 
 
@@ -185,18 +172,15 @@ def test_cca_correlates_the_batch_with_earlier_rows():
     for seed in range(3):
         data = batch(seed=seed)
         total, parts, ctx = objective(data)
-        for m, seen in latents.items():
-            seen.insert(0, ctx.features(m).z)
-        joined = [
-            torch.cat(z)[: 3 + min(3 * seed, 4)] for z in latents.values()
-        ]
-        torch.testing.assert_close(
-            parts["CCA/loss"], -2 * canonical_correlation(*joined)
-        )
+        for m, newest_first in latents.items():
+            newest_first.insert(0, ctx.features(m).z)
+        rows = 3 + min(3 * seed, 4)
+        joined = [torch.cat(z)[:rows] for z in latents.values()]
+        expected = -2 * canonical_correlation(*joined)
+        torch.testing.assert_close(parts["CCA/loss"], expected)
         objective.terms["CCA"].after_step(ctx)
-    gradients = torch.autograd.grad(
-        parts["CCA/loss"], [z[0] for z in latents.values()]
-    )
+    newest = [z[0] for z in latents.values()]
+    gradients = torch.autograd.grad(parts["CCA/loss"], newest)
     assert all(g.any(1).all() for g in gradients)
 
 
@@ -205,12 +189,10 @@ def test_cross_entropy_skips_missing_labels():
     data = batch(rows=4, labels=[0, 1, -1, 1])
     expected = 0.0
     for m, x in data.views["main"].volumes.items():
-        scores = objective.terms["CE"].classifiers[m](
-            objective.encoders[m](x).z
-        )
-        expected = expected + F.cross_entropy(
-            scores[[0, 1, 3]], torch.tensor([0, 1, 1])
-        )
+        z = objective.encoders[m](x).z
+        scores = objective.terms["CE"].classifiers[m](z)
+        labelled, labels = scores[[0, 1, 3]], torch.tensor([0, 1, 1])
+        expected = expected + F.cross_entropy(labelled, labels)
     torch.testing.assert_close(objective(data)[0], expected)
     classifier = build("CE", classes=3, **SMALL).terms["CE"].classifiers["T1"]
     torch.testing.assert_close(classifier.bias, torch.full((3,), 1 / 3))
@@ -244,9 +226,8 @@ def test_random_encoder_starts_near_chance():
     """At initialisation an InfoNCE of B samples is near log of its
     candidates.
     """
-    loss, _ = written_out(
-        ("RR",), embeddings(build("RR", **SMALL).eval(), batch(rows=16))
-    )
+    objective = build("RR", **SMALL).eval()
+    loss, _ = written_out(("RR",), *embeddings(objective, batch(rows=16)))
     assert 0.5 * math.log(16) < float(loss.detach()) / 2 < 2 * math.log(16)
 
 
@@ -289,17 +270,16 @@ class Momentum(Term):
 
     def forward(self, ctx):
         self.keys = ctx.features("T1", "second", momentum=True).z
-        scores = ctx.features("T1").z @ self.prototypes.T
-        return {
-            "loss": scores.mean()
-            + (ctx.features("T1").z - self.keys).square().mean()
-        }
+        z = ctx.features("T1").z
+        scores = z @ self.prototypes.T
+        return {"loss": scores.mean() + (z - self.keys).square().mean()}
 
     def after_backward(self, step):
         self.prototypes.grad = None
 
     def after_step(self, ctx):
-        self.queue.copy_(torch.cat([self.keys, self.queue])[: len(self.queue)])
+        newest = torch.cat([self.keys, self.queue])
+        self.queue.copy_(newest[: len(self.queue)])
 
 
 def test_a_new_term_is_one_class(monkeypatch):
@@ -322,11 +302,9 @@ def test_a_new_term_is_one_class(monkeypatch):
     after = objective.momentum_copy.state_dict()
     for name, value in objective.encoders.state_dict().items():
         name = f"encoders.{name}"
-        expected = (
-            0.9 * before[name] + 0.1 * value
-            if value.is_floating_point()
-            else value
-        )
+        expected = value
+        if value.is_floating_point():
+            expected = 0.9 * before[name] + 0.1 * value
         # the momentum encoder's own batch statistics moved in the forward pass
         # before the update
         if "running" not in name:
@@ -356,7 +334,22 @@ def test_terms_that_disagree_fail_when_built(monkeypatch):
 def test_class_sampling_only_when_every_term_wants_it():
     assert build("CE", **SMALL).sampling == "class"
     assert build("CR-CE", **SMALL).sampling is None
-    assert TERMS is TERMS
+
+
+def test_a_term_says_itself_that_it_needs_a_pair_or_labels(monkeypatch):
+    class Pairwise(Momentum):
+        pairwise = True
+
+    monkeypatch.setitem(TERMS, "Momentum", Momentum)
+    monkeypatch.setitem(TERMS, "Pairwise", Pairwise)
+    build("Momentum", ("T1",), **SMALL)
+    with pytest.raises(ValueError, match="'Pairwise'.*two modalities"):
+        build("Momentum-Pairwise", ("T1",), **SMALL)
+    declared = {word for word, term in TERMS.items() if term.pairwise}
+    assert declared == {"XX", "CC", "RR", "CCA", "Pairwise"}
+    assert {word for word, term in TERMS.items() if term.supervised} == {"CE"}
+    assert build("CR-CE", task="sex", **SMALL).task == "sex"
+    assert build("CR", **SMALL).task is None
 
 
 # a sum over voxels would hide an error in the other terms
@@ -408,5 +401,7 @@ def test_two_processes_equal_one_on_the_joined_batch(tmp_path):
     expected.backward()
     assert total == pytest.approx(float(expected.detach()), rel=1e-5)
     trained = [p for p in objective.parameters() if p.requires_grad]
-    for found, parameter in zip(gradients, trained, strict=True):
-        torch.testing.assert_close(found, parameter.grad, rtol=1e-4, atol=1e-5)
+    for gradient, parameter in zip(gradients, trained, strict=True):
+        torch.testing.assert_close(
+            gradient, parameter.grad, rtol=1e-4, atol=1e-5
+        )

@@ -23,7 +23,7 @@ def test_equals_pad_crop_flip_of_numpy(sides, rng):
     volumes = torch.from_numpy(rng.normal(size=(batch, 2, *sides)))
     start = torch.from_numpy(rng.integers(0, 2 * pad + 1, (batch, axes)))
     flip = torch.from_numpy(rng.random((batch, axes)) < 0.5)
-    found = shift_and_flip(volumes, start - pad, flip)
+    moved = shift_and_flip(volumes, start - pad, flip)
     for b in range(batch):
         widths = [(0, 0)] + [(pad, pad)] * axes
         padded = np.pad(volumes[b].numpy(), widths, mode="edge")
@@ -35,15 +35,13 @@ def test_equals_pad_crop_flip_of_numpy(sides, rng):
         expected = np.flip(
             expected, [k + 1 for k in range(axes) if flip[b, k]]
         )
-        assert np.array_equal(found[b].numpy(), expected)
+        assert np.array_equal(moved[b].numpy(), expected)
 
 
 def test_halves_move_unchanged(rng):
     volumes = torch.from_numpy(rng.normal(size=(2, 1, 7, 8, 9))).half()
-    offset, flip = (
-        torch.tensor([[1, -2, 3], [0, 0, 0]]),
-        torch.tensor([[True, False, True]] * 2),
-    )
+    offset = torch.tensor([[1, -2, 3], [0, 0, 0]])
+    flip = torch.tensor([[True, False, True]] * 2)
     expected = shift_and_flip(volumes.double(), offset, flip)
     assert torch.equal(
         shift_and_flip(volumes, offset, flip).double(), expected
@@ -63,17 +61,14 @@ def test_modalities_share_the_crop_and_rows_stand_alone(rng):
 
 def test_crops_reach_every_offset_and_flips_half_of_the_rows():
     ramp = torch.arange(16.0).expand(600, 1, 16, 16, 16)
-    out = PadCropFlip(pad=2)({"T1": ramp}, Stream(torch.arange(600), 3, 4))[
-        "T1"
-    ][:, 0, 8, 8]
-    flipped = out[:, 8] < out[:, 7]
+    stream = Stream(torch.arange(600), 3, 4)
+    lines = PadCropFlip(pad=2)({"T1": ramp}, stream)["T1"][:, 0, 8, 8]
+    flipped = lines[:, 8] < lines[:, 7]
     assert 0.4 < flipped.float().mean() < 0.6
-    middle = out[~flipped][:, 8]
+    middle = lines[~flipped][:, 8]
     assert sorted(middle.unique().tolist()) == [6, 7, 8, 9, 10]
-    kept = PadCropFlip(pad=0, flips=False)(
-        {"T1": ramp}, Stream(torch.arange(600), 3, 4)
-    )
-    assert torch.equal(kept["T1"], ramp)
+    unmoved = PadCropFlip(pad=0, flips=False)({"T1": ramp}, stream)
+    assert torch.equal(unmoved["T1"], ramp)
 
 
 def test_views_merge_or_clash():
@@ -118,19 +113,20 @@ def test_views_do_not_depend_on_the_blocks_they_are_made_in(
     monkeypatch.setattr(
         "mmssl.objectives.views._BLOCK_BYTES", 3 * inputs["T1"][0].nbytes
     )
-    layout = {4: torch.channels_last, 5: torch.channels_last_3d}[
-        len(sides) + 2
-    ]
+    layout = torch.channels_last
+    if len(sides) == 3:
+        layout = torch.channels_last_3d
     for m, x in make_views(inputs, *arguments)["main"].volumes.items():
-        assert x.dtype == torch.float32 and x.is_contiguous(
-            memory_format=layout
-        )
+        assert x.dtype == torch.float32
+        assert x.is_contiguous(memory_format=layout)
         assert torch.equal(x, whole[m])
 
 
 def test_noise_falls_on_a_third_of_the_pairs_with_a_uniform_deviation():
     still = {m: torch.zeros(3000, 1, 6, 7, 8) for m in ("T1", "fALFF")}
-    out = Noisy(Clean(), most=0.8)(still, Stream(torch.arange(3000), 5, 6))
+    out = Noisy(Clean(), largest_std=0.8)(
+        still, Stream(torch.arange(3000), 5, 6)
+    )
     spread = {m: x.flatten(1).std(1) for m, x in out.items()}
     hit = spread["T1"] > 0
     assert torch.equal(hit, spread["fALFF"] > 0)  # one coin a pair
@@ -142,10 +138,8 @@ def test_noise_falls_on_a_third_of_the_pairs_with_a_uniform_deviation():
     assert abs(drawn.std().item() - 0.231) < 0.02
     both = torch.stack([drawn, spread["fALFF"][hit]])
     assert abs(torch.corrcoef(both)[0, 1].item()) < 0.15
-    one = {m: x[hit][0].flatten() for m, x in out.items()}
-    assert (
-        abs(torch.corrcoef(torch.stack(list(one.values())))[0, 1].item()) < 0.3
-    )
+    noise = torch.stack([x[hit][0].flatten() for x in out.values()])
+    assert abs(torch.corrcoef(noise)[0, 1].item()) < 0.3
 
 
 def test_noise_comes_after_the_recipe_and_rows_stand_alone(rng):
@@ -158,24 +152,21 @@ def test_noise_comes_after_the_recipe_and_rows_stand_alone(rng):
     still = (out == cropped).flatten(1).all(1)
     assert 0 < still.sum() < 40
     row = int((~still).nonzero()[0])
-    alone = Noisy(PadCropFlip(pad=2))(
-        {"T1": volumes["T1"][row : row + 1]}, Stream(torch.tensor([row]), 1, 2)
-    )
+    one = {"T1": volumes["T1"][row : row + 1]}
+    alone = Noisy(PadCropFlip(pad=2))(one, Stream(torch.tensor([row]), 1, 2))
     assert torch.equal(alone["T1"][0], out[row])
-    assert torch.equal(
-        Noisy(PadCropFlip(pad=2), most=0.0)(volumes, stream)["T1"], cropped
-    )
-    assert torch.equal(
-        Noisy(Clean(), probability=0.0)(volumes, stream)["T1"],
-        volumes["T1"].float(),
-    )
+    silent = Noisy(PadCropFlip(pad=2), largest_std=0.0)(volumes, stream)
+    assert torch.equal(silent["T1"], cropped)
+    never = Noisy(Clean(), probability=0.0)(volumes, stream)
+    assert torch.equal(never["T1"], volumes["T1"].float())
 
 
 def test_the_name_of_a_noisy_recipe_says_everything():
     assert repr(Noisy()) == (
-        "Noisy(recipe=PadCropFlip(pad=None, flips=True), most=1.0, probability=0.33)"
+        "Noisy(recipe=PadCropFlip(pad=None, flips=True), "
+        "largest_std=1.0, probability=0.33)"
     )
-    assert Noisy() == Noisy(PadCropFlip()) != Noisy(most=0.5)
-    for wrong in ({"most": -1.0}, {"probability": 1.2}):
-        with pytest.raises(ValueError, match="Noisy: most="):
+    assert Noisy() == Noisy(PadCropFlip()) != Noisy(largest_std=0.5)
+    for wrong in ({"largest_std": -1.0}, {"probability": 1.2}):
+        with pytest.raises(ValueError, match="Noisy: largest_std="):
             Noisy(**wrong)

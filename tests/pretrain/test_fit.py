@@ -15,11 +15,10 @@ import pytest
 import torch
 
 from mmssl.cohorts import natural
-from mmssl.cohorts.cohort import write
-from mmssl.cohorts.digits import read
-from mmssl.pretrain import loop, rankme
-from mmssl.pretrain.baselines import untrained
-from mmssl.pretrain.draws import Draw
+from mmssl.cohorts.digits import read_digits
+from mmssl.objectives.language import TERMS
+from mmssl.objectives.supervised import CE
+from mmssl.pretrain import loop
 from mmssl.pretrain.encoders import embed, load_encoders
 from mmssl.pretrain.fit import fit
 
@@ -32,75 +31,24 @@ SMALL = {
 }
 
 
-def make_cohort(
-    path,
-    people=24,
-    groups=("HC", "AD", "other"),
-    intensity="unit",
-    valid=4,
-    **changes,
-):
-    """A cohort of two modalities at 16^3 that share one smooth factor."""
-    rng = np.random.default_rng(1)
-    ids = [f"person-{i:02d}" for i in range(people)]
-    shape = (people, 16, 16, 16)
-    shared = rng.normal(size=(people, 1, 1, 1))
-    ramp = np.linspace(-1, 1, 16)[:, None, None]
-    noise = {m: 0.3 * rng.normal(size=shape) for m in ("T1", "fALFF")}
-    volumes = {m: (shared * ramp + x).astype("f2") for m, x in noise.items()}
-    return write(
-        path,
-        name="test",
-        kind="test",
-        volumes={**volumes, **changes},
-        participants=pd.DataFrame(
-            {
-                "participant_id": ids,
-                "group": [groups[i % len(groups)] for i in range(people)],
-            }
-        ),
-        pairs=pd.DataFrame(
-            {
-                "pair": range(people),
-                "participant_id": ids,
-                "session": 1,
-                "day": 0,
-                "downstream": 1,
-            }
-        ),
-        splits={
-            "seed": 0,
-            "holdout": ids[20:],
-            "shift": [],
-            "folds": [{"train": ids[:16], "valid": ids[16 : 16 + valid]}],
-        },
-        mask=np.ones((16, 16, 16), bool),
-        affine=np.diag([12.0, 12, 12, 1]),
-        intensity=intensity,
-        tasks={"diagnosis": {"column": "group", "classes": ["HC", "AD"]}},
-    )
-
-
-@pytest.fixture(scope="module")
-def cohort(tmp_path_factory):
-    return make_cohort(tmp_path_factory.mktemp("pretrain") / "cohort")
-
-
-def files(run):
-    """Everything a run left, by name, but for the record of where it ran."""
-    history = (run / "history.csv").read_text()
+def cached_embeddings(run):
     with np.load(run / "embeddings.npz") as z:
-        embeddings = {m: z[m] for m in z.files}
-    state = torch.load(run / "checkpoint.ckpt", weights_only=True)["objective"]
-    return history, (run / "dimensions.csv").read_text(), embeddings, state
+        return {m: z[m] for m in z.files}
+
+
+def objective_state(run):
+    checkpoint = torch.load(run / "checkpoint.ckpt", weights_only=True)
+    return checkpoint["objective"]
 
 
 def assert_same_bits(one, other):
-    for a, b in zip(files(one)[:2], files(other)[:2], strict=True):
-        assert a == b
-    for a, b in zip(files(one)[2:], files(other)[2:], strict=True):
-        assert a.keys() == b.keys()
-        assert all(np.array_equal(a[k], b[k]) for k in a)
+    """Everything a run left, but for the record of where it ran."""
+    for name in ("history.csv", "dimensions.csv"):
+        assert (one / name).read_text() == (other / name).read_text()
+    for arrays in (cached_embeddings, objective_state):
+        first, second = arrays(one), arrays(other)
+        assert first.keys() == second.keys()
+        assert all(np.array_equal(first[k], second[k]) for k in first)
 
 
 @pytest.mark.parametrize("objective", ["CR-XX-CC", "RR-AE", "Supervised"])
@@ -113,14 +61,23 @@ def test_same_seed_same_bits_other_seed_other_ones(
     two = fit(cohort, objective, tmp_path / "two", **options)
     assert_same_bits(one, two)
     three = fit(cohort, objective, tmp_path / "three", seed=1, **options)
-    assert not np.array_equal(files(one)[2]["T1"], files(three)[2]["T1"])
+    first, third = cached_embeddings(one), cached_embeddings(three)
+    assert not np.array_equal(first["T1"], third["T1"])
 
 
 RUN = """
 import sys
 from mmssl import cohorts, pretrain
-pretrain.fit(cohorts.load(sys.argv[1]), "CR-CC", sys.argv[2], epochs=12, batch_size=4, width=4,
-             latent=8, progress=False)
+pretrain.fit(
+    cohorts.load(sys.argv[1]),
+    "CR-CC",
+    sys.argv[2],
+    epochs=12,
+    batch_size=4,
+    width=4,
+    latent=8,
+    progress=False,
+)
 """
 
 
@@ -199,27 +156,24 @@ def test_history_names_every_term_and_follows_one_cycle(cohort, tmp_path):
     assert record["code"] and record["threads"] and record["versions"]
 
 
-def test_brains_are_standardised_with_training_people_alone(tmp_path):
+def test_brains_are_standardised_with_training_people_alone(
+    make_cohort, tmp_path
+):
     one = make_cohort(tmp_path / "one", intensity="brain")
     changed = np.array(one.volumes["T1"])
     changed[16:] = 5 * changed[16:] + 40  # nobody of the training fold
     two = make_cohort(tmp_path / "two", intensity="brain", T1=changed)
-    runs = [
-        fit(c, "AE", tmp_path / f"run-{c.path.name}", **SMALL)
-        for c in (one, two)
-    ]
-    landmarks = [load_encoders(run)[1] for run in runs]
-    assert landmarks[0] == landmarks[1]
-    first, second = (embed(run, one)["T1"][:16] for run in runs)
-    valid_differs = not np.array_equal(
-        files(runs[0])[2]["T1"][16:], files(runs[1])[2]["T1"][16:]
-    )
-    assert valid_differs
-    assert first.shape == second.shape
+    first = fit(one, "AE", tmp_path / "run-one", **SMALL)
+    second = fit(two, "AE", tmp_path / "run-two", **SMALL)
+    assert load_encoders(first)[1] == load_encoders(second)[1]
+    others = [cached_embeddings(run)["T1"][16:] for run in (first, second)]
+    assert not np.array_equal(*others)
+    shapes = [embed(run, one)["T1"][:16].shape for run in (first, second)]
+    assert shapes[0] == shapes[1]
 
 
 def test_embedding_is_frozen_cached_and_follows_the_cohort_order(
-    cohort, tmp_path
+    cohort, make_cohort, tmp_path
 ):
     run = fit(cohort, "CR", tmp_path / "run", **SMALL)
     encoders, _ = load_encoders(run)
@@ -231,77 +185,12 @@ def test_embedding_is_frozen_cached_and_follows_the_cohort_order(
     computed = embed(run, other)
     assert other.hashes != cohort.hashes
     assert np.array_equal(computed["T1"], cached["T1"])
-    x = torch.from_numpy(np.asarray(cohort.volumes["T1"][3:4], np.float32))[
-        None
-    ]
+    x = np.asarray(cohort.volumes["T1"][3:4], np.float32)
     with torch.no_grad():
-        alone = encoders["T1"](x).z.numpy()
+        alone = encoders["T1"](torch.from_numpy(x)[None]).z.numpy()
     np.testing.assert_allclose(alone[0], cached["T1"][3], rtol=1e-4, atol=1e-5)
     after = encoders["T1"].state_dict()
     assert all(torch.equal(before[k], after[k]) for k in before)
-
-
-def test_untrained_encoders_depend_on_the_seed_alone(cohort):
-    one, two = (untrained(cohort, seed=s, width=4, latent=8) for s in (0, 0))
-    assert all(np.array_equal(one[m], two[m]) for m in cohort.modalities)
-    other = untrained(cohort, seed=1, width=4, latent=8)
-    assert not np.array_equal(one["T1"], other["T1"])
-    assert one["T1"].shape == (24, 8)
-
-
-def test_draws():
-    draw = Draw(np.arange(10, 31), 4, seed=0)
-    assert len(draw) == 5
-    first, again, second = draw.epoch(0), draw.epoch(0), draw.epoch(1)
-    assert np.array_equal(first, again) and not np.array_equal(first, second)
-    assert len(set(first)) == 20 and set(first) <= set(range(10, 31))
-    classes = np.array([0] * 15 + [1] * 4 + [-1] * 2)
-    balanced = Draw(np.arange(21), 30, seed=0, classes=classes)
-    counts = np.bincount(balanced.epoch(0), minlength=21)
-    assert counts[:15].sum() == counts[15:19].sum() == 15
-    assert counts[19:].sum() == 0 and (counts[:19] > 0).all()
-
-
-def test_pairs_are_drawn_anew_by_label_inside_the_fold():
-    rows = np.r_[3:40, 50:55]
-    labels = np.r_[np.arange(37) % 3, -1, 0, 1, 2, 2]
-    label = dict(zip(rows, labels, strict=True))
-    draw = Draw(rows, 6, seed=0, pairing=labels)
-    seen = []
-    for epoch in (0, 1, 0):
-        order = [draw.epoch(epoch, m) for m in range(3)]
-        # pairing adds no more
-        assert np.array_equal(order[0], Draw(rows, 6, seed=0).epoch(epoch))
-        assert all(
-            len(set(x)) == len(x) and set(x) <= set(rows) for x in order
-        )
-        assert all(
-            [label[a] for a in order[0]] == [label[b] for b in x]
-            for x in order
-        )
-        assert not np.array_equal(order[1], order[2])
-        assert [
-            b for a, b in zip(order[0], order[1], strict=True) if a == 50
-        ] in ([], [50])
-        seen.append(order[1])
-    assert np.array_equal(seen[0], seen[2]) and not np.array_equal(
-        seen[0], seen[1]
-    )
-    # without a pairing all modalities share the row
-    assert np.array_equal(
-        Draw(rows, 6, seed=0).epoch(0, 1), Draw(rows, 6, seed=0).epoch(0)
-    )
-
-
-def test_every_pair_of_a_class_is_drawn_equally_often():
-    rows, labels = np.arange(8), np.repeat([0, 1], 4)
-    counts = np.zeros((8, 8))
-    for epoch in range(2000):
-        draw = Draw(rows, 8, seed=0, pairing=labels)
-        counts[draw.epoch(epoch, 0), draw.epoch(epoch, 1)] += 1
-    assert (counts[:4, 4:] == 0).all() and (counts[4:, :4] == 0).all()
-    expected, spread = 500, np.sqrt(2000 * 0.25 * 0.75)
-    assert abs(counts[:4, :4] - expected).max() < 4 * spread
 
 
 @pytest.fixture(scope="module")
@@ -309,7 +198,7 @@ def painted(tmp_path_factory):
     """Two 2D modalities of one and of three channels, any two of a class a
     pair.
     """
-    digits = read("mnist").first(100, 20)
+    digits = read_digits("mnist").first(100, 20)
     return natural.mnist_svhn(
         tmp_path_factory.mktemp("natural") / "painted", digits, folds=2
     )
@@ -318,65 +207,39 @@ def painted(tmp_path_factory):
 def test_a_batch_pairs_by_class_keeps_channels_and_never_mirrors(
     painted, monkeypatch, tmp_path
 ):
-    taken = []
+    batches = []
     original = loop.Pretraining.batch
 
     def batch(self, role, epoch, index):
-        taken.append((role, epoch, original(self, role, epoch, index)))
-        return taken[-1][2]
+        made = original(self, role, epoch, index)
+        batches.append((role, made))
+        return made
 
     monkeypatch.setattr(loop.Pretraining, "batch", batch)
     fit(painted, "RR", tmp_path / "run", **SMALL)
-    volumes = {
-        m: np.asarray(painted.volumes[m], np.float32)
-        for m in painted.modalities
-    }
-    found = {
-        m: {x.tobytes(): i for i, x in enumerate(v)}
-        for m, v in volumes.items()
-    }
+    row_of = {}
+    for m in painted.modalities:
+        images = np.asarray(painted.volumes[m], np.float32)
+        row_of[m] = {x.tobytes(): i for i, x in enumerate(images)}
     fold = {role: set(painted.rows(role, 0)) for role in ("train", "valid")}
     apart = 0
-    for role, _, seen in taken:
-        images = seen.views["main"].volumes
-        assert (
-            images["painted"].shape == (8, 3, 32, 32)
-            and images["digits"].shape[1] == 1
-        )
-        rows = {
-            m: [
-                found[m][x.numpy().reshape(volumes[m][0].shape).tobytes()]
-                for x in images[m]
-            ]
-            for m in images
-        }
-        assert (
-            set(rows["digits"]) <= fold[role]
-            and set(rows["painted"]) <= fold[role]
-        )
-        for m, y in seen.labels.items():
+    for role, made in batches:
+        images = made.views["main"].volumes
+        assert images["painted"].shape == (8, 3, 32, 32)
+        assert images["digits"].shape[1] == 1
+        rows = {}
+        for m, x in images.items():
+            x = x.numpy().reshape(len(x), *painted.volumes[m].shape[1:])
+            rows[m] = [row_of[m][image.tobytes()] for image in x]
+            assert set(rows[m]) <= fold[role]
+        for m, y in made.labels.items():
             assert np.array_equal(y["digit"], painted.labels()[rows[m]])
         assert np.array_equal(*(painted.labels()[rows[m]] for m in rows))
         apart += rows["digits"] != rows["painted"]
         assert role == "train" or rows["digits"] == rows["painted"]
-    assert apart == sum(role == "train" for role, *_ in taken)
+    assert apart == sum(role == "train" for role, _ in batches)
     encoders, _ = load_encoders(tmp_path / "run")
     assert encoders["painted"].input_shape == (3, 32, 32)
-
-
-def test_rankme_of_known_spectra(rng):
-    q = np.linalg.qr(rng.normal(size=(50, 7)))[0]
-    assert rankme.rankme(torch.from_numpy(3 * q)) == pytest.approx(7)
-    assert rankme.rankme(
-        torch.from_numpy(q[:, :1] @ rng.normal(size=(1, 5)))
-    ) == pytest.approx(1)
-    sigma = np.array([3.0, 1.0])
-    p = sigma / 4
-    expected = np.exp(-(p * np.log(p)).sum())
-    assert rankme.rankme(torch.from_numpy(q[:, :2] * sigma)) == pytest.approx(
-        expected
-    )
-    assert rankme.rankme(torch.zeros(4, 3)) == 0
 
 
 @pytest.mark.parametrize(
@@ -400,7 +263,25 @@ def test_bad_arguments_fail_before_anything_is_written(
     assert not list(tmp_path.iterdir())
 
 
-def test_one_class_only_and_foreign_cohorts(tmp_path, cohort):
+class OwnLabels(CE):
+    """A supervised term that no code of the package names."""
+
+
+def test_a_supervised_term_gets_the_cohorts_task_by_its_own_declaration(
+    cohort, tmp_path, monkeypatch
+):
+    """Alone it is drawn class-balanced, and trains as cross-entropy does."""
+    monkeypatch.setitem(TERMS, "Own", OwnLabels)
+    run = fit(cohort, "Own", tmp_path / "own", **SMALL)
+    expected = fit(cohort, "Supervised", tmp_path / "ce", **SMALL)
+    other = cached_embeddings(expected)
+    for m, z in cached_embeddings(run).items():
+        assert np.array_equal(z, other[m])
+    with pytest.raises(ValueError, match="'apoe'.*diagnosis"):
+        fit(cohort, "CR-Own", tmp_path / "run", task="apoe", **SMALL)
+
+
+def test_one_class_only_and_foreign_cohorts(tmp_path, cohort, make_cohort):
     healthy = make_cohort(tmp_path / "healthy", groups=("HC", "other"))
     with pytest.raises(ValueError, match=r"1 class\(es\) of 'diagnosis'"):
         fit(healthy, "Supervised", tmp_path / "run", **SMALL)
@@ -465,7 +346,7 @@ def test_a_run_that_pairs_by_class_resumes_bit_for_bit(painted, tmp_path):
 
 
 def test_weights_that_are_not_finite_never_reach_a_checkpoint(
-    cohort, tmp_path, monkeypatch
+    cohort, make_cohort, tmp_path, monkeypatch
 ):
     """The last step of an epoch may have a finite loss and a gradient that is
     not.
@@ -483,17 +364,19 @@ def test_weights_that_are_not_finite_never_reach_a_checkpoint(
     monkeypatch.setattr(loop.Pretraining, "on_after_backward", spoil)
     for valid in (True, False):
         spent.clear()
-        seen = cohort if valid else make_cohort(tmp_path / "no-valid", valid=0)
+        people = cohort
+        if not valid:
+            people = make_cohort(tmp_path / "no-valid", valid=0)
         run = tmp_path / f"run-{valid}"
         with pytest.raises(
             FloatingPointError, match="AE.*epoch 1, (validation )?batch"
         ):
-            fit(seen, "AE", run, **{**SMALL, "epochs": 3})
+            fit(people, "AE", run, **{**SMALL, "epochs": 3})
         last = torch.load(
             run.with_name(run.name + ".partial") / "last.ckpt",
             weights_only=True,
         )
         assert last["epoch"] == 0
         assert all(v.isfinite().all() for v in last["state_dict"].values())
-        fit(seen, "AE", run, **{**SMALL, "epochs": 3})
+        fit(people, "AE", run, **{**SMALL, "epochs": 3})
         assert pd.read_csv(run / "history.csv")["train/loss"].notna().all()

@@ -6,7 +6,7 @@ import resource
 import pytest
 import torch
 
-from mmssl.pretrain import malloc
+from mmssl.pretrain.malloc import keep_freed_memory
 
 # 34 MB, the first layer's output at 64^3 and batch 8
 SHAPE = 8, 32, 32, 32, 32
@@ -15,7 +15,7 @@ glibc = pytest.mark.skipif(
 )
 
 
-def faults(times):
+def page_faults(times):
     """Page faults while a large tensor is made and dropped."""
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
     for _ in range(times):
@@ -23,23 +23,22 @@ def faults(times):
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
 
 
+def resident_pages():
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[1])
+
+
 @glibc
 def test_a_block_is_asked_for_once_and_given_back():
-    page = resource.getpagesize()
-    resident = 4 * torch.Size(SHAPE).numel() / page
-    with malloc.kept():
-        faults(20)  # until the heap has grown to hold it
+    pages = 4 * torch.Size(SHAPE).numel() / resource.getpagesize()
+    with keep_freed_memory():
+        page_faults(20)  # until the heap has grown to hold it
         # less than one tensor's pages, in twenty tensors
-        assert faults(20) < resident
-        held = _resident_pages()
-    assert held - _resident_pages() > resident / 2
+        assert page_faults(20) < pages
+        inside = resident_pages()
+    assert inside - resident_pages() > pages / 2
 
 
 def test_an_error_inside_is_passed_on():
-    with pytest.raises(KeyError), malloc.kept():
+    with pytest.raises(KeyError), keep_freed_memory():
         raise KeyError
-
-
-def _resident_pages():
-    with open("/proc/self/statm") as file:
-        return int(file.read().split()[1])
