@@ -23,7 +23,7 @@ sys.path.insert(0, str(ROOT / "notebooks"))
 
 import execute
 import pages
-from mmssl import ledger
+from mmssl.ledger.code import fingerprint, source_of
 
 ENTRIES = {"edition", "banner", "notebooks", "grid", "variants"}
 
@@ -50,8 +50,8 @@ class Job:
 
     @property
     def code(self):
-        modules = ledger.fingerprint(*execute.modules_of(self.source))
-        files = [ledger.source_of(module) for module in modules]
+        modules = fingerprint(*execute.modules_of(self.source))
+        files = [source_of(module) for module in modules]
         return sorted(str(file.relative_to(ROOT)) for file in files)
 
     @property
