@@ -176,8 +176,6 @@ def measure_deletion(
         For maps not finite or of another number, or labels that are not
         two-valued.
     """
-    import pandas as pd
-
     values = np.asarray(values)
     labels, subjects = np.asarray(labels), np.asarray(subjects)
     _check_maps(values, (len(labels), len(picks)))
@@ -220,24 +218,21 @@ def measure_deletion(
                 values[:, is_own], labels, rows_of_halves
             )
             random = deletion.random_aucs(maps, orders, seed)
-            scores = probe_scores(encoders[modality], probe, volumes[modality])
-            intact = auc_interval(labels, scores, subjects, seed=seed)
+            intact = _intact_auc(
+                encoders[modality],
+                probe,
+                volumes[modality],
+                labels,
+                subjects,
+                seed,
+            )
             keys = picks.loc[is_own, list(KEYS)]
             for i, key in enumerate(keys.itertuples(index=False, name=None)):
                 by_map = deletion.aucs(_descending(maps[:, i]))
                 area = _area(random[:, 1:], by_map[1:])
-                areas.append((*key, intact.estimate, intact.low, *area))
-                points = zip(
-                    (0.0, *shares),
-                    by_map[:, 0],
-                    random[..., 0].mean(axis=0),
-                    strict=True,
-                )
-                curves += [(*key, *point) for point in points]
-    return (
-        pd.DataFrame(curves, columns=CURVES),
-        pd.DataFrame(areas, columns=AREAS),
-    )
+                areas.append((*key, *intact, *area))
+                curves += _curve(key, shares, by_map, random)
+    return _tables(curves, areas)
 
 
 def halves(labels, subjects) -> tuple[np.ndarray, np.ndarray]:
@@ -365,6 +360,59 @@ def _area(random, by_map) -> tuple[float, float, float]:
     return area, area - half_width, area + half_width
 
 
+def _curve(key: tuple, shares, by_map, random) -> list[tuple]:
+    """Rows of a curve, from AUCs (counts, 1 + resamples) and (orders, counts,
+    1 + resamples).
+    """
+    points = zip(
+        (0.0, *shares),
+        by_map[:, 0],
+        random[..., 0].mean(axis=0),
+        strict=True,
+    )
+    return [(*key, *point) for point in points]
+
+
+def _intact_auc(
+    encoder, probe, volumes, labels, subjects, seed: int
+) -> tuple[float, float]:
+    """AUC before anything is deleted, and its lower 95 % limit."""
+    scores = probe_scores(encoder, probe, volumes)
+    auc = auc_interval(labels, scores, subjects, seed=seed)
+    return auc.estimate, auc.low
+
+
+def _intact_only(
+    encoders, probes, volumes, labels, subjects, picks, seed: int
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The tables of `measure_deletion` where people are too few: the AUC of
+    intact images.
+    """
+    curves, areas = [], []
+    for key in picks[list(KEYS)].itertuples(index=False, name=None):
+        modality = key[1]
+        auc, low = _intact_auc(
+            encoders[modality],
+            probes[modality],
+            volumes[modality],
+            labels,
+            subjects,
+            seed,
+        )
+        curves.append((*key, 0.0, auc, auc))
+        areas.append((*key, auc, low, np.nan, np.nan, np.nan))
+    return _tables(curves, areas)
+
+
+def _tables(curves, areas) -> tuple[pd.DataFrame, pd.DataFrame]:
+    import pandas as pd
+
+    return (
+        pd.DataFrame(curves, columns=CURVES),
+        pd.DataFrame(areas, columns=AREAS),
+    )
+
+
 def _check_maps(values: np.ndarray, expected: tuple[int, int]) -> None:
     """ValueError for people's maps of another number or not finite."""
     finite = np.isfinite(values)
@@ -374,25 +422,3 @@ def _check_maps(values: np.ndarray, expected: tuple[int, int]) -> None:
             f"values: shape {values.shape}, {int((~finite).sum())} not "
             f"finite; expected finite ({people}, {picks}, voxels)"
         )
-
-
-def _intact_only(encoders, probes, volumes, labels, subjects, picks, seed):
-    """The tables of `measure_deletion` where people are too few: the AUC of
-    intact images.
-    """
-    import pandas as pd
-
-    curves, areas = [], []
-    for key in picks[list(KEYS)].itertuples(index=False, name=None):
-        modality = key[1]
-        scores = probe_scores(
-            encoders[modality], probes[modality], volumes[modality]
-        )
-        intact = auc_interval(labels, scores, subjects, seed=seed)
-        curves.append((*key, 0.0, intact.estimate, intact.estimate))
-        unknown = (np.nan, np.nan, np.nan)
-        areas.append((*key, intact.estimate, intact.low, *unknown))
-    return (
-        pd.DataFrame(curves, columns=CURVES),
-        pd.DataFrame(areas, columns=AREAS),
-    )

@@ -148,14 +148,16 @@ def run_checks(
     rows = balanced_rows(labels, people)
     options = options | {"samples": 1, "seed": seed}
     images = {modality: x[rows] for modality, x in seen.items()}
-    compared = (images, np.asarray(labels)[rows], mask)
+    groups = np.asarray(labels)[rows]
     mean_images = {m: x.mean(axis=0) for m, x in learned.items()}
     from_untrained = untrained_maps(
         encoders[sources[0]],
         fits[untrained],
         learned,
         learned_labels,
-        *compared,
+        images,
+        groups,
+        mask,
         null_draws,
         **options,
     )
@@ -166,13 +168,21 @@ def run_checks(
         values = dimensions.subject_maps(
             networks, seen, own_picks, mask, **options
         )
-        rbc = dimensions.rank_biserial_maps(values[rows], compared[1])
+        rbc = dimensions.rank_biserial_maps(values[rows], groups)
         z = encode(networks, learned)
         from_labels = permuted_label_maps(
-            networks, fit, z, learned_labels, *compared, null_draws, **options
+            networks,
+            fit,
+            z,
+            learned_labels,
+            images,
+            groups,
+            mask,
+            null_draws,
+            **options,
         )
         randomisation = group_map_correlations(
-            networks, rbc, *compared[:2], own_picks, mask, **options
+            networks, rbc, images, groups, own_picks, mask, **options
         )
         curves, areas = measure_deletion(
             networks,

@@ -10,6 +10,7 @@ memory layout. bfloat16 is chosen explicitly and gains most with AMX.
 
 import statistics
 import time
+from functools import partial
 
 import torch
 from captum.attr import Saliency
@@ -25,15 +26,16 @@ def multiply_adds() -> dict:
     """Counted for one person: the loop over dimensions, and all dimensions at
     once.
     """
-    layers = [
-        (WIDTH * 2**i, SIZE // 2 ** (i + 1), WIDTH * 2**i // 2 if i else 1)
-        for i in range(3)
-    ]
-    each = [out * side**3 * 64 * into for out, side, into in layers] + [
-        LATENT * 64 * 4 * WIDTH
-    ]
-    loop = LATENT * SAMPLES * 2 * sum(each)
-    ours = SAMPLES * sum(each) + LATENT * (SAMPLES * sum(each[1:3]) + each[0])
+    each, in_channels = [], 1
+    for i in range(3):
+        out_channels, side = WIDTH * 2**i, SIZE // 2 ** (i + 1)
+        each.append(out_channels * side**3 * 64 * in_channels)
+        in_channels = out_channels
+    each.append(LATENT * 64 * in_channels)
+    forward = sum(each)
+    loop = LATENT * SAMPLES * 2 * forward
+    backward = SAMPLES * (each[1] + each[2]) + each[0]
+    ours = SAMPLES * forward + LATENT * backward
     return {
         "Captum, billion multiply-adds": loop / 1e9,
         "ours, billion multiply-adds": ours / 1e9,
@@ -46,10 +48,12 @@ def by_captum(encoder, x, noise) -> torch.Tensor:
     """
     attribute = Saliency(lambda volume: encoder(volume).z).attribute
     copies = x + STD * noise
-    maps = [
-        attribute(copies.clone().requires_grad_(), target=k, abs=False).mean(0)
-        for k in range(LATENT)
-    ]
+    maps = []
+    for k in range(LATENT):
+        gradients = attribute(
+            copies.clone().requires_grad_(), target=k, abs=False
+        )
+        maps.append(gradients.mean(0))
     return torch.stack(maps)[:, 0]
 
 
@@ -66,11 +70,16 @@ def measure(rounds: int) -> dict:
     encoder.requires_grad_(False)
     x = torch.randn(1, 1, SIZE, SIZE, SIZE)
     noise = gaussian_noise(x.shape[1:], SAMPLES, 0)
-    ways = {"Captum": lambda: by_captum(encoder, x, noise)}
-    for precision in ("fp32", "bf16"):
-        ways[precision] = lambda p=precision: smoothgrad(
-            encoder, x, SAMPLES, STD, precision=p
-        )[0]
+
+    def ours(precision: str) -> torch.Tensor:
+        maps = smoothgrad(encoder, x, SAMPLES, STD, precision=precision)
+        return maps[0]
+
+    ways = {
+        "Captum": partial(by_captum, encoder, x, noise),
+        "fp32": partial(ours, "fp32"),
+        "bf16": partial(ours, "bf16"),
+    }
     maps = {way: run() for way, run in ways.items()}
     times = []
     for _ in range(min(rounds, 5)):
@@ -81,17 +90,16 @@ def measure(rounds: int) -> dict:
             times[-1][way] = time.perf_counter() - start
     report = multiply_adds()
     for way in ways:
-        report[f"{way}, s"] = statistics.median(t[way] for t in times)
+        seconds = [measured[way] for measured in times]
+        report[f"{way}, s"] = statistics.median(seconds)
     for way in ("fp32", "bf16"):
-        report[f"{way}, ratio"] = statistics.median(
-            t["Captum"] / t[way] for t in times
-        )
+        ratios = [measured["Captum"] / measured[way] for measured in times]
+        report[f"{way}, ratio"] = statistics.median(ratios)
         error = (maps[way] - maps["Captum"]).norm() / maps["Captum"].norm()
         report[f"{way}, relative error"] = error.item()
-        pair = zip(maps[way], maps["Captum"], strict=True)
-        worst = min(
-            torch.corrcoef(torch.stack([a.ravel(), b.ravel()]))[0, 1]
-            for a, b in pair
-        )
-        report[f"{way}, least correlation of a map"] = worst.item()
+        correlations = []
+        for a, b in zip(maps[way], maps["Captum"], strict=True):
+            both = torch.stack([a.ravel(), b.ravel()])
+            correlations.append(torch.corrcoef(both)[0, 1].item())
+        report[f"{way}, least correlation of a map"] = min(correlations)
     return report

@@ -2,6 +2,7 @@
 only if they are fresh and of one run.
 """
 
+import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.figure import Figure
@@ -9,10 +10,14 @@ from matplotlib.figure import Figure
 from mmssl.ledger.artefacts import (
     SALIENCY,
     Provenance,
+    read_map,
     read_tables,
     unpublishable_maps,
+    write_map,
 )
 from mmssl.ledger.sidecars import read_sidecar, stale
+
+SHAPE = (17, 18, 19)
 
 
 @pytest.fixture
@@ -95,3 +100,25 @@ def test_tables_that_are_missing_stale_or_of_another_edition_are_refused(
     (tmp_path / "input.txt").write_text("other")
     with pytest.raises(ValueError, match=f"has changed; {advice}"):
         _read(tmp_path)
+
+
+def test_files_of_another_grid_are_refused(tmp_path, affine):
+    path = write_map(
+        tmp_path / "mask.nii.gz", np.ones(SHAPE, dtype=bool), affine
+    )
+    assert read_map(path, SHAPE, affine).sum() == np.prod(SHAPE)
+    with pytest.raises(
+        ValueError,
+        match=r"mask.nii.gz: shape \(17, 18, 19\), expected \(18, 17",
+    ):
+        read_map(path, (18, 17, 19), affine)
+    flipped = affine @ np.diag([-1.0, 1, 1, 1])
+    with pytest.raises(ValueError, match="mask.nii.gz: affine"):
+        read_map(path, SHAPE, flipped)
+    with pytest.raises(ValueError, match="invertible"):
+        write_map(
+            tmp_path / "flat.nii.gz", np.ones(SHAPE), np.diag([1.0, 0, 1, 1])
+        )
+    with pytest.raises(ValueError, match=r"expected \(X, Y, Z\)"):
+        write_map(tmp_path / "4d.nii.gz", np.ones((2, *SHAPE)), affine)
+    assert [f.name for f in tmp_path.iterdir()] == ["mask.nii.gz"]

@@ -1,501 +1,129 @@
-"""The saliency court: it upholds an encoder that looks where it should and
-none that does not.
+"""Sanity checks: an encoder that responds where the groups differ passes, one
+that learned nothing fails.
 """
-
-from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
-import torch
-from scipy import ndimage
+from checked_case import KEY, SHAPE
 from scipy.stats import binomtest, norm, rankdata
-from sklearn.metrics import roc_auc_score
-from torch import nn
 
 from mmssl import plotting
-from mmssl.groupmaps.clusters import to_volume
 from mmssl.groupmaps.mann_whitney import rank_biserial
 from mmssl.ledger.artefacts import (
-    CONTROL,
-    UNTRAINED,
+    CHECKS,
     KEYS,
-    TESTS,
-    Ruling,
-    Verdict,
-    stamp,
+    POSITIVE_CONTROL,
+    UNTRAINED,
+    CheckResult,
+    SanityReport,
+    map_hash,
 )
-from mmssl.models.dcgan import Features
 from mmssl.preprocessing.network_inputs import fit_landmarks, standardised
-from mmssl.saliency import deletion_curves, dimensions, sanity_checks
-from mmssl.saliency.parameter_randomisation import randomised
-
-SHAPE, LATENT = (7, 8, 9), 40
-KEY = ("looks", "T1", "positive")
+from mmssl.saliency import dimensions, sanity_checks
 
 
-class Toy(nn.Module):
-    """z of two layers with a soft rectifier between: its gradient depends on
-    who is looked at.
-    """
-
-    def __init__(self, seed=0):
-        super().__init__()
-        self.first, self.last = (
-            nn.Linear(int(np.prod(SHAPE)), 60),
-            nn.Linear(60, LATENT),
-        )
-        torch.manual_seed(seed)
-        for layer in (self.first, self.last):
-            layer.reset_parameters()
-
-    def forward(self, x):
-        return Features(
-            self.last(nn.functional.softplus(self.first(x.flatten(1)))), x
-        )
-
-
-def _looking(region):
-    """A toy whose dimension 0 alone looks into a region, and at nothing
-    else.
-    """
-    toy = Toy(1)
-    with torch.no_grad():
-        inside = torch.as_tensor(region).flatten()
-        toy.first.weight[:, inside] = 0.0
-        toy.first.weight[0] = torch.where(inside, 4.0 / inside.sum(), 0.0)
-        toy.first.bias[0] = -1.0
-        toy.last.weight[0], toy.last.weight[1:, 0] = 0.0, 0.0
-        toy.last.weight[0, 0] = 3.0
-    return toy.eval()
-
-
-def _people(rng, n, region, shift):
-    labels = np.arange(n) % 3 == 0
-    images = rng.normal(size=(n, 1, *SHAPE)).astype("f4")
-    images[labels, 0] += shift * region
-    return {"T1": images}, labels.astype(int)
-
-
-@pytest.fixture(scope="module")
-def case():
-    """People who differ in a region, an encoder that looks there and one that
-    learned nothing.
-    """
-    rng, mask = np.random.default_rng(5), np.ones(SHAPE, dtype=bool)
-    mask[0], mask[:, :, 8] = False, False
-    region = np.zeros(SHAPE, dtype=bool)
-    region[3:5, 2:5, 4:7] = True
-    (learned, taught), (seen, labels) = (
-        _people(rng, n, region, 0.8) for n in (90, 48)
+def _reports(case):
+    measured = case.measured
+    return sanity_checks.sanity_reports(
+        case.maps, measured.randomisation, measured.null_maps, measured.areas
     )
-    looks = {"T1": _looking(region)}
-    encoders = {
-        "looks": looks,
-        "naive": {"T1": randomised(looks["T1"], seed=0).eval()},
-    }
-    z = {
-        s: {"T1": of["T1"](torch.as_tensor(learned["T1"])).z.detach().numpy()}
-        for s, of in encoders.items()
-    }
-    fits = dimensions.fit(z, taught, np.arange(90), trials=2, folds=3)
-    how = {"std": 0.05, "scaled": False, "sigma": 0.0, "seed": 0}
-    maps, picks = dimensions.compare(
-        encoders,
-        seen,
-        labels,
-        dimensions.choose(fits),
-        mask,
-        199,
-        samples=1,
-        **how,
-    )
-    heard = sanity_checks.hear(
-        ["looks", "naive"],
-        picks,
-        encoders,
-        fits,
-        learned,
-        taught,
-        seen,
-        labels,
-        np.arange(48),
-        mask,
-        naive="naive",
-        **how,
-    )
-    return SimpleNamespace(**{k: v for k, v in locals().items() if k != "rng"})
 
 
-def test_an_encoder_that_looks_at_the_region_is_upheld_and_an_untrained_one_is_not(
-    case,
-):
-    c = case
-    assert c.picks.set_index(list(KEYS)).loc[KEY, "dimension"] == 0
-    assert (np.abs(c.maps[KEY][0][c.region]) > 0.5).all()
-    verdicts = sanity_checks.judge(
-        c.maps, c.heard.cascade, c.heard.rivals, c.heard.areas
-    )
-    assert [r.answer for r in verdicts[KEY].rulings.values()] == ["yes"] * 4
-    assert str(verdicts[KEY]) == "court: 4 of 4"
-    for key in (("naive", "T1", sign) for sign in dimensions.SIGNS):
-        answers = {t: r.answer for t, r in verdicts[key].rulings.items()}
+def _answers(report):
+    return {check: r.answer for check, r in report.results.items()}
+
+
+def test_an_encoder_of_the_region_passes_and_an_untrained_one_does_not(case):
+    picks = case.picks.set_index(list(KEYS))
+    assert picks.loc[KEY, "dimension"] == 0
+    assert (np.abs(case.maps[KEY][0][case.region]) > 0.5).all()
+    reports = _reports(case)
+    assert list(_answers(reports[KEY]).values()) == ["yes"] * 4
+    assert str(reports[KEY]) == "sanity checks: 4 of 4"
+    for sign in dimensions.SIGNS:
+        answers = _answers(reports["untrained", "T1", sign])
         # among 19 of its kind it is the strongest once in 20 times, whatever
-        # it looks at
-        assert answers["labels"] == answers["deletion"] == "no", answers
-    table = sanity_checks.table(verdicts)
-    assert (
-        table.loc[0, list(TESTS)].tolist() == ["yes"] * 4 and len(table) == 4
-    )
+        # it responds to
+        assert answers["labels"] == "no", answers
+        assert answers["deletion"] == "no", answers
 
 
-def _own(case):
-    """The pick of the dimension that looks, and everybody's maps of it (n, 1,
-    voxels).
-    """
-    own = case.picks[(case.picks[list(KEYS)] == list(KEY)).all(axis=1)]
-    return own, dimensions.subject_maps(
-        case.looks, case.seen, own, case.mask, samples=1, **case.how
-    )
+def test_the_tables_hold_answers_and_reasons(case):
+    reports = _reports(case)
+    table = sanity_checks.report_table(reports)
+    assert len(table) == 4
+    assert table.loc[0, list(CHECKS)].tolist() == ["yes"] * 4
+    reasons = sanity_checks.reason_table(reports)
+    assert len(reasons) == 16
+    first = reasons.set_index([*KEYS, "check"]).loc[(*KEY, "deletion")]
+    assert tuple(first) == reports[KEY].results["deletion"]
+    exempt = SanityReport("", {}, UNTRAINED)
+    assert sanity_checks.reason_table({KEY: exempt}).empty
+    line = sanity_checks.report_table({KEY: exempt}).loc[0]
+    assert line[list(CHECKS)].tolist() == ["–"] * 4
 
 
-def test_the_right_encoder_with_its_voxels_in_wrong_places_loses_its_case(
-    case,
-):
-    """The tests are of the map, not of the encoder."""
-    c = case
-    own, values = _own(c)
-    wrong = values[..., np.random.default_rng(0).permutation(values.shape[-1])]
-    mean = {"T1": c.learned["T1"].mean(0)}
-    _, areas = deletion_curves.deletion(
-        c.looks,
-        c.fits["looks"],
-        c.seen,
-        c.labels,
-        np.arange(48),
-        wrong,
-        own,
-        c.mask,
-        mean,
-        progress=False,
-    )
-    right = c.heard.areas.set_index(list(KEYS)).loc[KEY]
-    assert (
-        areas["low"][0] < 0 < right["low"]
-        and right["area"] > areas["area"][0] + 0.1
-    )
+def test_the_figures_show_each_map_among_its_null_maps(case):
+    table = case.measured.null_maps
+    figure = plotting.null_maps(table)
+    marks = []
+    for line in figure.axes[0].lines:
+        if line.get_marker() in "os":
+            marks.append(float(line.get_ydata()[0]))
+    strengths = table.drop_duplicates([*KEYS, "check"])
+    is_trained = strengths["source"] == "trained"
+    assert sorted(marks) == sorted(strengths[is_trained]["map_strength"])
 
 
-# ---- deletion ----------------------------------------------------------------------------------
-
-
-def test_deletion_equals_a_slow_loop(case):
-    c, steps, orders = case, 3, 2
-    own, values = _own(c)
-    values = values + np.random.default_rng(1).normal(0, 1e-4, values.shape)
-    subjects, mean = np.arange(48)[::-1], c.learned["T1"].mean(0)
-    curves, areas = deletion_curves.deletion(
-        c.looks,
-        c.fits["looks"],
-        c.seen,
-        c.labels,
-        subjects,
-        values,
-        own,
-        c.mask,
-        {"T1": mean},
-        steps=steps,
-        orders=orders,
-        seed=3,
-        progress=False,
-    )
-    where, fit = np.argwhere(c.mask), c.fits["looks"]["T1"].pipeline
-
-    def auc(people, order, count):
-        images = c.seen["T1"][people].copy()
-        for person in images:
-            for at in order[:count]:
-                x, y, z = where[at]
-                person[0, x, y, z] = mean[0, x, y, z]
-        with torch.no_grad():
-            z = c.looks["T1"](torch.as_tensor(images)).z.numpy()
-        return roc_auc_score(c.labels[people], fit.decision_function(z))
-
-    def order_of(people):
-        patients, controls = (
-            values[people][c.labels[people] == k, 0] for k in (1, 0)
-        )
-        higher = [
-            np.mean(np.sign(patients[:, None, v] - controls[None, :, v]))
-            for v in range(values.shape[-1])
-        ]
-        return higher, sorted(
-            range(len(higher)), key=lambda v: -abs(higher[v])
-        )
-
-    first, second = deletion_curves.halves(c.labels, subjects)
-    by_first, by_second = order_of(first), order_of(second)
-    sigma = np.mean(
-        [
-            deletion_curves.smoothness(np.array(m), c.mask)
-            for m, _ in (by_first, by_second)
-        ]
-    )
-    blind = [
-        deletion_curves.blobs(c.mask, sigma, 3 + i) for i in range(orders)
-    ]
-    gaps = []
-    for step, share in enumerate((0, 1 / 32, 1 / 16, 1 / 8)):
-        count, line = round(share * len(where)), curves.iloc[step]
-        by_map = (
-            auc(first, by_second[1], count) + auc(second, by_first[1], count)
-        ) / 2
-        by_blobs = np.mean(
-            [auc(half, o, count) for half in (first, second) for o in blind]
-        )
-        assert line["fraction"] == share
-        assert line["map"] == pytest.approx(by_map, abs=1e-9)
-        assert line["blobs"] == pytest.approx(by_blobs, abs=1e-9)
-        gaps.append(by_blobs - by_map)
-    assert gaps[0] == pytest.approx(0, abs=1e-12)
-    assert areas["area"][0] == pytest.approx(np.mean(gaps[1:]))
-    assert areas["intact"][0] == pytest.approx(
-        auc(np.arange(48), [], 0), abs=1e-9
-    )
-    assert areas["low"][0] < areas["area"][0] < areas["high"][0]
-
-
-def test_nobody_is_deleted_by_a_map_of_himself():
-    labels, subjects = (
-        np.array([1] * 9 + [0] * 12),
-        np.repeat(np.arange(21), 1),
-    )
-    first, second = deletion_curves.halves(labels, subjects)
-    assert sorted([*first, *second]) == list(range(21))
-    assert [
-        np.bincount(labels[part]).tolist() for part in (first, second)
-    ] == [[6, 5], [6, 4]]
-    twice = np.repeat(np.arange(20), 2)
-    parts = deletion_curves.halves(np.repeat([0, 1], 20), twice)
-    assert not set(twice[parts[0]]) & set(twice[parts[1]])
-    with pytest.raises(ValueError, match="a group of fewer than 8 people"):
-        deletion_curves.halves(np.array([1] * 7 + [0] * 12), np.arange(19))
-
-
-def test_too_few_people_decide_nothing(case):
-    c = case
-    own, values = _own(c)
-    few = np.r_[
-        np.flatnonzero(c.labels)[:7], np.flatnonzero(c.labels == 0)[:9]
-    ]
-    curves, areas = deletion_curves.deletion(
-        c.looks,
-        c.fits["looks"],
-        {"T1": c.seen["T1"][few]},
-        c.labels[few],
-        few,
-        values[few],
-        own,
-        c.mask,
-        {"T1": c.learned["T1"].mean(0)},
-        progress=False,
-    )
-    assert (
-        areas[["area", "low", "high"]].isna().all(axis=None)
-        and areas["intact"][0] > 0.5
-    )
-    assert curves["fraction"].tolist() == [0.0]
-    cascade, rivals = (
-        t[(t[list(KEYS)] == list(KEY)).all(axis=1)]
-        for t in (c.heard.cascade, c.heard.rivals)
-    )
-    verdict = sanity_checks.judge(c.maps, cascade, rivals, areas)[KEY]
-    assert verdict.rulings["deletion"].answer == "undecided"
-    figure = plotting.deletion(curves, areas)
-    assert (
-        "too few people"
-        in figure.axes[0].get_legend().get_texts()[0].get_text()
-    )
-
-
-def test_the_figures_show_each_map_among_its_rivals(case):
-    c = case
-    figure = plotting.rivals(c.heard.rivals)
-    marks = [
-        line.get_ydata()
-        for line in figure.axes[0].lines
-        if line.get_marker() in "os"
-    ]
-    own = c.heard.rivals.drop_duplicates([*KEYS, "test"])
-    own = own[own["source"] == "looks"]["own"]
-    assert sorted(float(y[0]) for y in marks) == sorted(own)
-    figure = plotting.deletion(c.heard.curves, c.heard.areas)
+def test_the_figure_of_deletion_draws_the_curve_of_the_map(case):
+    curves = case.measured.curves
+    figure = plotting.deletion_curves(curves, case.measured.areas)
     drawn = figure.axes[0].lines[0].get_ydata()
-    mine = c.heard.curves[
-        (c.heard.curves[list(KEYS)] == list(KEY)).all(axis=1)
-    ]
-    assert np.array_equal(drawn, mine["map"])
+    is_key = (curves[list(KEYS)] == list(KEY)).all(axis=1)
+    assert np.array_equal(drawn, curves[is_key]["map"])
 
 
-def test_the_interval_holds_people_and_orders(rng):
-    """Losses made of a person's part and an order's part, each of known
-    variance.
-    """
-    inside, p, o = 0, 0.02, 0.03
-    for _ in range(400):
-        # the last order is the map's
-        people, orders = rng.normal(0, p), rng.normal(0, o, 8)
-        again = rng.normal(people, p, 300)
-        losses = np.concatenate(
-            [np.full((7, 1), people), np.tile(again, (7, 1))], axis=1
-        )
-        blind = (losses + orders[:7, None])[:, None]
-        area, low, high = deletion_curves._area(
-            blind, np.full((1, 301), orders[7])
-        )
-        assert area == pytest.approx(people + orders[:7].mean() - orders[7])
-        inside += low < 0 < high
-    assert binomtest(inside, 400, 0.95).pvalue > 0.001
+def test_the_figure_of_randomisation_draws_every_map(case):
+    table = case.measured.randomisation
+    figure = plotting.group_randomisation(table)
+    drawn = figure.axes[0].lines[0].get_ydata()
+    is_key = (table[list(KEYS)] == list(KEY)).all(axis=1)
+    assert np.array_equal(drawn, table[is_key]["correlation"])
+    titles = [axis.get_title() for axis in figure.axes]
+    assert titles == ["trained", "untrained"]
 
 
-def test_a_map_of_accidents_does_not_pass_where_nothing_differs(rng):
-    """Maps of the very people who are tested would: their labels made the
-    order.
-    """
-    areas = []
-    for trial in range(12):
-        seen, labels = _people(rng, 48, np.zeros(SHAPE), 0.0)
-        picks = pd.DataFrame(
-            [dict(zip(KEYS, KEY, strict=True)) | {"dimension": 0}]
-        )
-        # what the images are by accident
-        values = seen["T1"].reshape(48, 1, -1)
-        toy, mask = {"T1": Toy(trial)}, np.ones(SHAPE, dtype=bool)
-        fit = dimensions.fit(
-            {"a": {"T1": rng.normal(size=(30, LATENT)).astype("f4")}},
-            np.arange(30) % 2,
-            np.arange(30),
-            trials=1,
-            folds=2,
-        )["a"]
-        _, area = deletion_curves.deletion(
-            toy,
-            fit,
-            seen,
-            labels,
-            np.arange(48),
-            values,
-            picks,
-            mask,
-            {"T1": np.zeros((1, *SHAPE), "f4")},
-            steps=4,
-            orders=2,
-            resamples=100,
-            progress=False,
-        )
-        areas.append(area["area"][0])
-    assert abs(np.mean(areas)) < 3 * np.std(areas) / len(areas) ** 0.5
-
-
-def test_deleting_everything_leaves_the_mean_image_and_nothing_else(case):
-    c, mean = case, case.learned["T1"].mean(0)
-    order = np.arange(c.mask.sum())
-    gone = deletion_curves.deleted(
-        c.seen["T1"], c.mask, order, len(order), mean
-    )
-    assert (gone[:, :, c.mask] == mean[:, c.mask]).all()
-    assert np.array_equal(gone[:, :, ~c.mask], c.seen["T1"][:, :, ~c.mask])
-    assert np.array_equal(
-        deletion_curves.deleted(c.seen["T1"], c.mask, order, 0, mean),
-        c.seen["T1"],
-    )
-
-
-def test_a_persons_score_does_not_depend_on_the_others(case):
-    c, mean = case, case.learned["T1"].mean(0)
-    order = np.random.default_rng(0).permutation(c.mask.sum())
-    fit = c.fits["looks"]["T1"]
-    together = deletion_curves.deleted(c.seen["T1"], c.mask, order, 60, mean)
-    for i in (0, 7, 47):
-        alone = deletion_curves.deleted(
-            c.seen["T1"][i : i + 1], c.mask, order, 60, mean
-        )
-        assert np.array_equal(alone[0], together[i])
-        assert deletion_curves.scores(c.looks["T1"], fit, alone)[
-            0
-        ] == pytest.approx(
-            deletion_curves.scores(c.looks["T1"], fit, together)[i], abs=1e-5
-        )
-
-
-@pytest.mark.parametrize("sigma", [1.0, 1.5, 2.5])
-def test_smoothness_is_that_of_the_gaussian_that_was_used(rng, sigma):
-    shape = (29, 31, 33)
-    mask = (
-        ndimage.distance_transform_edt(
-            np.pad(np.ones(shape)[2:-2, 2:-2, 2:-2], 2)
-        )
-        > 1
-    )
-    found = [
-        deletion_curves.smoothness(
-            ndimage.gaussian_filter(rng.normal(size=shape), sigma)[mask], mask
-        )
-        for _ in range(6)
-    ]
-    assert np.mean(found) == pytest.approx(sigma, rel=0.08)
-    assert deletion_curves.smoothness(rng.normal(size=mask.sum()), mask) < 0.4
-
-
-def test_blobs_are_a_random_order_that_comes_in_pieces(case):
-    order = deletion_curves.blobs(case.mask, 1.5, 1)
-    assert np.array_equal(np.sort(order), np.arange(case.mask.sum()))
-    assert not np.array_equal(order, deletion_curves.blobs(case.mask, 1.5, 2))
-
-    def pieces(order):
-        first = np.isin(np.arange(len(order)), order[: len(order) // 10])
-        return ndimage.label(to_volume(first, case.mask))[1]
-
-    scattered = np.random.default_rng(0).permutation(len(order))
-    assert 3 * pieces(order) < pieces(scattered)
-
-
-# ---- rivals ------------------------------------------------------------------------------------
-
-
-def test_rivals_of_labels_are_exchangeable_with_the_choice_where_labels_mean_nothing(
+def test_where_labels_mean_nothing_the_choice_is_one_more_permuted_draw(
     rng, monkeypatch
 ):
-    """With training labels drawn at random the choice is one more draw: ranks
-    are uniform.
+    """With training labels drawn at random the true choice is exchangeable
+    with the null maps: ranks are uniform.
     """
     z = {"T1": rng.normal(size=(40, 12)).astype("f4")}
-    fit = dimensions.fit(
-        {"row": z}, np.arange(40) % 2, np.arange(40), trials=1, folds=2
-    )["row"]
+    fit = dimensions.fit_probes(
+        {"model": z}, np.arange(40) % 2, np.arange(40), trials=1, folds=2
+    )["model"]
     strengths = rng.uniform(size=12)
-    monkeypatch.setattr(
-        dimensions,
-        "group_differences",
-        lambda e, v, g, picks, mask, **o: strengths[picks["dimension"]][
-            :, None
-        ],
-    )
+
+    def strength_of_picks(encoders, volumes, labels, picks, mask, **options):
+        return strengths[picks["dimension"]][:, None]
+
+    monkeypatch.setattr(dimensions, "group_differences", strength_of_picks)
     ranks, p = [], []
-    for trial in range(150):
+    for world in range(150):
         labels = rng.permutation(np.arange(40) % 2)
-        mine = strengths[
-            dimensions.extremes(
-                sanity_checks.refit(fit["T1"], z["T1"], labels)
-            )[0]
-        ]
-        others = sanity_checks.relabelled(
-            {}, fit, z, labels, {}, None, None, 9, seed=trial
+        probe = sanity_checks.refitted(fit["T1"], z["T1"], labels)
+        chosen, _ = dimensions.extreme_coefficients(probe)
+        strength = strengths[chosen]
+        null_maps = sanity_checks.permuted_label_maps(
+            {}, fit, z, labels, {}, None, None, 9, seed=world
         )
-        others = others["T1", "positive"][:, 0]
-        assert others.shape == (9,)
-        ranks.append((rankdata([mine, *others])[0] - 0.5) / 10)
-        p.append((1 + (others >= mine).sum()) / 10)
+        null_strengths = null_maps["T1", "positive"][:, 0]
+        assert null_strengths.shape == (9,)
+        rank = rankdata([strength, *null_strengths])[0]
+        ranks.append((rank - 0.5) / 10)
+        p.append((1 + (null_strengths >= strength).sum()) / 10)
     error = np.std(ranks) / len(ranks) ** 0.5
     assert abs(np.mean(ranks) - 0.5) < norm.ppf(0.9995) * error
     hits = int((np.array(p) <= 0.1).sum())
@@ -503,90 +131,85 @@ def test_rivals_of_labels_are_exchangeable_with_the_choice_where_labels_mean_not
 
 
 def test_permuted_labels_refit_the_probe_at_its_penalty(case):
-    fit, z = case.fits["looks"]["T1"], case.z["looks"]["T1"]
-    again = sanity_checks.refit(fit, z, case.taught)
+    fit, z = case.fits["trained"]["T1"], case.z["trained"]["T1"]
+    again = sanity_checks.refitted(fit, z, case.learned_labels)
     assert np.allclose(again[-1].coef_, fit.pipeline[-1].coef_, atol=1e-6)
-    assert again is not fit.pipeline and again[-1].C == fit.parameters["C"]
+    assert again is not fit.pipeline
+    assert again[-1].C == fit.parameters["C"]
 
 
-def test_against_is_correlation_and_strength(rng):
-    rbc, others = rng.uniform(-1, 1, (2, 9)), rng.uniform(-1, 1, (4, 9))
-    picks = pd.DataFrame(
+def _two_picks(beta):
+    return pd.DataFrame(
         {
             "source": "a",
             "modality": ["T1", "T1"],
             "sign": list(dimensions.SIGNS),
-            "beta": [0.3, -0.2],
+            "beta": beta,
         }
     )
-    rivals = {("T1", "positive"): others, ("T1", "negative"): others[:3]}
-    table = sanity_checks.against(rbc, picks, rivals, "labels")
+
+
+def test_maps_and_null_maps_are_compared_by_correlation_and_strength(rng):
+    rbc, null = rng.uniform(-1, 1, (2, 9)), rng.uniform(-1, 1, (4, 9))
+    null_maps = {("T1", "positive"): null, ("T1", "negative"): null[:3]}
+    table = sanity_checks.compare_with_null_maps(
+        rbc, _two_picks([0.3, -0.2]), null_maps, "labels"
+    )
     assert table["sign"].tolist() == ["positive"] * 4 + ["negative"] * 3
     for line in table.itertuples():
-        own, other = (
-            rbc[0 if line.sign == "positive" else 1],
-            others[line.draw],
-        )
-        assert line.correlation == pytest.approx(np.corrcoef(own, other)[0, 1])
-        assert (line.own, line.strength) == (
-            np.abs(own).max(),
-            np.abs(other).max(),
-        )
+        effect = rbc[0 if line.sign == "positive" else 1]
+        drawn = null[line.draw]
+        expected = np.corrcoef(effect, drawn)[0, 1]
+        assert line.correlation == pytest.approx(expected)
+        assert line.map_strength == np.abs(effect).max()
+        assert line.null_strength == np.abs(drawn).max()
 
 
-def test_the_panel_is_half_of_each_group():
+def test_maps_are_compared_in_half_of_each_group():
     labels = np.array([0] * 11 + [1] * 7)
-    heard = sanity_checks.panel(labels, 10)
-    assert np.bincount(labels[heard]).tolist() == [5, 5]
-    assert np.bincount(labels[sanity_checks.panel(labels, 99)]).tolist() == [
-        7,
-        7,
-    ]
-    assert np.array_equal(sanity_checks.panel(labels), np.arange(18))
+    rows = sanity_checks.balanced_rows(labels, 10)
+    assert np.bincount(labels[rows]).tolist() == [5, 5]
+    rows = sanity_checks.balanced_rows(labels, 99)
+    assert np.bincount(labels[rows]).tolist() == [7, 7]
+    assert np.array_equal(sanity_checks.balanced_rows(labels), np.arange(18))
 
 
-# ---- verdicts ----------------------------------------------------------------------------------
-
-
-def _evidence(
+def _measured(
     r=0.1, alike=0.1, stronger=0, draws=19, low=0.01, intact=0.6, p=0.01
 ):
+    """One map, and tables in which every check can be passed."""
     key = dict(zip(KEYS, KEY, strict=True))
     volume = np.full(SHAPE, 0.4, "f4")
     maps = {KEY: (volume, np.full(SHAPE, p))}
-    cascade = pd.DataFrame(
-        [key | {"layers": n, "correlation": c} for n, c in ((0, 1.0), (3, r))]
-    )
-    rivals = pd.DataFrame(
+    randomisation = pd.DataFrame(
         [
-            key
-            | {
-                "test": test,
+            {**key, "layers": 0, "correlation": 1.0},
+            {**key, "layers": 3, "correlation": r},
+        ]
+    )
+    null_maps = []
+    for check in ("labels", "random encoder"):
+        for draw in range(draws):
+            numbers = {
+                "check": check,
                 "correlation": -alike,
-                "own": 0.5,
-                "strength": 0.5 if i < stronger else 0.4,
+                "map_strength": 0.5,
+                "null_strength": 0.5 if draw < stronger else 0.4,
             }
-            for test in TESTS[1:3]
-            for i in range(draws)
-        ]
-    )
-    areas = pd.DataFrame(
-        [
-            key
-            | {
-                "intact": 0.7,
-                "intact_low": intact,
-                "area": 0.02,
-                "low": low,
-                "high": 0.1,
-            }
-        ]
-    )
-    return maps, cascade, rivals, areas
+            null_maps.append({**key, **numbers})
+    numbers = {
+        "intact": 0.7,
+        "intact_low": intact,
+        "area": 0.02,
+        "low": low,
+        "high": 0.1,
+    }
+    areas = pd.DataFrame([{**key, **numbers}])
+    return maps, randomisation, pd.DataFrame(null_maps), areas
 
 
 @pytest.mark.parametrize(
-    ("evidence", "expected"),
+    ("numbers", "expected"),
     [
         ({}, "yes yes yes yes"),
         ({"r": -0.5}, "no yes yes yes"),
@@ -603,134 +226,107 @@ def _evidence(
         ({"intact": 0.5}, "yes yes yes undecided"),
     ],
 )
-def test_each_test_rules_by_its_threshold(evidence, expected):
-    verdict = sanity_checks.judge(*_evidence(**evidence))[KEY]
-    assert " ".join(r.answer for r in verdict.rulings.values()) == expected
-    said = {"yes": 0, "no": 0, "undecided": 0}
-    for answer in expected.split():
-        said[answer] += 1
-    assert str(verdict).startswith(f"court: {said['yes']} of 4")
-    assert ("no: " in str(verdict)) == bool(said["no"])
-    verdict.check(_evidence()[0][KEY][0])
+def test_each_check_answers_by_its_threshold(numbers, expected):
+    measured = _measured(**numbers)
+    report = sanity_checks.sanity_reports(*measured)[KEY]
+    answers = expected.split()
+    assert list(_answers(report).values()) == answers
+    passed = answers.count("yes")
+    assert str(report).startswith(f"sanity checks: {passed} of 4")
+    assert ("no: " in str(report)) == ("no" in answers)
+    assert ("undecided: " in str(report)) == ("undecided" in answers)
+    report.check_map(measured[0][KEY][0])
 
 
-def test_a_verdict_belongs_to_one_map_and_needs_all_tests():
-    verdict = sanity_checks.judge(*_evidence())[KEY]
-    with pytest.raises(ValueError, match="given on another map"):
-        verdict.check(np.full(SHAPE, 0.41))
-    assert set(verdict.record()["tests"]) == set(TESTS)
-    for rulings, instead in (
+def test_a_report_belongs_to_one_map_and_needs_all_checks():
+    report = sanity_checks.sanity_reports(*_measured())[KEY]
+    with pytest.raises(ValueError, match="is of another map"):
+        report.check_map(np.full(SHAPE, 0.41))
+    assert set(report.record()["checks"]) == set(CHECKS)
+    for results, exemption in (
         ({}, ""),
         ({}, "no need"),
-        ({"weights": Ruling("yes", "")}, ""),
+        ({"weights": CheckResult("yes", "")}, ""),
     ):
-        with pytest.raises(ValueError, match="a verdict with rulings on"):
-            Verdict(stamp(np.ones(SHAPE)), rulings, instead)
-    maps, cascade, rivals, areas = _evidence()
+        with pytest.raises(ValueError, match="a report on"):
+            SanityReport(map_hash(np.ones(SHAPE)), results, exemption)
+    maps, randomisation, null_maps, areas = _measured()
+    of_labels = null_maps[null_maps["check"] == "labels"]
     with pytest.raises(
         ValueError, match="expected labels, random encoder and one deletion"
     ):
-        sanity_checks.judge(
-            maps, cascade, rivals[rivals["test"] == "labels"], areas
-        )
+        sanity_checks.sanity_reports(maps, randomisation, of_labels, areas)
     with pytest.raises(ValueError, match="0 deletions"):
-        sanity_checks.judge(maps, cascade, rivals, areas[:0])
+        sanity_checks.sanity_reports(maps, randomisation, null_maps, areas[:0])
 
 
-def test_the_positive_control_is_the_images_and_the_floor_untrained(
-    tiny_phantom, case
-):
+def test_the_positive_control_is_the_images(tiny_phantom):
     rows = np.arange(len(tiny_phantom))
     rows = rows[tiny_phantom.labels() >= 0]
     landmarks = fit_landmarks(tiny_phantom, 0)
-    maps, verdicts = sanity_checks.control(tiny_phantom, landmarks, rows, 19)
+    maps, reports = sanity_checks.positive_control(
+        tiny_phantom, landmarks, rows, 19
+    )
     images = standardised(tiny_phantom, landmarks, rows=rows)
     group = tiny_phantom.labels()[rows] == 1
     for m, x in images.items():
         key = ("voxels", m, "voxels")
         values = x[:, 0][:, tiny_phantom.mask]
         expected = rank_biserial(values[group], values[~group]).rbc
-        assert np.allclose(
-            maps[key][0][tiny_phantom.mask], expected, atol=1e-6
-        )
-        assert str(verdicts[key]) == CONTROL
-        verdicts[key].check(maps[key][0])
+        rbc, _ = maps[key]
+        assert np.allclose(rbc[tiny_phantom.mask], expected, atol=1e-6)
+        assert str(reports[key]) == POSITIVE_CONTROL
+        reports[key].check_map(rbc)
 
-    c = case
-    baseline = sanity_checks.baseline(
-        "naive", c.maps, c.encoders["naive"], c.looks, 0
+
+def test_only_an_untrained_encoder_is_exempt(case):
+    untrained = case.encoders["untrained"]
+    reports = sanity_checks.untrained_reports(
+        "untrained", case.maps, untrained, case.trained, 0
     )
-    assert {str(v) for v in baseline.values()} == {UNTRAINED} and len(
-        baseline
-    ) == 2
-    for encoders, seed in ((c.looks, 0), (c.encoders["naive"], 1)):
-        with pytest.raises(ValueError, match="is judged, not exempt"):
-            sanity_checks.baseline("naive", c.maps, encoders, c.looks, seed)
+    assert len(reports) == 2
+    assert {str(report) for report in reports.values()} == {UNTRAINED}
+    for encoders, seed in ((case.trained, 0), (untrained, 1)):
+        with pytest.raises(ValueError, match="is checked, not exempt"):
+            sanity_checks.untrained_reports(
+                "untrained", case.maps, encoders, case.trained, seed
+            )
 
 
 def test_a_dimension_that_no_coefficient_chose_is_undecided(rng):
-    rbc, others = rng.uniform(-1, 1, (2, 9)), rng.uniform(-0.1, 0.1, (19, 9))
-    picks = pd.DataFrame(
-        {
-            "source": "a",
-            "modality": ["T1", "T1"],
-            "sign": list(dimensions.SIGNS),
-            "beta": [0.3, 0.0],
-        }
+    rbc, null = rng.uniform(-1, 1, (2, 9)), rng.uniform(-0.1, 0.1, (19, 9))
+    picks = _two_picks([0.3, 0.0])
+    assert dimensions.lacks_coefficient(picks).tolist() == [False, True]
+    null_maps = {("T1", sign): null for sign in dimensions.SIGNS}
+    table = sanity_checks.compare_with_null_maps(
+        rbc, picks, null_maps, "labels"
     )
-    assert dimensions.unchosen(picks).tolist() == [False, True]
-    table = sanity_checks.against(
-        rbc,
-        picks,
-        dict.fromkeys([("T1", s) for s in dimensions.SIGNS], others),
-        "labels",
-    )
-    by = dict(list(table.groupby("sign")))
-    assert sanity_checks._rivals(by["positive"], 0.05).answer == "yes"
-    assert sanity_checks._rivals(by["negative"], 0.05).answer == "undecided"
-
-
-# ---- bad input ---------------------------------------------------------------------------------
+    for sign, expected in (("positive", "yes"), ("negative", "undecided")):
+        draws = table[table["sign"] == sign]
+        assert sanity_checks._check_null_maps(draws, 0.05).answer == expected
 
 
 def test_bad_input_is_named(case, rng):
-    c = case
-    own = c.picks[c.picks["source"] == "looks"]
-    rbc = np.stack([c.maps[k][0][c.mask] for k in c.maps if k[0] == "looks"])
-    rivals = {
-        (m, s): rng.normal(size=(3, rbc.shape[1]))
-        for m, s in own[["modality", "sign"]].itertuples(index=False)
-    }
+    picks = case.picks[case.picks["source"] == "trained"]
+    rbc = []
+    for key, (effect, _) in case.maps.items():
+        if key[0] == "trained":
+            rbc.append(effect[case.mask])
+    rbc = np.stack(rbc)
+    null_maps = {}
+    for m, sign in picks[["modality", "sign"]].itertuples(index=False):
+        null_maps[m, sign] = rng.normal(size=(3, rbc.shape[1]))
     holed = rbc.copy()
     holed[1, 4] = np.nan
+
+    def compare(rbc):
+        sanity_checks.compare_with_null_maps(rbc, picks, null_maps, "labels")
+
     with pytest.raises(ValueError, match="1 values not finite"):
-        sanity_checks.against(holed, own, rivals, "labels")
+        compare(holed)
     with pytest.raises(ValueError, match=r"expected finite \(2, voxels\)"):
-        sanity_checks.against(rbc[:1], own, rivals, "labels")
-    with pytest.raises(ValueError, match="rivals .*expected .draws"):
-        sanity_checks.against(rbc[:, 1:], own, rivals, "labels")
-
-    def delete(values, labels):
-        deletion_curves.deletion(
-            c.looks,
-            c.fits["looks"],
-            c.seen,
-            labels,
-            np.arange(48),
-            values,
-            own,
-            c.mask,
-            {"T1": c.learned["T1"].mean(0)},
-            progress=False,
-        )
-
-    values = np.ones((48, 2, 4))
-    with pytest.raises(ValueError, match=r"expected finite \(48, 2, voxels\)"):
-        delete(values[:, :1], c.labels)
+        compare(rbc[:1])
+    with pytest.raises(ValueError, match="null maps .*expected .draws"):
+        compare(rbc[:, 1:])
     with pytest.raises(ValueError, match="expected two"):
-        delete(values, np.zeros(48, dtype=int))
-    values[3, 1, 2] = np.nan
-    with pytest.raises(ValueError, match="1 not finite"):
-        delete(values, c.labels)
-    with pytest.raises(ValueError, match="expected two"):
-        sanity_checks.panel(np.ones(20), 8)
+        sanity_checks.balanced_rows(np.ones(20), 8)
