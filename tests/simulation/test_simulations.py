@@ -20,7 +20,7 @@ from mmssl.ledger.sidecars import read_sidecar
 TABLE = paths.project("book/simulations.tsv")
 SMALL = {
     simulations.auc_coverage: {"worlds": 60, "resamples": 200},
-    simulations.difference_coverage: {"worlds": 60, "resamples": 200},
+    simulations.difference_coverage: {"worlds": 60},
     simulations.population_gap: {"worlds": 40},
     simulations.calibration_line: {"worlds": 40, "resamples": 200},
     simulations.covariate_in_noise: {"worlds": 6},
