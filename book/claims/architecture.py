@@ -247,9 +247,7 @@ def _studies(
 
     studies = []
     for draw in range(draws):
-        x, y = simulated_codes(
-            people, dimensions, shared, rng=(draw, people)
-        )
+        x, y = simulated_codes(people, dimensions, shared, rng=(draw, people))
         studies.append(measures(x, y))
     return studies
 

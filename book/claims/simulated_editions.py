@@ -155,9 +155,7 @@ def _similarities(people: int, seed: int) -> pd.DataFrame:
     """The table of similarities of codes of known overlap."""
     lines = []
     for place, shared in enumerate(SHARED):
-        x, y = simulated_codes(
-            people, 16, shared, rng=(seed, people, place)
-        )
+        x, y = simulated_codes(people, 16, shared, rng=(seed, people, place))
         interval = jackknife_intervals(x, y, seed=seed)[MEASURE]
         lines.append(
             {
