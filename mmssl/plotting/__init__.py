@@ -6,7 +6,7 @@ from mmssl.plotting.calibration_and_confounds import (
     covariates_in_z,
 )
 from mmssl.plotting.claims import claim_counts, claim_intervals
-from mmssl.plotting.cohort import people, planted, roles, scans
+from mmssl.plotting.cohort import people, planted_regions, roles, scans
 from mmssl.plotting.group_differences import (
     group_maps,
     interactive_map,
@@ -52,17 +52,17 @@ from mmssl.plotting.sanity_checks import (
     null_maps,
 )
 from mmssl.plotting.similarity import (
-    sham_difference,
     similarity_and_auc,
     similarity_measures,
+    spurious_differences,
 )
 from mmssl.plotting.simulations import simulation_rates
 from mmssl.plotting.speed import speed
 
 __all__ = [
     "ANATOMY",
-    "DIVERGING",
     "BASELINE",
+    "DIVERGING",
     "GROUP",
     "MAGNITUDE",
     "MODALITY",
@@ -92,18 +92,18 @@ __all__ = [
     "pair_views",
     "people",
     "person_randomisation",
-    "planted",
+    "planted_regions",
     "population_gaps",
     "robustness_comparisons",
     "robustness_curves",
     "roles",
     "saliency_maps",
     "scans",
-    "sham_difference",
     "similarity_and_auc",
     "similarity_measures",
     "simulation_rates",
     "speed",
+    "spurious_differences",
     "style",
     "subgroup_gaps",
     "term_history",
