@@ -98,7 +98,7 @@ class SanityReport:
         if self.exemption:
             return self.exemption
         passed = self._with_answer("yes")
-        parts = [f"sanity checks: {len(passed)} of {len(self.results)}"]
+        parts = [f"checks: {len(passed)} of {len(self.results)}"]
         for answer in ("no", "undecided"):
             checks = self._with_answer(answer)
             if checks:
@@ -446,9 +446,7 @@ def read_tables(
                 f"{file}: made from other inputs or parameters than "
                 f"{prefix}{names[0]}.tsv; run notebook {page} again"
             )
-        tables[name] = pd.read_csv(
-            file, sep="\t", float_precision="round_trip"
-        )
+        tables[name] = pd.read_csv(file, sep="\t")
     return tables
 
 

@@ -66,7 +66,7 @@ def test_the_title_says_when_nothing_survives(rng, centred):
     figure = plotting.group_maps({"line": line}, mask * 1.0, centred)
     text = "".join(t.get_text() for t in figure.texts)
     assert "nothing survives" in text
-    assert "sanity checks: 3 of 4; no: deletion" in text
+    assert "checks: 3 of 4; no: deletion" in text
 
 
 def test_the_viewer_is_small_and_needs_nothing_from_elsewhere(one_sided):
@@ -104,7 +104,7 @@ def test_no_map_is_drawn_without_its_correction_and_its_report(
         "p of another shape": (rbc, p[1:], report),
         "p without values": (rbc, np.full(SHAPE, np.nan), report),
         "no report": (rbc, p, None),
-        "a text for a report": (rbc, p, "sanity checks: 4 of 4"),
+        "a text for a report": (rbc, p, "checks: 4 of 4"),
         "another map": (-rbc, p, report),
     }[spoilt]
     background, affine = one_sided.mask * 1.0, one_sided.affine

@@ -40,7 +40,7 @@ def test_an_encoder_of_the_region_passes_and_an_untrained_one_does_not(case):
     assert (np.abs(case.maps[KEY][0][case.region]) > 0.5).all()
     reports = _reports(case)
     assert list(_answers(reports[KEY]).values()) == ["yes"] * 4
-    assert str(reports[KEY]) == "sanity checks: 4 of 4"
+    assert str(reports[KEY]) == "checks: 4 of 4"
     for sign in dimensions.SIGNS:
         answers = _answers(reports["untrained", "T1", sign])
         # among 19 of its kind it is the strongest once in 20 times, whatever
@@ -232,7 +232,7 @@ def test_each_check_answers_by_its_threshold(numbers, expected):
     answers = expected.split()
     assert list(_answers(report).values()) == answers
     passed = answers.count("yes")
-    assert str(report).startswith(f"sanity checks: {passed} of 4")
+    assert str(report).startswith(f"checks: {passed} of 4")
     assert ("no: " in str(report)) == ("no" in answers)
     assert ("undecided: " in str(report)) == ("undecided" in answers)
     report.check_map(measured[0][KEY][0])
