@@ -50,6 +50,11 @@ def auc_interval(
     level : float
         Confidence level, in (0, 1).
 
+    Returns
+    -------
+    Interval
+        `method` is "BCa", or "score" under perfect separation.
+
     Raises
     ------
     ValueError
