@@ -316,7 +316,8 @@ def decode_covariates(
         if min(values) < 2:
             continue
         score = _fitted_score(z, y, number, learned, tested)
-        truth, once = y[tested], np.ones((1, len(tested)))
+        truth = y[tested]
+        once = np.ones((1, len(tested)))
         value = score(truth, once)[0]
         null = [
             score(rng.permutation(truth), once)[0] for _ in range(shuffles)

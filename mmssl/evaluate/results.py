@@ -79,7 +79,7 @@ def results_table(
     """
     import pandas as pd
 
-    exposures = [one for results in probed for one in results.exposures]
+    exposures = [seen for results in probed for seen in results.exposures]
     proof = leakage.prove(exposures, _needed_records(probed))
     scores = pd.concat(
         [results.scores for results in probed], ignore_index=True

@@ -108,7 +108,8 @@ def calibration(
     counts = draw_counts(everybody, resamples, rng).astype(np.int64)
     weights = counts[:, person]
     errors = (p - y) ** 2
-    brier, share = float(errors.mean()), y.mean()
+    brier = float(errors.mean())
+    share = y.mean()
     draws = weights @ errors / weights.sum(1)
     brier_limits = bias_corrected(brier, draws, level)
     intercept, slope = _line(y, p, person, level)
@@ -184,7 +185,8 @@ def reliability(
     lines = []
     for cell in range(cells.max() + 1):
         inside = cells == cell
-        people, ill = int(inside.sum()), int(y[inside].sum())
+        people = int(inside.sum())
+        ill = int(y[inside].sum())
         observed = proportion_interval(ill, people, level)
         lines.append(
             {

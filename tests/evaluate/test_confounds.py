@@ -23,10 +23,8 @@ def people(rng):
     often.
     """
     n = 200
-    age, site = (
-        rng.normal(70, 8, n),
-        np.array(["A", "B", "C"])[rng.integers(0, 3, n)],
-    )
+    age = rng.normal(70, 8, n)
+    site = np.array(["A", "B", "C"])[rng.integers(0, 3, n)]
     z = rng.normal(size=(n, 7))
     z[:, 0] += (age - 70) / 8
     z[:, 3] += 2.0 * (site == "B")
@@ -73,7 +71,7 @@ def test_a_cohort_without_covariates_is_named(tiny_phantom):
     bare = tiny_phantom.__class__(
         **{**tiny_phantom.__dict__, "intensity": "unit"}
     )
-    with pytest.raises(ValueError, match="none of weight lines"):
+    with pytest.raises(ValueError, match="none of weight found"):
         confounds.covariates(bare, ["weight"])
 
 
@@ -145,10 +143,8 @@ def test_the_null_is_centred_and_its_p_uniform():
     p = []
     for world in range(60):
         rng = np.random.default_rng([5, world])
-        z, table = (
-            rng.normal(size=(60, 4)),
-            pd.DataFrame({"age": rng.normal(size=60)}),
-        )
+        z = rng.normal(size=(60, 4))
+        table = pd.DataFrame({"age": rng.normal(size=60)})
         lines = confounds.decode_covariates(
             z, table, np.arange(40), np.arange(40, 60), 50, 100, world
         )
@@ -188,7 +184,7 @@ def test_a_recorded_head_size_is_taken_and_missing_columns_are_named(
     assert table.attrs == {"missing": ["sex", "site"], "measured": []}
     assert confounds.covariate_sources(table) == (
         "Columns of participants.tsv: age, head size; measured on "
-        "the images: nothing; not lines: sex, site."
+        "the images: nothing; not found: sex, site."
     )
     assert confounds.covariates(tiny_phantom).attrs == {
         "missing": [],
@@ -259,11 +255,9 @@ def test_limits_are_those_of_a_bootstrap_written_as_a_loop(people):
     scaler = StandardScaler().fit(z[train])
     site = table["site"].to_numpy()
     model.fit(scaler.transform(z[train]), site[train])
-    p, rng, draws = (
-        model.predict_proba(scaler.transform(z[test])),
-        np.random.default_rng(3),
-        [],
-    )
+    p = model.predict_proba(scaler.transform(z[test]))
+    rng = np.random.default_rng(3)
+    draws = []
     for _ in range(400):
         rows = np.concatenate(
             [

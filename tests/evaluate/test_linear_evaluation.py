@@ -34,7 +34,8 @@ def test_a_score_is_that_of_the_probe_with_the_recorded_penalty(cohort, run):
     fits = probed.fits.set_index(["protocol", "model", "modality"])
     chosen = fits.loc[("logistic regression", "RR", "T1")]
     train = cohort.downstream(cohort.rows("train", 0))
-    labels, z = cohort.labels(), probed.embeddings["RR"]["T1"]
+    labels = cohort.labels()
+    z = probed.embeddings["RR"]["T1"]
     again = probes.logistic_pipeline(chosen).fit(z[train], labels[train])
     scores = probed.scores.query(
         "protocol == 'logistic regression' and model == 'RR' "
@@ -68,7 +69,8 @@ def test_accuracy_table_counts_what_the_probe_gets_right(cohort, run):
     assert table.attrs["proof"]["shared"] == 0
     line = table.iloc[0]
     train = cohort.downstream(cohort.rows("train"))
-    held, labels = cohort.downstream(cohort.rows("holdout")), cohort.labels()
+    held = cohort.downstream(cohort.rows("holdout"))
+    labels = cohort.labels()
     z = embeddings[line["modality"]]
     logits = probes.linear_probe(z[train], labels[train], z[held], 2, epochs=5)
     assert line["accuracy"] == pytest.approx(
@@ -116,7 +118,8 @@ def test_a_subject_in_two_roles_is_a_leak(cohort, monkeypatch):
 def test_one_image_under_two_names_is_a_leak(cohort, monkeypatch, role):
     monkeypatch.setattr(linear_evaluation, "baseline_embeddings", untouchable)
     volumes = {m: np.array(v) for m, v in cohort.volumes.items()}
-    seen, held = cohort.rows("train")[3], cohort.rows(role)[1]
+    seen = cohort.rows("train")[3]
+    held = cohort.rows(role)[1]
     volumes["fALFF"][held] = volumes["fALFF"][seen]
     leaky = dataclasses.replace(cohort, volumes=volumes)
     for table in (linear_evaluation.probe, linear_evaluation.accuracy_table):

@@ -99,11 +99,9 @@ def test_the_three_conversions_of_a_score_are_those_written_out():
         conversion: people["probability"].to_numpy()
         for conversion, people in converted.groupby("conversion")
     }
-    s, train, valid = (
-        probed.scores["score"].to_numpy(),
-        study.rows("train"),
-        study.rows("valid"),
-    )
+    s = probed.scores["score"].to_numpy()
+    train = study.rows("train")
+    valid = study.rows("valid")
     assert np.allclose(by_conversion[probabilities.AS_FITTED], expit(s))
     odds = study.y[train].sum() / (150 - study.y[train].sum())
     assert np.allclose(

@@ -74,13 +74,15 @@ def test_saga_meets_another_solver_without_a_warning(study, strength):
     point = {"C": strength, "l1_ratio": 0.0}
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        found = probes.logistic_pipeline(point, 0, "balanced").fit(z, labels)
+        pipeline = probes.logistic_pipeline(point, 0, "balanced").fit(
+            z, labels
+        )
     expected = LogisticRegression(
         C=strength, solver="newton-cholesky", class_weight="balanced"
     )
     scaled = StandardScaler().fit_transform(z)
     expected.fit(scaled, labels)
-    scores = found.decision_function(z), expected.decision_function(scaled)
+    scores = pipeline.decision_function(z), expected.decision_function(scaled)
     assert np.corrcoef(*scores)[0, 1] > 0.999
     assert roc_auc_score(labels, scores[0]) == pytest.approx(
         roc_auc_score(labels, scores[1]), abs=0.003
@@ -127,33 +129,29 @@ def radam_by_hand(z, y, classes, epochs, batch, seed):
     parameters = [weight.numpy().astype(float), np.full(classes, 1 / classes)]
     first = [np.zeros_like(p) for p in parameters]
     second = [np.zeros_like(p) for p in parameters]
-    steps, t = epochs * -(-len(z) // batch), 0
-    beta2, longest = 0.999, 2 / (1 - 0.999) - 1
+    steps = epochs * -(-len(z) // batch)
+    t = 0
+    beta2 = 0.999
+    longest = 2 / (1 - 0.999) - 1
 
     def cosine(start, end, share):
         return end + (start - end) / 2 * (1 + np.cos(np.pi * share))
 
     for _ in range(epochs):
         for rows in torch.randperm(len(z), generator=generator).split(batch):
-            x, target = (
-                z[rows.numpy()].astype(float),
-                np.eye(classes)[y[rows.numpy()]],
-            )
+            x = z[rows.numpy()].astype(float)
+            target = np.eye(classes)[y[rows.numpy()]]
             logits = x @ parameters[0].T + parameters[1]
             chance = np.exp(logits - logits.max(1, keepdims=True))
             error = (chance / chance.sum(1, keepdims=True) - target) / len(x)
             peak = 0.3 * steps - 1
             if t <= peak:
-                rate, beta1 = (
-                    cosine(4e-4, 0.01, t / peak),
-                    cosine(0.95, 0.85, t / peak),
-                )
+                rate = cosine(4e-4, 0.01, t / peak)
+                beta1 = cosine(0.95, 0.85, t / peak)
             else:
                 share = (t - peak) / (steps - 1 - peak)
-                rate, beta1 = (
-                    cosine(0.01, 4e-8, share),
-                    cosine(0.85, 0.95, share),
-                )
+                rate = cosine(0.01, 4e-8, share)
+                beta1 = cosine(0.85, 0.95, share)
             t += 1
             length = longest - 2 * t * beta2**t / (1 - beta2**t)
             for i, gradient in enumerate((error.T @ x, error.sum(0))):
@@ -180,23 +178,24 @@ def radam_by_hand(z, y, classes, epochs, batch, seed):
 def test_the_linear_probe_equals_the_optimiser_written_by_hand(rng):
     z = rng.normal(size=(37, 5)).astype(np.float32)
     y = z[:, :3].argmax(axis=1)
-    found = probes.linear_probe(
+    logits = probes.linear_probe(
         z, y, z, 3, epochs=8, batch_size=8, seed=2, balanced=False
     )
     expected = radam_by_hand(z, y, 3, epochs=8, batch=8, seed=2)
-    assert np.allclose(found, expected, atol=1e-4)
+    assert np.allclose(logits, expected, atol=1e-4)
 
 
 def test_the_linear_probe_repeats_and_leaves_its_input_alone(rng):
     z = rng.normal(size=(300, 8)).astype(np.float32)
-    y, kept = z[:, :4].argmax(axis=1), z.copy()
+    y = z[:, :4].argmax(axis=1)
+    before = z.copy()
     state = torch.random.get_rng_state()
     first = probes.linear_probe(z, y, z[:50], 4, epochs=30, seed=1)
     assert np.array_equal(
         first, probes.linear_probe(z, y, z[:50], 4, epochs=30, seed=1)
     )
     assert torch.equal(state, torch.random.get_rng_state()) and np.array_equal(
-        z, kept
+        z, before
     )
     assert not np.array_equal(
         first, probes.linear_probe(z, y, z[:50], 4, epochs=30, seed=2)
@@ -206,10 +205,8 @@ def test_the_linear_probe_repeats_and_leaves_its_input_alone(rng):
 
 
 def test_probes_side_by_side_are_each_as_if_alone(rng):
-    z, y = (
-        rng.normal(size=(3, 90, 6)).astype(np.float32),
-        np.arange(90) % 7 % 3,
-    )
+    z = rng.normal(size=(3, 90, 6)).astype(np.float32)
+    y = np.arange(90) % 7 % 3
     z[1] *= 1e3  # whose loss and gradients dwarf the others'
     together = probes.linear_probe(
         z[:, :70], y[:70], z[:, 70:], 3, epochs=12, seed=4
@@ -219,9 +216,9 @@ def test_probes_side_by_side_are_each_as_if_alone(rng):
         for one in z
     ]
     assert together.shape == (3, 20, 3)
-    for found, expected in zip(together, alone, strict=True):
+    for logits, expected in zip(together, alone, strict=True):
         assert np.allclose(
-            found, expected, rtol=1e-4, atol=1e-5 * np.abs(expected).max()
+            logits, expected, rtol=1e-4, atol=1e-5 * np.abs(expected).max()
         )
 
 
@@ -229,10 +226,8 @@ def test_the_linear_probe_answers_as_if_classes_were_equally_common(rng):
     """Without a signal the logits follow the class shares that training has
     shown.
     """
-    z, y = (
-        rng.normal(size=(400, 3)).astype(np.float32),
-        (np.arange(400) % 10 == 0).astype(int),
-    )
+    z = rng.normal(size=(400, 3)).astype(np.float32)
+    y = (np.arange(400) % 10 == 0).astype(int)
     for balanced, expected in ((True, 0.5), (False, 0.1)):
         logits = probes.linear_probe(z, y, z, 2, epochs=400, balanced=balanced)
         share = 1 / (1 + np.exp(logits[:, 0] - logits[:, 1]))
@@ -240,7 +235,8 @@ def test_the_linear_probe_answers_as_if_classes_were_equally_common(rng):
 
 
 def test_the_linear_probe_names_bad_input(rng):
-    z, y = rng.normal(size=(20, 4)).astype(np.float32), np.arange(20) % 4
+    z = rng.normal(size=(20, 4)).astype(np.float32)
+    y = np.arange(20) % 4
     for arguments, message in (
         ((z, y, z, 3), "labels run from 0 to 3, expected 0 to 2"),
         ((z, y, z[:, :3], 4), r"z_test: shape \(20, 3\)"),

@@ -83,10 +83,8 @@ def test_the_table_has_every_model_and_both_baselines(table, cohort):
 
 
 def test_a_copy_of_the_baseline_gains_exactly_nothing(table):
-    copy, baseline = (
-        table[table["model"] == "copy"],
-        table[table["model"] == "random encoder"],
-    )
+    copy = table[table["model"] == "copy"]
+    baseline = table[table["model"] == "random encoder"]
     assert np.array_equal(copy["auc"], baseline["auc"])
     assert (
         copy[["difference", "difference_low", "difference_high"]] == 0
@@ -102,7 +100,8 @@ def test_the_tables_auc_is_that_of_a_probe_which_saw_the_training_people_alone(
 ):
     z = untrained_embeddings(cohort, seed=0, width=4, latent=8)["T1"]
     train = cohort.downstream(cohort.rows("train", 0))
-    held, labels = cohort.downstream(cohort.rows("holdout")), cohort.labels()
+    held = cohort.downstream(cohort.rows("holdout"))
+    labels = cohort.labels()
     fit = probes.logistic_regression(
         z[train], labels[train], cohort.subjects[train], trials=5
     )
@@ -138,8 +137,8 @@ def test_several_folds_give_the_mean_with_its_spread(cohort, run):
     table = results.results_table(probed, resamples=400)
     aucs = each.groupby(["model", "modality"])["auc"].agg(["mean", "std"])
     table = table.set_index(["model", "modality"])
-    for found, expected in (("auc", "mean"), ("auc_sd", "std")):
-        assert np.allclose(table[found], aucs[expected].loc[table.index])
+    for column, expected in (("auc", "mean"), ("auc_sd", "std")):
+        assert np.allclose(table[column], aucs[expected].loc[table.index])
     gains = (
         each.groupby(["model", "modality"])["difference"]
         .mean()
@@ -157,7 +156,8 @@ def test_several_folds_give_the_mean_with_its_spread(cohort, run):
 def test_the_page_shows_the_tables_numbers(table):
     text = results.formatted_results(table)
     assert (text["SD over folds"] == "–").all()
-    line, shown = table.iloc[-1], text.iloc[-1]
+    line = table.iloc[-1]
+    shown = text.iloc[-1]
     assert (
         shown["AUC [95 %]"]
         == f"{line['auc']:.2f} [{line['low']:.2f}, {line['high']:.2f}]"

@@ -28,7 +28,8 @@ def ece_by_loop(labels, probabilities, bins):
     """Sort people, cut them into bins of equal number, add up what each is off
     by.
     """
-    order, total = np.argsort(probabilities), 0.0
+    order = np.argsort(probabilities)
+    total = 0.0
     for cell in np.array_split(order, bins):
         gap = np.mean(labels[cell]) - np.mean(probabilities[cell])
         total += len(cell) / len(labels) * abs(gap)
@@ -44,7 +45,8 @@ def test_the_expected_error_equals_the_loop(forecast, bins):
 def test_equal_probabilities_give_one_expected_error_in_any_order(
     rng,
 ):
-    labels, p = rng.integers(0, 2, 60), np.round(rng.random(60), 1)
+    labels = rng.integers(0, 2, 60)
+    p = np.round(rng.random(60), 1)
     order = rng.permutation(60)
     measured = expected_calibration_error(labels[order], p[order])
     assert measured == pytest.approx(
