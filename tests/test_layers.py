@@ -282,6 +282,31 @@ def test_a_room_hands_on_what_its_files_hold_and_nothing_else(room):
     assert init_faults(source) == []
 
 
+def repeated_names(exported):
+    """Return the names that more than one room hands on.
+
+    Parameters
+    ----------
+    exported : {room: names}
+    """
+    rooms = {}
+    for room, names in exported.items():
+        for name in names:
+            rooms.setdefault(name, []).append(room)
+    return {name: where for name, where in rooms.items() if len(where) > 1}
+
+
+def test_no_name_means_two_things():
+    exported = {}
+    for room in ROOMS:
+        source = (ROOT / "mmssl" / room / "__init__.py").read_text()
+        listed = ast.parse(source).body[-1]
+        exported[room] = ast.literal_eval(listed.value)
+    assert repeated_names(exported) == {}
+    planted = {"stats": ["gap", "auc"], "plotting": ["gap"]}
+    assert repeated_names(planted) == {"gap": ["stats", "plotting"]}
+
+
 @pytest.mark.parametrize(
     ("line", "fault"),
     [

@@ -16,7 +16,7 @@ from mmssl.robustness.linear_models import (
     LinearModel,
     fit_linear_models,
     fit_projections,
-    prove_unseen,
+    prove_samples_unseen,
     select_runs,
 )
 from mmssl.robustness.shift import compare_populations
@@ -43,7 +43,7 @@ __all__ = [
     "gallery",
     "grid_points",
     "pairwise_comparisons",
-    "prove_unseen",
+    "prove_samples_unseen",
     "select_runs",
     "sweep",
 ]

@@ -78,7 +78,9 @@ def select_runs(runs: Mapping[str, Path], models: str = "") -> dict[str, Path]:
     return {name: runs[name] for name in names}
 
 
-def prove_unseen(cohort, runs: Mapping[str, Path], fold: int = 0) -> dict:
+def prove_samples_unseen(
+    cohort, runs: Mapping[str, Path], fold: int = 0
+) -> dict:
     """Prove that no encoder, projection or landmark has seen the people that
     the models are tested on, and that the two populations share nobody.
 

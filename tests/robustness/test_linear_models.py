@@ -13,7 +13,7 @@ from mmssl.robustness import spaces
 from mmssl.robustness.linear_models import (
     fit_linear_models,
     fit_projections,
-    prove_unseen,
+    prove_samples_unseen,
     select_runs,
 )
 from mmssl.robustness.sweep import sweep
@@ -73,7 +73,7 @@ def test_models_of_finished_runs_score_the_undistorted_cohort(
 
 
 def test_the_proof_names_every_fit(tiny_phantom, run):
-    proof = prove_unseen(tiny_phantom, {"RR": run})
+    proof = prove_samples_unseen(tiny_phantom, {"RR": run})
     people = 0
     for role in ("holdout", "shift"):
         people += len(tiny_phantom.downstream(tiny_phantom.rows(role)))
@@ -87,12 +87,12 @@ def test_an_encoder_that_saw_the_second_population_is_refused(
     tiny_phantom, tmp_path
 ):
     with pytest.raises(LeakError, match="nobody knows whom"):
-        prove_unseen(tiny_phantom, {"RR": tmp_path})
+        prove_samples_unseen(tiny_phantom, {"RR": tmp_path})
     rows = tiny_phantom.rows("shift")
     seen = leakage.exposure("encoder", "train", tiny_phantom, rows)
     leakage.write_exposures(tmp_path / "exposures.json", [seen])
     with pytest.raises(LeakError, match="encoder RR, fold 0"):
-        prove_unseen(tiny_phantom, {"RR": tmp_path})
+        prove_samples_unseen(tiny_phantom, {"RR": tmp_path})
 
 
 def test_runs_are_selected_by_name_and_a_missing_one_is_named(tmp_path):
