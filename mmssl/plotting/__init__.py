@@ -15,8 +15,8 @@ from mmssl.plotting.group_differences import (
 from mmssl.plotting.linear_evaluation import linear_evaluation
 from mmssl.plotting.look import (
     ANATOMY,
-    DIVERGING,
     BASELINE,
+    DIVERGING,
     GROUP,
     MAGNITUDE,
     MODALITY,
