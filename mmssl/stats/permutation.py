@@ -18,13 +18,14 @@ if TYPE_CHECKING:
 
 SMALLEST_GROUP = 4
 
-TIE_SLACK = 1e-9
+TIE_SLACK = 1e-12
 """How far below the observed value a value of the null still counts as equal.
 
 Equal statistics of two permutations may differ in their last digits, because
 sums are taken in another order. What is compared here are correlations,
 effect sizes, AUCs and standardised differences: numbers near 1, whose rounding
-errors lie below 1e-12.
+errors lie below 1e-13. A wider slack would count neighbours as ties: among
+4,096 pairs of dimensions and 10,000 shuffles some lie within 1e-9.
 """
 
 
