@@ -96,3 +96,9 @@ def test_bad_labels_are_named():
         labellings(np.arange(12) < 6, 10, strata=np.zeros(5))
     with pytest.raises(ValueError, match="nothing can be permuted"):
         labellings(np.arange(12) < 6, 10, strata=np.arange(12) < 6)
+
+
+def test_a_neighbour_is_no_tie():
+    """Rounding is forgiven, a difference that rounding cannot make is not."""
+    assert permutation_p(0.3 + 1e-14, [0.3] * 3) == 1.0
+    assert permutation_p(0.3 + 1e-10, [0.3] * 3) == 0.25
