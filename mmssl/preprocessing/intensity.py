@@ -31,8 +31,8 @@ def histogram_landmarks(
     ----------
     volumes : (n, X, Y, Z) array, the training volumes only; any trailing shape
         works.
-    mask : (X, Y, Z) bool array, voxels that enter the percentiles; None takes
-        all.
+    mask : (X, Y, Z) or (n, X, Y, Z) bool array, voxels that enter the
+        percentiles; None takes all.
 
     Returns
     -------
@@ -53,7 +53,7 @@ def histogram_landmarks(
             "landmarks from"
         )
     percentiles = np.stack(
-        [_percentiles(v, mask, row) for row, v in enumerate(volumes)]
+        [_percentiles(v, mask[i], i) for i, v in enumerate(volumes)]
     )
     spread = percentiles[:, -1] - percentiles[:, 0]
     constant = np.flatnonzero(spread <= 0)
@@ -84,8 +84,8 @@ def standardise(
     ----------
     volumes : (n, X, Y, Z) array; any trailing shape works.
     landmarks : (13,) array from `histogram_landmarks`.
-    mask : (X, Y, Z) bool array, voxels that enter the percentiles; every voxel
-        is mapped.
+    mask : (X, Y, Z) or (n, X, Y, Z) bool array, voxels that enter the
+        percentiles; every voxel is mapped. None takes all.
 
     Returns
     -------
@@ -111,7 +111,7 @@ def standardise(
     targets = landmarks[KNOTS]
     out = np.empty(volumes.shape, dtype=np.float32)
     for row, volume in enumerate(volumes):
-        knots = _percentiles(volume, mask, row)[KNOTS]
+        knots = _percentiles(volume, mask[row], row)[KNOTS]
         widths = np.diff(knots)
         widths[widths < SMALLEST_WIDTH] = np.inf  # a slope of 0
         slopes = np.diff(targets) / widths
@@ -122,54 +122,59 @@ def standardise(
     return out
 
 
-def z_normalise(volumes: np.ndarray) -> np.ndarray:
-    """Subtract the mean and divide by the standard deviation of each volume's
-    foreground.
-
-    The foreground is every voxel above the volume's own mean, which for a
-    brain on an empty background is the brain; the standard deviation is the
-    unbiased one.
+def z_normalise(
+    volumes: np.ndarray, mask: np.ndarray | None = None
+) -> np.ndarray:
+    """Subtract the mean of each volume's mask and divide by its standard
+    deviation.
 
     Parameters
     ----------
     volumes : (n, X, Y, Z) array; any trailing shape works.
+    mask : (X, Y, Z) or (n, X, Y, Z) bool array, voxels that enter mean and
+        standard deviation, the unbiased one; every voxel is transformed. None
+        takes the voxels above the volume's own mean, as the papers do: for a
+        brain on an empty background that is the brain.
 
     Returns
     -------
-    (n, X, Y, Z) float32 array; all voxels are transformed, the background
-    becomes negative.
+    (n, X, Y, Z) float32 array.
 
     Raises
     ------
     ValueError
         For a volume with a value that is not finite, with fewer than two
-        foreground voxels or with no variation among them.
+        voxels in the mask or with no variation among them.
     """
-    volumes, _ = _check(volumes, None)
+    own_mean = mask is None
+    volumes, mask = _check(volumes, mask)
     out = np.empty(volumes.shape, dtype=np.float32)
     for row, volume in enumerate(volumes):
         values = np.asarray(volume, dtype=np.float32)
         average = values.mean(dtype=np.float64)
         _check_finite(average, row)
-        foreground = values[values > average]
-        if foreground.size < 2 or foreground.min() == foreground.max():
+        inside = values[values > average if own_mean else mask[row]]
+        if inside.size < 2 or inside.min() == inside.max():
             raise ValueError(
-                f"volumes[{row}]: found {foreground.size} voxels without "
-                "variation above its mean, expected a varying foreground"
+                f"volumes[{row}]: found {inside.size} voxels without "
+                "variation in its foreground, expected them to vary"
             )
-        mean = foreground.mean(dtype=np.float64)
-        out[row] = (values - mean) / foreground.std(dtype=np.float64, ddof=1)
+        mean = inside.mean(dtype=np.float64)
+        out[row] = (values - mean) / inside.std(dtype=np.float64, ddof=1)
     return out
 
 
-def _percentiles(
-    volume: np.ndarray, mask: np.ndarray | None, row: int
-) -> np.ndarray:
+def _percentiles(volume: np.ndarray, mask: np.ndarray, row: int) -> np.ndarray:
     """(13,) percentiles of one volume.
 
     One volume at a time, so that memory does not grow with the cohort.
     """
-    values = volume.ravel() if mask is None else volume[mask]
+    values = volume[mask]
+    if not values.size:
+        raise ValueError(
+            f"volumes[{row}]: found no voxel inside its mask, expected at "
+            "least one"
+        )
     percentiles = np.percentile(
         np.asarray(values, dtype=np.float32), PERCENTILES
     )
@@ -188,8 +193,8 @@ def _check_finite(statistic: np.ndarray, row: int) -> None:
 
 def _check(
     volumes: np.ndarray, mask: np.ndarray | None
-) -> tuple[np.ndarray, np.ndarray | None]:
-    """The volumes as an array and the mask as bools, where they agree."""
+) -> tuple[np.ndarray, np.ndarray]:
+    """The volumes as an array and a mask of their shape, where they agree."""
     if not isinstance(volumes, np.ndarray):
         volumes = np.asarray(volumes)
     if volumes.ndim < 2:
@@ -197,12 +202,12 @@ def _check(
             f"volumes: found shape {volumes.shape}, expected (n, X, Y, Z)"
         )
     if mask is None:
-        return volumes, None
+        return volumes, np.broadcast_to(True, volumes.shape)
     mask = np.asarray(mask, dtype=bool)
-    if mask.shape != volumes.shape[1:]:
+    if mask.shape not in (volumes.shape, volumes.shape[1:]):
         raise ValueError(
             f"mask: found shape {mask.shape}, expected {volumes.shape[1:]}"
         )
     if not mask.any():
         raise ValueError("mask: found no voxel inside, expected at least one")
-    return volumes, mask
+    return volumes, np.broadcast_to(mask, volumes.shape)

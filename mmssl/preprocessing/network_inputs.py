@@ -2,6 +2,9 @@
 
 Brain volumes are standardised to histogram landmarks learned on the training
 people of the fold alone, then z-normalised one by one (001, section 3.1).
+Outside the brain a network sees 0, the mean of the brain: where landmarks and
+z-scores are left to extrapolate, the background becomes a constant of each
+volume, and holds more of the variance between people than their brains do.
 Images already in [0, 1] pass unchanged.
 """
 
@@ -11,41 +14,60 @@ import numpy as np
 
 from mmssl.preprocessing import intensity
 
-Landmarks = dict[str, list[float] | None]
+Landmarks = dict[str, dict | None]
+
+REGIONS = ("brain", "image")
+"""Voxels that landmarks and z-scores are taken from."""
 
 # Volumes converted at a time, so that a memory-mapped cohort is never whole in
 # float64.
 _BLOCK = 64
 
 
-def fit_landmarks(cohort, fold: int) -> Landmarks:
+def fit_landmarks(cohort, fold: int, region: str = "brain") -> Landmarks:
     """Histogram landmarks of each modality over the training rows of a fold.
 
     Parameters
     ----------
     cohort : Cohort
     fold : int
+    region : {"brain", "image"}
+        "brain": landmarks and z-scores are those of the voxels that
+        `foreground` keeps. "image", as in the papers: landmarks of all voxels,
+        z-scores by those above the volume's own mean.
 
     Returns
     -------
     dict
-        {modality: 13 landmarks}, see `intensity.histogram_landmarks`; None in
-        their place for images that need none.
+        {modality: {"region": region, "positions": 13 landmarks}}, see
+        `intensity.histogram_landmarks`; None in their place for images that
+        need none.
+
+    Raises
+    ------
+    ValueError
+        For an unknown region or fold.
     """
+    if region not in REGIONS:
+        raise ValueError(f"region={region!r}, expected one of {REGIONS}")
     if cohort.intensity == "unit":
         return dict.fromkeys(cohort.modalities)
     rows = cohort.rows("train", fold)
     landmarks = {}
     for modality in cohort.modalities:
         volumes = cohort.volumes[modality][rows]
-        learned = intensity.histogram_landmarks(volumes, cohort.mask)
-        landmarks[modality] = learned.tolist()
+        mask = _measured(region, volumes, cohort.mask)
+        learned = intensity.histogram_landmarks(volumes, mask)
+        landmarks[modality] = {
+            "region": region,
+            "positions": learned.tolist(),
+        }
     return landmarks
 
 
 def standardised(
     cohort,
-    landmarks: Mapping[str, list[float] | None],
+    landmarks: Mapping[str, dict | None],
     dtype=np.float32,
     rows=None,
 ) -> dict[str, np.ndarray]:
@@ -64,7 +86,8 @@ def standardised(
     Returns
     -------
     dict
-        {modality: array (pairs, C, X, Y, Z) or (pairs, C, H, W)}.
+        {modality: array (pairs, C, X, Y, Z) or (pairs, C, H, W)}; of brains,
+        0 outside the `foreground`.
     """
     if rows is None:
         rows = np.arange(len(cohort))
@@ -86,8 +109,34 @@ def standardised(
     return inputs
 
 
+def foreground(volumes: np.ndarray, mask: np.ndarray | None) -> np.ndarray:
+    """Voxels that show brain: inside the cohort's mask and not exactly 0.
+
+    Parameters
+    ----------
+    volumes : array, shape (n, X, Y, Z)
+    mask : array of bool, shape (X, Y, Z), optional
+        Of the cohort; without it every voxel that is not 0 shows brain.
+
+    Returns
+    -------
+    array of bool, shape (n, X, Y, Z)
+    """
+    inside = np.asarray(volumes) != 0
+    return inside if mask is None else inside & mask
+
+
+def _measured(
+    region: str, volumes: np.ndarray, mask: np.ndarray | None
+) -> np.ndarray | None:
+    """Voxels that intensity steps learn from; None where the steps choose
+    themselves.
+    """
+    return foreground(volumes, mask) if region == "brain" else None
+
+
 def _network_input(
-    volumes: np.ndarray, landmarks: list[float] | None, mask: np.ndarray | None
+    volumes: np.ndarray, landmarks: dict | None, mask: np.ndarray | None
 ) -> np.ndarray:
     """Volumes (n, X, Y, Z), standardised and z-normalised if they have
     landmarks.
@@ -95,5 +144,9 @@ def _network_input(
     volumes = np.asarray(volumes, np.float32)
     if landmarks is None:
         return volumes
-    volumes = intensity.standardise(volumes, np.asarray(landmarks), mask)
-    return intensity.z_normalise(volumes)
+    measured = _measured(landmarks["region"], volumes, mask)
+    positions = np.asarray(landmarks["positions"])
+    scores = intensity.z_normalise(
+        intensity.standardise(volumes, positions, measured), measured
+    )
+    return np.where(foreground(volumes, mask), scores, np.float32(0))

@@ -74,6 +74,26 @@ def test_z_normalise_equals_torchio(volumes):
     np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
 
 
+def test_z_normalise_over_a_mask_equals_torchio(volumes, mask):
+    transform = tio.ZNormalization(masking_method="mask")
+    expected = np.stack([torchio_apply(transform, v, mask) for v in volumes])
+    found = intensity.z_normalise(volumes, mask)
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
+
+
+def test_a_mask_a_volume_is_a_mask_for_each_alone(volumes):
+    masks = volumes > 20
+    landmarks = intensity.histogram_landmarks(volumes, masks)
+    for step in (
+        lambda v, m: intensity.standardise(v, landmarks, m),
+        intensity.z_normalise,
+    ):
+        together = step(volumes, masks)
+        for row, volume in enumerate(volumes):
+            alone = step(volume[None], masks[row])
+            np.testing.assert_array_equal(together[row], alone[0])
+
+
 def test_standardise_undoes_gain_and_offset(volumes, mask):
     """A volume and its linear rescaling share one histogram shape: they must
     come out equal.

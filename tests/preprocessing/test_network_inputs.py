@@ -34,7 +34,9 @@ def people(folder, volumes, **about):
 @pytest.fixture
 def volumes(rng):
     shape = (30, *SHAPE)
-    return {m: rng.gamma(3.0, 20.0, shape) for m in ("T1", "fALFF")}
+    values = {m: rng.gamma(3.0, 20.0, shape) for m in ("T1", "fALFF")}
+    values["T1"][rng.uniform(size=shape) < 0.1] = 0
+    return values
 
 
 @pytest.fixture
@@ -42,19 +44,54 @@ def mask(rng):
     return rng.uniform(size=SHAPE) < 0.7
 
 
-def test_inputs_equal_a_loop_over_volumes(tmp_path, volumes, mask):
+@pytest.mark.parametrize("region", network_inputs.REGIONS)
+def test_inputs_equal_a_loop_over_volumes(tmp_path, volumes, mask, region):
     small = people(tmp_path / "small", volumes, mask=mask)
-    landmarks = network_inputs.fit_landmarks(small, 1)
+    landmarks = network_inputs.fit_landmarks(small, 1, region)
     inputs = network_inputs.standardised(small, landmarks)
     for modality, stored in small.volumes.items():
         train = np.stack([stored[row] for row in small.rows("train", 1)])
-        learned = intensity.histogram_landmarks(train, mask)
-        assert landmarks[modality] == learned.tolist()
+        within = mask & (train != 0) if region == "brain" else None
+        learned = intensity.histogram_landmarks(train, within)
+        assert landmarks[modality]["positions"] == learned.tolist()
         assert inputs[modality].shape == (30, 1, *SHAPE)
         for row, volume in enumerate(stored):
-            slow = intensity.standardise(volume[None], learned, mask)
-            slow = intensity.z_normalise(slow)
+            brain = mask & (volume != 0)
+            within = brain if region == "brain" else None
+            slow = intensity.standardise(volume[None], learned, within)
+            slow = intensity.z_normalise(slow, within)
+            slow = np.where(brain, slow, 0)
             np.testing.assert_array_equal(inputs[modality][row], slow)
+
+
+@pytest.mark.parametrize("masked", [False, True])
+@pytest.mark.parametrize("region", network_inputs.REGIONS)
+def test_background_is_zero_and_tells_nobody_apart(
+    tmp_path, volumes, mask, region, masked
+):
+    """Outside the mask, and where an image is exactly 0; inside, the brain has
+    mean 0 and standard deviation 1.
+    """
+    chosen = {"mask": mask} if masked else {}
+    small = people(tmp_path / "small", volumes, **chosen)
+    landmarks = network_inputs.fit_landmarks(small, 0, region)
+    inputs = network_inputs.standardised(small, landmarks)
+    for modality, x in inputs.items():
+        brain = network_inputs.foreground(small.volumes[modality], small.mask)
+        assert brain.sum() == (x[:, 0] != 0).sum()
+        assert (x[:, 0][~brain] == 0).all()
+        if masked:
+            assert not x[:, 0][:, ~mask].any()
+        if region == "brain":
+            for row, inside in zip(x[:, 0], brain, strict=True):
+                assert abs(row[inside].mean()) < 1e-5
+                assert abs(row[inside].std(ddof=1) - 1) < 1e-5
+
+
+def test_an_unknown_region_is_named(tmp_path, volumes):
+    small = people(tmp_path / "small", volumes)
+    with pytest.raises(ValueError, match="region='head', expected"):
+        network_inputs.fit_landmarks(small, 0, "head")
 
 
 def test_landmarks_do_not_see_the_people_outside(tmp_path, volumes, mask):

@@ -1,0 +1,83 @@
+"""Features that nobody had to learn: means over the regions where a simulated
+disease acts, and the covariates of a person.
+
+They are baselines of a table of results. Region means say what a reader who
+knew where to look would get from the images, covariates what the diagnosis
+owes to age, sex, site and the head's size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from mmssl.cohorts.simulated.planted_masks import PLANTED, planted_regions
+from mmssl.evaluate.confounds import covariates
+from mmssl.preprocessing.network_inputs import fit_landmarks, standardised
+
+REGION_MEANS = "region means"
+COVARIATES = "covariates"
+SIMPLE_FEATURES = (REGION_MEANS, COVARIATES)
+"""Names of the models in tables, in their order."""
+
+
+def simple_features(
+    cohort, fold: int = 0
+) -> dict[str, dict[str, np.ndarray]]:
+    """Region means and covariates of every pair, each column z-scored by the
+    training rows.
+
+    Parameters
+    ----------
+    cohort : Cohort
+    fold : int
+
+    Returns
+    -------
+    dict
+        model -> {modality: float32 (pairs, columns)}; without region means
+        where the truth is not known, without covariates where there are none.
+        Covariates are the same for every modality.
+    """
+    train = cohort.rows("train", fold)
+    features = {}
+    regions = planted_regions(cohort)
+    if regions:
+        features[REGION_MEANS] = _region_means(cohort, fold, regions)
+    try:
+        table = covariates(cohort)
+    except ValueError:  # nothing known of anybody
+        table = None
+    if table is not None:
+        columns = _columns(table)
+        features[COVARIATES] = dict.fromkeys(cohort.modalities, columns)
+    for by_modality in features.values():
+        for modality, values in by_modality.items():
+            mean = np.nanmean(values[train], 0)
+            spread = np.nanstd(values[train], 0)
+            spread[spread == 0] = 1
+            scaled = np.nan_to_num((values - mean) / spread)
+            by_modality[modality] = scaled.astype(np.float32)
+    return features
+
+
+def _region_means(
+    cohort, fold: int, regions: Mapping[str, np.ndarray]
+) -> dict[str, np.ndarray]:
+    """Mean of each region in every standardised volume, by modality."""
+    inputs = standardised(cohort, fit_landmarks(cohort, fold))
+    means = {}
+    for modality, names in PLANTED.items():
+        volumes = inputs[modality][:, 0]
+        columns = [volumes[:, regions[name]].mean(1) for name in names]
+        means[modality] = np.stack(columns, 1)
+    return means
+
+
+def _columns(table) -> np.ndarray:
+    """Numbers as they are, words as indicators: (pairs, columns)."""
+    import pandas as pd
+
+    indicators = pd.get_dummies(table, drop_first=True, dtype=float)
+    return indicators.to_numpy(float)
