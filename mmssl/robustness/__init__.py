@@ -10,7 +10,12 @@ from mmssl.robustness.comparison import (
     curves,
     pairwise_comparisons,
 )
-from mmssl.robustness.distortions import anisotropic, distort, gallery
+from mmssl.robustness.distortions import (
+    anisotropic,
+    distort,
+    distort_inputs,
+    gallery,
+)
 from mmssl.robustness.linear_models import (
     FittedModels,
     LinearModel,
@@ -37,6 +42,7 @@ __all__ = [
     "compare_populations",
     "curves",
     "distort",
+    "distort_inputs",
     "distortion_seeds",
     "fit_linear_models",
     "fit_projections",

@@ -30,6 +30,8 @@ from torch import Generator, Tensor
 from mmssl.robustness import warps
 from mmssl.robustness.spaces import ANISOTROPY, PARAMETER_SPACES, settings
 
+_MOVES_BRAIN = ("affine", "elastic")
+
 # a volume (X, Y, Z) and its generator -> the distorted volume
 RowDistortion = Callable[[Tensor, Generator], Tensor]
 
@@ -103,6 +105,39 @@ def distort(
     return torch.stack(rows)[:, None]
 
 
+def distort_inputs(
+    volumes: Tensor,
+    distortion: str,
+    parameter: str,
+    value: float,
+    seed: int | Sequence[int],
+    affine: np.ndarray,
+) -> Tensor:
+    """Distort network inputs, whose background is 0 and stays so.
+
+    A distortion of intensities would else put most of its effect where there
+    is no brain, and what a network does with that says nothing of an image
+    that is masked, as all images here are. Where a distortion moves the brain
+    (affine, elastic), its outline moves with it.
+
+    Parameters and errors as in `distort`.
+
+    Returns
+    -------
+    Tensor, shape (B, 1, X, Y, Z)
+        float32; 0 outside the brain, whose outline is where the undistorted
+        volume is not 0.
+    """
+    distorted = distort(volumes, distortion, parameter, value, seed, affine)
+    brain = volumes != 0
+    if distortion in _MOVES_BRAIN:
+        moved = distort(
+            brain.float(), distortion, parameter, value, seed, affine
+        )
+        brain = moved > 0.5
+    return distorted.masked_fill(~brain, 0)
+
+
 def anisotropic(volume: Tensor, affine: np.ndarray, seed: int = 0) -> Tensor:
     """Sample every second plane of a random axis and interpolate back: figure
     4 only.
@@ -129,11 +164,12 @@ def gallery(
     volume: Tensor, affine: np.ndarray, seed: int = 0
 ) -> dict[str, dict[str, np.ndarray]]:
     """One volume at the first, a middle and the last value of each panel, and
-    anisotropic.
+    anisotropic, as a network reads it.
 
     Parameters
     ----------
     volume : Tensor, shape (X, Y, Z)
+        A network input.
     affine : array, shape (4, 4)
 
     Returns
@@ -146,7 +182,7 @@ def gallery(
         for parameter, values in spaces.items():
             panel = {}
             for value in (values[0], values[2 * len(values) // 3], values[-1]):
-                distorted = distort(
+                distorted = distort_inputs(
                     volume[None, None],
                     distortion,
                     parameter,
@@ -157,6 +193,7 @@ def gallery(
                 panel[f"{value:g}"] = distorted[0, 0].cpu().numpy()
             images[f"{distortion} {parameter}"] = panel
     sampled = anisotropic(volume, affine, seed=seed)
+    sampled = sampled.masked_fill(volume.cpu() == 0, 0)
     images["anisotropy downsampling"] = {"2": sampled.numpy()}
     return images
 

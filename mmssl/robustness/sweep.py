@@ -20,7 +20,7 @@ from tqdm.auto import tqdm
 from mmssl.ledger import atomic
 from mmssl.ledger.code import fingerprint
 from mmssl.ledger.hashes import hash_array, hash_file, hash_json
-from mmssl.robustness.distortions import distort
+from mmssl.robustness.distortions import distort_inputs
 from mmssl.robustness.linear_models import LinearModel, Models
 
 if TYPE_CHECKING:
@@ -176,7 +176,7 @@ def _score_point(
             images_block = np.asarray(images[rows], np.float32)
             volumes = torch.as_tensor(images_block).to(device)
             if point[0] != UNDISTORTED:
-                volumes = distort(volumes, *point, seeds[rows], affine)
+                volumes = distort_inputs(volumes, *point, seeds[rows], affine)
             finite[j, rows] = volumes.isfinite().flatten(1).all(1).cpu()
             volumes = volumes.contiguous(memory_format=torch.channels_last_3d)
             for i, model in enumerate(linear_models):

@@ -201,6 +201,28 @@ def test_bad_input_is_named(change, message, affine):
         distortions.distort(**{**given, **change})
 
 
+@each_panel
+def test_the_background_of_inputs_stays_zero(distortion, parameter, affine):
+    """A ball in the middle: brain as TorchIO distorts it, 0 around it; it
+    moves with affine and elastic maps, and nowhere else.
+    """
+    x, y, z = np.ogrid[-8:8, -8:8, -8:8]
+    ball = torch.from_numpy((x + 0.5) ** 2 + y**2 + z**2 < 25)
+    draw = torch.Generator().manual_seed(0)
+    volume = torch.randn(1, 1, 16, 16, 16, generator=draw) * ball
+    value = spaces.PARAMETER_SPACES[distortion][parameter].tolist()[-1]
+    point = (distortion, parameter, value, 4, affine)
+    found = distortions.distort_inputs(volume, *point)[0, 0]
+    plain = distortions.distort(volume, *point)[0, 0]
+    outline = ball
+    if distortion in ("affine", "elastic"):
+        moved = distortions.distort(ball.float()[None, None], *point)[0, 0]
+        outline = moved > 0.5
+        assert not torch.equal(outline, ball)
+    assert not found[~outline].any()
+    assert torch.equal(found[outline], plain[outline])
+
+
 def test_gallery_shows_every_panel_and_anisotropy(volumes, affine):
     images = distortions.gallery(volumes[0, 0], affine, seed=3)
     assert list(images)[:15] == [f"{d} {p}" for d, p in PANELS]
