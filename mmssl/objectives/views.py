@@ -1,12 +1,13 @@
 """Views of a batch, made on the device it lives on.
 
 A *recipe* turns the clean volumes of all modalities into one view; its random
-choices come from a keyed stream, so crops and flips are shared by the
-modalities and do not depend on the batch. Terms say as data which views they
-need (`ViewSpec`); they never augment.
+choices come from a keyed stream and do not depend on the batch. Each modality
+has crops of its own: a crop shared by two modalities is a shortcut, since it
+tells which two images belong together. Terms say as data which views they need
+(`ViewSpec`); they never augment.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -40,27 +41,15 @@ class View:
     targets: dict[str, tuple[Volumes, Tensor]] = field(default_factory=dict)
 
 
-def _source_index(side: int, offset: Tensor, flip: Tensor) -> Tensor:
-    """Source index of each output voxel along one axis, shape (B, side)."""
-    index = torch.arange(side, device=offset.device)
-    index = index.expand(len(offset), side)
-    flipped = torch.where(flip[:, None], side - 1 - index, index)
-    return (flipped + offset[:, None]).clamp(0, side - 1)
-
-
 def shift_and_flip(volumes: Tensor, offset: Tensor, flip: Tensor) -> Tensor:
-    """Shift, repeating the border, then flip: pad, crop and flip in one
-    gather.
-
-    The border of a masked volume is its background, whatever value
-    normalisation gave it, so repeating it is zero padding of the masked image;
-    reflection would bring brain back in.
+    """Pad with 0, crop, then flip: in one gather.
 
     Parameters
     ----------
     volumes : Tensor, shape (B, C, *sides)
+        0 is the background.
     offset : Tensor of int64, shape (B, axes)
-        Crop position minus the padding, in voxels, below each side.
+        Crop position minus the padding, in voxels.
     flip : Tensor of bool, shape (B, axes)
 
     Returns
@@ -68,9 +57,11 @@ def shift_and_flip(volumes: Tensor, offset: Tensor, flip: Tensor) -> Tensor:
     Tensor, shape of ``volumes``
     """
     batch, channels, *sides = volumes.shape
-    index = []
+    index, inside = [], []
     for axis, side in enumerate(sides):
-        index.append(_source_index(side, offset[:, axis], flip[:, axis]))
+        source = _source_index(side, offset[:, axis], flip[:, axis])
+        index.append(source.clamp(0, side - 1))
+        inside.append((source >= 0) & (source < side))
     # the outer axes select whole contiguous lines; only the last axis is
     # gathered element-wise
     line = torch.arange(batch * channels, device=volumes.device)
@@ -84,7 +75,22 @@ def shift_and_flip(volumes: Tensor, offset: Tensor, flip: Tensor) -> Tensor:
     lines = volumes.reshape(-1, sides[-1]).view(carrier)
     lines = lines.index_select(0, line.flatten()).view(batch, -1, sides[-1])
     moved = lines.gather(2, index[-1][:, None].expand_as(lines))
-    return moved.view(volumes.dtype).view(volumes.shape)
+    moved = moved.view(batch, channels, *sides)
+    for axis, kept in enumerate(inside):
+        along = [1] * len(sides)
+        along[axis] = sides[axis]
+        moved.mul_(kept.view(batch, 1, *along).to(carrier))
+    return moved.view(volumes.dtype)
+
+
+def _source_index(side: int, offset: Tensor, flip: Tensor) -> Tensor:
+    """Source index of each output voxel along one axis, shape (B, side);
+    outside [0, side) for padding.
+    """
+    index = torch.arange(side, device=offset.device)
+    index = index.expand(len(offset), side)
+    flipped = torch.where(flip[:, None], side - 1 - index, index)
+    return flipped + offset[:, None]
 
 
 @dataclass(frozen=True)
@@ -98,29 +104,60 @@ class Clean:
 
 @dataclass(frozen=True)
 class PadCropFlip:
-    """Pad, crop to the old size, flip each axis with p = .5 (004, section
-    III-A).
+    """Pad with 0, crop to the old size, flip each axis with p = .5.
 
     Parameters
     ----------
     pad : int, optional
-        Padding on each side in voxels; an eighth of the side by default (8 at
-        64).
+        Padding on each side in voxels, so the largest shift; by default a 32nd
+        of the side (1 at 32, 2 at 64). A larger one moves a brain further than
+        two brains differ.
     flips : bool
         Whether to flip.
+    shared : bool
+        Whether the modalities of a pair get the same crop and flips, as in the
+        public code of 004. A contrast between modalities can then be met by
+        the crop alone.
     """
 
     pad: int | None = None
-    flips: bool = True
+    flips: bool = False
+    shared: bool = False
 
     def __call__(self, volumes: Volumes, stream: Stream) -> Volumes:
-        """Apply one crop and one set of flips a row to every modality."""
-        sides = next(iter(volumes.values())).shape[2:]
-        pad = sides[0] // 8 if self.pad is None else self.pad
-        offset = stream.integers("crop", 2 * pad + 1, len(sides)) - pad
-        flip = stream.uniform("flip", len(sides)) < 0.5
-        flip = flip & self.flips
-        return {m: shift_and_flip(x, offset, flip) for m, x in volumes.items()}
+        """Apply a crop and a set of flips a row, each modality its own or the
+        same to all.
+        """
+        moved = {}
+        for m, x in volumes.items():
+            moved[m] = shift_and_flip(x, *self.draw(m, x.shape[2:], stream))
+        return moved
+
+    def draw(
+        self, m: str, sides: Sequence[int], stream: Stream
+    ) -> tuple[Tensor, Tensor]:
+        """Shift in voxels (int64) and flips (bool) of one modality, each (B,
+        axes).
+        """
+        pad = max(1, sides[0] // 32) if self.pad is None else self.pad
+        whose = "" if self.shared else f"/{m}"
+        offset = stream.integers(f"crop{whose}", 2 * pad + 1, len(sides))
+        flip = stream.uniform(f"flip{whose}", len(sides)) < 0.5
+        return offset - pad, flip & self.flips
+
+
+def paper_recipe(side: int, shared: bool = True) -> PadCropFlip:
+    """The augmentation of 004, section III-A: crops of an eighth of the side,
+    flips on all axes.
+
+    Parameters
+    ----------
+    side : int
+        Of the volumes, in voxels.
+    shared : bool
+        As in `PadCropFlip`; the papers do not say, the public code shares.
+    """
+    return PadCropFlip(side // 8, flips=True, shared=shared)
 
 
 @dataclass(frozen=True)
@@ -130,7 +167,7 @@ class Noisy:
 
     As TorchIO's RandomNoise on a subject: one coin a pair, then every modality
     draws a standard deviation, uniform from 0 to ``largest_std``, and noise of
-    its own.
+    its own. The background stays 0.
 
     Parameters
     ----------
@@ -167,6 +204,7 @@ class Noisy:
             std = rows.uniform(f"std/{m}") * self.largest_std
             std = std.view(-1, *(1,) * (x.dim() - 1))
             noise = rows.normal(f"noise/{m}", *x.shape[1:]) * std
+            noise = noise * (x[chosen] != 0)
             noisy[m] = x.float().index_add(0, chosen, noise)
         return noisy
 

@@ -1,5 +1,5 @@
-"""Augmentation against NumPy's pad, slice and flip; shared by modalities, row
-by row.
+"""Augmentation against NumPy's pad, slice and flip; a crop a modality, row by
+row.
 """
 
 import numpy as np
@@ -13,6 +13,7 @@ from mmssl.objectives.views import (
     PadCropFlip,
     make_views,
     merge,
+    paper_recipe,
     shift_and_flip,
 )
 
@@ -26,7 +27,7 @@ def test_equals_pad_crop_flip_of_numpy(sides, rng):
     moved = shift_and_flip(volumes, start - pad, flip)
     for b in range(batch):
         widths = [(0, 0)] + [(pad, pad)] * axes
-        padded = np.pad(volumes[b].numpy(), widths, mode="edge")
+        padded = np.pad(volumes[b].numpy(), widths)
         window = tuple(
             slice(s, s + n)
             for s, n in zip(start[b].tolist(), sides, strict=True)
@@ -48,21 +49,43 @@ def test_halves_move_unchanged(rng):
     )
 
 
-def test_modalities_share_the_crop_and_rows_stand_alone(rng):
+@pytest.mark.parametrize("shared", [False, True])
+def test_crops_are_shared_on_demand_and_rows_stand_alone(shared, rng):
     first = torch.from_numpy(rng.normal(size=(4, 1, 16, 16, 16)))
     volumes = {"T1": first, "fALFF": 2 * first}
-    recipe = PadCropFlip(pad=2)
+    recipe = PadCropFlip(pad=2, flips=True, shared=shared)
     out = recipe(volumes, Stream(torch.arange(4), 0, 0))
-    assert torch.equal(out["fALFF"], 2 * out["T1"])
+    assert torch.equal(out["fALFF"], 2 * out["T1"]) == shared
     assert not torch.equal(out["T1"], first)
     alone = recipe({"T1": first[2:3]}, Stream(torch.tensor([2]), 0, 0))
     assert torch.equal(alone["T1"][0], out["T1"][2])
 
 
+def test_crops_of_two_modalities_are_independent():
+    ramp = torch.arange(1, 17.0).expand(2000, 1, 16, 16, 16)
+    volumes = {"T1": ramp, "fALFF": ramp}
+    out = PadCropFlip(pad=3)(volumes, Stream(torch.arange(2000), 1, 2))
+    middle = torch.stack([x[:, 0, 8, 8, 8] for x in out.values()])
+    assert abs(torch.corrcoef(middle)[0, 1].item()) < 0.08
+
+
+@pytest.mark.parametrize(("side", "pad"), [(32, 1), (64, 2), (16, 1)])
+def test_the_usual_crop_is_small_and_the_papers_an_eighth(side, pad):
+    ramp = torch.arange(1.0, side + 1).expand(400, 1, 1, 1, side)
+    ramp = ramp.expand(400, 1, side, 8, side)
+    stream = Stream(torch.arange(400), 3, 4)
+    middle = PadCropFlip()({"T1": ramp}, stream)["T1"][:, 0, 8, 4, side // 2]
+    offsets = (middle - ramp[0, 0, 0, 0, side // 2]).unique().tolist()
+    assert offsets == list(range(-pad, pad + 1))
+    expected = PadCropFlip(side // 8, flips=True, shared=True)
+    assert paper_recipe(side) == expected
+
+
 def test_crops_reach_every_offset_and_flips_half_of_the_rows():
     ramp = torch.arange(16.0).expand(600, 1, 16, 16, 16)
     stream = Stream(torch.arange(600), 3, 4)
-    lines = PadCropFlip(pad=2)({"T1": ramp}, stream)["T1"][:, 0, 8, 8]
+    recipe = PadCropFlip(pad=2, flips=True)
+    lines = recipe({"T1": ramp}, stream)["T1"][:, 0, 8, 8]
     flipped = lines[:, 8] < lines[:, 7]
     assert 0.4 < flipped.float().mean() < 0.6
     middle = lines[~flipped][:, 8]
@@ -123,10 +146,14 @@ def test_views_do_not_depend_on_the_blocks_they_are_made_in(
 
 
 def test_noise_falls_on_a_third_of_the_pairs_with_a_uniform_deviation():
-    still = {m: torch.zeros(3000, 1, 6, 7, 8) for m in ("T1", "fALFF")}
+    still = {m: torch.ones(3000, 1, 6, 7, 8) for m in ("T1", "fALFF")}
+    for x in still.values():
+        x[:, :, 0] = 0
     out = Noisy(Clean(), largest_std=0.8)(
         still, Stream(torch.arange(3000), 5, 6)
     )
+    assert all((x[:, :, 0] == 0).all() for x in out.values())
+    out = {m: x[:, :, 1:] for m, x in out.items()}
     spread = {m: x.flatten(1).std(1) for m, x in out.items()}
     hit = spread["T1"] > 0
     assert torch.equal(hit, spread["fALFF"] > 0)  # one coin a pair
@@ -163,7 +190,7 @@ def test_noise_comes_after_the_recipe_and_rows_stand_alone(rng):
 
 def test_the_name_of_a_noisy_recipe_says_everything():
     assert repr(Noisy()) == (
-        "Noisy(recipe=PadCropFlip(pad=None, flips=True), "
+        "Noisy(recipe=PadCropFlip(pad=None, flips=False, shared=False), "
         "largest_std=1.0, probability=0.33)"
     )
     assert Noisy() == Noisy(PadCropFlip()) != Noisy(largest_std=0.5)
