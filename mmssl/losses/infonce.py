@@ -20,6 +20,8 @@ The penalty is :math:`\lambda\,\mathrm{mean}(r^2)` over all pairs, on the
 unclipped scores. Source: 004, section II-B; clip c = 20, lambda = 4e-2.
 """
 
+import math
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -28,6 +30,28 @@ from torch.utils.checkpoint import checkpoint
 from mmssl.losses.precision import promote
 
 NEGATIVES = ("locations", "representations")
+
+
+def chance_level(
+    batch: int, locations: int, negatives: str = "locations"
+) -> float:
+    """Loss of `info_nce` where all scores are equal, in nats.
+
+    Parameters
+    ----------
+    batch, locations : int
+        B and L.
+    negatives : {"locations", "representations"}
+        As in `info_nce`.
+
+    Returns
+    -------
+    float
+        log(1 + (B - 1) L), or log B over representations.
+    """
+    if negatives == "representations":
+        return math.log(batch)
+    return math.log1p((batch - 1) * locations)
 
 
 def _check_shapes(local: Tensor, anchor: Tensor) -> None:

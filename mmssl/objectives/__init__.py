@@ -2,9 +2,15 @@
 views of the modalities.
 """
 
-from mmssl.objectives.language import Objective, build, parse
+from mmssl.objectives.language import Objective, build, options_of, parse
 from mmssl.objectives.term import Batch, Context, Edge, Node, Term
-from mmssl.objectives.views import Clean, Noisy, PadCropFlip, View
+from mmssl.objectives.views import (
+    Clean,
+    Noisy,
+    PadCropFlip,
+    View,
+    paper_recipe,
+)
 
 __all__ = [
     "Batch",
@@ -18,5 +24,7 @@ __all__ = [
     "Term",
     "View",
     "build",
+    "options_of",
+    "paper_recipe",
     "parse",
 ]

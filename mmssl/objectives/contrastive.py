@@ -9,7 +9,11 @@ the embeddings to the anchor.
 import torch
 from torch import Tensor
 
-from mmssl.losses.infonce import info_nce, info_nce_all_locations
+from mmssl.losses.infonce import (
+    chance_level,
+    info_nce,
+    info_nce_all_locations,
+)
 from mmssl.objectives.term import Edge, Node, Term, cross_edges
 
 
@@ -20,6 +24,10 @@ class _ContrastiveTerm(Term):
     ----------
     clip, penalty, negatives
         As in :func:`mmssl.losses.infonce.info_nce`.
+    inside : bool
+        Whether only places inside the brain are contrasted
+        (:meth:`Context.places`): those outside are alike in everybody, so that
+        most candidates cannot be told apart.
     """
 
     def __init__(
@@ -27,19 +35,27 @@ class _ContrastiveTerm(Term):
         clip: float = 20.0,
         penalty: float = 0.04,
         negatives: str = "locations",
+        inside: bool = False,
     ):
         super().__init__()
         self.clip = clip
         self.penalty = penalty
         self.negatives = negatives
+        self.inside = inside
+
+    def embeddings(self, ctx, source: Node) -> Tensor:
+        """What is contrasted with the anchors, (B, D, L)."""
+        if source.kind == "z":
+            return ctx.latent(source.modality)[..., None]
+        local = ctx.local(source.modality)
+        if self.inside:
+            return local[..., ctx.places(source.modality)]
+        return local
 
     def contrast(self, ctx, edge: Edge) -> tuple[Tensor, Tensor]:
         """Loss and penalty of one edge."""
         source, target = edge
-        if source.kind == "c":
-            embeddings = ctx.local(source.modality)
-        else:
-            embeddings = ctx.latent(source.modality)[..., None]
+        embeddings = self.embeddings(ctx, source)
         anchor = self.anchor(ctx, target.modality)
         return info_nce(
             embeddings, anchor, self.clip, self.penalty, self.negatives
@@ -50,15 +66,18 @@ class _ContrastiveTerm(Term):
         return ctx.latent(modality)
 
     def forward(self, ctx):
-        """Sum of InfoNCE over the term's edges."""
-        losses, penalties = [], []
+        """Sum of InfoNCE over the term's edges, and its chance level."""
+        losses, penalties, chance = [], [], 0.0
         for edge in self.graph(ctx.modalities):
             loss, penalty = self.contrast(ctx, edge)
             losses.append(loss)
             penalties.append(penalty)
+            batch, _, places = self.embeddings(ctx, edge[0]).shape
+            chance += chance_level(batch, places, self.negatives)
         return {
             "loss": torch.stack(losses).sum(),
             "penalty": torch.stack(penalties).sum(),
+            "chance": torch.tensor(chance),
         }
 
 
@@ -102,8 +121,8 @@ class CC(_ContrastiveTerm):
 
     Parameters
     ----------
-    clip, penalty, negatives
-        As in :func:`mmssl.losses.infonce.info_nce`.
+    clip, penalty, negatives, inside
+        As in the other terms.
     exact : bool
         Contrast with every location of c_i as the anchor, in bounded chunks,
         instead of one drawn at random for each sample (the public code).
@@ -117,9 +136,10 @@ class CC(_ContrastiveTerm):
         clip: float = 20.0,
         penalty: float = 0.04,
         negatives: str = "locations",
+        inside: bool = False,
         exact: bool = False,
     ):
-        super().__init__(clip, penalty, negatives)
+        super().__init__(clip, penalty, negatives, inside)
         self.exact = exact
         if exact and negatives != "locations":
             raise ValueError(
@@ -132,15 +152,15 @@ class CC(_ContrastiveTerm):
 
     def anchor(self, ctx, modality):
         """One location of c_i for each sample."""
-        return ctx.random_location(modality)
+        return ctx.random_location(modality, self.inside)
 
     def contrast(self, ctx, edge):
         """All locations of c_j with one location of c_i, or with every one."""
         if not self.exact:
             return super().contrast(ctx, edge)
         source, target = edge
-        embeddings = ctx.local(source.modality)
-        anchors = ctx.local(target.modality)
+        embeddings = self.embeddings(ctx, source)
+        anchors = self.embeddings(ctx, target)
         return info_nce_all_locations(
             embeddings, anchors, self.clip, self.penalty
         )

@@ -44,20 +44,30 @@ class CCA(Term):
         return cross_edges(modalities, "z", "z")
 
     def forward(self, ctx):
-        """Negative correlation, summed over ordered pairs."""
+        """Negative correlation, summed over ordered pairs; by chance, that of
+        rows paired with the next one's partner.
+        """
         filled = int(self.filled)
         self.rows = {}
         for m in ctx.modalities:
             earlier = self.get_buffer(f"earlier_{m}")[:filled]
             self.rows[m] = torch.cat([ctx.latent(m), earlier])
-        correlations = []
+        correlations, chance = [], []
         for source, target in self.graph(ctx.modalities):
             first = self.rows[source.modality]
             second = self.rows[target.modality]
             correlations.append(
                 canonical_correlation(first, second, self.ridge, self.norm)
             )
-        return {"loss": -torch.stack(correlations).sum()}
+            with torch.no_grad():
+                apart = second.roll(1, 0)
+                chance.append(
+                    canonical_correlation(first, apart, self.ridge, self.norm)
+                )
+        return {
+            "loss": -torch.stack(correlations).sum(),
+            "chance": -torch.stack(chance).sum(),
+        }
 
     @torch.no_grad()
     def after_step(self, ctx):

@@ -31,15 +31,23 @@ class AE(Term):
         return [(Node("z", m), Node("reconstruction", m)) for m in modalities]
 
     def forward(self, ctx):
-        """Reconstruction error of the view from z."""
-        losses = {}
+        """Reconstruction error of the view from z; by chance, that of the mean
+        image.
+        """
+        losses, chance = {}, {}
         for source, target in self.graph(ctx.modalities):
             m = target.modality
             output = promote(ctx.decode(m, ctx.features(source.modality)))
-            difference = output - promote(ctx.view().volumes[m])
-            errors = difference.square().flatten(1).mean(1)  # of each row
+            volumes = promote(ctx.view().volumes[m])
+            # of each row
+            errors = (output - volumes).square().flatten(1).mean(1)
             losses[m] = ctx.gather(errors).mean()
-        return {"loss": torch.stack(list(losses.values())).sum(), **losses}
+            chance[m] = volumes.var(0).mean()
+        return {
+            "loss": torch.stack(list(losses.values())).sum(),
+            "chance": torch.stack(list(chance.values())).sum(),
+            **losses,
+        }
 
 
 class MMVAE(Term):

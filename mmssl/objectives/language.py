@@ -84,6 +84,23 @@ def parse(name: str) -> tuple[str, ...]:
     return words
 
 
+def options_of(name: str) -> tuple[str, ...]:
+    """Options that the terms of an objective take, sorted.
+
+    Parameters
+    ----------
+    name : str
+        In the language of :func:`parse`.
+    """
+    accepted = set()
+    for word in parse(name):
+        parameters = inspect.signature(TERMS[word]).parameters
+        for option, parameter in parameters.items():
+            if parameter.kind is parameter.POSITIONAL_OR_KEYWORD:
+                accepted.add(option)
+    return tuple(sorted(accepted - {"modalities", "latent"}))
+
+
 class Objective(nn.Module):
     """Encoders, heads, decoders and weighted terms; `state_dict` is the whole
     of it.
@@ -152,6 +169,17 @@ class Objective(nn.Module):
             for key, value in values.items():
                 parts[f"{name}/{key}"] = value
         return total, parts, ctx
+
+    def chance(self, parts: Mapping[str, Tensor]) -> Tensor | None:
+        """Total loss, without penalties, of features that say nothing: of the
+        named parts of a step; None where a term has no such value.
+        """
+        total = 0.0
+        for name in self.terms:
+            if f"{name}/chance" not in parts:
+                return None
+            total = total + self.weights[name] * parts[f"{name}/chance"]
+        return total
 
     @torch.no_grad()
     def update_momentum(self) -> None:
@@ -309,19 +337,16 @@ def _make_terms(
     """Make the terms, handing each argument to those whose constructor names
     it.
     """
-    accepted = {}
-    for word in words:
-        accepted[word] = set(inspect.signature(TERMS[word]).parameters)
-    shared = {"modalities": modalities, "latent": latent}
-    known = set().union(*accepted.values()) - set(shared)
-    if unknown := set(options) - known:
+    known = options_of(name)
+    if unknown := set(options) - set(known):
         raise ValueError(
             f"objective {name!r}: unknown {sorted(unknown)}, "
             f"expected of {sorted(known)}"
         )
-    arguments = {**shared, **options}
+    arguments = {"modalities": modalities, "latent": latent, **options}
     terms = {}
     for word in words:
-        own = {k: v for k, v in arguments.items() if k in accepted[word]}
+        accepted = inspect.signature(TERMS[word]).parameters
+        own = {k: v for k, v in arguments.items() if k in accepted}
         terms[word] = TERMS[word](**own)
     return terms

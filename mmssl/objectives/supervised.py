@@ -1,5 +1,7 @@
 """Cross-entropy with labels as a term."""
 
+import math
+
 import torch
 from torch import nn
 from torch.nn import functional as F
@@ -51,9 +53,9 @@ class CE(Term):
 
     def forward(self, ctx):
         """Mean cross-entropy over the labelled rows of all processes, summed
-        over modalities.
+        over modalities; by chance, that of equal probabilities.
         """
-        losses = []
+        losses, chance = [], 0.0
         for source, target in self.graph(ctx.modalities):
             classifier = self.classifiers[source.modality]
             scores = promote(classifier(ctx.features(source.modality).z))
@@ -65,4 +67,8 @@ class CE(Term):
             entropies = ctx.gather(entropies)
             count = ctx.gather(labelled).sum().clamp(min=1)
             losses.append(entropies.sum() / count)
-        return {"loss": torch.stack(losses).sum()}
+            chance += math.log(classifier.out_features)
+        return {
+            "loss": torch.stack(losses).sum(),
+            "chance": torch.tensor(chance),
+        }

@@ -21,6 +21,7 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from mmssl.models.dcgan import Features
 from mmssl.models.keyed_random import Stream
@@ -174,13 +175,33 @@ class Context:
             self._memo[key] = self.gather(embedding)
         return self._memo[key]
 
-    def random_location(self, m: str) -> Tensor:
-        """Convolutional embedding at one random location of each row of all
-        processes, (B, D).
+    def places(self, m: str) -> Tensor:
+        """Locations of the convolutional embedding that lie in the brain:
+        indices, int64 (places,).
+
+        A place counts where at least half of the voxels it stands for are not
+        0, in at least half of the rows of all processes.
         """
-        key = ("random location", m)
+        key = ("places", m)
+        if key not in self._memo:
+            volumes = self.view().volumes[m]
+            side = self.features(m).local.shape[-1]
+            pool = {4: F.adaptive_avg_pool2d, 5: F.adaptive_avg_pool3d}
+            shown = (volumes != 0).any(1, keepdim=True).float()
+            share = pool[volumes.dim()](shown, side).flatten(1)
+            typical = self.gather(share).median(0).values
+            self._memo[key] = (typical >= 0.5).nonzero().flatten()
+        return self._memo[key]
+
+    def random_location(self, m: str, inside: bool = False) -> Tensor:
+        """Convolutional embedding at one random location of each row of all
+        processes, (B, D); ``inside``: of :meth:`places` alone.
+        """
+        key = ("random location", m, inside)
         if key not in self._memo:
             embedding = self.head(m, "local", self.features(m))
+            if inside:
+                embedding = embedding[..., self.places(m)]
             _, channels, locations = embedding.shape
             index = self.rng("location", m).integers("", locations)
             index = index.view(-1, 1, 1).expand(-1, channels, 1)
@@ -211,7 +232,9 @@ class Term(nn.Module):
     """A summand of the loss.
 
     :meth:`forward` reads the features of a batch from its context and returns
-    ``{"loss": …, "penalty": …}``; any other key is only logged. A constructor
+    ``{"loss": …, "penalty": …}``; any other key is only logged. "chance" is
+    the loss of features that say nothing, where there is such a value: the
+    line that a figure draws beside the loss. A constructor
     that names ``modalities`` or ``latent`` is given them by
     :func:`mmssl.objectives.language.build`; its other parameters are options
     of the objective.

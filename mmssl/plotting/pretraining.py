@@ -42,60 +42,79 @@ def pair_views(images: Mapping[str, Mapping[str, np.ndarray]]) -> Figure:
 
 
 def training_history(
-    history: pd.DataFrame, modalities: Sequence[str]
+    history: pd.DataFrame, modalities: Sequence[str], keep: str = "best"
 ) -> Figure:
-    """Draw loss, learning rate and effective rank of a run against the epoch.
+    """Draw loss, nearest-neighbour probe, effective rank and learning rate of
+    a run against the epoch.
 
     Parameters
     ----------
     history : DataFrame
         ``history.csv`` of a run: epoch, lr, train/loss, valid/loss,
-        rankme/<modality>.
+        rankme/<modality>; knn/<modality> where the people have labels.
     modalities : sequence of str
+    keep : {"best", "last"}
+        Which epoch's encoders the run kept.
+
+    Returns
+    -------
+    Figure
+        Dotted: the loss of features that say nothing, where every term has
+        such a value, and the ROC-AUC of chance.
     """
-    figure, ((loss, rate, rank),) = canvas(1, 3, 9.0, 2.8)
+    figure, ((loss, probe, rank, rate),) = canvas(1, 4, 11.0, 2.8)
     epoch = history["epoch"]
-    _loss(loss, history)
-    rate.semilogy(epoch, history["lr"], color=PALETTE[7])
-    rate.set(title="learning rate", xlabel="epoch")
+    _loss(loss, history, keep)
     for m in modalities:
         rank.plot(epoch, history[f"rankme/{m}"], color=colour(m), label=m)
+        if f"knn/{m}" in history:
+            probe.plot(epoch, history[f"knn/{m}"], color=colour(m), label=m)
+    probe.axhline(0.5, ls=":", color=BASELINE)
+    probe.set(title="ROC-AUC of neighbours", xlabel="epoch")
     rank.set(title="effective rank of z", xlabel="epoch", ylim=(0, None))
     rank.legend()
-    for axis in (loss, rate, rank):
+    rate.semilogy(epoch, history["lr"], color=PALETTE[7])
+    rate.set(title="learning rate", xlabel="epoch")
+    for axis in (loss, probe, rank, rate):
         axis.xaxis.get_major_locator().set_params(integer=True)
     return figure
 
 
-def _loss(axis: Axes, history: pd.DataFrame) -> None:
-    """Total loss on training and validation pairs, and the best epoch."""
+def _loss(axis: Axes, history: pd.DataFrame, keep: str) -> None:
+    """Total loss on training and validation pairs, its chance level, and the
+    epoch that is kept.
+    """
     epoch = history["epoch"]
     train = history["train/loss"]
     axis.plot(epoch, train, color=PALETTE[7], label="training")
     if "valid/loss" in history:
         valid = history["valid/loss"]
         axis.plot(epoch, valid, "--", color=BASELINE, label="validation")
-        best = valid.idxmin()
+        kept = valid.idxmin() if keep == "best" else valid.index[-1]
         axis.plot(
-            epoch[best],
-            valid[best],
+            epoch[kept],
+            valid[kept],
             "o",
             color=BASELINE,
             label="kept encoder",
         )
+    if "train/chance" in history:
+        chance = history["train/chance"]
+        axis.plot(epoch, chance, ":", color=BASELINE, label="chance")
     axis.set(title="total loss", xlabel="epoch")
     axis.legend()
 
 
 def term_history(history: pd.DataFrame) -> Figure:
-    """Draw each named term of a run on training pairs, unweighted, penalties
-    dotted.
+    """Draw each named term of a run on training pairs, unweighted, with its
+    chance level in grey and the penalty dotted.
 
     Parameters
     ----------
     history : DataFrame
-        ``history.csv`` of a run, with columns ``train/<term>/loss`` and
-        ``train/<term>/penalty``.
+        ``history.csv`` of a run, with columns ``train/<term>/loss`` and, where
+        the term has them, ``train/<term>/penalty`` and
+        ``train/<term>/chance``.
     """
     terms = history.filter(regex="^train/.+/loss$")
     names = [column.split("/")[1] for column in terms]
@@ -107,10 +126,15 @@ def term_history(history: pd.DataFrame) -> Figure:
 
 
 def _term(axis: Axes, name: str, history: pd.DataFrame) -> None:
-    """Loss of one term, and its penalty on an axis of its own."""
+    """Loss of one term with its chance level, and its penalty on an axis of
+    its own.
+    """
     epoch = history["epoch"]
     loss = history[f"train/{name}/loss"]
     axis.plot(epoch, loss, color=PALETTE[0], label="loss")
+    if f"train/{name}/chance" in history:
+        chance = history[f"train/{name}/chance"]
+        axis.plot(epoch, chance, color=BASELINE, label="chance")
     if f"train/{name}/penalty" in history:
         right = axis.twinx()
         penalty = history[f"train/{name}/penalty"]

@@ -33,6 +33,7 @@ from mmssl.pretrain.encoders import network_shape
 from mmssl.pretrain.loop import Pretraining, Recorder
 from mmssl.pretrain.malloc import keep_freed_memory
 
+KEPT = ("best", "last")
 PRECISIONS = {"fp32": "32-true", "bf16": "bf16-mixed"}
 
 
@@ -65,6 +66,9 @@ def fit(
     dropout: float = 0.0,
     weights: Mapping[str, float] | None = None,
     augment: Recipe | None = None,
+    region: str = "brain",
+    balanced: bool = False,
+    keep: str = "best",
     gradient_clip: float | None = 100.0,
     precision: str = "auto",
     progress: bool = True,
@@ -89,8 +93,18 @@ def fit(
     weights : mapping, optional
         Weight of each term, 1 where absent.
     augment : Recipe, optional
-        The run's own augmentation: pad-crop and flips for volumes, none for
-        images by default.
+        The run's own augmentation: small crops for volumes, none for images
+        by default.
+    region : {"brain", "image"}
+        Where intensity steps learn, see
+        :func:`mmssl.preprocessing.network_inputs.fit_landmarks`.
+    balanced : bool
+        Whether the classes of the cohort's first task are drawn equally often
+        (001, section 3.1), and people without a label never: the labels then
+        have a part in a self-supervised run. Supervised objectives always do.
+    keep : {"best", "last"}
+        Which epoch's weights the run holds: the one of the lowest loss on
+        validation pairs, in views drawn as in training, or the last.
     gradient_clip : float, optional
         Largest norm of the gradient; None, as in the papers, leaves it alone.
         RAdam's first five steps are plain gradient steps, and the sum over
@@ -133,12 +147,17 @@ def fit(
         "fold": fold,
         **shape,
         "augment": repr(augment),
+        "region": region,
+        "balanced": balanced,
+        "keep": keep,
         "gradient_clip": gradient_clip,
         "precision": _chosen_precision(precision),
         "cohort": {"name": cohort.name, "hashes": dict(cohort.hashes)},
     }
     if epochs < 1:
         raise ValueError(f"epochs={epochs}, expected at least 1")
+    if keep not in KEPT:
+        raise ValueError(f"keep={keep!r}, expected one of {KEPT}")
     if _is_finished(run_dir, partial, parameters):
         return run_dir
 
@@ -148,8 +167,9 @@ def fit(
     made_by = _provenance(built)
     # half a run by other code is no run
     run_folder.check_parameters(partial, {"code": made_by["code"]})
-    train, valid = _draws(cohort, built, fold, batch_size, seed)
-    landmarks = fit_landmarks(cohort, fold)
+    task = _balanced_task(cohort, built, balanced)
+    train, valid = _draws(cohort, task, fold, batch_size, seed)
+    landmarks = fit_landmarks(cohort, fold, region)
     inputs = _tensors(standardised(cohort, landmarks, np.float16))
     labels = _tensors({task: cohort.labels(task) for task in cohort.tasks})
 
@@ -158,11 +178,18 @@ def fit(
     exposures = _exposures(cohort, fold, train, valid)
     leakage.write_exposures(partial / "exposures.json", exposures)
     module = Pretraining(
-        built, inputs, labels, train, valid, augment, epochs, seed
+        built,
+        inputs,
+        labels,
+        train,
+        valid,
+        augment,
+        epochs,
+        seed,
+        built.task or next(iter(cohort.tasks), None),
     )
-    recorder = _train(
-        module, partial, parameters["precision"], gradient_clip, progress
-    )
+    recorder = Recorder(partial, progress, keep)
+    _train(module, recorder, partial, parameters["precision"], gradient_clip)
     run_folder.finish(
         partial,
         built,
@@ -177,7 +204,7 @@ def fit(
 
 
 def _usual_augmentation(cohort) -> Recipe:
-    """Pad-crop and flips for volumes, none for images."""
+    """Small crops for volumes, none for images."""
     return PadCropFlip() if cohort.dims == 3 else Clean()
 
 
@@ -240,20 +267,33 @@ def _with_task(cohort, words: Sequence[str], options: Mapping) -> dict:
     return options
 
 
+def _balanced_task(cohort, objective: Objective, balanced: bool) -> str | None:
+    """Task whose classes are drawn equally often, if any."""
+    if objective.sampling == "class":
+        return objective.task
+    if not balanced:
+        return None
+    if not cohort.tasks:
+        raise ValueError(
+            f"{cohort.path}: balanced=True, but the cohort has no task"
+        )
+    return next(iter(cohort.tasks))
+
+
 def _draws(
-    cohort, objective: Objective, fold: int, batch_size: int, seed: int
+    cohort, task: str | None, fold: int, batch_size: int, seed: int
 ) -> tuple[Draw, Draw | None]:
-    """Row draws of training and validation, or a clear error before any long
-    work.
+    """Row draws of training and validation, balanced by the classes of a task
+    if there is one; or a clear error before any long work.
     """
     rows, valid = cohort.rows("train", fold), cohort.rows("valid", fold)
     classes = pairing = None
-    if objective.sampling == "class":
-        labels = cohort.labels(objective.task)
+    if task is not None:
+        labels = cohort.labels(task)
         rows = rows[labels[rows] >= 0]
         valid = valid[labels[valid] >= 0]
         classes = labels[rows]
-        _check_classes(cohort, fold, objective.task, classes)
+        _check_classes(cohort, fold, task, classes)
     size = min(batch_size, len(rows))
     if size < 2:
         raise ValueError(
@@ -311,13 +351,12 @@ def _provenance(objective: Objective) -> dict:
 
 def _train(
     module: Pretraining,
+    recorder: Recorder,
     folder: Path,
     precision: str,
     clip: float | None,
-    progress: bool,
-) -> Recorder:
+) -> None:
     """Run or continue the loop; the recorder holds the history."""
-    recorder = Recorder(folder, progress)
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     if module.inputs_are_volumes:
         module.to(memory_format=torch.channels_last_3d)
@@ -347,4 +386,3 @@ def _train(
             ckpt_path=last if last.exists() else None,
             weights_only=True,
         )
-    return recorder

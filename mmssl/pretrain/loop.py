@@ -17,9 +17,10 @@ from tqdm.auto import tqdm
 from mmssl.ledger import atomic
 from mmssl.models.keyed_random import Stream
 from mmssl.objectives.language import Objective
-from mmssl.objectives.term import Batch
-from mmssl.objectives.views import Clean, Recipe, make_views
+from mmssl.objectives.term import Batch, Context
+from mmssl.objectives.views import Recipe, make_views
 from mmssl.pretrain.draws import Draw
+from mmssl.pretrain.neighbours import nearest_neighbours_auc
 from mmssl.pretrain.rankme import dimension_std, rankme
 from mmssl.pretrain.run_folder import BEST, LAST
 
@@ -45,6 +46,8 @@ class Pretraining(lightning.LightningModule):
     recipe : Recipe
         The run's own augmentation.
     epochs, seed : int
+    task : str, optional
+        Label that the nearest neighbours of validation people tell.
     """
 
     def __init__(
@@ -57,6 +60,7 @@ class Pretraining(lightning.LightningModule):
         recipe: Recipe,
         epochs: int,
         seed: int,
+        task: str | None = None,
     ):
         super().__init__()
         self.objective = objective
@@ -66,9 +70,12 @@ class Pretraining(lightning.LightningModule):
         self.recipe = recipe
         self.epochs = epochs
         self.seed = seed
-        # of the epoch: sums of loss and parts, embeddings of the steps
+        self.task = task
+        # of the epoch: sums of loss and parts; by role and modality, z and
+        # labels of the steps
         self.sums: dict[str, Tensor] = {}
-        self.embeddings: dict[str, list[Tensor]] = {}
+        self.embeddings: dict[tuple[str, str], list[Tensor]] = {}
+        self.classes: dict[tuple[str, str], list[Tensor]] = {}
 
     @property
     def inputs_are_volumes(self) -> bool:
@@ -91,12 +98,10 @@ class Pretraining(lightning.LightningModule):
         start = index * draw.batch_size + self.trainer.global_rank * count
         rows = self._rows(draw, epoch, slice(start, start + count))
         keys = torch.arange(start, start + count, device=self.device)
-        step, recipe = _VALIDATION_STEP, Clean()
-        if role == "train":
-            step, recipe = self.global_step, self.recipe
+        step = self.global_step if role == "train" else _VALIDATION_STEP
         stream = Stream(keys, self.seed, step)
         views = make_views(
-            self.inputs, rows, self.objective.views, recipe, stream
+            self.inputs, rows, self.objective.views, self.recipe, stream
         )
         labels = {}
         for m in rows:
@@ -119,18 +124,17 @@ class Pretraining(lightning.LightningModule):
         total, parts, self.ctx = self.objective(batch)
         self._check_loss(total, parts, f"batch {index}")
         self._add_to_sums("train", total, parts)
-        for m in self.objective.modalities:
-            z = self.ctx.features(m).z.detach()
-            self.embeddings.setdefault(m, []).append(z)
+        self._add_embeddings("train", self.ctx)
         return total
 
     def validation_step(self, index: int, _=None) -> None:
-        """Objective on clean views of the validation rows, with the same draws
-        in every epoch.
+        """Objective on the validation rows, in views drawn as in training, the
+        same in every epoch.
         """
-        total, parts, _ = self.objective(self.batch("valid", 0, index))
+        total, parts, ctx = self.objective(self.batch("valid", 0, index))
         self._check_loss(total, parts, f"validation batch {index}")
         self._add_to_sums("valid", total, parts)
+        self._add_embeddings("valid", ctx)
 
     def on_after_backward(self):
         """Let the terms change gradients."""
@@ -177,10 +181,23 @@ class Pretraining(lightning.LightningModule):
     def _add_to_sums(
         self, role: str, total: Tensor, parts: dict[str, Tensor]
     ) -> None:
-        for name, value in {"loss": total, **parts}.items():
+        values = {"loss": total, **parts}
+        chance = self.objective.chance(parts)
+        if chance is not None:
+            values["chance"] = chance
+        for name, value in values.items():
             key = f"{role}/{name}"
             value = value.detach().double()
             self.sums[key] = self.sums.get(key, 0.0) + value
+
+    def _add_embeddings(self, role: str, ctx: Context) -> None:
+        """Keep z and label of the rows of a step."""
+        for m in self.objective.modalities:
+            z = ctx.features(m).z.detach()
+            self.embeddings.setdefault((role, m), []).append(z)
+            if self.task is not None:
+                labels = ctx.batch.labels[m][self.task]
+                self.classes.setdefault((role, m), []).append(labels)
 
     def summary(self) -> tuple[dict[str, float], dict[str, list[float]]]:
         """Close the epoch.
@@ -189,7 +206,8 @@ class Pretraining(lightning.LightningModule):
         -------
         values : dict of float
             Mean of loss and parts over the steps; effective rank, mean and
-            smallest standard deviation of z, by modality.
+            smallest standard deviation of z on training pairs, and ROC-AUC of
+            the nearest neighbours on validation pairs, by modality.
         spread : dict of list of float
             modality -> standard deviation of each latent dimension.
         """
@@ -198,15 +216,26 @@ class Pretraining(lightning.LightningModule):
             role = key.split("/")[0]
             values[key] = float(total) / len(self.draws[role])
         spread = {}
-        for m, parts in self.embeddings.items():
-            z = torch.cat(parts).float().cpu()
+        for m in self.objective.modalities:
+            z = _joined(self.embeddings["train", m]).float()
             spread[m] = dimension_std(z).tolist()
             values[f"rankme/{m}"] = rankme(z - z.mean(0))
             values[f"std_mean/{m}"] = float(np.mean(spread[m]))
             values[f"std_min/{m}"] = float(np.min(spread[m]))
+            if self.task is not None and self.draws["valid"]:
+                values[f"knn/{m}"] = self._neighbours_auc(m)
         self.sums = {}
         self.embeddings = {}
+        self.classes = {}
         return values, spread
+
+    def _neighbours_auc(self, m: str) -> float:
+        """ROC-AUC of validation pairs by their nearest training pairs."""
+        z, classes = [], []
+        for role in ("train", "valid"):
+            z.append(_joined(self.embeddings[role, m]).float())
+            classes.append(_joined(self.classes[role, m]))
+        return nearest_neighbours_auc(z[0], classes[0], z[1], classes[1])
 
     def configure_optimizers(self):
         """RAdam with OneCycle, stepped every batch (004, section III-C)."""
@@ -226,6 +255,11 @@ class Pretraining(lightning.LightningModule):
         }
 
 
+def _joined(parts: list[Tensor]) -> Tensor:
+    """Rows of all steps, on the CPU."""
+    return torch.cat(parts).cpu()
+
+
 class Recorder(lightning.Callback):
     """History, the best encoder by validation loss, and a checkpoint after
     every epoch.
@@ -236,11 +270,14 @@ class Recorder(lightning.Callback):
         Where ``last.ckpt`` and ``best.ckpt`` go; each is replaced atomically.
     progress : bool
         Whether to show a progress bar over the epochs.
+    keep : {"best", "last"}
+        Which epoch's weights are kept.
     """
 
-    def __init__(self, folder: Path, progress: bool):
+    def __init__(self, folder: Path, progress: bool, keep: str = "best"):
         self.folder = folder
         self.progress = progress
+        self.keep = keep
         self.history: list[dict[str, float]] = []
         self.dimensions: list[dict] = []
         self.best = float("inf")
@@ -280,9 +317,9 @@ class Recorder(lightning.Callback):
         values, spread = module.summary()
         self._write_down(trainer, values, spread)
         loss = values.get("valid/loss", values["train/loss"])
-        if loss < self.best:
+        if loss < self.best or self.keep == "last":
             self.best = loss
-            self._save_best(trainer, module)
+            self._save_kept(trainer, module)
         with atomic.file(self.folder / LAST) as temporary:
             # the optimiser too
             trainer.save_checkpoint(temporary, weights_only=False)
@@ -303,7 +340,7 @@ class Recorder(lightning.Callback):
             record = {"epoch": epoch, "modality": m, "std": std}
             self.dimensions.append(record)
 
-    def _save_best(self, trainer, module) -> None:
+    def _save_kept(self, trainer, module) -> None:
         if not trainer.is_global_zero:
             return
         with atomic.file(self.folder / BEST) as temporary:

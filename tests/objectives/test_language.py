@@ -10,8 +10,12 @@ import torch
 from torch.nn import functional as F
 
 from mmssl.losses.cca import canonical_correlation
-from mmssl.losses.infonce import info_nce, info_nce_all_locations
-from mmssl.objectives.language import TERMS, build, parse
+from mmssl.losses.infonce import (
+    NEGATIVES,
+    info_nce,
+    info_nce_all_locations,
+)
+from mmssl.objectives.language import TERMS, build, options_of, parse
 from mmssl.objectives.term import Batch, Context, Term
 from mmssl.objectives.views import Clean, PadCropFlip, View
 
@@ -108,8 +112,35 @@ def test_all_fifteen_subsets_are_the_sum_of_their_edges(words, modalities):
     expected = sum(written_out(words, *embeddings(objective, data)))
     torch.testing.assert_close(total, expected)
     assert set(parts) == {
-        f"{w}/{k}" for w in words for k in ("loss", "penalty")
+        f"{w}/{k}" for w in words for k in ("loss", "penalty", "chance")
     }
+
+
+@pytest.mark.parametrize("negatives", NEGATIVES)
+@pytest.mark.parametrize("words", ["CR-XX-CC-RR", "CE", "CCA"])
+def test_chance_is_the_loss_of_features_that_say_nothing(words, negatives):
+    """Encoders whose output is the same for everybody."""
+    options = {"negatives": negatives} if "RR" in words else {}
+    objective = build(words, ("T1", "fALFF", "grey"), **SMALL, **options)
+    labels = [0, 1, 1]
+    with torch.no_grad():
+        for parameter in objective.parameters():
+            parameter.zero_()
+    _, parts, _ = objective.eval()(batch(objective.modalities, labels=labels))
+    for word in parse(words):
+        torch.testing.assert_close(
+            parts[f"{word}/chance"], parts[f"{word}/loss"]
+        )
+
+
+def test_chance_of_an_autoencoder_is_the_mean_image():
+    objective = build("AE", **SMALL)
+    data = batch()
+    _, parts, _ = objective(data)
+    volumes = data.views["main"].volumes.values()
+    errors = [(x - x.mean(0)).square().sum(0) / (len(x) - 1) for x in volumes]
+    expected = sum(error.mean() for error in errors)
+    torch.testing.assert_close(parts["AE/chance"], expected)
 
 
 def test_local_head_only_where_a_term_needs_it():
@@ -129,6 +160,32 @@ def test_weights_scale_losses_and_not_penalties():
         + parts["RR/penalty"]
     )
     torch.testing.assert_close(total, expected)
+
+
+def test_places_inside_are_those_that_show_brain():
+    """A brain in one half of the volume: the loss is that of the half's
+    places alone.
+    """
+    objective = build("XX-CC", inside=True, **SMALL).eval()
+    data = batch()
+    for volumes in data.views["main"].volumes.values():
+        volumes[:, :, :, 8:] = 0
+    ctx = Context(objective, data)
+    side = ctx.features("T1").local.shape[-1]
+    grid = torch.arange(side**3).view(side, side, side)
+    half = grid[:, : side // 2].flatten()
+    assert torch.equal(ctx.places("T1"), half)
+    total, parts, _ = objective(data)
+    c = {m: ctx.local(m)[..., half] for m in objective.modalities}
+    expected = 0.0
+    for i, j in itertools.permutations(objective.modalities):
+        expected += info_nce(c[j], ctx.latent(i))[0]
+        anchor = ctx.random_location(i, inside=True)
+        assert (c[i] == anchor[..., None]).all(1).any(1).all()
+        expected += info_nce(c[j], anchor)[0]
+    torch.testing.assert_close(parts["XX/loss"] + parts["CC/loss"], expected)
+    chance = 2 * math.log1p(2 * len(half))
+    assert parts["XX/chance"].item() == pytest.approx(chance)
 
 
 def test_exact_cc_is_the_expectation_of_the_sampled_one():
@@ -405,3 +462,10 @@ def test_two_processes_equal_one_on_the_joined_batch(tmp_path):
         torch.testing.assert_close(
             gradient, parameter.grad, rtol=1e-4, atol=1e-5
         )
+
+
+def test_options_are_those_of_the_terms():
+    assert options_of("RR") == ("clip", "inside", "negatives", "penalty")
+    assert "exact" in options_of("CR-CC") and "exact" not in options_of("CR")
+    assert options_of("AE") == ()
+    assert "memory" in options_of("DCCAE")

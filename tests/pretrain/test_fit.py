@@ -18,6 +18,7 @@ from mmssl.cohorts import natural
 from mmssl.cohorts.digits import read_digits
 from mmssl.objectives.language import TERMS
 from mmssl.objectives.supervised import CE
+from mmssl.objectives.views import Clean, PadCropFlip
 from mmssl.pretrain import loop
 from mmssl.pretrain.encoders import embed, load_encoders
 from mmssl.pretrain.fit import fit
@@ -154,6 +155,67 @@ def test_history_names_every_term_and_follows_one_cycle(cohort, tmp_path):
     record = json.loads((run / "params.json").read_text())
     assert record["cohort"]["hashes"] == dict(cohort.hashes)
     assert record["code"] and record["threads"] and record["versions"]
+
+
+def test_validation_views_are_drawn_as_in_training(cohort, tmp_path):
+    """Same loss of the same untouched weights whatever the epoch, another one
+    without augmentation.
+    """
+    options = {**SMALL, "epochs": 3, "augment": PadCropFlip(2)}
+    losses = {}
+    for name, recipe in (("moved", PadCropFlip(2)), ("clean", Clean())):
+        options["augment"] = recipe
+        run = fit(cohort, "RR", tmp_path / name, **options)
+        losses[name] = pd.read_csv(run / "history.csv")["valid/loss"]
+    assert losses["moved"][0] != losses["clean"][0]
+
+
+def test_the_last_epoch_is_kept_on_demand(cohort, tmp_path, monkeypatch):
+    states = []
+    summary = loop.Pretraining.summary
+
+    def spy(module):
+        state = module.objective.state_dict()
+        states.append({k: v.clone() for k, v in state.items()})
+        return summary(module)
+
+    monkeypatch.setattr(loop.Pretraining, "summary", spy)
+    kept = {}
+    for keep in ("best", "last"):
+        options = {**SMALL, "epochs": 6}
+        run = fit(cohort, "RR", tmp_path / keep, keep=keep, **options)
+        kept[keep] = objective_state(run)
+        history = pd.read_csv(run / "history.csv")
+        best = history["valid/loss"].idxmin()
+        expected = states[-1] if keep == "last" else states[best]
+        for name, value in expected.items():
+            assert torch.equal(kept[keep][name], value), name
+        states.clear()
+    assert best != 5, "the case says nothing where the last is the best"
+    with pytest.raises(ValueError, match="keep='first', expected"):
+        fit(cohort, "RR", tmp_path / "first", keep="first", **SMALL)
+
+
+def test_classes_are_balanced_on_demand(cohort, tmp_path, monkeypatch):
+    """001, section 3.1: as for a supervised objective, of the first task."""
+    drawn = []
+    batch = loop.Pretraining.batch
+
+    def spy(module, role, *place):
+        made = batch(module, role, *place)
+        if role == "train":
+            drawn.append(made.labels["T1"]["diagnosis"])
+        return made
+
+    monkeypatch.setattr(loop.Pretraining, "batch", spy)
+    counts = {}
+    for balanced in (False, True):
+        fit(cohort, "RR", tmp_path / f"{balanced}", balanced=balanced, **SMALL)
+        counts[balanced] = torch.cat(drawn).add(1).bincount(minlength=3)
+        drawn.clear()
+    assert counts[True][0] == 0
+    assert counts[True][1] == counts[True][2]
+    assert counts[False][1] != counts[False][2]
 
 
 def test_brains_are_standardised_with_training_people_alone(
