@@ -6,6 +6,7 @@
 # make lint         the style of the code
 # make bench        speed against the peers a user would pick
 # make simulations  the statistics in simulated worlds, for a page of the book
+# make crops        what crops teach an encoder, for a page of the book
 # make figures      the README's figure and table, from the demo edition
 # make clean        everything a run made; the environment stays
 
@@ -25,7 +26,7 @@ SMOKE := $(patsubst notebooks/%.ipynb,data/executed/smoke/%.ipynb,$(NOTEBOOKS))
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
 .PHONY: install reproduce smoke test test-all lint lab
-.PHONY: bench simulations figures clean
+.PHONY: bench simulations crops figures clean
 
 install: $(INSTALLED)
 
@@ -52,7 +53,7 @@ $(ORDER): notebooks/pages.py $(NOTEBOOKS)
 	mkdir -p $(@D)
 	$(PYTHON) notebooks/pages.py > $@
 
-NO_SMOKE := install reproduce lint bench simulations figures clean
+NO_SMOKE := install reproduce lint bench simulations crops figures clean
 ifneq ($(filter-out $(NO_SMOKE),$(MAKECMDGOALS)),)
 include $(ORDER)
 endif
@@ -78,6 +79,9 @@ bench: $(INSTALLED)
 
 simulations: $(INSTALLED)
 	$(RUN) tests/simulation/run.py
+
+crops: $(INSTALLED)
+	$(RUN) tests/simulation/crops.py
 
 figures: $(INSTALLED)
 	$(RUN) figures/readme/refresh.py

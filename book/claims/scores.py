@@ -28,6 +28,7 @@ _COLUMNS = (
     "protocol",
     "model",
     "modality",
+    "draw",
     "pair",
     "label",
     "score",
@@ -53,7 +54,7 @@ def read_scores(
     Returns
     -------
     labels : array, shape (people,)
-    scores : array, shape (models x modalities x folds, people)
+    scores : array, shape (models x modalities x folds x draws, people)
 
     Raises
     ------
@@ -144,11 +145,11 @@ def count_people(labels: np.ndarray) -> str:
 
 
 def _person_by_column(scores: pd.DataFrame) -> tuple[pd.Series, pd.DataFrame]:
-    """Labels by person, and one line for each protocol, model, modality and
-    fold with a column for each person.
+    """Labels by person, and one line for each protocol, model, modality, fold
+    and draw with a column for each person.
     """
     first_lines = scores.drop_duplicates("pair")
     people = first_lines.set_index("pair")["label"].sort_index()
-    keys = ["protocol", "model", "modality", "fold"]
+    keys = ["protocol", "model", "modality", "fold", "draw"]
     wide = scores.pivot(index=keys, columns="pair", values="score")
     return people, wide.reset_index()

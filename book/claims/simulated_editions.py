@@ -143,6 +143,7 @@ def _scores(
             "protocol": "logistic regression",
             "model": model,
             "modality": "T1",
+            "draw": 0,
             "pair": np.arange(len(labels)),
             "label": labels,
             "score": noise + np.sqrt(2) * ndtri(auc) * labels,

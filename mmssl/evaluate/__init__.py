@@ -20,18 +20,26 @@ from mmssl.evaluate.results import (
     results_table,
 )
 from mmssl.evaluate.runs import finished_runs
+from mmssl.evaluate.shortcuts import (
+    augmented_views,
+    matching_table,
+    nuisance_table,
+)
 
 __all__ = [
     "LogisticFit",
     "PROTOCOLS",
     "ProbeResults",
     "accuracy_table",
+    "augmented_views",
     "finished_runs",
     "formatted_results",
     "linear_probe",
     "load_probes",
     "load_results",
     "logistic_regression",
+    "matching_table",
+    "nuisance_table",
     "probe",
     "results_table",
 ]

@@ -5,8 +5,10 @@ The probes of `mmssl.evaluate.probes` are fitted on the training people of one
 fold, one pair each, and tested on the hold-out. The fold's validation people
 choose the epoch of the encoder and nothing else: folds then really differ, and
 a threshold or a calibration can still be fitted on people that no probe has
-seen. Two baselines that learned nothing by gradient are scored beside the
-encoders: an untrained encoder, and principal components of the same voxels.
+seen. Baselines that learned nothing by gradient are scored beside the
+encoders: untrained encoders, of several draws of initial weights, principal
+components of the same voxels, means over the planted regions where the truth
+is known, and covariates.
 The scores become tables in `mmssl.evaluate.results`.
 """
 
@@ -24,8 +26,15 @@ from mmssl.evaluate.probes import (
     linear_probe,
     logistic_regression,
 )
+from mmssl.evaluate.simple_features import SIMPLE_FEATURES, simple_features
 from mmssl.ledger import leakage
-from mmssl.pretrain.baselines import BASELINES, baseline_embeddings
+from mmssl.pretrain.baselines import (
+    BASELINES,
+    INITIALISATIONS,
+    RANDOM,
+    baseline_embeddings,
+    untrained_draws,
+)
 from mmssl.stats.intervals import proportion_interval
 
 if TYPE_CHECKING:
@@ -39,17 +48,18 @@ Records = Mapping[str, Sequence[leakage.Exposure]]
 class ProbeResults(NamedTuple):
     """The probes of one fold, and their scores of the hold-out.
 
-    scores : one line per protocol, model, modality and held-out person: fold,
-        protocol, model, modality, baseline, pair (row of the cohort), subject,
-        label, score (larger means class 1).
-    fits : one line per protocol, model and modality: fold, protocol, model,
-        modality, train (people); of the logistic regression also inner_folds
-        (5, or as many as the smaller class has people), tuning_auc, C, penalty
-        and l1_ratio.
+    scores : one line per protocol, model, modality, draw and held-out person:
+        fold, protocol, model, modality, draw (of initial weights; 0 for all
+        but the untrained encoder), baseline, pair (row of the cohort),
+        subject, label, score (larger means class 1).
+    fits : one line per protocol, model, modality and draw: fold, protocol,
+        model, modality, draw, train (people); of the logistic regression also
+        inner_folds (5, or as many as the smaller class has people),
+        tuning_auc, C, penalty and l1_ratio.
     exposures : whom the landmarks, components, encoders and probes behind the
         scores have seen, and whom they are tested on.
     embeddings : {model: {modality: (pairs, latent)}}, what the probes were
-        given, baselines included.
+        given, baselines included; of the untrained encoder, draw 0.
     """
 
     scores: pd.DataFrame
@@ -70,6 +80,7 @@ def probe(
     width: int = 32,
     seen: Records | None = None,
     jobs: int = 1,
+    initialisations: int = INITIALISATIONS,
 ) -> ProbeResults:
     """Fit the probes on the training people of a fold and score the hold-out,
     baselines included.
@@ -89,6 +100,8 @@ def probe(
     epochs : int
         Of the linear projection; 500 on volumes in 004.
     seed : int
+        Of searches and probes; untrained encoders have this seed and the next
+        ones.
     task : str, optional
         A task of two classes; by default the cohort's first.
     width : int
@@ -101,6 +114,8 @@ def probe(
     jobs : int
         Processes that share the searches of the logistic regression; the
         result is the same.
+    initialisations : int
+        Untrained encoders, at least 1.
 
     Returns
     -------
@@ -130,6 +145,16 @@ def probe(
 
     everything = with_baselines(cohort, embeddings, fold, seed, width)
     z = _by_model_and_modality(everything)
+    more_draws = untrained_draws(
+        cohort,
+        fold,
+        range(seed + 1, seed + initialisations),
+        width,
+        _latent(embeddings),
+    )
+    for draw, by_modality in enumerate(more_draws, 1):
+        for modality, embedding in by_modality.items():
+            z[RANDOM, modality, draw] = embedding
     labels = cohort.labels(task)
     fitted = {}
     if LOGISTIC in protocols:
@@ -147,15 +172,17 @@ def probe(
     }
     scores, fits = [], []
     for protocol in protocols:
-        for (model, modality), (score, fit) in fitted[protocol].items():
+        for (model, modality, draw), found in fitted[protocol].items():
+            score, fit = found
             probed = {
                 "fold": fold,
                 "protocol": protocol,
                 "model": model,
                 "modality": modality,
+                "draw": draw,
             }
             fits.append({**probed, "train": len(train), **fit})
-            lines = {**probed, "baseline": model in BASELINES, **people}
+            lines = {**probed, "baseline": is_baseline(model), **people}
             scores.append(pd.DataFrame({**lines, "score": score}))
     return ProbeResults(
         pd.concat(scores, ignore_index=True),
@@ -199,7 +226,7 @@ def accuracy_table(
     z = _by_model_and_modality(embeddings)
     logits = _probe_logits(z, labels, train, test, classes, epochs, seed)
     lines = []
-    for (model, modality), values in logits.items():
+    for (model, modality, _), values in logits.items():
         correct = int((values.argmax(axis=1) == labels[test]).sum())
         interval = proportion_interval(correct, len(test))
         lines.append(
@@ -217,6 +244,11 @@ def accuracy_table(
     table = pd.DataFrame(lines)
     table.attrs["proof"] = proof
     return table
+
+
+def is_baseline(model: str) -> bool:
+    """Whether a line of a table is no encoder that an objective trained."""
+    return model in (*BASELINES, *SIMPLE_FEATURES)
 
 
 def training_and_holdout(
@@ -261,7 +293,7 @@ def training_and_holdout(
 def with_baselines(
     cohort, embeddings: Embeddings, fold: int, seed: int, width: int
 ) -> dict[str, Mapping[str, np.ndarray]]:
-    """The embeddings of both baselines, then those that are given.
+    """The embeddings of the baselines, then those that are given.
 
     Parameters
     ----------
@@ -271,13 +303,18 @@ def with_baselines(
     fold, seed, width : int
         Of the baselines.
     """
-    dimensions = [
-        z.shape[1]
-        for by_modality in embeddings.values()
-        for z in by_modality.values()
-    ]
-    baselines = baseline_embeddings(cohort, fold, seed, width, max(dimensions))
-    return {**baselines, **embeddings}
+    latent = _latent(embeddings)
+    baselines = baseline_embeddings(cohort, fold, seed, width, latent)
+    simple = simple_features(cohort, fold)
+    return {**baselines, **simple, **embeddings}
+
+
+def _latent(embeddings: Embeddings) -> int:
+    """Dimensions of the widest embedding."""
+    dimensions = []
+    for by_modality in embeddings.values():
+        dimensions += [z.shape[1] for z in by_modality.values()]
+    return max(dimensions)
 
 
 def fold_exposures(
@@ -324,8 +361,8 @@ def fold_exposures(
 def _logistic_scores(
     z: Mapping, labels, subjects, train, test, trials, seed, jobs, fold
 ) -> dict:
-    """{(model, modality): (hold-out scores, what the search chose)} of tuned
-    logistic regressions.
+    """{(model, modality, draw): (hold-out scores, what the search chose)} of
+    tuned logistic regressions.
     """
     from joblib import Parallel, delayed
 
@@ -356,8 +393,8 @@ def _logistic_scores(
 def _projection_scores(
     z: Mapping, labels, train, test, epochs: int, seed: int
 ) -> dict:
-    """{(model, modality): (hold-out scores, {})} of the linear projection:
-    the logit of class 1 minus that of class 0.
+    """{(model, modality, draw): (hold-out scores, {})} of the linear
+    projection: the logit of class 1 minus that of class 0.
     """
     logits = _probe_logits(z, labels, train, test, 2, epochs, seed)
     return {
@@ -391,11 +428,11 @@ def _probe_logits(
 
 
 def _by_model_and_modality(embeddings: Embeddings) -> dict:
-    """{(model, modality): (pairs, latent)}."""
+    """{(model, modality, draw 0): (pairs, latent)}."""
     z = {}
     for model, by_modality in embeddings.items():
         for modality, embedding in by_modality.items():
-            z[model, modality] = np.asarray(embedding)
+            z[model, modality, 0] = np.asarray(embedding)
     return z
 
 
@@ -421,7 +458,7 @@ def _check_embeddings(cohort, embeddings: Embeddings) -> None:
             f"{cohort.path}: no embeddings to evaluate; finish a run first"
         )
     for model, by_modality in embeddings.items():
-        if model in BASELINES:
+        if is_baseline(model):
             raise ValueError(
                 f"model {model!r} has a baseline's name, choose another"
             )

@@ -96,9 +96,10 @@ def probe_probabilities(
         f"recalibration, fold {fold}", "train", cohort, valid
     )
     proof = leakage.prove([*probed.exposures, recalibration])
-    fits = probed.fits[probed.fits["protocol"] == LOGISTIC]
-    fits = fits.set_index(["model", "modality"])
-    scores = probed.scores[probed.scores["protocol"] == LOGISTIC]
+    # of an untrained encoder, the draw that is embedded
+    chosen = f"protocol == '{LOGISTIC}' and draw == 0"
+    fits = probed.fits.query(chosen).set_index(["model", "modality"])
+    scores = probed.scores.query(chosen)
     scores = scores.groupby(["model", "modality"])
     prior = logit(labels[train].mean())
     tables = []

@@ -20,13 +20,13 @@ from mmssl.evaluate.linear_evaluation import (
     ProbeResults,
     Records,
     fold_exposures,
+    is_baseline,
     training_and_holdout,
     with_baselines,
 )
 from mmssl.ledger import leakage
 from mmssl.ledger.artefacts import read_tables
 from mmssl.ledger.sidecars import read_sidecar
-from mmssl.pretrain.baselines import BASELINES
 from mmssl.stats.auc import roc_auc
 from mmssl.stats.bootstrap import auc_interval
 from mmssl.stats.delong import delong_covariance, difference_interval
@@ -44,8 +44,7 @@ _KEYS = ["protocol", "model", "modality"]
 def results_table(
     probed: Sequence[ProbeResults], resamples: int = 2000, seed: int = 0
 ) -> pd.DataFrame:
-    """Hold-out ROC-AUC of every model and of the two baselines, per protocol
-    and modality.
+    """Hold-out ROC-AUC of every model and baseline, per protocol and modality.
 
     Parameters
     ----------
@@ -58,14 +57,18 @@ def results_table(
     Returns
     -------
     DataFrame
-        One line per protocol, model and modality: auc (mean over folds),
-        auc_sd (over folds; NaN for one), low, high (BCa subject bootstrap of
-        that mean, 95 %: people are resampled, the same in every fold);
-        difference to the untrained encoder on the same people, with
-        difference_low and difference_high (Student-t: a bootstrap of it is too
-        short at 22 patients); minimum_detectable, the gain over that baseline
-        a paired test would find with power .8 (mean over folds); baseline,
-        folds, train, positives, negatives (people), tuning_auc (mean).
+        One line per protocol, model and modality: auc (mean over folds, and
+        over the draws of an untrained encoder's weights), auc_sd (over folds
+        and draws; NaN for one), low, high (BCa subject bootstrap of that mean,
+        95 %: people are resampled, the same in every fold and draw; NaN where
+        the best setting has no coefficient, so that everybody has one score
+        and .5 is no estimate);
+        difference to the mean of the untrained encoders on the same people,
+        with difference_low and difference_high (Student-t: a bootstrap of it
+        is too short at 22 patients); minimum_detectable, the gain over an
+        untrained encoder a paired test would find with power .8 (mean over
+        folds and draws); baseline, folds, draws, train, positives, negatives
+        (people), tuning_auc (mean).
         ``attrs["proof"]`` is that of `mmssl.ledger.leakage.prove`, for the
         sidecar.
 
@@ -91,10 +94,12 @@ def results_table(
         people, by_fold = _scores_by_fold(group, folds)
         # the untrained encoder comes first
         baseline = untrained.setdefault((protocol, modality), by_fold)
+        draws = group["draw"].nunique()
         labels = people["label"].to_numpy()
         line = dict(zip(_KEYS, key, strict=True))
-        line["baseline"] = model in BASELINES
-        line["folds"] = len(by_fold)
+        line["baseline"] = is_baseline(model)
+        line["folds"] = folds
+        line["draws"] = draws
         line |= _auc(labels, by_fold, people["subject"], resamples, seed)
         line |= _gain(labels, by_fold, baseline, people["subject"])
         line["positives"] = int((labels == 1).sum())
@@ -119,7 +124,8 @@ def formatted_results(table: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        Cells such as "0.81 [0.70, 0.89]"; a dash where there is no number.
+        Cells such as "0.81 [0.70, 0.89]"; a dash where there is no number, or
+        no interval.
     """
     import pandas as pd
 
@@ -129,8 +135,10 @@ def formatted_results(table: pd.DataFrame) -> pd.DataFrame:
             "model": table["model"],
             "modality": table["modality"],
             "AUC [95 %]": _with_interval(table, ("auc", "low", "high")),
-            "SD over folds": _two_decimals(table["auc_sd"]),
-            "gain over random [95 %]": _with_interval(table, difference, "+"),
+            "SD": _two_decimals(table["auc_sd"]),
+            "gain over untrained [95 %]": _with_interval(
+                table, difference, "+"
+            ),
             "detectable gain": _two_decimals(table["minimum_detectable"]),
             "tuning AUC": _two_decimals(table["tuning_auc"]),
         }
@@ -256,7 +264,7 @@ def _needed_records(probed: Sequence[ProbeResults]) -> list[str]:
         models = results.scores[["model", "fold"]].drop_duplicates()
         for model, fold in models.itertuples(index=False):
             folds.add(fold)
-            if model not in BASELINES:
+            if not is_baseline(model):
                 encoders.add(f"encoder {model}, fold {fold}")
     needed = []
     for kind in ("landmarks and components", "probes"):
@@ -267,9 +275,14 @@ def _needed_records(probed: Sequence[ProbeResults]) -> list[str]:
 def _scores_by_fold(
     scores: pd.DataFrame, folds: int
 ) -> tuple[pd.DataFrame, np.ndarray]:
-    """People of one model and modality, and their scores, (folds, people)."""
-    by_fold = scores.pivot(index="fold", columns="pair", values="score")
-    if by_fold.isna().any(axis=None) or len(by_fold) < folds:
+    """People of one model and modality, and their scores, (folds x draws,
+    people).
+    """
+    draws = scores["draw"].nunique()
+    by_fold = scores.pivot(
+        index=["fold", "draw"], columns="pair", values="score"
+    )
+    if by_fold.isna().any(axis=None) or len(by_fold) < folds * draws:
         model, modality = scores.iloc[0][["model", "modality"]]
         raise ValueError(
             f"{model}, {modality}: folds {sorted(set(scores['fold']))} score "
@@ -283,8 +296,12 @@ def _scores_by_fold(
 def _auc(
     labels, scores, subjects, resamples: int, seed: int
 ) -> dict[str, float]:
-    """Mean AUC of scores (folds, people) with its interval and spread."""
+    """Mean AUC of scores (folds x draws, people) with its interval and
+    spread.
+    """
     auc = auc_interval(labels, scores, subjects.to_numpy(), resamples, seed)
+    if not np.ptp(scores, axis=1).any():
+        auc = auc._replace(low=np.nan, high=np.nan)
     folds = [roc_auc(labels, fold_scores) for fold_scores in scores]
     spread = np.std(folds, ddof=1) if len(folds) > 1 else np.nan
     return {
@@ -296,10 +313,11 @@ def _auc(
 
 
 def _gain(labels, scores, baseline, subjects) -> dict[str, float]:
-    """Difference of AUC to the baseline with its interval, and the smallest
-    that could have been found; NaN for the baseline itself.
+    """Difference of AUC to the mean of the baseline's draws with its interval,
+    and the smallest that could have been found; NaN for the baseline itself.
 
-    scores, baseline : (folds, people)
+    scores : (folds, people)
+    baseline : (folds x draws, people)
     """
     if scores is baseline:
         return {
@@ -309,10 +327,13 @@ def _gain(labels, scores, baseline, subjects) -> dict[str, float]:
             "minimum_detectable": np.nan,
         }
     gain = difference_interval(labels, scores, baseline, subjects.to_numpy())
-    detectable = [
-        _detectable_gain(labels, fold_scores, untrained)
-        for fold_scores, untrained in zip(scores, baseline, strict=True)
-    ]
+    detectable = []
+    draws = len(baseline) // len(scores)
+    for fold_scores, untrained in zip(
+        np.repeat(scores, draws, 0), baseline, strict=True
+    ):
+        gain_of_draw = _detectable_gain(labels, fold_scores, untrained)
+        detectable.append(gain_of_draw)
     return {
         "difference": gain.estimate,
         "difference_low": gain.low,
@@ -348,7 +369,7 @@ def _with_interval(
     cells = []
     for value, low, high in table[list(columns)].to_numpy():
         text = f"{value:{sign}.2f} [{low:{sign}.2f}, {high:{sign}.2f}]"
-        cells.append("–" if np.isnan(value) else text)
+        cells.append("–" if np.isnan([value, low]).any() else text)
     return cells
 
 

@@ -36,12 +36,13 @@ class AugmentedViews(NamedTuple):
     """z of several views of every person, and how each view was made.
 
     z : {modality: (people, draws, latent)}
-    offset : {modality: (people, draws, axes)}, voxels
+    shift : {modality: (people, draws, axes)}, by how many voxels the view shows
+        the brain moved
     flip : {modality: (people, draws, axes)}, bool
     """
 
     z: dict[str, np.ndarray]
-    offset: dict[str, np.ndarray]
+    shift: dict[str, np.ndarray]
     flip: dict[str, np.ndarray]
 
 
@@ -81,16 +82,17 @@ def augmented_views(
     views = AugmentedViews({}, {}, {})
     for m, encoder in encoders.items():
         sides = volumes[m].shape[2:]
-        z, offsets, flips = [], [], []
+        z, shifts, flips = [], [], []
         for draw in range(draws):
             stream = Stream(torch.arange(people), seed, draw)
             moved = recipe({m: volumes[m]}, stream)[m]
             z.append(encoder.eval()(moved).z.float().numpy())
             offset, flip = recipe.draw(m, sides, stream)
-            offsets.append(offset.numpy())
+            # the crop comes first, so that a flip turns it round
+            shifts.append(torch.where(flip, offset, -offset).numpy())
             flips.append(flip.numpy())
         views.z[m] = np.stack(z, 1)
-        views.offset[m] = np.stack(offsets, 1)
+        views.shift[m] = np.stack(shifts, 1)
         views.flip[m] = np.stack(flips, 1)
     return views
 
@@ -130,12 +132,12 @@ def nuisance_table(
         people, draws, latent = z.shape
         flat = z.reshape(people * draws, latent)
         person = np.repeat(np.arange(people), draws)
-        offset = views.offset[m].reshape(people * draws, -1)
+        shift = views.shift[m].reshape(people * draws, -1)
         flip = views.flip[m].reshape(people * draws, -1)
-        crops = [_read(flat, column, person, folds) for column in offset.T]
+        crops = [_read(flat, column, person, folds) for column in shift.T]
         line = {"modality": m, "nuisance": "crop", "measure": "R2"}
         line |= {"value": np.mean(crops), "chance": 0.0}
-        lines.append({**line, "share": explained_share(flat, offset)})
+        lines.append({**line, "share": explained_share(flat, shift)})
         if flip.any():
             aucs = [_read(flat, column, person, folds) for column in flip.T]
             line = {"modality": m, "nuisance": "flip", "measure": "AUC"}

@@ -12,7 +12,10 @@ from mmssl.plotting.group_differences import (
     interactive_map,
     overlap_with_truth,
 )
-from mmssl.plotting.linear_evaluation import linear_evaluation
+from mmssl.plotting.linear_evaluation import (
+    crops_and_shortcuts,
+    linear_evaluation,
+)
 from mmssl.plotting.look import (
     ANATOMY,
     BASELINE,
@@ -76,6 +79,7 @@ __all__ = [
     "colour",
     "covariate_baseline",
     "covariates_in_z",
+    "crops_and_shortcuts",
     "deletion_curves",
     "dimension_pairs",
     "distortion_gallery",

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from scipy.stats import t as student
 
 from mmssl.plotting.look import BASELINE, PALETTE, canvas, colour
 
@@ -12,7 +13,7 @@ def linear_evaluation(
     table: pd.DataFrame, ceiling: float | None = None
 ) -> Figure:
     """Draw hold-out ROC-AUC of every objective and baseline, and its gain over
-    the untrained encoder.
+    untrained encoders.
 
     Parameters
     ----------
@@ -25,12 +26,13 @@ def linear_evaluation(
     -------
     Figure
         A row of axes per modality. Left: AUC with its interval, and one
-        standard deviation over folds as ticks where there are several (004,
-        figure 6); baselines are grey and below, objectives above them, sorted
-        by their mean over modalities (001, figure 2). Right: the paired
-        difference to the random encoder; the shaded band is what this hold-out
-        could not have detected, the whole axis where not even an AUC of 1
-        would have been.
+        standard deviation over folds and initialisations as ticks where there
+        are several (004, figure 6). Untrained encoders are grey and below; all
+        else is sorted by its mean over modalities (001, figure 2), principal
+        components in black among the objectives they compete with. Right: the
+        paired difference to the mean of the untrained encoders; the shaded
+        band is what this hold-out could not have detected, the whole axis
+        where not even an AUC of 1 would have been.
     """
     modalities = list(dict.fromkeys(table["modality"]))
     order = _models_in_order(table)
@@ -39,10 +41,7 @@ def linear_evaluation(
     for (left, right), modality in zip(axes, modalities, strict=True):
         lines = table[table["modality"] == modality].set_index("model")
         lines = lines.reindex(order)
-        colours = [
-            BASELINE if baseline else colour(modality)
-            for baseline in lines["baseline"]
-        ]
+        colours = _colours(lines, modality)
         _aucs(left, lines, colours, ceiling)
         _gains(right, lines, colours)
         for axis in (left, right):
@@ -56,18 +55,29 @@ def linear_evaluation(
     reach = 1.1 * limits.abs().max(axis=None)
     axes[-1, 0].set(xlabel="hold-out ROC-AUC", xlim=(None, 1.02))
     axes[-1, 1].set(
-        xlabel="gain over the random encoder", xlim=(-reach, reach)
+        xlabel="gain over untrained encoders", xlim=(-reach, reach)
     )
     return figure
 
 
 def _models_in_order(table: pd.DataFrame) -> list[str]:
-    """Baselines, then objectives, each by their mean AUC over modalities."""
-    means = table.groupby(["baseline", "model"])["auc"].mean().sort_values()
-    order = []
-    for baseline in (True, False):
-        order += list(means.get(baseline, pd.Series()).index)
-    return order
+    """Untrained encoders, then all else by its mean AUC over modalities."""
+    means = table.groupby("model")["auc"].mean().sort_values()
+    untrained = set(table.loc[table["difference"].isna(), "model"])
+    return sorted(means.index, key=lambda model: model not in untrained)
+
+
+def _colours(lines: pd.DataFrame, modality: str) -> list[str]:
+    """Grey for untrained encoders, black for a baseline that competes."""
+    colours = []
+    for line in lines.itertuples():
+        chosen = colour(modality)
+        if np.isnan(line.difference):
+            chosen = BASELINE
+        elif line.baseline:
+            chosen = PALETTE[7]
+        colours.append(chosen)
+    return colours
 
 
 def _aucs(
@@ -76,7 +86,9 @@ def _aucs(
     """AUC with interval and spread over folds; chance and the ceiling."""
     height = np.arange(len(lines))
     axis.hlines(height, lines["low"], lines["high"], color=colours)
-    axis.scatter(lines["auc"], height, color=colours, zorder=3)
+    # where a probe has no coefficient, .5 is no estimate
+    estimated = lines["auc"].where(lines["low"].notna())
+    axis.scatter(estimated, height, color=colours, zorder=3)
     for sign in (-1, 1):
         spread = lines["auc"] + sign * lines["auc_sd"]
         axis.scatter(spread, height, marker="|", color=colours, zorder=3)
@@ -107,3 +119,78 @@ def _gains(axis: Axes, lines: pd.DataFrame, colours: list[str]) -> None:
         lw=0,
     )
     axis.axvline(0.0, color=BASELINE, ls=":", lw=1)
+
+
+def crops_and_shortcuts(table: pd.DataFrame) -> Figure:
+    """Draw what encoders learned under several recipes of crops, a dot a
+    cohort, with the mean and its Student-t interval.
+
+    Parameters
+    ----------
+    table : DataFrame
+        ``book/crops.tsv``: recipe, seed, modality, quantity, value, chance.
+
+    Returns
+    -------
+    Figure
+        Three axes over the recipes: how often held-out pairs match, cropped in
+        the same way, separately, and not at all; how well the crop is read
+        from z; and the diagnosis. Dotted, chance.
+    """
+    panels = {
+        "held-out pairs matched": {
+            "matched, same": PALETTE[3],
+            "matched, separate": PALETTE[2],
+            "matched, none": BASELINE,
+        },
+        "crop read from z (R²)": {"crop, R2": None},
+        "diagnosis (ROC-AUC)": {"diagnosis, AUC": None},
+    }
+    recipes = list(dict.fromkeys(table["recipe"]))
+    figure, (axes,) = canvas(1, len(panels), 11.0, 3.2)
+    for axis, (title, quantities) in zip(axes, panels.items(), strict=True):
+        series = {}
+        for quantity, shade in quantities.items():
+            lines = table[table["quantity"] == quantity]
+            for modality, part in lines.groupby("modality", sort=False):
+                label = quantity.split(", ")[1] if shade else modality
+                series[label] = (part, shade or colour(modality))
+        for number, (label, (part, shade)) in enumerate(series.items()):
+            shift = 0.22 * (number - (len(series) - 1) / 2)
+            _dots(axis, part, recipes, shift, shade, label)
+            axis.axhline(part["chance"].iloc[0], color=BASELINE, ls=":", lw=1)
+        names = [recipe.replace(", ", "\n") for recipe in recipes]
+        axis.set(xticks=np.arange(len(recipes)), xticklabels=names)
+        axis.set_title(title)
+        axis.legend(fontsize=7)
+    return figure
+
+
+def _dots(
+    axis: Axes,
+    lines: pd.DataFrame,
+    recipes: list[str],
+    shift: float,
+    shade: str,
+    label: str,
+) -> None:
+    """Values of one quantity by recipe, their mean and its interval."""
+    for place, recipe in enumerate(recipes):
+        values = lines.loc[lines["recipe"] == recipe, "value"].to_numpy()
+        at = place + shift
+        axis.scatter(
+            np.full(len(values), at), values, s=8, color=shade, alpha=0.4
+        )
+        reach = 0.0
+        if len(values) > 1:
+            error = values.std(ddof=1) / np.sqrt(len(values))
+            reach = student.ppf(0.975, len(values) - 1) * error
+        axis.errorbar(
+            at,
+            values.mean(),
+            reach,
+            fmt="_",
+            color=shade,
+            capsize=2,
+            label=label if place == 0 else None,
+        )

@@ -4,9 +4,11 @@ baselines they must beat.
 
 from mmssl.pretrain.baselines import (
     BASELINES,
+    INITIALISATIONS,
     PCA_64,
     RANDOM,
     baseline_embeddings,
+    untrained_draws,
     untrained_embeddings,
     untrained_encoders,
 )
@@ -16,6 +18,7 @@ from mmssl.pretrain.rankme import rankme
 
 __all__ = [
     "BASELINES",
+    "INITIALISATIONS",
     "PCA_64",
     "RANDOM",
     "baseline_embeddings",
@@ -24,6 +27,7 @@ __all__ = [
     "fit",
     "load_encoders",
     "rankme",
+    "untrained_draws",
     "untrained_embeddings",
     "untrained_encoders",
 ]

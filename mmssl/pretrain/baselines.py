@@ -8,6 +8,8 @@ without them says little.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 
@@ -21,6 +23,10 @@ BASELINES = (RANDOM, PCA_64)
 """Names of the baselines in tables, in their order."""
 
 COMPONENTS = 64
+INITIALISATIONS = 10
+"""Untrained encoders behind a baseline: one draw of weights says little, their
+ROC-AUCs spread by .05 and more.
+"""
 
 
 def untrained_encoders(
@@ -64,8 +70,37 @@ def untrained_embeddings(
     dict of array
         modality -> float32 (pairs, latent).
     """
-    encoders = untrained_encoders(cohort, seed, width, latent)
-    return encode(encoders, standardised(cohort, fit_landmarks(cohort, fold)))
+    return untrained_draws(cohort, fold, [seed], width, latent)[0]
+
+
+def untrained_draws(
+    cohort,
+    fold: int = 0,
+    seeds: Sequence[int] = range(INITIALISATIONS),
+    width: int = 32,
+    latent: int = 64,
+) -> list[dict[str, np.ndarray]]:
+    """Embeddings of a cohort with several untrained encoders.
+
+    Parameters
+    ----------
+    cohort : Cohort
+    fold, width, latent : int
+        As in `untrained_embeddings`.
+    seeds : sequence of int
+        One for each draw of initial weights.
+
+    Returns
+    -------
+    list of dict
+        For each seed, modality -> float32 (pairs, latent).
+    """
+    inputs = standardised(cohort, fit_landmarks(cohort, fold))
+    draws = []
+    for seed in seeds:
+        encoders = untrained_encoders(cohort, seed, width, latent)
+        draws.append(encode(encoders, inputs))
+    return draws
 
 
 def baseline_embeddings(

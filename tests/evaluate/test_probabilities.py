@@ -60,6 +60,7 @@ def probe(study, c=1.0):
         "protocol": linear_evaluation.LOGISTIC,
         "model": "CR",
         "modality": "T1",
+        "draw": 0,
         "C": c,
         "penalty": "l2",
         "l1_ratio": 0.0,

@@ -14,7 +14,7 @@ from mmssl import plotting
 from mmssl.evaluate import linear_evaluation, probes, results
 from mmssl.ledger import leakage
 from mmssl.ledger.artefacts import Provenance
-from mmssl.pretrain.baselines import BASELINES, untrained_embeddings
+from mmssl.pretrain.baselines import PCA_64, RANDOM, untrained_embeddings
 from mmssl.pretrain.encoders import embed
 
 
@@ -29,7 +29,7 @@ def embeddings(cohort, run):
 def probed(cohort, embeddings):
     """Give the results of their probes."""
     return linear_evaluation.probe(
-        cohort, embeddings, trials=5, epochs=20, width=4
+        cohort, embeddings, trials=5, epochs=20, width=4, initialisations=1
     )
 
 
@@ -95,6 +95,50 @@ def test_a_copy_of_the_baseline_gains_exactly_nothing(table):
     )
 
 
+def test_the_untrained_baseline_is_the_mean_of_its_initialisations(
+    cohort, run
+):
+    embeddings = {"RR": embed(run, cohort)}
+    projection = ("linear projection",)
+    probed = linear_evaluation.probe(
+        cohort,
+        embeddings,
+        0,
+        projection,
+        epochs=20,
+        seed=5,
+        width=4,
+        initialisations=3,
+    )
+    table = results.results_table([probed], resamples=400)
+    train = cohort.downstream(cohort.rows("train", 0))
+    held = cohort.downstream(cohort.rows("holdout"))
+    labels = cohort.labels()
+    for modality in cohort.modalities:
+        lines = table[table["modality"] == modality].set_index("model")
+        aucs = []
+        for seed in (5, 6, 7):
+            z = untrained_embeddings(cohort, seed=seed, width=4, latent=8)
+            logits = probes.linear_probe(
+                z[modality][train],
+                labels[train],
+                z[modality][held],
+                2,
+                epochs=20,
+                seed=5,
+            )
+            scores = logits[:, 1] - logits[:, 0]
+            aucs.append(roc_auc_score(labels[held], scores))
+        untrained = lines.loc["random encoder"]
+        assert len(set(aucs)) == 3
+        assert untrained["auc"] == pytest.approx(np.mean(aucs))
+        assert untrained["auc_sd"] == pytest.approx(np.std(aucs, ddof=1))
+        gain = lines.loc["RR", "auc"] - np.mean(aucs)
+        assert lines.loc["RR", "difference"] == pytest.approx(gain)
+        assert list(lines["draws"]) == [3, 1, 1]
+        assert (lines["folds"] == 1).all()
+
+
 def test_the_tables_auc_is_that_of_a_probe_which_saw_the_training_people_alone(
     table, cohort
 ):
@@ -127,7 +171,13 @@ def test_several_folds_give_the_mean_with_its_spread(cohort, run):
     logistic = ("logistic regression",)
     probed = [
         linear_evaluation.probe(
-            cohort, embeddings, fold, logistic, trials=3, width=4
+            cohort,
+            embeddings,
+            fold,
+            logistic,
+            trials=3,
+            width=4,
+            initialisations=1,
         )
         for fold in (0, 1, 2)
     ]
@@ -155,14 +205,14 @@ def test_several_folds_give_the_mean_with_its_spread(cohort, run):
 
 def test_the_page_shows_the_tables_numbers(table):
     text = results.formatted_results(table)
-    assert (text["SD over folds"] == "–").all()
+    assert (text["SD"] == "–").all()
     line = table.iloc[-1]
     shown = text.iloc[-1]
     assert (
         shown["AUC [95 %]"]
         == f"{line['auc']:.2f} [{line['low']:.2f}, {line['high']:.2f}]"
     )
-    assert text.iloc[0]["gain over random [95 %]"] == "–"
+    assert text.iloc[0]["gain [95 %]"] == "–"
 
 
 def test_the_figure_draws_every_model_at_its_value(table):
@@ -171,10 +221,13 @@ def test_the_figure_draws_every_model_at_its_value(table):
     axes = np.reshape(figure.axes, (2, 2))
     for (left, right), modality in zip(axes, ("T1", "fALFF"), strict=True):
         names = [label.get_text() for label in left.get_yticklabels()]
-        assert set(names[:2]) == set(BASELINES)  # baselines below
+        assert names[0] == RANDOM
         lines = (
             table[table["modality"] == modality].set_index("model").loc[names]
         )
+        colours = left.collections[1].get_facecolors()
+        assert len(np.unique(colours, axis=0)) == 3
+        assert not colours[names.index(PCA_64), :3].any()  # black
         assert np.array_equal(
             left.collections[1].get_offsets()[:, 0], lines["auc"]
         )

@@ -49,7 +49,7 @@ def inputs():
     person's.
     """
     shape = torch.zeros(1, 1, *SIDES)
-    shape[:, :, 3:6, 3:6, 3:6] = 1
+    shape[:, :, 2:5, 2:5, 2:5] = 1
     level = torch.linspace(0.1, 6.2, 48).view(-1, 1, 1, 1, 1)
     volumes = (shape / shape.sum() * level).numpy()
     return {"T1": volumes, "fALFF": volumes.copy()}
@@ -65,12 +65,13 @@ def table(views, **options):
 
 
 def test_an_encoder_of_the_position_is_found_out(inputs):
-    recipe = PadCropFlip(2, flips=True)
+    recipe = PadCropFlip(1, flips=True)
     views = shortcuts.augmented_views(encoders(Position), inputs, recipe)
     assert views.z["T1"].shape == (48, 4, 4)
     found = table(views)
     for m in inputs:
-        assert found.loc[(m, "crop"), "share"] > 0.2
+        assert found.loc[(m, "crop"), "share"] > 0.1
+        assert found.loc[(m, "flip"), "share"] > 0.3
         assert found.loc[(m, "person"), "share"] < 0.05
         assert found.loc[(m, "person"), "value"] < 0.2
         assert found.loc[(m, "flip"), "value"] > 0.9
@@ -78,8 +79,8 @@ def test_an_encoder_of_the_position_is_found_out(inputs):
         encoders(Position), inputs, PadCropFlip(2)
     )
     found = table(still)
-    assert found.loc[("T1", "crop"), "value"] > 0.98
-    assert found.loc[("T1", "crop"), "share"] > 0.95
+    assert found.loc[("T1", "crop"), "value"] > 0.8
+    assert found.loc[("T1", "crop"), "share"] > 0.8
     assert ("T1", "flip") not in found.index
 
 
@@ -108,13 +109,13 @@ def test_an_encoder_of_the_person_is_not_accused(inputs, rng):
 def test_a_shared_crop_is_enough_to_match_and_separate_ones_are_not(inputs):
     """The shortcut on purpose: position knows nobody, and still matches."""
     found = shortcuts.matching_table(
-        encoders(Position), inputs, PadCropFlip(3), batch_size=8
+        encoders(Position), inputs, PadCropFlip(2), batch_size=8
     ).set_index("augmentation")["accuracy"]
     assert found["same"] > 0.9
     assert found["separate"] < 0.3
     assert found["none"] <= 0.3
     person = shortcuts.matching_table(
-        encoders(Brightness), inputs, PadCropFlip(3), batch_size=8
+        encoders(Brightness), inputs, PadCropFlip(2), batch_size=8
     )
     assert (person["accuracy"] == 1).all()
     assert (person["chance"] == 1 / 8).all() and len(person) == 3

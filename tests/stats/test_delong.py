@@ -152,6 +152,21 @@ def test_difference_interval_is_delongs_paired_test(study):
     )
 
 
+def test_difference_to_the_mean_of_several_is_a_contrast_of_delongs(
+    study, rng
+):
+    """One score against the mean AUC of three others on the same people."""
+    labels, first, second = study
+    others = second + rng.normal(size=(3, len(labels)))
+    found = difference_interval(labels, first, others)
+    weights = np.array([1, -1 / 3, -1 / 3, -1 / 3])
+    aucs = [roc_auc_score(labels, score) for score in (first, *others)]
+    assert found.estimate == pytest.approx(weights @ aucs)
+    covariance = delong_covariance(labels, [first, *others])
+    error = np.sqrt(weights @ covariance @ weights)
+    assert 1.96 < (found.high - found.low) / (2 * error) < 2.1
+
+
 def test_a_paired_difference_is_antisymmetric_and_shorter_than_an_unpaired(
     study,
 ):

@@ -55,17 +55,29 @@ def planted(cohort) -> dict[str, np.ndarray]:
         {modality: (X, Y, Z) bool, inside the cohort's mask}; empty for a
         cohort that is not simulated.
     """
-    folder = cohort.path / "truth"
-    if not folder.is_dir():
+    regions = planted_regions(cohort)
+    if not regions:
         return {}
     masks = {}
     for modality, names in PLANTED.items():
-        regions = []
-        for name in names:
-            file = folder / f"{name}.nii.gz"
-            regions.append(read_map(file, cohort.mask.shape, cohort.affine))
-        masks[modality] = np.any(regions, axis=0) & cohort.mask
+        masks[modality] = np.any([regions[name] for name in names], axis=0)
     return masks
+
+
+def planted_regions(cohort) -> dict[str, np.ndarray]:
+    """The single regions of :func:`planted`, by their names in `PLANTED`.
+
+    Parameters and result as there, {region: (X, Y, Z) bool}.
+    """
+    folder = cohort.path / "truth"
+    if not folder.is_dir():
+        return {}
+    regions = {}
+    for name in (region for names in PLANTED.values() for region in names):
+        file = folder / f"{name}.nii.gz"
+        mask = read_map(file, cohort.mask.shape, cohort.affine)
+        regions[name] = (mask > 0) & cohort.mask
+    return regions
 
 
 @lru_cache(maxsize=1)

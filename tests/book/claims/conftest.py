@@ -89,6 +89,7 @@ def _scores(rng, models, people=40, positives=15):
                     "protocol": "logistic regression",
                     "model": model,
                     "modality": modality,
+                    "draw": 0,
                     "baseline": model in BASELINES,
                     "pair": 3 * np.arange(people) + 7,
                     "label": labels,

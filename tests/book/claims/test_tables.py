@@ -94,6 +94,7 @@ def test_auc_level_and_perfect_separation(edition, tmp_path):
             "protocol": "logistic regression",
             "model": model,
             "modality": "T1",
+            "draw": 0,
             "pair": np.arange(30),
             "label": labels,
             "score": 9 * labels + rng.normal(size=30),
