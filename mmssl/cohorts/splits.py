@@ -46,14 +46,21 @@ def make(
     Raises
     ------
     ValueError
-        For fewer people than folds, an id held out that does not exist, or a
-        fold with one of ``classes`` missing on a side; the message has the
-        counts.
+        For fewer people than folds, an id held out that does not exist, a
+        population that is missing, or a fold with one of ``classes`` missing
+        on a side; the message has the counts.
     """
     table = participants.astype({"participant_id": str, "group": str})
     population = pd.Series(MAIN, table.index)
     if "population" in table:
         population = table["population"]
+        if population.isna().any():
+            missing = table.loc[population.isna(), "participant_id"]
+            raise ValueError(
+                f"participants: {len(missing)} of {len(table)} rows have no "
+                f"population, the first is {missing.iloc[0]!r}; expected "
+                f"{MAIN!r} or another for everybody"
+            )
     shift = table.loc[population != MAIN, "participant_id"].tolist()
     main = table[population == MAIN]
     if folds < 2:

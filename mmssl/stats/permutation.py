@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mmssl.stats.missing import all_known
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -41,7 +43,7 @@ def permutation_p(observed, null, slack: float = TIE_SLACK):
     ----------
     observed : float or array-like, any shape
         Statistics t, large where the null does not hold; absolute values for a
-        two-sided test. One that is NaN is reached by none.
+        two-sided test.
     null : array-like, shape (B,)
         The statistic under the null; for a family-wise p, the largest of the
         family in each permutation.
@@ -51,13 +53,16 @@ def permutation_p(observed, null, slack: float = TIE_SLACK):
     Returns
     -------
     float or array, shape as ``observed``
-        In [1 / (1 + B), 1].
+        In [1 / (1 + B), 1]; NaN where the statistic is. A NaN of the null
+        counts as one that reaches every value.
     """
     # a sorted search needs no (observed, B) table of comparisons
     ordered = np.sort(null)
-    least = np.asarray(observed, dtype=np.float64) - slack
+    observed = np.asarray(observed, dtype=np.float64)
+    least = observed - slack
     below = np.searchsorted(ordered, least, side="left")
     p = (1 + len(ordered) - below) / (1 + len(ordered))
+    p = np.where(np.isnan(observed), np.nan, p)
     return p if np.ndim(p) else float(p)
 
 
@@ -81,10 +86,13 @@ def labellings(
     Raises
     ------
     ValueError
-        For strata of another length, or in none of which both groups occur.
+        For strata of another length, with a value that is missing, or in none
+        of which both groups occur.
     """
     group = np.asarray(group, dtype=bool)
-    strata = np.zeros(len(group)) if strata is None else np.asarray(strata)
+    if strata is None:
+        strata = np.zeros(len(group))
+    strata = all_known(strata, "strata")
     if strata.shape != group.shape:
         raise ValueError(
             f"strata: shape {strata.shape}, expected {group.shape} as the "
@@ -173,11 +181,10 @@ def two_groups(labels, n: int) -> np.ndarray:
     Raises
     ------
     ValueError
-        For another length or number of values, or fewer than 4 people of one.
+        For another length or number of values, one that is missing, or fewer
+        than 4 people of one.
     """
-    if hasattr(labels, "cpu"):  # a tensor
-        labels = labels.cpu()
-    labels = np.asarray(labels)
+    labels = all_known(labels, "labels")
     if labels.shape != (n,):
         raise ValueError(
             f"labels: shape {labels.shape}, expected ({n},) as values has rows"

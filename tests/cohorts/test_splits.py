@@ -98,3 +98,12 @@ def test_every_group_is_shuffled_before_it_is_dealt():
         [[int(i[1:]) for i in fold["valid"]] for fold in made["folds"]]
     )
     assert not np.array_equal(order % 5, np.sort(order % 5))
+
+
+def test_a_missing_population_is_no_other_population():
+    table = people(9, 9, 0).assign(population=splits.MAIN)
+    table.loc[[3, 7], "population"] = None
+    with pytest.raises(
+        ValueError, match=r"2 of 18 rows have no population, the first is 'p"
+    ):
+        splits.make(table)
