@@ -27,8 +27,9 @@ def make(
 
     Parameters
     ----------
-    participants : table with participant_id, group and, optionally,
-        population; everybody whose population is not "main" goes to ``shift``.
+    participants : table with participant_id, group ("n/a" where missing) and,
+        optionally, population; everybody whose population is not "main" goes
+        to ``shift``.
     folds : number of folds; every remaining person is validated in exactly one
         of them.
     holdout : share of each group held out, one number or {group: share}; or
@@ -50,7 +51,10 @@ def make(
         population that is missing, or a fold with one of ``classes`` missing
         on a side; the message has the counts.
     """
-    table = participants.astype({"participant_id": str, "group": str})
+    table = participants.astype({"participant_id": str})
+    # who has no group is dealt out too, as a group of their own
+    words = table["group"].astype(object)
+    table["group"] = words.where(words.notna(), "n/a").astype(str)
     population = pd.Series(MAIN, table.index)
     if "population" in table:
         population = table["population"]

@@ -30,6 +30,7 @@ from scipy.stats import t as student
 from tqdm.auto import tqdm
 
 from mmssl.stats.missing import all_known
+from mmssl.stats.mixed import numbers_or_words
 from mmssl.stats.permutation import permutation_p, two_groups
 
 # voxels and permutations of one block
@@ -85,8 +86,9 @@ def freedman_lane(
     ------
     ValueError
         Values not finite, rows that differ in number, permutations below 1, a
-        covariate that somebody lacks, or covariates that leave nothing of the
-        labels or no freedom.
+        covariate that somebody lacks or that is numbers and words
+        (`mmssl.stats.mixed.numbers_or_words`), or covariates that leave
+        nothing of the labels or no freedom.
     """
     values = np.asarray(values)
     group = two_groups(labels, len(values))
@@ -141,7 +143,7 @@ def _basis(covariates, n: int) -> np.ndarray:
     """
     import pandas as pd
 
-    covariates = pd.DataFrame(covariates)
+    covariates = numbers_or_words(covariates)
     # a missing word would be a column of zeros: the word that comes first
     for _, column in covariates.items():
         all_known(column, "covariates")

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mmssl.stats.missing import all_known
+from mmssl.stats.mixed import numbers_or_words
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -141,6 +142,7 @@ def strata(covariates: pd.DataFrame, bins: int = 3) -> np.ndarray:
         Words are taken as they are; numbers are cut at their quantiles, and
         what they explain within a part stays in the maps:
         `mmssl.groupmaps.freedman_lane` is the one for a strong age effect.
+        Not both in one column: `mmssl.stats.mixed.numbers_or_words`.
     bins : int
         Parts of a number, with equally many people.
 
@@ -153,11 +155,12 @@ def strata(covariates: pd.DataFrame, bins: int = 3) -> np.ndarray:
     Raises
     ------
     ValueError
-        For a value that is missing, or fewer than two bins.
+        For a value that is missing, a column of numbers and words, or fewer
+        than two bins.
     """
     import pandas as pd
 
-    table = pd.DataFrame(covariates)
+    table = numbers_or_words(covariates)
     if table.empty or table.isna().any(axis=None):
         missing = table.isna().sum().loc[lambda count: count > 0].to_dict()
         raise ValueError(

@@ -107,3 +107,17 @@ def test_a_missing_population_is_no_other_population():
         ValueError, match=r"2 of 18 rows have no population, the first is 'p"
     ):
         splits.make(table)
+
+
+@pytest.mark.parametrize("missing", [None, np.nan, pd.NA])
+def test_who_has_no_group_is_dealt_out_too(missing):
+    table = people(20, 20, 0)
+    table["group"] = table["group"].astype(object)
+    table.loc[[1, 7, 30, 31, 38], "group"] = missing
+    made = splits.make(table, folds=5, holdout={"HC": 0.25, "AD": 0.25})
+    valid = [i for fold in made["folds"] for i in fold["valid"]]
+    everybody = sorted(valid + made["holdout"])
+    assert everybody == sorted(table["participant_id"])
+    nobody = set(table["participant_id"].iloc[[1, 7, 30, 31, 38]])
+    for fold in made["folds"]:
+        assert len(nobody & set(fold["valid"])) == 1

@@ -148,6 +148,10 @@ def test_bad_input_is_named(study):
         "row 2",
     ):
         freedman_lane(values, group, table.assign(site=site))
+    ages = table["age"].round(1).astype(str)
+    ages[3] = "89+"
+    with pytest.raises(ValueError, match=r"column 'age' holds .*'89\+': 1"):
+        freedman_lane(values, group, table.assign(age=ages))
     with pytest.raises(ValueError, match="values: shape"):
         freedman_lane(np.full((30, 2), np.nan), group, table)
     with pytest.raises(ValueError, match="permutations is 0"):
