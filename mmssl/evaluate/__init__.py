@@ -19,7 +19,11 @@ from mmssl.evaluate.results import (
     load_results,
     results_table,
 )
-from mmssl.evaluate.runs import finished_runs
+from mmssl.evaluate.runs import (
+    finished_runs,
+    runs_of_folds,
+    unreadable_runs,
+)
 
 __all__ = [
     "LogisticFit",
@@ -34,4 +38,6 @@ __all__ = [
     "logistic_regression",
     "probe",
     "results_table",
+    "runs_of_folds",
+    "unreadable_runs",
 ]
