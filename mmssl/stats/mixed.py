@@ -36,7 +36,7 @@ def numbers_or_words(
     Returns
     -------
     DataFrame
-        Like ``covariates``, which stay as they are; attributes are kept.
+        Like ``covariates``, which stay as they are.
 
     Raises
     ------

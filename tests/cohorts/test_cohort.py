@@ -189,7 +189,7 @@ def test_a_value_that_is_no_class_is_named(
 def test_a_column_is_numbers_only_where_all_of_it_is(tmp_path, rng):
     content = parts(rng)
     people = content["participants"]
-    people["age"] = [70.1, np.nan, *np.linspace(60, 80, 8)]
+    people["age"] = [70.1, np.nan, *np.linspace(60, 80, 8).round(1)]
     people["site"] = ["01", "2", "NA"] + ["n/a"] * 7
     people["smokes"] = ["TRUE", "FALSE"] * 5
     people["drug"] = ["NA", None] * 5
