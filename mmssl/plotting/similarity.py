@@ -268,7 +268,7 @@ def _legend(
     figure.legend(
         handles=handles,
         loc="outside lower center",
-        ncols=len(handles),
+        ncols=min(6, len(handles)),
         fontsize=9,
         frameon=False,
     )
