@@ -43,6 +43,17 @@ PRIVATE = {
 }
 """What must never be published, however it came onto a page."""
 
+NO_PEOPLE = ("phantom", "person-1")
+"""The kind of a cohort of simulated people, and what somebody without a name
+is called.
+"""
+
+TEXTS = (".html", ".js", ".json", ".txt", ".md", ".ipynb", ".xml")
+"""Endings of what is read of a built site."""
+
+SHORT_NUMBER = re.compile(r"\d{1,4}")
+"""An id that is found on any page, whoever it is about."""
+
 MAPS = re.compile(r"\b(?:group_maps|interactive_map)\(")
 """How a page draws group differences: with functions that refuse a map without
 its correction and the report of its sanity checks.
@@ -95,8 +106,43 @@ def check_page(
                 f"it ran with {name} = {ran.get(name)!r}, "
                 f"the edition says {value!r}"
             )
+    names = participant_ids(ran, paths.root(page.parent))
+    reasons += _named(_shown(cells), names)
     reasons += _group_maps(cells, page, ran.get("output"))
     return [*reasons, *ledger.stale(page)]
+
+
+def participant_ids(parameters: dict[str, Any], root: Path) -> set[str]:
+    """Return the ids of people in the cohort folders that a page's parameters
+    name, but for short numbers; simulated people and images of digits have
+    none.
+    """
+    ids = set()
+    for value in parameters.values():
+        if not isinstance(value, str) or not value:
+            continue
+        folder = root / value
+        if not (folder / "cohort.json").is_file():
+            continue
+        fields = json.loads((folder / "cohort.json").read_text())
+        if fields["kind"] in NO_PEOPLE or fields["intensity"] == "unit":
+            continue
+        lines = (folder / "participants.tsv").read_text().splitlines()
+        column = lines[0].split("\t").index("participant_id")
+        ids |= {line.split("\t")[column] for line in lines[1:]}
+    ids -= set(NO_PEOPLE)
+    return {name for name in ids if not SHORT_NUMBER.fullmatch(name)}
+
+
+def check_names(folder: Path, names: set[str]) -> list[str]:
+    """Return one reason for every file of a built site that names somebody."""
+    reasons = []
+    for file in sorted(folder.rglob("*")):
+        if file.suffix in TEXTS:
+            text = file.read_text(encoding="utf-8", errors="replace")
+            for reason in _named(text, names):
+                reasons.append(f"{file.relative_to(folder)}: {reason}")
+    return reasons
 
 
 def check_html(folder: Path, limit: int = LIMIT) -> list[str]:
@@ -123,9 +169,12 @@ def build(edition_file: Path) -> list[str]:
     """
     edition = _read_yaml(edition_file)
     name = edition["edition"]
-    reasons = []
+    reasons, names = [], set()
     for notebook, parameters in edition["notebooks"].items():
         page = page_of(notebook, name)
+        if ledger.sidecar_of(page).is_file():
+            ran = ledger.read_sidecar(page)["parameters"]
+            names |= participant_ids(ran, paths.root(page.parent))
         for reason in check_page(page, name, parameters):
             reasons.append(f"{notebook}: {reason}")
     if reasons:
@@ -136,6 +185,7 @@ def build(edition_file: Path) -> list[str]:
     # else pages of another edition would stay in it
     shutil.rmtree(html, ignore_errors=True)
     reasons = _run_jupyter_book(*_settings(edition)) or check_html(html)
+    reasons += check_names(html, names)
     if reasons:
         # what was refused must not look finished
         (html / "index.html").unlink(missing_ok=True)
@@ -182,6 +232,28 @@ def _private(cells: list[dict[str, Any]]) -> list[str]:
     """Return one reason for each kind of private text in sources and text
     outputs.
     """
+    shown = _shown(cells)
+    reasons = []
+    for what, pattern in PRIVATE.items():
+        match = pattern.search(shown)
+        if match:
+            reasons.append(f"it shows {what}: {match[0]}")
+    return reasons
+
+
+def _named(text: str, names: set[str]) -> list[str]:
+    """Return a reason if a text holds a participant's id, as a word."""
+    if not names:
+        return []
+    words = set(re.findall(r"[\w.-]+", text))
+    words |= {word.strip(".-") for word in words}
+    words |= {part for word in words for part in word.split("_")}
+    found = sorted(words & names)
+    return [f"it shows the id of a participant: {found[0]}"] if found else []
+
+
+def _shown(cells: list[dict[str, Any]]) -> str:
+    """Return all sources and text outputs of a page."""
     texts = []
     for cell in cells:
         texts.append(_source(cell))
@@ -190,13 +262,7 @@ def _private(cells: list[dict[str, Any]]) -> list[str]:
             for kind, content in output.get("data", {}).items():
                 if kind.startswith("text/"):
                     texts.append("".join(content))
-    shown = "\n".join(texts)
-    reasons = []
-    for what, pattern in PRIVATE.items():
-        match = pattern.search(shown)
-        if match:
-            reasons.append(f"it shows {what}: {match[0]}")
-    return reasons
+    return "\n".join(texts)
 
 
 def _other_maps(cells: list[dict[str, Any]]) -> list[str]:

@@ -13,6 +13,7 @@ and renames only what succeeded. A notebook that failed is kept for reading as
 
 import argparse
 import ast
+import math
 import os
 import resource
 import sys
@@ -68,13 +69,19 @@ class Parameter:
         Raises
         ------
         ParameterError
-            Naming the parameter, the value, its type and the expected type.
+            Naming the parameter, the value, its type and the expected type;
+            also for a number that is not finite, alone or in a list.
         """
         expected = TYPES[_type_name(self.annotation)]
         if value is None and self.optional:
             return None
         if expected is float and type(value) is int:
             return float(value)
+        if not _is_finite(value):
+            raise ParameterError(
+                f"{self.name}: found {value!r}, expected a finite number; "
+                f"{self.help}"
+            )
         if type(value) is not expected:
             or_none = " or None" if self.default is None else ""
             raise ParameterError(
@@ -102,12 +109,24 @@ def read_parameters(notebook: str | Path) -> dict[str, Parameter]:
     Raises
     ------
     ParameterError
-        When the cell is missing, or holds anything but annotated, explained
-        literals.
+        When it is no notebook, or the cell is missing or holds anything but
+        annotated, explained literals.
     """
     notebook = Path(notebook)
+    try:
+        cells = nbformat.read(notebook, as_version=4).cells
+    except (
+        ValueError,
+        KeyError,
+        TypeError,
+        AttributeError,
+        nbformat.ValidationError,
+    ) as error:
+        raise ParameterError(
+            f"{notebook.name}: not a notebook of format 4 ({error})"
+        ) from error
     tagged = []
-    for cell in nbformat.read(notebook, as_version=4).cells:
+    for cell in cells:
         if "parameters" in cell.metadata.get("tags", ()):
             tagged.append(cell.source)
     if len(tagged) != 1:
@@ -167,19 +186,21 @@ def execute(
     Raises
     ------
     ParameterError
-        Before anything runs.
+        Before anything runs; also where the output, or what a failure would
+        leave, is the notebook itself or a folder.
     papermill.exceptions.PapermillExecutionError
         When a cell failed; the notebook is then kept as
         ``<output>.failed.ipynb``.
     """
     notebook, output = Path(notebook), Path(output)
     parameters = resolve(notebook, values)
+    failed = output.with_suffix(".failed.ipynb")
+    _check_output(notebook, output, failed)
     root = paths.root(notebook.resolve().parent)
     changed = {name: parameters[name] for name in values}
     hashes_before = _hashes(parameters, root)
     started = time.perf_counter()
     processor_started = _children_seconds()
-    failed = output.with_suffix(".failed.ipynb")
     with atomic.file(output) as temporary, _own_kernel():
         try:
             _run(notebook, temporary, changed, root)
@@ -200,14 +221,18 @@ def execute(
         # what the notebook changed itself is its result, not its input
         if hashes_after.get(name) == value:
             inputs[name] = root / parameters[name]
-    write_sidecar(
-        output,
-        inputs,
-        parameters,
-        parameters.get("seed"),
-        modules_of(notebook),
-        facts,
-    )
+    try:
+        write_sidecar(
+            output,
+            inputs,
+            parameters,
+            parameters.get("seed"),
+            modules_of(notebook),
+            facts,
+        )
+    except BaseException:
+        output.unlink()  # nobody could say what made it
+        raise
     return output
 
 
@@ -268,7 +293,12 @@ def _options() -> argparse.ArgumentParser:
 def _values(options: argparse.Namespace) -> dict[str, Any]:
     values: dict[str, Any] = {}
     for file in options.parameters_file:
-        content = yaml.safe_load(Path(file).read_text(encoding="utf-8"))
+        try:
+            content = yaml.safe_load(Path(file).read_text(encoding="utf-8"))
+        except (yaml.YAMLError, UnicodeError, IsADirectoryError) as error:
+            raise ParameterError(
+                f"{file}: not YAML in UTF-8 ({error})"
+            ) from error
         if not isinstance(content, dict):
             raise ParameterError(
                 f"{file}: found {type(content).__name__}, expected a mapping"
@@ -317,12 +347,36 @@ def _read_line(
     return parameter
 
 
+def _is_finite(value: Any) -> bool:
+    """Whether no number in a value is infinite or NaN."""
+    if isinstance(value, list):
+        return all(_is_finite(one) for one in value)
+    return not isinstance(value, float) or math.isfinite(value)
+
+
+def _check_output(notebook: Path, *outputs: Path) -> None:
+    """ParameterError where writing would destroy the notebook, or fail."""
+    for output in outputs:
+        if output.is_dir():
+            raise ParameterError(f"{output}: is a folder, expected a file")
+        if output.exists() and output.samefile(notebook):
+            raise ParameterError(
+                f"{output}: is the notebook itself, which would be "
+                "overwritten; expected another output"
+            )
+
+
+def _literal(path: Path) -> str:
+    """A path as papermill takes it, which formats what stands in braces."""
+    return str(path).replace("{", "{{").replace("}", "}}")
+
+
 def _run(
     notebook: Path, output: Path, values: Mapping[str, Any], root: Path
 ) -> None:
     papermill.execute_notebook(
-        str(notebook),
-        str(output),
+        _literal(notebook),
+        _literal(output),
         parameters=dict(values),
         kernel_name="python3",
         progress_bar=sys.stderr.isatty(),

@@ -90,6 +90,9 @@ def test_values_of_the_right_type_are_taken(tmp_path, values, expected):
         ("fast", 1, "bool"),
         ("edition", 3, "str"),
         ("folds", 3, "list"),
+        ("rate", float("inf"), "a finite number"),
+        ("tr", float("nan"), "a finite number"),
+        ("folds", [0, [1.0, -float("inf")]], "a finite number"),
     ],
 )
 def test_a_wrong_type_names_parameter_value_and_type(
@@ -133,7 +136,12 @@ def _call(*arguments):
 
 
 @pytest.mark.parametrize(
-    "given", [("-p", "epoch", "3"), ("-p", "epochs", "many")]
+    "given",
+    [
+        ("-p", "epoch", "3"),
+        ("-p", "epochs", "many"),
+        ("-p", "epochs", "inf"),
+    ],
 )
 def test_command_refuses_with_status_2_and_writes_nothing(tmp_path, given):
     notebook = _notebook(tmp_path / "n.ipynb", "1 / 0")
@@ -212,3 +220,77 @@ def test_a_failed_run_is_kept_for_reading_only(tmp_path):
     kept = tmp_path / "n.out.failed.ipynb"
     assert sorted(p.name for p in tmp_path.iterdir()) == ["n.ipynb", kept.name]
     assert "before" in json.dumps(json.loads(kept.read_text()))
+
+
+@pytest.mark.parametrize("value", ["inf", "nan", "1e999"])
+def test_a_number_that_is_not_finite_leaves_no_trace(tmp_path, capsys, value):
+    notebook = _notebook(tmp_path / "n.ipynb", "1 / 0")
+    given = ["-p", "rate", value]
+    assert execute.main([str(notebook), f"{tmp_path}/o.ipynb", *given]) == 2
+    message = capsys.readouterr().err
+    assert "rate: found" in message and "expected a finite number" in message
+    assert [file.name for file in tmp_path.iterdir()] == ["n.ipynb"]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"rate: [1", "not YAML in UTF-8"),
+        (b"a: b: c", "not YAML in UTF-8"),
+        ("source: M\u00fcller".encode("latin-1"), "not YAML in UTF-8"),
+        (b"- 1", "found list, expected a mapping"),
+        (b"", "found NoneType, expected a mapping"),
+    ],
+)
+def test_a_broken_file_of_parameters_is_named(
+    tmp_path, capsys, content, message
+):
+    notebook = _notebook(tmp_path / "n.ipynb", "1 / 0")
+    (tmp_path / "p.yaml").write_bytes(content)
+    given = ["-f", str(tmp_path / "p.yaml")]
+    assert execute.main([str(notebook), f"{tmp_path}/o.ipynb", *given]) == 2
+    assert f"p.yaml: {message}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("content", ["{", "[]", "M\u00fcller"])
+def test_what_is_no_notebook_is_named(tmp_path, capsys, content):
+    (tmp_path / "n.ipynb").write_text(content, encoding="latin-1")
+    paths = [f"{tmp_path}/n.ipynb", f"{tmp_path}/o.ipynb"]
+    assert execute.main(paths) == 2
+    assert "n.ipynb: not a notebook of format 4" in capsys.readouterr().err
+
+
+def test_the_source_is_never_overwritten(tmp_path, capsys):
+    notebook = _notebook(tmp_path / "n.failed.ipynb", "1 / 0")
+    before = notebook.read_bytes()
+    (tmp_path / "link.ipynb").symlink_to(notebook)
+    (tmp_path / "folder.ipynb").mkdir()
+    for name in (notebook.name, "link.ipynb", "n.ipynb"):
+        assert execute.main([str(notebook), str(tmp_path / name)]) == 2
+        assert "is the notebook itself" in capsys.readouterr().err
+    assert execute.main([str(notebook), f"{tmp_path}/folder.ipynb"]) == 2
+    assert "folder.ipynb: is a folder" in capsys.readouterr().err
+    assert notebook.read_bytes() == before
+
+
+def test_braces_in_a_path_are_part_of_its_name(tmp_path):
+    folder = tmp_path / "{seed} {0} {"
+    folder.mkdir()
+    notebook = _notebook(folder / "n{x}.ipynb", "print(epochs)")
+    output = folder / "out{epochs}.ipynb"
+    execute.execute(notebook, output, {"epochs": 3})
+    assert "3" in output.read_text()
+    assert read_sidecar(output)["parameters"]["epochs"] == 3
+
+
+def test_a_run_that_nothing_can_vouch_for_leaves_no_trace(
+    tmp_path, monkeypatch
+):
+    def fail(*_):
+        raise OSError("disk full")
+
+    monkeypatch.setattr(execute, "write_sidecar", fail)
+    notebook = _notebook(tmp_path / "n.ipynb", "1")
+    with pytest.raises(OSError, match="disk full"):
+        execute.execute(notebook, tmp_path / "o.ipynb", {})
+    assert [file.name for file in tmp_path.iterdir()] == ["n.ipynb"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +10,10 @@ import numpy as np
 INTENSITIES = ("brain", "unit")
 # Bytes of a memory-mapped array that are checked at once.
 _BLOCK_BYTES = 1 << 26
+# of the values and lines that a message names
+_SHOWN = 5
+# of a table's first row: below the header, counted from 1
+_FIRST_LINE = 2
 
 
 def require(file: Path, what: str, missing: Sequence[str]) -> None:
@@ -68,6 +72,7 @@ def _check_tasks(cohort) -> None:
                 f"columns for task {task!r}",
                 [spec["column"]],
             )
+        _check_labels(cohort, task, spec)
     if cohort.pairing is not None and cohort.pairing not in cohort.tasks:
         tasks = ", ".join(cohort.tasks) or "the cohort, which has none"
         raise ValueError(
@@ -76,7 +81,50 @@ def _check_tasks(cohort) -> None:
         )
 
 
+def _check_labels(cohort, task: str, spec: Mapping) -> None:
+    """ValueError for a value that is no class, nor ignored, or a class that
+    nobody has.
+    """
+    place = f"{cohort.path / 'participants.tsv'}: column {spec['column']!r}"
+    classes = [str(name) for name in spec["classes"]]
+    ignored = [str(name) for name in spec.get("ignored", ())]
+    names = classes + ignored
+    if len(set(names)) < len(names):
+        raise ValueError(
+            f"{cohort.path / 'cohort.json'}: task {task!r} has the classes "
+            f"{classes} and ignores {ignored}, expected every name once"
+        )
+    values = cohort.participants[spec["column"]].dropna().astype(str)
+    unknown = values[~values.isin(names)]
+    if len(unknown):
+        counts = unknown.value_counts().head(_SHOWN).to_dict()
+        lines = (unknown.index[:_SHOWN] + _FIRST_LINE).tolist()
+        raise ValueError(
+            f"{place}: {len(unknown)} values are no class of task {task!r}: "
+            f"{counts}, first in lines {lines}; expected {classes}, n/a, or "
+            "what cohort.json lists as the task's 'ignored', found "
+            f"{ignored} there"
+        )
+    absent = {str(name) for name in spec.get("absent", ())}
+    nobody = sorted(set(classes) - set(values) - absent)
+    if nobody:
+        found = values.value_counts().head(_SHOWN).to_dict()
+        raise ValueError(
+            f"{place}: nobody is in the classes {nobody} of task {task!r}; "
+            f"found {found}, expected each of {classes}, or what cohort.json "
+            f"lists as the task's 'absent', found {sorted(absent)} there"
+        )
+
+
 def _check_tables(cohort) -> None:
+    for table in ("participants", "pairs"):
+        missing = getattr(cohort, table)["participant_id"].isna()
+        if missing.any():
+            line = int(missing.to_numpy().argmax()) + _FIRST_LINE
+            raise ValueError(
+                f"{cohort.path / table}.tsv: participant_id is missing in "
+                f"{missing.sum()} rows, first in line {line}"
+            )
     known = cohort.participants["participant_id"]
     if known.duplicated().any():
         raise ValueError(
@@ -94,6 +142,12 @@ def _check_tables(cohort) -> None:
         raise ValueError(
             f"{cohort.path / 'pairs.tsv'}: column pair must count the rows "
             f"0, 1, …, found {numbers[:5].tolist()}"
+        )
+    marks = cohort.pairs["downstream"]
+    if not marks.isin((0, 1)).all():
+        raise ValueError(
+            f"{cohort.path / 'pairs.tsv'}: column downstream holds "
+            f"{marks.unique()[:_SHOWN].tolist()}, expected 0 or 1"
         )
     downstream = cohort.pairs.groupby("participant_id")["downstream"].sum()
     if (downstream > 1).any():

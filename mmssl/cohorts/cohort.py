@@ -18,17 +18,24 @@ Layout of a cohort folder::
 Volumes are RAS+ and stay memory-mapped. A person may have several pairs;
 ``downstream`` marks the one pair per person that an evaluation reads (Fedorov
 et al. 2021, "Tasting the cake").
+
+Tables are those of BIDS: what is missing is ``n/a``. Ids, groups, sex, site,
+population and the columns of tasks are words and stay as they stand, whatever
+they look like ("NA", "None", 1, TRUE), so that nobody's label is lost to a
+guess at its type.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from pandas.api.types import is_bool_dtype, is_float_dtype, is_numeric_dtype
+from pandas.errors import EmptyDataError, ParserError
 
 from mmssl.cohorts import checks
 from mmssl.ledger import atomic
@@ -38,6 +45,8 @@ from mmssl.ledger.sidecars import versions
 FORMAT = 1
 FOLD_ROLES = ("train", "valid")
 ROLES = (*FOLD_ROLES, "holdout", "shift")
+WORDS = ("participant_id", "group", "sex", "site", "population")
+"""Columns that are read as text, beside those of the tasks."""
 PAIR_COLUMNS = ("pair", "participant_id", "session", "day", "downstream")
 
 _KEYS = (
@@ -78,6 +87,7 @@ class Cohort:
     intensity : "brain" (to be standardised and z-scored) or "unit" (already in
         [0, 1]).
     tasks : {task: {"column", "classes"}}; a label is the index in ``classes``.
+        Further values that the column may hold stand under "ignored".
     hashes : {file: sha256} as recorded when the folder was written.
     parameters, seed : of what made it.
     """
@@ -103,6 +113,14 @@ class Cohort:
 
     def __len__(self) -> int:
         return len(self.pairs)
+
+    def __repr__(self) -> str:
+        side = " x ".join([str(self.size)] * self.dims)
+        return (
+            f"Cohort({str(self.path)!r}: {self.kind}, {len(self)} pairs of "
+            f"{len(self.participants)} people, {', '.join(self.modalities)}, "
+            f"{side} voxels)"
+        )
 
     @property
     def pairing(self) -> str | None:
@@ -156,13 +174,16 @@ class Cohort:
     def labels(self, task: str | None = None) -> np.ndarray:
         """(pairs,) int64 class index of every pair for a task.
 
-        The first task by default; -1 where a person is in none of its classes.
+        The first task by default; -1 where a person's value is missing or
+        ignored.
         """
         spec = self.tasks[self._task(task)]
         people = self.participants.set_index("participant_id")
-        class_of = people[spec["column"]].astype(str).to_dict()
+        class_of = people[spec["column"]].dropna().astype(str).to_dict()
         index = {str(name): i for i, name in enumerate(spec["classes"])}
-        labels = [index.get(class_of[person], -1) for person in self.subjects]
+        labels = [
+            index.get(class_of.get(person), -1) for person in self.subjects
+        ]
         return np.array(labels, dtype=np.int64)
 
     def _task(self, task: str | None) -> str:
@@ -211,9 +232,10 @@ def load(path: str | Path) -> Cohort:
     ------
     ValueError
         Naming the file and the field when the folder is not a cohort, a table
-        lacks a column or names an unknown person, an array has another shape
-        than the tables and ``cohort.json`` say, a volume holds NaN or Inf, or
-        a person stands in two roles of one fold.
+        lacks a column or names an unknown person, the column of a task holds a
+        value that is no class, nor ``n/a``, nor ignored, or lacks a class, an
+        array has another shape than the tables and ``cohort.json`` say, a
+        volume holds NaN or Inf, or a person stands in two roles of one fold.
     """
     path = Path(path)
     file = path / "cohort.json"
@@ -229,6 +251,10 @@ def load(path: str | Path) -> Cohort:
     affine = fields["affine"]
     if affine is not None:
         affine = np.asarray(affine, dtype=np.float64)
+    for name, task in fields["tasks"].items():
+        absent = [key for key in ("column", "classes") if key not in task]
+        checks.require(file, f"fields of task {name!r}", absent)
+    words = {*WORDS, *(task["column"] for task in fields["tasks"].values())}
     cohort = Cohort(
         path=path,
         name=fields["name"],
@@ -236,9 +262,9 @@ def load(path: str | Path) -> Cohort:
         modalities=tuple(fields["channels"]),
         volumes={m: _open(path / f"{m}.npy") for m in fields["channels"]},
         participants=_read_table(
-            path / "participants.tsv", ("participant_id",)
+            path / "participants.tsv", ("participant_id",), words
         ),
-        pairs=_read_table(path / "pairs.tsv", PAIR_COLUMNS),
+        pairs=_read_table(path / "pairs.tsv", PAIR_COLUMNS, WORDS),
         splits=_read_json(path / "splits.json"),
         affine=affine,
         mask=mask,
@@ -327,13 +353,17 @@ def describe(
     affine, mask : the cohort's space, for brains.
     channels : {modality: channels}; 1 each by default.
     intensity : "brain" or "unit".
-    tasks : {task: {"column": column of participants, "classes": [names]}}.
+    tasks : {task: {"column": column of participants, "classes": [names],
+        "ignored": [other values that the column may hold], "absent": [classes
+        that nobody need have]}}; the last two may be left out.
     parameters : of the maker, for the record; "pairing" is read by
         :attr:`Cohort.pairing`.
     seed : of the maker.
     """
-    participants.to_csv(folder / "participants.tsv", sep="\t", index=False)
-    pairs.to_csv(folder / "pairs.tsv", sep="\t", index=False)
+    options = {"sep": "\t", "index": False, "na_rep": "n/a"}
+    participants = _whole_codes(participants, tasks or {})
+    participants.to_csv(folder / "participants.tsv", **options)
+    pairs.to_csv(folder / "pairs.tsv", **options)
     splits = splits or {"seed": None, "holdout": [], "shift": [], "folds": []}
     (folder / "splits.json").write_text(json.dumps(splits, indent=1) + "\n")
     if mask is not None:
@@ -362,6 +392,23 @@ def describe(
     load(folder)
 
 
+def _whole_codes(participants: pd.DataFrame, tasks: Mapping) -> pd.DataFrame:
+    """Participants whose classes are integers again where a missing value had
+    made them floats.
+    """
+    table = participants.copy()
+    for task in tasks.values():
+        if task["column"] not in table:
+            continue
+        codes = table[task["column"]].infer_objects()
+        if not is_float_dtype(codes):
+            continue
+        known = codes.dropna()
+        if np.isfinite(known).all() and (known == known.round()).all():
+            table[task["column"]] = codes.astype("Int64")
+    return table
+
+
 def _hash_files(folder: Path) -> dict[str, str]:
     """{path in the folder: sha256} of every file."""
     files = [file for file in sorted(folder.rglob("*")) if file.is_file()]
@@ -375,17 +422,37 @@ def _read_json(file: Path) -> dict:
             "participants.tsv, pairs.tsv and splits.json"
         )
     try:
-        return json.loads(file.read_text())
-    except json.JSONDecodeError as error:
+        return json.loads(file.read_text(encoding="utf-8"))
+    except ValueError as error:
         raise ValueError(f"{file}: not valid JSON ({error})") from error
 
 
-def _read_table(file: Path, columns: Sequence[str]) -> pd.DataFrame:
+def _read_table(
+    file: Path, columns: Sequence[str], words: Collection[str]
+) -> pd.DataFrame:
+    """A table: numbers where all of a column are, and text as it stands.
+
+    Missing is ``n/a``; outside the columns of words also an empty cell.
+    """
     if not file.is_file():
         raise ValueError(f"{file}: not found")
-    table = pd.read_csv(file, sep="\t", dtype={"participant_id": str})
-    missing = [column for column in columns if column not in table]
-    checks.require(file, "columns", missing)
+    try:
+        header = pd.read_csv(file, sep="\t", nrows=0).columns
+        missing = {name: ["n/a", ""] for name in header}
+        missing |= {name: ["n/a"] for name in words}
+        options = {"keep_default_na": False, "na_values": missing}
+        table = pd.read_csv(file, sep="\t", dtype=str, **options)
+        guessed = pd.read_csv(file, sep="\t", **options)
+    except (UnicodeError, ParserError, EmptyDataError) as error:
+        raise ValueError(
+            f"{file}: not a table of tab-separated UTF-8 text ({error})"
+        ) from error
+    absent = [column for column in columns if column not in table]
+    checks.require(file, "columns", absent)
+    for name in table.columns.difference(list(words)):
+        kind = guessed[name].dtype
+        if is_numeric_dtype(kind) and not is_bool_dtype(kind):
+            table[name] = guessed[name]
     return table
 
 

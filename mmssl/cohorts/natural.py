@@ -426,6 +426,11 @@ def _write_pairs(
     )
     made_with = {"images": digits.name, **_part_sizes(digits)}
     made_with["folds"] = len(split["folds"])
+    task = {"column": "group", "classes": list(CLASSES)}
+    # a few images of each file may lack a digit
+    absent = sorted(set(CLASSES) - set(participants["group"]))
+    if absent:
+        task["absent"] = absent
     return write(
         path,
         name=Path(path).name,
@@ -437,6 +442,6 @@ def _write_pairs(
         intensity="unit",
         channels=channels,
         seed=seed,
-        tasks={TASK: {"column": "group", "classes": list(CLASSES)}},
+        tasks={TASK: task},
         parameters={**made_with, **parameters},
     )

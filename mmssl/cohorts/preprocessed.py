@@ -1,6 +1,7 @@
 """A preprocessed person as a cohort folder that every other step reads."""
 
 import json
+import re
 import shutil
 from functools import partial
 from pathlib import Path
@@ -10,16 +11,16 @@ import pandas as pd
 from mmssl.cohorts.cohort import Cohort, write
 from mmssl.preprocessing.person import Person
 
-# The only participant: labels of the person's files are not carried over.
+# labels of the person's files are not carried over
 NAME = "person-1"
+"""What the only participant is called, unless a name is given."""
 
 
-def write_person(person: Person, path: str | Path) -> Cohort:
+def write_person(person: Person, path: str | Path, name: str = NAME) -> Cohort:
     """Write a person as a cohort of one pair, which `cohorts.load` reads.
 
-    The participant is called "person-1", whatever the files were called, and
-    is in the hold-out. Of the files only the content hashes are recorded, no
-    path and no label. The folder also holds ``quality.tsv``,
+    The participant is in the hold-out. Of the files only the content hashes
+    are recorded, no path and no label. The folder also holds ``quality.tsv``,
     ``transforms.json`` and, with a BOLD series, ``motion.tsv``.
 
     Parameters
@@ -27,6 +28,8 @@ def write_person(person: Person, path: str | Path) -> Cohort:
     person : from `mmssl.preprocessing.person.prepare`.
     path : folder; one that holds the same person made with the same parameters
         is replaced.
+    name : participant_id; letters, digits, "-", "_" and ".". It stays with the
+        person's embeddings and is on no page.
 
     Returns
     -------
@@ -35,9 +38,14 @@ def write_person(person: Person, path: str | Path) -> Cohort:
     Raises
     ------
     ValueError
-        If the folder exists and holds anything else; nothing is changed.
+        For another name, or if the folder exists and holds anything else;
+        nothing is changed.
     """
     path = Path(path)
+    if not re.fullmatch(r"[\w.-]+", name):
+        raise ValueError(
+            f"name is {name!r}, expected letters, digits, '-', '_' and '.'"
+        )
     parameters = {**person.parameters, "inputs": person.hashes}
     previous = path.with_name(f".old-{path.name}")
     if path.exists():
@@ -45,7 +53,7 @@ def write_person(person: Person, path: str | Path) -> Cohort:
         shutil.rmtree(previous, ignore_errors=True)
         path.rename(previous)
     try:
-        return _write_cohort(person, path, parameters)
+        return _write_cohort(person, path, name, parameters)
     except BaseException:
         if previous.exists():
             previous.rename(path)
@@ -54,12 +62,14 @@ def write_person(person: Person, path: str | Path) -> Cohort:
         shutil.rmtree(previous, ignore_errors=True)
 
 
-def _write_cohort(person: Person, path: Path, parameters: dict) -> Cohort:
-    participants = pd.DataFrame({"participant_id": [NAME], "group": ["n/a"]})
+def _write_cohort(
+    person: Person, path: Path, name: str, parameters: dict
+) -> Cohort:
+    participants = pd.DataFrame({"participant_id": [name], "group": ["n/a"]})
     pairs = pd.DataFrame(
         {
             "pair": [0],
-            "participant_id": [NAME],
+            "participant_id": [name],
             "session": [1],
             "day": [0],
             "downstream": [1],
@@ -72,7 +82,7 @@ def _write_cohort(person: Person, path: Path, parameters: dict) -> Cohort:
         volumes={m: volume[None] for m, volume in person.volumes.items()},
         participants=participants,
         pairs=pairs,
-        splits={"seed": None, "holdout": [NAME], "shift": [], "folds": []},
+        splits={"seed": None, "holdout": [name], "shift": [], "folds": []},
         affine=person.affine,
         mask=person.mask,
         parameters=parameters,

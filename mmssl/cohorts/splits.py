@@ -29,8 +29,9 @@ def make(
 
     Parameters
     ----------
-    participants : table with participant_id, group and, optionally,
-        population; everybody whose population is not "main" goes to ``shift``.
+    participants : table with participant_id, group ("n/a" where missing) and,
+        optionally, population; everybody whose population is not "main" goes
+        to ``shift``.
     folds : number of folds; every remaining person is validated in exactly one
         of them.
     holdout : share of each group held out, one number or {group: share}; or
@@ -48,14 +49,24 @@ def make(
     Raises
     ------
     ValueError
-        For fewer people than folds, an id held out that does not exist, or a
-        fold with one of ``classes`` missing on a side; the message has the
-        counts.
+        For fewer people than folds, an id held out that does not exist, a
+        population that is missing, or a fold with one of ``classes`` missing
+        on a side; the message has the counts.
     """
-    table = participants.astype({"participant_id": str, "group": str})
+    table = participants.astype({"participant_id": str})
+    # who has no group is dealt out too, as a group of their own
+    words = table["group"].astype(object)
+    table["group"] = words.where(words.notna(), "n/a").astype(str)
     population = pd.Series(MAIN, table.index)
     if "population" in table:
         population = table["population"]
+        if population.isna().any():
+            missing = table.loc[population.isna(), "participant_id"]
+            raise ValueError(
+                f"participants: {len(missing)} of {len(table)} rows have no "
+                f"population, the first is {missing.iloc[0]!r}; expected "
+                f"{MAIN!r} or another for everybody"
+            )
     shift = table.loc[population != MAIN, "participant_id"].tolist()
     main = table[population == MAIN]
     if folds < 2:

@@ -19,7 +19,11 @@ from mmssl.evaluate.results import (
     load_results,
     results_table,
 )
-from mmssl.evaluate.runs import finished_runs
+from mmssl.evaluate.runs import (
+    finished_runs,
+    runs_of_folds,
+    unreadable_runs,
+)
 from mmssl.evaluate.shortcuts import (
     augmented_views,
     matching_table,
@@ -42,4 +46,6 @@ __all__ = [
     "nuisance_table",
     "probe",
     "results_table",
+    "runs_of_folds",
+    "unreadable_runs",
 ]

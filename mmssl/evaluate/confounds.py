@@ -21,6 +21,7 @@ from mmssl.evaluate.probes import INNER_FOLDS
 from mmssl.stats.auc import weighted_auc
 from mmssl.stats.bootstrap import bias_corrected, draw_counts
 from mmssl.stats.delong import difference_interval, logit_interval
+from mmssl.stats.mixed import numbers_or_words
 from mmssl.stats.permutation import permutation_p
 
 if TYPE_CHECKING:
@@ -31,6 +32,9 @@ if TYPE_CHECKING:
 
 COLUMNS = ("age", "sex", "site")
 """Covariates read from participants.tsv where they are there."""
+
+WORDS = ("sex", "site")
+"""Those of them that are words, whatever they look like."""
 
 HEAD_SIZE = "head size"
 ALL = "all"
@@ -44,7 +48,9 @@ _STRENGTHS = np.logspace(-4, 2, 7)
 Score = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 
-def covariates(cohort, columns: Sequence[str] = COLUMNS) -> pd.DataFrame:
+def covariates(
+    cohort, columns: Sequence[str] = COLUMNS, mixed: str = "refuse"
+) -> pd.DataFrame:
     """Covariates of every pair of a cohort, in its order.
 
     Parameters
@@ -52,6 +58,9 @@ def covariates(cohort, columns: Sequence[str] = COLUMNS) -> pd.DataFrame:
     cohort : Cohort
     columns : sequence of str
         Of participants.tsv; those it does not have are left out.
+    mixed : str
+        What becomes of numbers with a few words among them, such as an age of
+        "89+" (`mmssl.stats.mixed.numbers_or_words`). Sex and site are words.
 
     Returns
     -------
@@ -65,7 +74,7 @@ def covariates(cohort, columns: Sequence[str] = COLUMNS) -> pd.DataFrame:
     Raises
     ------
     ValueError
-        If nothing is left.
+        If nothing is left, or for a column of numbers and words.
     """
     people = cohort.participants.set_index("participant_id")
     people = people.loc[cohort.subjects]
@@ -75,6 +84,12 @@ def covariates(cohort, columns: Sequence[str] = COLUMNS) -> pd.DataFrame:
         if name in people and people[name].notna().any()
     ]
     table = people[known].reset_index(drop=True)
+    table = table.astype({n: "category" for n in WORDS if n in table})
+    try:
+        table = numbers_or_words(table, mixed)
+    except ValueError as error:
+        file = cohort.path / "participants.tsv"
+        raise ValueError(f"{file}: {error}") from error
     table = table.rename(columns={"head_size": HEAD_SIZE})
     brains = cohort.intensity == "brain" and cohort.dims == 3
     measured = []
@@ -165,6 +180,7 @@ def covariate_scores(labels, table: pd.DataFrame, train, test) -> pd.DataFrame:
     from sklearn.pipeline import make_pipeline
 
     labels = np.asarray(labels)
+    table = numbers_or_words(table)
     scores = {}
     for name in (*table.columns, ALL):
         x = table if name == ALL else table[[name]]
@@ -307,6 +323,7 @@ def decode_covariates(
 
     z = np.asarray(z, dtype=np.float64)
     rng = np.random.default_rng(seed)
+    table = numbers_or_words(table)
     lines = []
     for name in table.columns:
         y = table[name].to_numpy()

@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 import json
+import warnings
+import zipfile
+from collections.abc import Sequence
 from pathlib import Path
+
+ARCHIVES = ("checkpoint.ckpt", "embeddings.npz")
+"""Files of a finished run that are zip archives, with checksums."""
 
 
 def finished_runs(runs: str | Path, cohort, fold: int = 0) -> dict[str, Path]:
@@ -11,7 +17,8 @@ def finished_runs(runs: str | Path, cohort, fold: int = 0) -> dict[str, Path]:
 
     A model is named after its run folder, without the ending
     ``-fold<k>-seed<s>`` where that stays unique. Runs of another fold, or of
-    other images (by content hash), are left out.
+    other images (by content hash), are left out; so is, with a warning, a
+    folder that cannot be read (`unreadable_runs`).
 
     Parameters
     ----------
@@ -31,22 +38,120 @@ def finished_runs(runs: str | Path, cohort, fold: int = 0) -> dict[str, Path]:
         If there is none, with the command that makes one.
     """
     hashes = dict(cohort.hashes)
+    unreadable = unreadable_runs(runs)
+    if unreadable:
+        reasons = [f"{name} ({why})" for name, why in unreadable.items()]
+        warnings.warn(
+            f"unreadable runs are left out: {'; '.join(reasons)}",
+            stacklevel=2,
+        )
     folders, short = [], []
-    for record in sorted(Path(runs).glob("*/params.json")):
-        folder = record.parent
-        if folder.suffix == ".partial":
+    for folder in _run_folders(runs):
+        if folder.name in unreadable:
             continue
-        params = json.loads(record.read_text())
+        params = json.loads((folder / "params.json").read_text())
         if params["fold"] == fold and params["cohort"]["hashes"] == hashes:
             ending = f"-fold{fold}-seed{params['seed']}"
             folders.append(folder)
             short.append(folder.name.removesuffix(ending))
     if not folders:
+        left_out = f" ({len(unreadable)} unreadable)" if unreadable else ""
         raise ValueError(
-            f"{runs}: no finished run of {cohort.name}, fold {fold}; make one "
+            f"{runs}: no finished run of {cohort.name}, fold {fold}"
+            f"{left_out}; make one "
             "with python notebooks/execute.py notebooks/03_pretraining.ipynb "
             "data/executed/smoke/03_pretraining.ipynb"
         )
     unique = len(set(short)) == len(short)
     names = short if unique else [folder.name for folder in folders]
     return dict(sorted(zip(names, folders, strict=True)))
+
+
+def runs_of_folds(
+    runs: str | Path, cohort, folds: Sequence[int]
+) -> dict[int, dict[str, Path]]:
+    """The finished runs of several folds: {fold: {model: run folder}}.
+
+    Where a run is unreadable its model is left out of every fold, as models
+    are compared over the same folds. Parameters and errors as `finished_runs`.
+    """
+    found = {fold: finished_runs(runs, cohort, fold) for fold in folds}
+    if not unreadable_runs(runs):
+        return found
+    shared = set.intersection(*(set(models) for models in found.values()))
+    for fold, models in found.items():
+        found[fold] = {m: models[m] for m in models if m in shared}
+    return found
+
+
+def unreadable_runs(runs: str | Path) -> dict[str, str]:
+    """Folders of finished runs that cannot be read, and why, sorted by name.
+
+    Parameters
+    ----------
+    runs : path
+        Folder of run folders.
+
+    Returns
+    -------
+    dict
+        {name of the run folder: file and reason}.
+    """
+    reasons = {}
+    for folder in _run_folders(runs):
+        reason = _unreadable(folder)
+        if reason:
+            reasons[folder.name] = reason
+    return reasons
+
+
+def _run_folders(runs: str | Path) -> list[Path]:
+    """Folders that hold the parameters of a run and are no unfinished one."""
+    records = sorted(Path(runs).glob("*/params.json"))
+    return [
+        record.parent
+        for record in records
+        if record.parent.suffix != ".partial"
+    ]
+
+
+def _unreadable(folder: Path) -> str:
+    """Which file of a run cannot be read and why, or nothing."""
+    for name in ("params.json", "exposures.json"):
+        try:
+            content = json.loads((folder / name).read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            return f"{name}: {_short(error)}"
+        if name == "params.json":
+            missing = _missing_fields(content)
+            if missing:
+                return f"{name}: missing {', '.join(missing)}"
+    for name in ARCHIVES:
+        try:
+            with zipfile.ZipFile(folder / name) as archive:
+                damaged = archive.testzip()
+        except (OSError, ValueError, zipfile.BadZipFile) as error:
+            return f"{name}: {_short(error)}"
+        if damaged:
+            return f"{name}: {damaged} is damaged"
+    return ""
+
+
+def _missing_fields(params) -> list[str]:
+    """Fields that a run's parameters lack."""
+    if not isinstance(params, dict):
+        return ["fields"]
+    missing = [
+        name for name in ("fold", "seed", "cohort") if name not in params
+    ]
+    cohort = params.get("cohort")
+    if not missing and "hashes" not in (cohort or ()):
+        missing = ["cohort.hashes"]
+    return missing
+
+
+def _short(error: Exception) -> str:
+    """An error without the folders that it names."""
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return str(error) or type(error).__name__

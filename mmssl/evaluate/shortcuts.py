@@ -36,8 +36,7 @@ class AugmentedViews(NamedTuple):
     """z of several views of every person, and how each view was made.
 
     z : {modality: (people, draws, latent)}
-    shift : {modality: (people, draws, axes)}, by how many voxels the view shows
-        the brain moved
+    shift : {modality: (people, draws, axes)}, voxels by which the brain moved
     flip : {modality: (people, draws, axes)}, bool
     """
 

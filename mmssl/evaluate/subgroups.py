@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mmssl.stats.equivalence import auc_by_group, spread_by_chance
+from mmssl.stats.mixed import numbers_or_words
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -78,10 +79,16 @@ def compare_subgroups(
         detectable, all empty for the reference itself; spread_p: how often
         equal parts of these sizes differ as much as the highest and the lowest
         AUC. Without lines where no covariate has two parts.
+
+    Raises
+    ------
+    ValueError
+        For a covariate of numbers and words.
     """
     import pandas as pd
 
     labels, rows = np.asarray(labels), np.asarray(rows)
+    covariates = numbers_or_words(covariates)
     parts = {}
     for covariate in covariates:
         part = _parts(covariates[covariate].iloc[rows])

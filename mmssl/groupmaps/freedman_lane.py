@@ -29,6 +29,8 @@ from scipy.stats import rankdata
 from scipy.stats import t as student
 from tqdm.auto import tqdm
 
+from mmssl.stats.missing import all_known
+from mmssl.stats.mixed import numbers_or_words
 from mmssl.stats.permutation import permutation_p, two_groups
 
 # voxels and permutations of one block
@@ -83,8 +85,10 @@ def freedman_lane(
     Raises
     ------
     ValueError
-        Values not finite, rows that differ in number, permutations below 1, or
-        covariates that leave nothing of the labels or no freedom.
+        Values not finite, rows that differ in number, permutations below 1, a
+        covariate that somebody lacks or that is numbers and words
+        (`mmssl.stats.mixed.numbers_or_words`), or covariates that leave
+        nothing of the labels or no freedom.
     """
     values = np.asarray(values)
     group = two_groups(labels, len(values))
@@ -139,7 +143,11 @@ def _basis(covariates, n: int) -> np.ndarray:
     """
     import pandas as pd
 
-    columns = pd.get_dummies(pd.DataFrame(covariates), dtype=float)
+    covariates = numbers_or_words(covariates)
+    # a missing word would be a column of zeros: the word that comes first
+    for _, column in covariates.items():
+        all_known(column, "covariates")
+    columns = pd.get_dummies(covariates, dtype=float)
     table = columns.to_numpy(dtype=np.float64)
     if len(table) != n or not np.isfinite(table).all():
         raise ValueError(

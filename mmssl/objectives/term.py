@@ -23,7 +23,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mmssl.models.dcgan import Features
+from mmssl.models.dcgan import Encoder, Features
 from mmssl.models.keyed_random import Stream
 from mmssl.objectives.views import View, ViewSpec
 
@@ -127,6 +127,9 @@ class Context:
             stream = self.rng(f"dropout/{view}", m)
             with self._gradients(momentum):
                 volumes = self.view(view).volumes[m]
+                # a backbone may begin in place, and terms read the volumes
+                if not isinstance(encoder, Encoder):
+                    volumes = volumes.clone()
                 self._memo[key] = encoder(volumes, stream)
         return self._memo[key]
 

@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from mmssl.plotting.look import ANATOMY, GROUP, MAGNITUDE, PALETTE, canvas
+from mmssl.plotting.slices import name_sides
 
 
 def people(participants: pd.DataFrame, severity: pd.Series) -> Figure:
@@ -88,6 +89,7 @@ def _outline(
     image = np.take(background, index, direction).T
     outline = np.take(mask, index, direction).T
     axis.imshow(image, cmap=ANATOMY, origin="lower")
+    name_sides(axis, direction)
     axis.contour(outline, [0.5], colors=PALETTE[1])
     axis.set(xticks=[], yticks=[])
 
@@ -129,6 +131,7 @@ def scans(
                 vmax=high,
                 origin="lower",
             )
+            name_sides(axis)
             axis.set(xticks=[], yticks=[])
             axis.spines[:].set_visible(False)
         row[0].set_ylabel(modality)

@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from mmssl.plotting.look import ANATOMY, PALETTE, canvas
+from mmssl.plotting.slices import name_sides
 
 LINES = PALETTE[1::3]
 """Colours of the contours, in their order."""
@@ -18,7 +19,8 @@ def overlay(
     contours: Mapping[str, np.ndarray],
     slices: int = 3,
 ) -> Figure:
-    """Draw registered volumes with outlines of the template over them.
+    """Draw registered volumes with outlines of the template over them, L and
+    R beside.
 
     Parameters
     ----------
@@ -49,6 +51,7 @@ def overlay(
                 vmax=high,
             )
             _draw_contours(axis, contours.values(), direction, index)
+            name_sides(axis, direction)
             axis.set(xticks=[], yticks=[])
             axis.spines[:].set_visible(False)
         row[0].set_ylabel(title)

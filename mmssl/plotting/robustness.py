@@ -18,6 +18,7 @@ from mmssl.plotting.look import (
     colour,
     style,
 )
+from mmssl.plotting.slices import name_sides
 
 _DASHES = ("-", "--", ":", "-.")
 # thin yellow lines are lost on white
@@ -277,6 +278,7 @@ def distortion_gallery(
             axis.imshow(
                 middle.T, cmap=ANATOMY, vmin=low, vmax=high, origin="lower"
             )
+            name_sides(axis)
             axis.set_title(title, fontsize=7.5, loc="center", pad=2)
         panel_axes[0].text(
             -0.06,

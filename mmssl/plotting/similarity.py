@@ -3,6 +3,7 @@ would show.
 """
 
 from collections.abc import Mapping, Sequence
+from itertools import product
 
 import numpy as np
 import pandas as pd
@@ -98,7 +99,8 @@ def similarity_and_auc(
         Models from the top by their mean AUC over modalities. Left: AUC with
         its interval, squares in the modality's colour. Right: a panel per
         measure with the groups in their colours; bars and dashed lines as in
-        `similarity_measures`, one per group, since chance depends on n.
+        `similarity_measures`, one per group, since chance depends on n; of
+        several pairs of modalities, all, in the order of the table.
     """
     if "protocol" in auc:
         auc = auc[auc["protocol"] == "logistic regression"]
@@ -110,13 +112,16 @@ def similarity_and_auc(
     _draw_auc(axes[0, 0], auc, models)
     sizes = held_out.groupby("group", sort=False)["n"].max()
     tints = {group: GROUP.get(group, BASELINE) for group in sizes.index}
+    pairs = list(dict.fromkeys(held_out["pair"]))
     for axis, measure in zip(axes[0, 1:], measures, strict=True):
         lines = held_out[held_out["measure"] == measure]
-        shifts = _shifts(len(tints))
-        for (group, tint), shift in zip(tints.items(), shifts, strict=True):
-            of_group = lines[lines["group"] == group]
-            of_group = of_group.drop_duplicates("model").set_index("model")
-            _draw_estimates(axis, of_group.reindex(models), tint, shift)
+        marks = list(product(tints, pairs))
+        for (group, pair), shift in zip(
+            marks, _shifts(len(marks)), strict=True
+        ):
+            shown = (lines["group"] == group) & (lines["pair"] == pair)
+            of_pair = lines[shown].set_index("model").reindex(models)
+            _draw_estimates(axis, of_pair, tints[group], shift)
         _name_lines(axis, [""] * len(models))
         axis.set_title(measure)
         _set_limits(axis, lines)
@@ -218,7 +223,8 @@ def _set_limits(axis: Axes, lines: pd.DataFrame) -> None:
 
 def _shifts(count: int) -> np.ndarray:
     """How far each of several marks on one line stands from it."""
-    return (np.arange(count)[::-1] - (count - 1) / 2) * 0.36
+    step = min(0.36, 0.72 / max(1, count - 1))
+    return (np.arange(count)[::-1] - (count - 1) / 2) * step
 
 
 def _labels(table: pd.DataFrame) -> pd.Series:
@@ -262,7 +268,7 @@ def _legend(
     figure.legend(
         handles=handles,
         loc="outside lower center",
-        ncols=len(handles),
+        ncols=min(6, len(handles)),
         fontsize=9,
         frameon=False,
     )

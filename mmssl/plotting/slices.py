@@ -1,7 +1,10 @@
-"""What figures of brain maps share: a volume with its place, and its peak."""
+"""What figures of brain maps share: a volume with its place, its peak, and
+which side is which.
+"""
 
 import nibabel as nib
 import numpy as np
+from matplotlib.axes import Axes
 from nibabel.affines import apply_affine
 
 
@@ -17,3 +20,29 @@ def peak_coordinates(
     largest = int(np.abs(volume).argmax())
     voxel = np.unravel_index(largest, volume.shape)
     return tuple(float(c) for c in apply_affine(affine, voxel))
+
+
+def name_sides(axis: Axes, direction: int = 2) -> None:
+    """Write L and R into a slice of a RAS+ volume drawn with x from left to
+    right.
+
+    Parameters
+    ----------
+    axis : Axes
+    direction : int
+        Across which the slice was taken: 2 axial, 1 coronal; a sagittal one,
+        0, has no sides.
+    """
+    if direction == 0:
+        return
+    for side, place, align in (("L", 0.02, "left"), ("R", 0.98, "right")):
+        axis.text(
+            place,
+            0.98,
+            side,
+            transform=axis.transAxes,
+            ha=align,
+            va="top",
+            fontsize=7,
+            color="tab:orange",
+        )

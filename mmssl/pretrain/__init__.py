@@ -12,7 +12,12 @@ from mmssl.pretrain.baselines import (
     untrained_embeddings,
     untrained_encoders,
 )
-from mmssl.pretrain.encoders import embed, encode, load_encoders
+from mmssl.pretrain.encoders import (
+    embed,
+    encode,
+    export_embeddings,
+    load_encoders,
+)
 from mmssl.pretrain.fit import fit
 from mmssl.pretrain.rankme import rankme
 
@@ -24,6 +29,7 @@ __all__ = [
     "baseline_embeddings",
     "embed",
     "encode",
+    "export_embeddings",
     "fit",
     "load_encoders",
     "rankme",

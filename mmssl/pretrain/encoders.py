@@ -5,10 +5,12 @@ the embeddings they give.
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from pickle import UnpicklingError
 
 import numpy as np
 import torch
 
+from mmssl.ledger import atomic
 from mmssl.models.dcgan import Encoder
 from mmssl.preprocessing.network_inputs import standardised
 
@@ -56,7 +58,9 @@ def make_encoders(shape: Mapping) -> dict[str, Encoder]:
 
 @torch.no_grad()
 def encode(
-    encoders: Mapping[str, torch.nn.Module], inputs: Mapping[str, np.ndarray]
+    encoders: Mapping[str, torch.nn.Module],
+    inputs: Mapping[str, np.ndarray],
+    device: str | torch.device = "cpu",
 ) -> dict[str, np.ndarray]:
     """z of every row in fp32, in evaluation mode: batch-norm buffers are read,
     never written.
@@ -64,9 +68,11 @@ def encode(
     Parameters
     ----------
     encoders : mapping
-        modality -> encoder.
+        modality -> encoder; moved to the device.
     inputs : mapping
         modality -> array (n, C, *sides), standardised.
+    device : str or device
+        Where they run.
 
     Returns
     -------
@@ -75,18 +81,19 @@ def encode(
     """
     embeddings = {}
     for m, x in inputs.items():
-        encoder = encoders[m].eval().cpu()
+        encoder = encoders[m].eval().to(device)
         parts = []
         for start in range(0, len(x), _BATCH):
             volumes = x[start : start + _BATCH].astype(np.float32)
-            parts.append(encoder(torch.from_numpy(volumes)).z)
-        embeddings[m] = torch.cat(parts).float().numpy()
+            z = encoder(torch.from_numpy(volumes).to(device)).z
+            parts.append(z.float().cpu())
+        embeddings[m] = torch.cat(parts).numpy()
     return embeddings
 
 
 def load_encoders(run_dir: str | Path) -> tuple[dict[str, Encoder], dict]:
-    """Encoders of a finished run, in evaluation mode, and its intensity
-    landmarks.
+    """Encoders of a finished run on the CPU, in evaluation mode, and its
+    intensity landmarks.
 
     Parameters
     ----------
@@ -102,14 +109,20 @@ def load_encoders(run_dir: str | Path) -> tuple[dict[str, Encoder], dict]:
     Raises
     ------
     ValueError
-        If the folder is no finished run.
+        If the folder is no finished run, or its checkpoint not readable.
     """
     path = Path(run_dir) / "checkpoint.ckpt"
     if not path.exists():
         raise ValueError(
             f"{path}: not found; expected the folder of a finished run"
         )
-    content = torch.load(path, weights_only=True)
+    try:
+        # made where there was a GPU, read where there may be none
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except (RuntimeError, UnpicklingError, EOFError, OSError) as error:
+        raise ValueError(
+            f"{path}: not a readable checkpoint ({error})"
+        ) from error
     encoders = make_encoders(content["network"])
     for m, encoder in encoders.items():
         state = _state_below(content["objective"], f"encoders.{m}.")
@@ -127,7 +140,9 @@ def _state_below(state: Mapping, prefix: str) -> dict:
     return below
 
 
-def embed(run_dir: str | Path, cohort) -> dict[str, np.ndarray]:
+def embed(
+    run_dir: str | Path, cohort, device: str | torch.device = "cpu"
+) -> dict[str, np.ndarray]:
     """Embed a cohort with the frozen encoders of a run.
 
     Volumes pass through the intensity steps fitted on the run's training
@@ -139,6 +154,8 @@ def embed(run_dir: str | Path, cohort) -> dict[str, np.ndarray]:
     cohort : Cohort
         Any cohort of the same size; modalities that the run does not know are
         left out.
+    device : str or device
+        Where the encoders run; where it reads the cache, nothing runs.
 
     Returns
     -------
@@ -148,10 +165,11 @@ def embed(run_dir: str | Path, cohort) -> dict[str, np.ndarray]:
     Raises
     ------
     ValueError
-        If the folder is no finished run, or no modality or the size does not
-        fit.
+        If the folder is no finished run, no modality or the size does not fit,
+        or the device is not there.
     """
     run_dir = Path(run_dir)
+    device = _present(device)
     encoders, landmarks = load_encoders(run_dir)
     shared = [m for m in cohort.modalities if m in encoders]
     if not shared:
@@ -172,4 +190,61 @@ def embed(run_dir: str | Path, cohort) -> dict[str, np.ndarray]:
     # through float16, as the training inputs are kept
     shared_landmarks = {m: landmarks[m] for m in shared}
     inputs = standardised(cohort, shared_landmarks, np.float16)
-    return encode(encoders, inputs)
+    return encode(encoders, inputs, device)
+
+
+def export_embeddings(
+    file: str | Path, embeddings: Mapping[str, np.ndarray], cohort
+) -> Path:
+    """Write embeddings together with whose they are.
+
+    Parameters
+    ----------
+    file : path
+        Ends in ``.npz``; written complete or not at all.
+    embeddings : mapping
+        modality -> array (pairs, latent), in the cohort's order, as `embed`
+        returns them.
+    cohort : Cohort
+
+    Returns
+    -------
+    Path
+        ``file``: an array for each modality, and ``participant_id`` and
+        ``session`` (pairs,), as text. These name people: no file to publish.
+
+    Raises
+    ------
+    ValueError
+        For another ending, or rows of another number than the cohort has
+        pairs.
+    """
+    file = Path(file)
+    if file.suffix != ".npz":
+        raise ValueError(f"{file}: expected a name that ends in .npz")
+    for m, z in embeddings.items():
+        if len(z) != len(cohort):
+            raise ValueError(
+                f"{m}: {len(z)} rows, expected {len(cohort)} as {cohort.path} "
+                "has pairs"
+            )
+    keys = {
+        "participant_id": cohort.subjects,
+        "session": cohort.pairs["session"].to_numpy(dtype=str),
+    }
+    with atomic.file(file) as temporary:
+        np.savez(temporary, **keys, **embeddings)
+    return file
+
+
+def _present(device: str | torch.device) -> torch.device:
+    """A device that this machine has, or a ValueError."""
+    try:
+        place = torch.device(device)
+        torch.empty(1, device=place)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise ValueError(
+            f"device is {str(device)!r}, expected one that is there, such as "
+            f"'cpu' ({error})"
+        ) from error
+    return place

@@ -6,8 +6,9 @@ which code), ``history.csv`` (every named term, learning rate, effective rank
 and spread, by epoch), ``dimensions.csv`` (standard deviation of each latent
 dimension, by epoch), ``checkpoint.ckpt`` (the best encoder and its intensity
 landmarks; loads without executing pickles) and ``embeddings.npz`` (the whole
-cohort). Until it is complete it lies under ``<run_dir>.partial``, from which a
-killed run continues bit for bit.
+cohort, with the participant_id and session of every row). Until it is complete
+it lies under ``<run_dir>.partial``, from which a killed run continues bit for
+bit.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ import torch
 
 from mmssl.ledger import leakage
 from mmssl.ledger.code import fingerprint
+from mmssl.ledger.definitions import user_fingerprint
 from mmssl.ledger.sidecars import versions
 from mmssl.objectives.language import TERMS, Objective, build, parse
 from mmssl.objectives.views import Clean, PadCropFlip, Recipe
@@ -82,8 +84,8 @@ def fit(
     objective : str
         Name in the language of :func:`mmssl.objectives.language.parse`.
     run_dir : path
-        Folder of the finished run. If it exists with the same parameters
-        nothing is done.
+        Folder of the finished run. If it exists, made with the same parameters
+        by the same code, nothing is done.
     epochs : int
     batch_size : int
         Pairs a step; never more than there are training pairs.
@@ -127,9 +129,9 @@ def fit(
     ------
     ValueError
         Before any long work: an unknown objective, option, fold or precision;
-        fewer than two training pairs; one class only for a supervised
-        objective; a finished or unfinished run of other parameters in the same
-        place.
+        fewer than two training pairs or steps; one class only for a supervised
+        objective; a finished or unfinished run of other parameters, or made by
+        other code, in the same place.
     FloatingPointError
         If the loss becomes NaN or infinite, naming term, epoch and batch.
     """
@@ -158,17 +160,17 @@ def fit(
         raise ValueError(f"epochs={epochs}, expected at least 1")
     if keep not in KEPT:
         raise ValueError(f"keep={keep!r}, expected one of {KEPT}")
-    if _is_finished(run_dir, partial, parameters):
-        return run_dir
-
+    # what was asked for, before anything is built, then by which code
+    _is_finished(run_dir, partial, parameters)
     built = _build(
         cohort, objective, seed, weights=weights, **shape, **options
     )
-    made_by = _provenance(built)
-    # half a run by other code is no run
-    run_folder.check_parameters(partial, {"code": made_by["code"]})
+    made_by = _provenance(built, augment)
+    if _is_finished(run_dir, partial, {"code": made_by["code"]}):
+        return run_dir
     task = _balanced_task(cohort, built, balanced)
     train, valid = _draws(cohort, task, fold, batch_size, seed)
+    _check_steps(cohort, epochs, train)
     landmarks = fit_landmarks(cohort, fold, region)
     inputs = _tensors(standardised(cohort, landmarks, np.float16))
     labels = _tensors({task: cohort.labels(task) for task in cohort.tasks})
@@ -194,6 +196,7 @@ def fit(
         partial,
         built,
         module.inputs,
+        cohort,
         landmarks,
         network_shape(cohort, **shape),
         recorder.history,
@@ -309,6 +312,17 @@ def _draws(
     return train, Draw(valid, min(size, len(valid)), seed)
 
 
+def _check_steps(cohort, epochs: int, train: Draw) -> None:
+    """ValueError for a run of one step."""
+    if epochs * len(train) < 2:
+        raise ValueError(
+            f"{cohort.path}: epochs={epochs} of {len(train)} step (batch of "
+            f"{train.batch_size}), expected at least 2 steps in all: OneCycle "
+            "takes the first of one step at its last rate, 4e-8, and nothing "
+            "is learned"
+        )
+
+
 def _check_classes(cohort, fold: int, task: str, classes: np.ndarray) -> None:
     count = len(np.unique(classes))
     if count < 2:
@@ -336,16 +350,16 @@ def _exposures(
     return exposures
 
 
-def _provenance(objective: Objective) -> dict:
-    """Threads, versions and the code behind a run: this module, and those of
-    the objective's terms and networks.
+def _provenance(objective: Objective, augment: Recipe) -> dict:
+    """Threads, versions and the code behind a run: this module, and that of
+    the objective's terms and networks and of the augmentation, a user's own
+    among them.
     """
-    modules = {type(part).__module__ for part in objective.modules()}
-    ours = {name for name in modules if name.startswith("mmssl.")}
+    classes = {type(part) for part in objective.modules()} | {type(augment)}
     return {
         "threads": torch.get_num_threads(),
         "versions": versions(),
-        "code": fingerprint(*sorted(ours | {"mmssl.pretrain.fit"})),
+        "code": fingerprint("mmssl.pretrain.fit") | user_fingerprint(*classes),
     }
 
 

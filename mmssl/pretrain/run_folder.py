@@ -9,11 +9,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
 
 from mmssl.ledger import atomic
-from mmssl.pretrain.encoders import encode
+from mmssl.pretrain.encoders import encode, export_embeddings
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -55,6 +54,7 @@ def check_parameters(folder: Path, parameters: Mapping) -> None:
         if value == expected:
             continue
         if name == "code":  # the modules that differ are enough
+            value = value or {}
             difference = value.items() ^ expected.items()
             modules = sorted({module for module, _ in difference})
             value = {m: value.get(m) for m in modules}
@@ -69,6 +69,7 @@ def finish(
     folder: Path,
     objective: torch.nn.Module,
     inputs: Mapping[str, torch.Tensor],
+    cohort,
     landmarks: Mapping,
     network: Mapping,
     history: list[dict],
@@ -85,6 +86,8 @@ def finish(
         Left in that state.
     inputs : mapping
         modality -> Tensor (pairs, C, *sides), standardised.
+    cohort : Cohort
+        Whose pairs they are.
     landmarks, network : mapping
         Intensity landmarks and shape of the encoders, for
         :func:`mmssl.pretrain.encoders.load_encoders`.
@@ -93,7 +96,8 @@ def finish(
     """
     import pandas as pd
 
-    best = torch.load(folder / BEST, weights_only=True)
+    # no trace of the device it was trained on
+    best = torch.load(folder / BEST, map_location="cpu", weights_only=True)
     objective.load_state_dict(best)
     content = {"objective": best, "landmarks": landmarks, "network": network}
     torch.save(content, folder / "checkpoint.ckpt")
@@ -102,7 +106,7 @@ def finish(
     table.to_csv(folder / "dimensions.csv", index=False)
     arrays = {m: x.cpu().numpy() for m, x in inputs.items()}
     embeddings = encode(objective.encoders, arrays)
-    np.savez(folder / "embeddings.npz", **embeddings)
+    export_embeddings(folder / "embeddings.npz", embeddings, cohort)
     for name in (LAST, BEST):
         (folder / name).unlink()
 

@@ -187,7 +187,8 @@ def _score_point(
 def _score(model: LinearModel, volumes: Tensor) -> Tensor:
     """Score of each volume, NaN where its embedding is not finite."""
     encoder = model.encoder.eval().to(memory_format=torch.channels_last_3d)
-    z = encoder(volumes).z.float()
+    # an encoder may begin in place, and others see the same volumes
+    z = encoder(volumes.clone()).z.float()
     score = z @ torch.as_tensor(model.weight).to(z) + model.bias
     finite = z.isfinite().all(1) & score.isfinite()
     return score.masked_fill(~finite, torch.nan)

@@ -520,7 +520,8 @@ def _check_null_maps(draws: pd.DataFrame, level: float) -> CheckResult:
     p = permutation_p(draws["map_strength"].iloc[0], draws["null_strength"])
     likeness = float(draws["correlation"].abs().median())
     reason = f"p = {p:.3f} of {len(draws)} draws, median |r| = {likeness:.2f}"
-    if 1 / (1 + len(draws)) > level or np.isnan(likeness):
+    unknown = np.isnan(p) or np.isnan(likeness)
+    if 1 / (1 + len(draws)) > level or unknown:
         return CheckResult("undecided", reason)
     passes = p <= level and likeness < ALIKE
     return CheckResult("yes" if passes else "no", reason)

@@ -209,7 +209,8 @@ def _gradient(encoder, copies: Tensor, dimensions, half: bool) -> Tensor:
         torch.enable_grad(),
         torch.autocast(x.device.type, torch.bfloat16, enabled=half),
     ):
-        z = _representation(encoder(x), len(x))
+        # an encoder may begin in place, which a leaf forbids
+        z = _representation(encoder(x.clone()), len(x))
         if not z.requires_grad:
             raise ValueError(
                 "the encoder's z does not depend on its input: no gradient"

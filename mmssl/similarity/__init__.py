@@ -5,6 +5,7 @@ is.
 from mmssl.similarity.dimension_pairs import (
     DimensionPairs,
     correlate_dimensions,
+    strongest_modalities,
 )
 from mmssl.similarity.groups import group_test, matched_size
 from mmssl.similarity.inference import (
@@ -44,6 +45,7 @@ __all__ = [
     "shuffled_null",
     "similarity_table",
     "simulated_codes",
+    "strongest_modalities",
     "studies_without_difference",
     "svcca",
 ]

@@ -4,6 +4,8 @@ whether by chance.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from itertools import combinations
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -111,6 +113,54 @@ def correlate_dimensions(
     p = np.where(size < 0, np.nan, permutation_p(size, null))
     i, j = np.unravel_index(size.argmax(), size.shape)
     return DimensionPairs(correlation, (int(i), int(j)), p, null)
+
+
+def strongest_modalities(
+    codes: Mapping[str, np.ndarray],
+    permutations: int = 10_000,
+    seed: int = 0,
+) -> tuple[tuple[str, str], DimensionPairs]:
+    """The two modalities that hold the most correlated pair of dimensions.
+
+    Parameters
+    ----------
+    codes : {modality: (n, d)}
+        Representations of the same people, of two modalities or more.
+    permutations, seed : int
+        As in `correlate_dimensions`.
+
+    Returns
+    -------
+    modalities : (first, second)
+    pairs : DimensionPairs
+        Of these two; where there were several pairs of modalities to choose
+        from, p is corrected for their number too (Bonferroni).
+
+    Raises
+    ------
+    ValueError
+        As `correlate_dimensions`; also for a single modality.
+    """
+    related = list(combinations(codes, 2))
+    if not related:
+        raise ValueError(
+            f"codes of {', '.join(codes) or 'nothing'}, expected two "
+            "modalities or more"
+        )
+    found = {}
+    for first, second in related:
+        found[first, second] = correlate_dimensions(
+            codes[first], codes[second], permutations, seed
+        )
+
+    def strength(modalities: tuple[str, str]) -> float:
+        pairs = found[modalities]
+        return abs(pairs.correlation[pairs.best])
+
+    strongest = max(related, key=strength)
+    pairs = found[strongest]
+    p = np.minimum(1.0, pairs.p * len(related))
+    return strongest, pairs._replace(p=p)
 
 
 def _largest_correlations(

@@ -63,7 +63,8 @@ def cka(x, y, debiased: bool = False) -> float:
     ------
     ValueError
         Other shapes, different n, values that are not finite, fewer than 4
-        rows (debiased), or a code in which all rows are equal.
+        rows (debiased), or a code in which all rows, debiased all but one, are
+        equal.
     """
     x, y = checked(x, y, fewest=4 if debiased else 2)
     x, _ = _centred(x, "x")
@@ -72,14 +73,8 @@ def cka(x, y, debiased: bool = False) -> float:
     if debiased:
         kx, ky = (x**2).sum(axis=1), (y**2).sum(axis=1)
         xy = _unbiased(xy, kx, ky)
-        xx = _unbiased(xx, kx, kx)
-        yy = _unbiased(yy, ky, ky)
-        for name, value, norms in (("x", xx, kx), ("y", yy, ky)):
-            if value <= 1e-12 * norms.sum() ** 2:
-                raise ValueError(
-                    f"{name}: one row differs and all others are equal; "
-                    "debiased CKA expects spread that more than one row has"
-                )
+        xx = _unbiased_norm(xx, kx, "x")
+        yy = _unbiased_norm(yy, ky, "y")
     return float(xy / np.sqrt(xx * yy))
 
 
@@ -157,7 +152,7 @@ def measures(x, y, threshold: float = 0.99) -> dict[str, float]:
     Raises
     ------
     ValueError
-        As `cka`; also fewer than 4 rows.
+        As `cka(debiased=True)`.
     """
     a, b = decomposed(x, y, threshold, fewest=4)
     values = measures_of_orders(a, b, [slice(None)])
@@ -286,8 +281,8 @@ def measures_of_orders(
     """
     kx, ky = (a.centred**2).sum(axis=1), (b.centred**2).sum(axis=1)
     norms = np.linalg.norm(a.spread**2) * np.linalg.norm(b.spread**2)
-    xx = _unbiased((a.spread**4).sum(), kx, kx)
-    yy = _unbiased((b.spread**4).sum(), ky, ky)
+    xx = _unbiased_norm((a.spread**4).sum(), kx, "x")
+    yy = _unbiased_norm((b.spread**4).sum(), ky, "y")
     values = []
     for order in orders:
         cross = a.basis.T @ b.basis[order]
@@ -326,3 +321,16 @@ def _unbiased(product: float, kx: np.ndarray, ky: np.ndarray) -> float:
         - n / (n - 2) * (kx @ ky)
         + kx.sum() * ky.sum() / ((n - 1) * (n - 2))
     )
+
+
+def _unbiased_norm(product: float, norms: np.ndarray, name: str) -> float:
+    """`_unbiased` of a code with itself; ValueError where all of its spread is
+    one row's, and the estimate 0 but for rounding.
+    """
+    value = _unbiased(product, norms, norms)
+    if value <= 1e-12 * norms.sum() ** 2:
+        raise ValueError(
+            f"{name}: one row differs and all others are equal; debiased CKA "
+            "expects spread that more than one row has"
+        )
+    return value

@@ -14,6 +14,7 @@ from scipy.special import ndtr, ndtri
 
 from mmssl.stats.auc import Interval, checked_all, checked_level, weighted_auc
 from mmssl.stats.intervals import score_interval
+from mmssl.stats.missing import all_known
 
 
 def auc_interval(
@@ -123,10 +124,11 @@ def draw_counts(
     Parameters
     ----------
     strata : array, shape (n,)
-        Whose values are equal belong to one stratum.
+        Whose values are equal belong to one stratum; none may be missing.
     resamples : int
     rng : Generator
     """
+    strata = all_known(strata, "strata")
     counts = np.zeros((resamples, len(strata)))
     for stratum in np.unique(strata):
         members = np.flatnonzero(strata == stratum)
@@ -148,7 +150,7 @@ class Clusters:
     def __init__(self, labels: np.ndarray, subjects) -> None:
         if subjects is None:
             subjects = np.arange(len(labels))
-        subjects = np.asarray(subjects)
+        subjects = all_known(subjects, "subjects")
         if subjects.shape != labels.shape:
             raise ValueError(
                 f"subjects: shape {subjects.shape}, labels {labels.shape}: "

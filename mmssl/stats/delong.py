@@ -27,6 +27,7 @@ from scipy.stats import t as student
 
 from mmssl.stats.auc import Interval, checked_all, checked_level
 from mmssl.stats.intervals import score_interval
+from mmssl.stats.missing import all_known
 
 
 def delong_covariance(labels, scores) -> np.ndarray:
@@ -191,7 +192,7 @@ def components(labels, scores, subjects) -> Components:
     """Components of the mean AUC of the rows of scores, (k, n)."""
     if subjects is None:
         subjects = np.arange(len(labels))
-    subjects = np.asarray(subjects)
+    subjects = all_known(subjects, "subjects")
     if subjects.shape != labels.shape:
         raise ValueError(
             f"subjects: shape {subjects.shape}, labels {labels.shape}: not "

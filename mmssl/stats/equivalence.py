@@ -23,6 +23,7 @@ from scipy.optimize import brentq
 
 from mmssl.stats.auc import Interval, checked_all, checked_level
 from mmssl.stats.delong import components, logit_interval, logit_limits
+from mmssl.stats.missing import all_known
 from mmssl.stats.permutation import permutation_p
 from mmssl.stats.power import minimum_detectable_gap
 
@@ -157,6 +158,7 @@ def auc_by_group(
     labels, scores, subjects, margin, level
         As in `auc_gap`.
     groups : array-like, shape (n,)
+        Of everybody; a value that is missing is an error.
     reference : optional
         A value of `groups`; by default the group with the most rows.
 
@@ -172,7 +174,7 @@ def auc_by_group(
     """
     import pandas as pd
 
-    groups, labels = np.asarray(groups), np.asarray(labels)
+    groups, labels = all_known(groups, "groups"), np.asarray(labels)
     scores = np.atleast_2d(np.asarray(scores))
     if subjects is None:
         subjects = np.arange(len(labels))

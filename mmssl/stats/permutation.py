@@ -13,6 +13,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mmssl.stats.missing import all_known
+from mmssl.stats.mixed import numbers_or_words
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -41,7 +44,7 @@ def permutation_p(observed, null, slack: float = TIE_SLACK):
     ----------
     observed : float or array-like, any shape
         Statistics t, large where the null does not hold; absolute values for a
-        two-sided test. One that is NaN is reached by none.
+        two-sided test.
     null : array-like, shape (B,)
         The statistic under the null; for a family-wise p, the largest of the
         family in each permutation.
@@ -51,13 +54,16 @@ def permutation_p(observed, null, slack: float = TIE_SLACK):
     Returns
     -------
     float or array, shape as ``observed``
-        In [1 / (1 + B), 1].
+        In [1 / (1 + B), 1]; NaN where the statistic is. A NaN of the null
+        counts as one that reaches every value.
     """
     # a sorted search needs no (observed, B) table of comparisons
     ordered = np.sort(null)
-    least = np.asarray(observed, dtype=np.float64) - slack
+    observed = np.asarray(observed, dtype=np.float64)
+    least = observed - slack
     below = np.searchsorted(ordered, least, side="left")
     p = (1 + len(ordered) - below) / (1 + len(ordered))
+    p = np.where(np.isnan(observed), np.nan, p)
     return p if np.ndim(p) else float(p)
 
 
@@ -81,10 +87,13 @@ def labellings(
     Raises
     ------
     ValueError
-        For strata of another length, or in none of which both groups occur.
+        For strata of another length, with a value that is missing, or in none
+        of which both groups occur.
     """
     group = np.asarray(group, dtype=bool)
-    strata = np.zeros(len(group)) if strata is None else np.asarray(strata)
+    if strata is None:
+        strata = np.zeros(len(group))
+    strata = all_known(strata, "strata")
     if strata.shape != group.shape:
         raise ValueError(
             f"strata: shape {strata.shape}, expected {group.shape} as the "
@@ -133,6 +142,7 @@ def strata(covariates: pd.DataFrame, bins: int = 3) -> np.ndarray:
         Words are taken as they are; numbers are cut at their quantiles, and
         what they explain within a part stays in the maps:
         `mmssl.groupmaps.freedman_lane` is the one for a strong age effect.
+        Not both in one column: `mmssl.stats.mixed.numbers_or_words`.
     bins : int
         Parts of a number, with equally many people.
 
@@ -145,11 +155,12 @@ def strata(covariates: pd.DataFrame, bins: int = 3) -> np.ndarray:
     Raises
     ------
     ValueError
-        For a value that is missing, or fewer than two bins.
+        For a value that is missing, a column of numbers and words, or fewer
+        than two bins.
     """
     import pandas as pd
 
-    table = pd.DataFrame(covariates)
+    table = numbers_or_words(covariates)
     if table.empty or table.isna().any(axis=None):
         missing = table.isna().sum().loc[lambda count: count > 0].to_dict()
         raise ValueError(
@@ -173,11 +184,10 @@ def two_groups(labels, n: int) -> np.ndarray:
     Raises
     ------
     ValueError
-        For another length or number of values, or fewer than 4 people of one.
+        For another length or number of values, one that is missing, or fewer
+        than 4 people of one.
     """
-    if hasattr(labels, "cpu"):  # a tensor
-        labels = labels.cpu()
-    labels = np.asarray(labels)
+    labels = all_known(labels, "labels")
     if labels.shape != (n,):
         raise ValueError(
             f"labels: shape {labels.shape}, expected ({n},) as values has rows"

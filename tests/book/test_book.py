@@ -132,6 +132,38 @@ def test_a_page_with_private_text_is_reason(page, shown, what):
     assert build.check_page(page, "demo") == [f"it shows {what}"]
 
 
+def test_a_page_with_a_participants_id_is_reason(page):
+    folder = page.parents[2] / "results"
+    folder.mkdir()
+    fields = {"kind": "person", "intensity": "brain"}
+    (folder / "cohort.json").write_text(json.dumps(fields))
+    table = "group\tparticipant_id\nn/a\tQX7-planted\nn/a\t1\n"
+    (folder / "participants.tsv").write_text(table)
+    _record(page)
+    assert build.check_page(page, "demo") == []
+    for shown in ("id = 'QX7-planted'", "see QX7-planted_T1w.nii.gz."):
+        _edit(page, lambda cell, text=shown: cell.update(source=text))
+        assert build.check_page(page, "demo") == [
+            "it shows the id of a participant: QX7-planted"
+        ]
+    (folder / "cohort.json").write_text(
+        json.dumps({"kind": "phantom", "intensity": "brain"})
+    )
+    assert build.check_page(page, "demo") == []
+
+
+def test_an_id_is_found_anywhere_on_a_site(tmp_path):
+    (tmp_path / "_static").mkdir()
+    (tmp_path / "index.html").write_text("<p>Nobody, XQX7 and QX7b</p>")
+    (tmp_path / "searchindex.js").write_text('{"docs": "qx7 QX7"}')
+    (tmp_path / "_static" / "a.txt").write_text("sub/QX7/anat")
+    assert build.check_names(tmp_path, {"QX7"}) == [
+        "_static/a.txt: it shows the id of a participant: QX7",
+        "searchindex.js: it shows the id of a participant: QX7",
+    ]
+    assert build.check_names(tmp_path, set()) == []
+
+
 def test_a_page_of_another_edition_is_reason(page):
     _record(page, edition="smoke")
     assert build.check_page(page, "demo") == [

@@ -54,7 +54,13 @@ def parts(rng, people=10):
         pairs=pairs,
         splits=splits,
         mask=np.ones(SIDE, bool),
-        tasks={"diagnosis": {"column": "group", "classes": ["HC", "AD"]}},
+        tasks={
+            "diagnosis": {
+                "column": "group",
+                "classes": ["HC", "AD"],
+                "ignored": ["other"],
+            }
+        },
     )
 
 
@@ -97,6 +103,112 @@ def test_roles_and_labels_against_a_loop(small):
     chosen = small.downstream(np.arange(len(small)))
     labelled = [name for name in group if group[name] != "other"]
     assert sorted(small.subjects[chosen]) == sorted(labelled)
+
+
+def with_group(rng, values, classes, ignored=()):
+    """Parts of a small cohort whose task reads these values in turn."""
+    content = parts(rng)
+    people = content["participants"]
+    turns = np.arange(len(people)) % len(values)
+    people["group"] = np.array(values, dtype=object)[turns]
+    content["tasks"] = {
+        "diagnosis": {
+            "column": "group",
+            "classes": classes,
+            "ignored": list(ignored),
+        }
+    }
+    return content
+
+
+@pytest.mark.parametrize(
+    ("values", "classes", "codes"),
+    [
+        (["None", "NA"], ["None", "NA"], [0, 1]),
+        (["nan", "NULL", "n/a"], ["nan", "NULL"], [0, 1, -1]),
+        (["1", "2", "n/a"], [1, 2], [0, 1, -1]),
+        ([1.0, 2.0, np.nan], [1, 2], [0, 1, -1]),
+        (["01", "1"], ["01", "1"], [0, 1]),
+        (["TRUE", "FALSE"], ["TRUE", "FALSE"], [0, 1]),
+        (["FALSE", "TRUE", "n/a"], ["TRUE", "FALSE"], [1, 0, -1]),
+        ([True, False, None], [True, False], [0, 1, -1]),
+        (["1e3", "inf"], ["inf", "1e3"], [1, 0]),
+    ],
+)
+def test_a_label_is_read_as_it_stands(tmp_path, rng, values, classes, codes):
+    cohort = write(tmp_path / "c", **with_group(rng, values, classes))
+    row_of = {f"p{k}": k for k in range(10)}
+    expected = [codes[row_of[s] % len(codes)] for s in cohort.subjects]
+    assert cohort.labels().tolist() == expected
+
+
+def test_a_person_may_be_called_na(tmp_path, rng):
+    content = parts(rng)
+    names = {"p4": "NA", "p7": "None", "p8": "0012"}
+    content["participants"] = content["participants"].replace(names)
+    content["pairs"] = content["pairs"].replace(names)
+    text = json.dumps(content["splits"])
+    for old, new in names.items():
+        text = text.replace(f'"{old}"', f'"{new}"')
+    content["splits"] = json.loads(text)
+    cohort = write(tmp_path / "c", **content)
+    assert {"NA", "None", "0012"} < set(cohort.subjects)
+    assert len(cohort.rows("train")) == 6
+
+
+@pytest.mark.parametrize(
+    ("values", "classes", "message"),
+    [
+        (
+            ["HC", "AD", "MCI"],
+            ["HC", "AD"],
+            r"column 'group': 3 values are no class of task 'diagnosis': "
+            r"\{'MCI': 3\}, first in lines \[4, 7, 10\]; expected "
+            r"\['HC', 'AD'\]",
+        ),
+        (["HC", "AD "], ["HC", "AD"], r"\{'AD ': 5\}"),
+        (["HC", ""], ["HC", "AD"], r"\{'': 5\}"),
+        (["HC", "other"], ["hc", "AD"], r"\{'HC': 5, 'other': 5\}"),
+        (
+            ["HC", "n/a"],
+            ["HC", "AD"],
+            r"nobody is in the classes \['AD'\] of task 'diagnosis'; found "
+            r"\{'HC': 5\}",
+        ),
+        (["HC", "AD"], ["HC", "HC", "AD"], "expected every name once"),
+    ],
+)
+def test_a_value_that_is_no_class_is_named(
+    tmp_path, rng, values, classes, message
+):
+    with pytest.raises(ValueError, match=message):
+        write(tmp_path / "c", **with_group(rng, values, classes))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_column_is_numbers_only_where_all_of_it_is(tmp_path, rng):
+    content = parts(rng)
+    people = content["participants"]
+    people["age"] = [70.1, np.nan, *np.linspace(60, 80, 8).round(1)]
+    people["site"] = ["01", "2", "NA"] + ["n/a"] * 7
+    people["smokes"] = ["TRUE", "FALSE"] * 5
+    people["drug"] = ["NA", None] * 5
+    cohort = write(tmp_path / "c", **content)
+    table = cohort.participants
+    np.testing.assert_array_equal(table["age"], people["age"])
+    assert table["site"][:3].tolist() == ["01", "2", "NA"]
+    assert table["site"].isna().sum() == 7
+    assert table["smokes"].tolist() == ["TRUE", "FALSE"] * 5
+    assert table["drug"].dropna().tolist() == ["NA"] * 5
+    text = (cohort.path / "participants.tsv").read_text()
+    assert "\tn/a" in text and "\t\t" not in text
+
+
+def test_a_cohort_is_shown_in_one_line(small):
+    assert repr(small) == (
+        f"Cohort('{small.path}': test, 15 pairs of 10 people, T1, fALFF, "
+        "8 x 8 x 8 voxels)"
+    )
 
 
 def test_unknown_role_fold_and_task_are_named(small):
@@ -200,6 +312,11 @@ def no_task_column(folder):
     edit_json(folder / "cohort.json", tasks=tasks)
 
 
+def no_classes(folder):
+    tasks = {"diagnosis": {"column": "group"}}
+    edit_json(folder / "cohort.json", tasks=tasks)
+
+
 def other_shape(folder):
     np.save(folder / "T1.npy", np.zeros((15, 8, 8, 7), np.float16))
 
@@ -223,6 +340,32 @@ def two_roles(folder):
     edit_splits(folder, "valid", fold=1)
 
 
+def no_id(folder):
+    file = folder / "participants.tsv"
+    file.write_text(file.read_text().replace("p3\t", "n/a\t"))
+
+
+def latin(folder):
+    file = folder / "participants.tsv"
+    file.write_bytes(
+        file.read_bytes() + "p99\tM\u00fcnchen\n".encode("latin-1")
+    )
+
+
+def ragged(folder):
+    with (folder / "pairs.tsv").open("a") as file:
+        file.write("1\t2\t3\t4\t5\t6\t7\n")
+
+
+def empty(folder):
+    (folder / "participants.tsv").write_text("")
+
+
+def yes_or_no(folder):
+    file = folder / "pairs.tsv"
+    file.write_text(file.read_text().replace("\t1\n", "\tyes\n"))
+
+
 def stranger(folder):
     edit_splits(folder, "shift")
 
@@ -236,12 +379,20 @@ BROKEN = {
     no_columns: r"pairs\.tsv: missing columns: session, day, downstream",
     no_task_column: r"participants\.tsv: missing columns for task "
     "'diagnosis': dx",
+    no_classes: r"cohort\.json: missing fields of task 'diagnosis': classes",
     other_shape: r"T1\.npy: shape \(15, 8, 8, 7\), "
     r"expected \(15, 8, 8, 8\)",
     other_dtype: r"T1\.npy: dtype float64, expected float16 or float32",
     infinite: r"fALFF\.npy: row 3 \(p2\) has 1 NaN or Inf values",
     truncated: r"T1\.npy: not a readable array",
     two_roles: r"splits\.json: fold 1: 'p0' is in valid and in holdout",
+    no_id: r"participants\.tsv: participant_id is missing in 1 rows, first in "
+    "line 5",
+    latin: r"participants\.tsv: not a table of tab-separated UTF-8 text",
+    ragged: r"pairs\.tsv: not a table of tab-separated UTF-8 text",
+    empty: r"participants\.tsv: not a table of tab-separated UTF-8 text",
+    yes_or_no: r"pairs\.tsv: column downstream holds \['yes', '0'\], expected "
+    "0 or 1",
     stranger: r"splits\.json: shift names 'x'",
 }
 

@@ -98,3 +98,26 @@ def test_every_group_is_shuffled_before_it_is_dealt():
         [[int(i[1:]) for i in fold["valid"]] for fold in made["folds"]]
     )
     assert not np.array_equal(order % 5, np.sort(order % 5))
+
+
+def test_a_missing_population_is_no_other_population():
+    table = people(9, 9, 0).assign(population=splits.MAIN)
+    table.loc[[3, 7], "population"] = None
+    with pytest.raises(
+        ValueError, match=r"2 of 18 rows have no population, the first is 'p"
+    ):
+        splits.make(table)
+
+
+@pytest.mark.parametrize("missing", [None, np.nan, pd.NA])
+def test_who_has_no_group_is_dealt_out_too(missing):
+    table = people(20, 20, 0)
+    table["group"] = table["group"].astype(object)
+    table.loc[[1, 7, 30, 31, 38], "group"] = missing
+    made = splits.make(table, folds=5, holdout={"HC": 0.25, "AD": 0.25})
+    valid = [i for fold in made["folds"] for i in fold["valid"]]
+    everybody = sorted(valid + made["holdout"])
+    assert everybody == sorted(table["participant_id"])
+    nobody = set(table["participant_id"].iloc[[1, 7, 30, 31, 38]])
+    for fold in made["folds"]:
+        assert len(nobody & set(fold["valid"])) == 1

@@ -75,6 +75,33 @@ def test_a_cohort_without_covariates_is_named(tiny_phantom):
         confounds.covariates(bare, ["weight"])
 
 
+def test_one_capped_age_is_refused_before_it_is_words(tiny_phantom, people):
+    ages = tiny_phantom.participants["age"].astype(str)
+    ages[3] = "89+"
+    codes = ["1", "2", "A"] * (len(ages) // 3)
+    table = tiny_phantom.participants.assign(age=ages, site=codes)
+    mixed = tiny_phantom.__class__(
+        **{**tiny_phantom.__dict__, "participants": table}
+    )
+    with pytest.raises(
+        ValueError, match=r"participants\.tsv: .*'age' holds .*'89\+': 1"
+    ):
+        confounds.covariates(mixed)
+    capped = confounds.covariates(mixed, mixed="cap")
+    expected = tiny_phantom.participants["age"].to_numpy(copy=True)
+    expected[3] = 89
+    of_pair = dict(zip(table["participant_id"], expected, strict=True))
+    assert capped["age"].tolist() == [of_pair[s] for s in mixed.subjects]
+    assert set(capped["site"]) == {"1", "2", "A"}
+    z, simple, labels, train, test = people
+    simple["age"] = simple["age"].round(1).astype(str)
+    simple.loc[5, "age"] = "89+"
+    with pytest.raises(ValueError, match="'age' holds numbers and 1 values"):
+        confounds.covariate_scores(labels, simple, train, test)
+    with pytest.raises(ValueError, match="'age' holds numbers and 1 values"):
+        confounds.decode_covariates(z, simple, train, test)
+
+
 def test_one_number_alone_has_the_auc_of_its_own_order(people):
     _, table, labels, train, test = people
     alone = confounds.covariate_scores(labels, table, train, test)

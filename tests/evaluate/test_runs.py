@@ -1,14 +1,38 @@
-"""Finished runs of a folder: those of the cohort and the fold."""
+"""Finished runs of a folder: those of the cohort and the fold, readable."""
 
 import json
+import zipfile
 
 import pytest
 
 from mmssl.evaluate import runs
 
 
-def test_finished_runs_are_those_of_the_cohort_and_fold(cohort, tmp_path):
-    params = {"fold": 0, "seed": 3, "cohort": {"hashes": dict(cohort.hashes)}}
+@pytest.fixture
+def write_run(cohort, tmp_path):
+    """Give the function that writes a run folder with what is read of it."""
+
+    def write(name, **changes):
+        folder = tmp_path / name
+        folder.mkdir()
+        params = {
+            "fold": 0,
+            "seed": 3,
+            "cohort": {"hashes": dict(cohort.hashes)},
+        }
+        (folder / "params.json").write_text(json.dumps(params | changes))
+        (folder / "exposures.json").write_text("{}")
+        for name in runs.ARCHIVES:
+            with zipfile.ZipFile(folder / name, "w") as archive:
+                archive.writestr("z", bytes(range(256)) * 4)
+        return folder
+
+    return write
+
+
+def test_finished_runs_are_those_of_the_cohort_and_fold(
+    cohort, tmp_path, write_run
+):
     others = {
         "RR-fold0-seed3": {},
         "CR-fold0-seed3": {},
@@ -17,22 +41,85 @@ def test_finished_runs_are_those_of_the_cohort_and_fold(cohort, tmp_path):
         "XX-fold0-seed3": {"cohort": {"hashes": {}}},
     }
     for name, changes in others.items():
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "params.json").write_text(
-            json.dumps(params | changes)
-        )
+        write_run(name, **changes)
     expected = {
         "CR": tmp_path / "CR-fold0-seed3",
         "RR": tmp_path / "RR-fold0-seed3",
     }
     assert runs.finished_runs(tmp_path, cohort) == expected
     assert list(runs.finished_runs(tmp_path, cohort, fold=1)) == ["RR"]
-    (tmp_path / "RR-fold0-seed4").mkdir()
-    (tmp_path / "RR-fold0-seed4" / "params.json").write_text(
-        json.dumps(params | {"seed": 4})
-    )
+    write_run("RR-fold0-seed4", seed=4)
     assert "RR-fold0-seed4" in runs.finished_runs(tmp_path, cohort)
     with pytest.raises(
         ValueError, match="fold 2; make one with.*03_pretraining"
     ):
         runs.finished_runs(tmp_path, cohort, fold=2)
+
+
+def cut(file):
+    file.write_bytes(file.read_bytes()[:300])
+
+
+def flip(file):
+    content = bytearray(file.read_bytes())
+    content[100] ^= 8
+    file.write_bytes(content)
+
+
+def latin(file):
+    file.write_bytes("{M\u00fcller}".encode("latin-1"))
+
+
+def no_fold(file):
+    file.write_text('{"seed": 3}')
+
+
+@pytest.mark.parametrize(
+    ("name", "damage", "reason"),
+    [
+        ("checkpoint.ckpt", cut, "checkpoint.ckpt: File is not a zip file"),
+        ("checkpoint.ckpt", flip, "checkpoint.ckpt: z is damaged"),
+        ("embeddings.npz", flip, "embeddings.npz: z is damaged"),
+        (
+            "embeddings.npz",
+            lambda file: file.unlink(),
+            "embeddings.npz: No such file or directory",
+        ),
+        ("exposures.json", cut, "exposures.json: Expecting"),
+        ("params.json", latin, "params.json: 'utf-8' codec can't decode"),
+        ("params.json", no_fold, "params.json: missing fold, cohort"),
+    ],
+)
+def test_an_unreadable_run_is_named_and_left_out(
+    cohort, tmp_path, write_run, name, damage, reason
+):
+    good = write_run("RR-fold0-seed3")
+    bad = write_run("CR-fold0-seed3")
+    if (name, damage) == ("exposures.json", cut):
+        (bad / name).write_text("")
+    damage(bad / name)
+    (found,) = runs.unreadable_runs(tmp_path).items()
+    assert found[0] == bad.name and found[1].startswith(reason)
+    assert str(tmp_path) not in found[1]
+    with pytest.warns(UserWarning, match="left out: CR-fold0-seed3"):
+        assert runs.finished_runs(tmp_path, cohort) == {"RR": good}
+
+
+def test_a_model_unreadable_in_one_fold_is_compared_in_none(
+    cohort, tmp_path, write_run
+):
+    for name in ("CR", "RR"):
+        for fold in (0, 1):
+            write_run(f"{name}-fold{fold}-seed3", fold=fold)
+    both = runs.runs_of_folds(tmp_path, cohort, [0, 1])
+    assert {k: list(models) for k, models in both.items()} == {
+        0: ["CR", "RR"],
+        1: ["CR", "RR"],
+    }
+    cut(tmp_path / "CR-fold1-seed3" / "checkpoint.ckpt")
+    with pytest.warns(UserWarning, match="left out: CR-fold1-seed3"):
+        rest = runs.runs_of_folds(tmp_path, cohort, [0, 1])
+    assert {k: list(models) for k, models in rest.items()} == {
+        0: ["RR"],
+        1: ["RR"],
+    }

@@ -9,6 +9,7 @@ from sklearn.metrics import roc_auc_score
 
 from mmssl import plotting
 from mmssl.evaluate.subgroups import compare_subgroups, subgroup_summary
+from mmssl.stats.mixed import numbers_or_words
 
 
 @pytest.fixture
@@ -154,3 +155,16 @@ def test_the_figure_draws_every_gap(people):
                 drawn |= set(np.round(gaps.astype(float), 12))
     assert set(np.round(table["gap"].dropna(), 12)) == drawn
     assert len(figure.axes) == 4  # two halves, two sexes, three sites
+
+
+def test_one_capped_age_makes_no_part_of_every_age(people):
+    labels, scores, covariates = people
+    ages = covariates["age"].round().astype(str)
+    ages[17] = "89+"
+    mixed = covariates.assign(age=ages)
+    with pytest.raises(ValueError, match=r"column 'age' holds .*'89\+': 1"):
+        compare_subgroups(labels, scores, mixed, np.arange(1200))
+    table = compare_subgroups(
+        labels, scores, numbers_or_words(mixed, "cap"), np.arange(1200)
+    )
+    assert table.loc[table["covariate"] == "age", "part"].nunique() == 2

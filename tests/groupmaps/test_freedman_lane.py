@@ -141,6 +141,17 @@ def test_bad_input_is_named(study):
         ValueError, match=r"covariates: shape \(29, 4\), expected 30 rows"
     ):
         freedman_lane(values, group, table[:29])
+    site = np.array(["A", "B", None], dtype=object)[np.arange(30) % 3]
+    with pytest.raises(
+        ValueError,
+        match=r"\(column 'site'\): 10 of 30 rows have no value, the first is "
+        "row 2",
+    ):
+        freedman_lane(values, group, table.assign(site=site))
+    ages = table["age"].round(1).astype(str)
+    ages[3] = "89+"
+    with pytest.raises(ValueError, match=r"column 'age' holds .*'89\+': 1"):
+        freedman_lane(values, group, table.assign(age=ages))
     with pytest.raises(ValueError, match="values: shape"):
         freedman_lane(np.full((30, 2), np.nan), group, table)
     with pytest.raises(ValueError, match="permutations is 0"):

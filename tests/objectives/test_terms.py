@@ -653,3 +653,20 @@ def test_figure_draws_every_edge_once_and_names_terms_and_weights(name, batch):
         plotting.objective_graph(
             {"SwAV": [(("z", "T1"), ("prototype", "T1"))]}, ("T1",)
         )
+
+
+class InPlace(Tiny):
+    """The same encoder, which shifts its input in place first."""
+
+    def forward(self, x, stream=None):
+        x -= 3.0
+        return super().forward(x)
+
+
+def test_a_backbone_in_place_leaves_the_volumes_alone(batch):
+    before = {m: x.clone() for m, x in batch.views["main"].volumes.items()}
+    torch.manual_seed(1)
+    objective = build("RR", tuple(before), backbone=InPlace, size=32)
+    objective.double()(batch)
+    for m, x in batch.views["main"].volumes.items():
+        assert torch.equal(x, before[m])

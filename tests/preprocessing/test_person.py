@@ -3,6 +3,7 @@ and the person written as a cohort.
 """
 
 import json
+import shutil
 
 import nibabel as nib
 import numpy as np
@@ -82,6 +83,12 @@ def test_written_person_is_a_cohort_without_a_name(raw_person, tmp_path):
         if file.suffix in (".json", ".tsv"):
             text = file.read_text()
             assert folder.name not in text and str(tmp_path) not in text
+    named = preprocessed.write_person(prepared, tmp_path / "p", "sub-0A.7")
+    assert list(named.subjects) == ["sub-0A.7"] and len(named.rows("holdout"))
+    shutil.rmtree(named.path)
+    for name in ("", "a b", "../x", "a\tb"):
+        with pytest.raises(ValueError, match="expected letters, digits"):
+            preprocessed.write_person(prepared, tmp_path / "p", name)
     # the same person again replaces itself
     preprocessed.write_person(prepared, tmp_path / "person")
     assert [p.name for p in tmp_path.iterdir()] == ["person"]

@@ -51,7 +51,13 @@ def _write_cohort(
         mask=np.ones((16, 16, 16), bool),
         affine=np.diag([12.0, 12, 12, 1]),
         intensity=intensity,
-        tasks={"diagnosis": {"column": "group", "classes": ["HC", "AD"]}},
+        tasks={
+            "diagnosis": {
+                "column": "group",
+                "classes": ["HC", "AD"],
+                "ignored": ["other"],
+            }
+        },
     )
 
 

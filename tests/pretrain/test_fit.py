@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 
 import numpy as np
 import pandas as pd
@@ -20,7 +21,7 @@ from mmssl.objectives.language import TERMS
 from mmssl.objectives.supervised import CE
 from mmssl.objectives.views import Clean, PadCropFlip
 from mmssl.pretrain import loop
-from mmssl.pretrain.encoders import embed, load_encoders
+from mmssl.pretrain.encoders import embed, export_embeddings, load_encoders
 from mmssl.pretrain.fit import fit
 
 SMALL = {
@@ -130,6 +131,30 @@ def test_finished_run_returns_at_once_and_refuses_other_parameters(
     (partial / "params.json").write_text(json.dumps(record))
     with pytest.raises(ValueError, match="code is"):
         fit(cohort, "RR", tmp_path / "other", **SMALL)
+
+
+def test_a_finished_run_of_other_code_is_refused_and_named(
+    cohort, tmp_path, monkeypatch
+):
+    run = fit(cohort, "RR", tmp_path / "run", **SMALL)
+    record = json.loads((run / "params.json").read_text())
+    term = "mmssl.objectives.contrastive"
+    record["code"][term] = "other source"
+    (run / "params.json").write_text(json.dumps(record))
+    with pytest.raises(
+        ValueError, match=rf"code is \{{'{term}': 'other source'\}}, asked"
+    ):
+        fit(cohort, "RR", tmp_path / "run", **SMALL)
+    monkeypatch.setitem(TERMS, "Own", OwnLabels)
+    own = fit(cohort, "Own", tmp_path / "own", **SMALL)
+    fit(cohort, "Own", tmp_path / "own", **SMALL)
+    assert (
+        f"{__name__}.OwnLabels"
+        in json.loads((own / "params.json").read_text())["code"]
+    )
+    monkeypatch.setattr(OwnLabels, "supervised", 1)
+    with pytest.raises(ValueError, match=rf"code is .*{__name__}.OwnLabels"):
+        fit(cohort, "Own", tmp_path / "own", **SMALL)
 
 
 def test_history_names_every_term_and_follows_one_cycle(cohort, tmp_path):
@@ -344,11 +369,99 @@ def test_a_supervised_term_gets_the_cohorts_task_by_its_own_declaration(
 
 
 def test_one_class_only_and_foreign_cohorts(tmp_path, cohort, make_cohort):
-    healthy = make_cohort(tmp_path / "healthy", groups=("HC", "other"))
+    held_out = ("HC",) * 20 + ("AD",) * 4
+    healthy = make_cohort(tmp_path / "healthy", groups=held_out)
     with pytest.raises(ValueError, match=r"1 class\(es\) of 'diagnosis'"):
         fit(healthy, "Supervised", tmp_path / "run", **SMALL)
     with pytest.raises(ValueError, match="finished run"):
         embed(tmp_path / "nowhere", cohort)
+
+
+def test_a_run_of_one_step_learns_nothing_and_is_refused(cohort, tmp_path):
+    options = {**SMALL, "epochs": 1, "batch_size": 16}
+    with pytest.raises(
+        ValueError,
+        match=r"epochs=1 of 1 step \(batch of 16\), expected at "
+        "least 2 steps",
+    ):
+        fit(cohort, "RR", tmp_path / "run", **options)
+    assert list(tmp_path.iterdir()) == []
+
+
+@contextmanager
+def tagged(device):
+    """Save tensors as if they lay on a device that is not there."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            torch.serialization, "location_tag", lambda storage: device
+        )
+        yield
+
+
+def tags(file):
+    """Devices that the tensors of a checkpoint are tagged with."""
+    found = set()
+    torch.load(
+        file,
+        map_location=lambda storage, tag: found.add(tag) or storage,
+        weights_only=True,
+    )
+    return found
+
+
+def test_a_checkpoint_made_on_a_gpu_is_read_without_one(
+    cohort, make_cohort, tmp_path
+):
+    run = fit(cohort, "RR", tmp_path / "run", **SMALL)
+    other = make_cohort(tmp_path / "other", groups=("HC", "AD"))
+    expected = embed(run, other)
+    file = run / "checkpoint.ckpt"
+    assert tags(file) == {"cpu"}
+    content = torch.load(file, weights_only=True)
+    with tagged("cuda:0"):
+        torch.save(content, file)
+    assert tags(file) == {"cuda:0"}
+    for device in ("cpu", torch.device("cpu")):
+        for m, z in embed(run, other, device=device).items():
+            assert np.array_equal(z, expected[m])
+    with pytest.raises(ValueError, match="device is 'gpu', expected one that"):
+        embed(run, other, device="gpu")
+    file.write_bytes(file.read_bytes()[:5000])
+    with pytest.raises(ValueError, match=r"checkpoint\.ckpt: not a readable"):
+        embed(run, other)
+
+
+def test_embeddings_say_whose_they_are(cohort, make_cohort, tmp_path):
+    run = fit(cohort, "RR", tmp_path / "run", **SMALL)
+    other = make_cohort(tmp_path / "other", groups=("HC", "AD"))
+    z = embed(run, other)
+    exported = export_embeddings(tmp_path / "z.npz", z, other)
+    for file, of in ((run / "embeddings.npz", cohort), (exported, other)):
+        with np.load(file) as saved:
+            assert saved["participant_id"].tolist() == list(of.subjects)
+            assert saved["session"].tolist() == ["1"] * len(of)
+            assert saved["T1"].shape == (len(of), 8)
+    assert set(embed(run, cohort)) == {"T1", "fALFF"}
+    with pytest.raises(ValueError, match=r"T1: 3 rows, expected 24 as"):
+        export_embeddings(tmp_path / "y.npz", {"T1": z["T1"][:3]}, other)
+    with pytest.raises(ValueError, match=r"ends in \.npz"):
+        export_embeddings(tmp_path / "y.csv", z, other)
+
+
+def test_what_a_run_leaves_lies_on_no_device(cohort, tmp_path, monkeypatch):
+    """The best weights are written where training is, the checkpoint is of
+    the CPU.
+    """
+    original = loop.Recorder._save_best
+
+    def save(self, trainer, module):
+        with tagged("cuda:0"):
+            original(self, trainer, module)
+        assert tags(self.folder / loop.BEST) == {"cuda:0"}
+
+    monkeypatch.setattr(loop.Recorder, "_save_best", save)
+    run = fit(cohort, "RR", tmp_path / "run", **SMALL)
+    assert tags(run / "checkpoint.ckpt") == {"cpu"}
 
 
 class Poison:

@@ -165,3 +165,41 @@ def test_bad_sweeps_are_named(small, affine, tmp_path):
     message = r"models, 'one': no encoder for \['T2'\]"
     with pytest.raises(ValueError, match=message):
         sweep({"T2": inputs["T1"]}, subjects, *rest)
+
+
+class InPlace(Averager):
+    """An averager that rectifies its input in place first."""
+
+    def forward(self, x):
+        return super().forward(x.relu_())
+
+
+def test_an_encoder_in_place_spoils_no_other_and_no_input(
+    small, affine, tmp_path
+):
+    inputs, subjects, _, grid = small
+    before = {m: x.copy() for m, x in inputs.items()}
+    plain = {m: linear_model(Averager(4096)) for m in inputs}
+    in_place = {m: linear_model(InPlace(4096)) for m in inputs}
+    options = {"seed": 0, "progress": False}
+    alone = sweep(
+        inputs,
+        subjects,
+        {"a": plain},
+        grid[:1],
+        affine,
+        tmp_path / "1",
+        **options,
+    )
+    both = sweep(
+        inputs,
+        subjects,
+        {"b": in_place, "a": plain},
+        grid[:1],
+        affine,
+        tmp_path / "2",
+        **options,
+    )
+    np.testing.assert_array_equal(both.scores[:, 1], alone.scores[:, 0])
+    for m, x in inputs.items():
+        np.testing.assert_array_equal(x, before[m])

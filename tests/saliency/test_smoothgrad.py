@@ -8,7 +8,7 @@ import pytest
 import torch
 from captum.attr import NoiseTunnel
 from captum.attr import Saliency as CaptumSaliency
-from toy_encoders import SHAPE, Linear, Small, dcgan, volumes
+from toy_encoders import SHAPE, InPlace, Linear, Small, dcgan, volumes
 
 from mmssl.models.dcgan import Features
 from mmssl.saliency.maps import postprocess
@@ -305,3 +305,17 @@ def test_a_stream_holds_one_block_at_a_time():
         seen.append(weakref.ref(block))
         del block
         assert sum(ref() is not None for ref in seen) <= 1
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_an_encoder_may_begin_in_place(precision):
+    encoder, x = InPlace().eval(), volumes(2, SHAPE)
+    before = x.clone()
+
+    def out_of_place(v):
+        return encoder.net(torch.relu(v - 0.1))
+
+    options = {"samples": 3, "std": 0.2, "precision": precision}
+    found = smoothgrad(encoder, x, **options)
+    torch.testing.assert_close(found, smoothgrad(out_of_place, x, **options))
+    assert torch.equal(x, before) and found.abs().max() > 0

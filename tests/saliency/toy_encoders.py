@@ -59,6 +59,19 @@ class Small(nn.Module):
         return self.net(x)
 
 
+class InPlace(nn.Module):
+    """An encoder that rectifies and shifts its input in place."""
+
+    def __init__(self):
+        super().__init__()
+        self.net = Small()
+        self.rectifier = nn.ReLU(inplace=True)
+
+    def forward(self, x):
+        x -= 0.1
+        return self.net(self.rectifier(x))
+
+
 def volumes(rows=2, shape=(16, 16, 16), channels=1, seed=3):
     """Standard normal volumes, (rows, channels, *shape)."""
     generator = torch.Generator().manual_seed(seed)

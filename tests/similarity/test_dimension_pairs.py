@@ -80,3 +80,20 @@ def test_bad_codes_are_refused(rng):
             dimension_pairs.correlate_dimensions(first, second)
     with pytest.raises(ValueError, match="permutations=0"):
         dimension_pairs.correlate_dimensions(x, x, permutations=0)
+
+
+def test_of_three_modalities_the_two_that_are_related_are_found(rng):
+    shared = rng.normal(size=40)
+    codes = {m: rng.normal(size=(40, 3)) for m in ("a", "b", "c")}
+    codes["a"][:, 2] += 3 * shared
+    codes["c"][:, 1] -= 3 * shared
+    modalities, pairs = dimension_pairs.strongest_modalities(codes, 99, 5)
+    alone = dimension_pairs.correlate_dimensions(codes["a"], codes["c"], 99, 5)
+    assert modalities == ("a", "c") and pairs.best == (2, 1)
+    np.testing.assert_array_equal(pairs.p, np.minimum(1, 3 * alone.p))
+    np.testing.assert_array_equal(pairs.correlation, alone.correlation)
+    del codes["b"]
+    modalities, pairs = dimension_pairs.strongest_modalities(codes, 99, 5)
+    np.testing.assert_array_equal(pairs.p, alone.p)
+    with pytest.raises(ValueError, match="codes of a, expected two modalit"):
+        dimension_pairs.strongest_modalities({"a": codes["a"]})

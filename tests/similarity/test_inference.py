@@ -165,3 +165,11 @@ def test_bad_options_are_named(codes, rng):
         jackknife_intervals(x, y, blocks=1)
     with pytest.raises(ValueError, match="chance level of n=3"):
         chance_level(3, 2)
+
+
+@pytest.mark.parametrize("compare", [shuffled_null, jackknife_intervals])
+def test_a_code_with_one_row_that_differs_has_no_null(compare, rng):
+    one_row = np.full((8, 3), 0.1)
+    one_row[5] = 2.7
+    with pytest.raises(ValueError, match="y: one row differs"):
+        compare(rng.normal(size=(8, 4)), one_row)

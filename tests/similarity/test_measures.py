@@ -264,6 +264,10 @@ def test_other_errors(codes, rng):
     one_row[2] = 1
     with pytest.raises(ValueError, match="x: one row differs"):
         cka(one_row, y, debiased=True)
+    with pytest.raises(ValueError, match="x: one row differs"):
+        measures(one_row, y)
+    with pytest.raises(ValueError, match="y: one row differs"):
+        measures(y, np.tile(0.1 + 3 * one_row, 3).astype(np.float32))
     for threshold in (0.0, 1.2):
         with pytest.raises(ValueError, match="threshold"):
             svcca(x, y, threshold)

@@ -6,6 +6,7 @@ from scipy.stats import bootstrap
 from sklearn.metrics import roc_auc_score
 
 from mmssl.stats.bootstrap import auc_interval, bias_corrected, draw_counts
+from mmssl.stats.delong import logit_interval
 from mmssl.stats.power import auc_variance
 
 
@@ -165,3 +166,16 @@ def test_bad_options_are_named():
         auc_interval(labels, [1, 3, 2, 4], resamples=10)
     with pytest.raises(ValueError, match="subjects"):
         auc_interval(labels, scores, subjects=[1, 2])
+
+
+def test_who_has_no_name_is_not_one_person(study):
+    labels, scores, _ = study
+    subjects = np.arange(88.0)
+    subjects[10:40] = np.nan
+    for interval in (auc_interval, logit_interval):
+        with pytest.raises(
+            ValueError, match="subjects: 30 of 88 rows have no value"
+        ):
+            interval(labels, scores, subjects)
+    with pytest.raises(ValueError, match="strata: 30 of 88 rows"):
+        draw_counts(subjects, 10, np.random.default_rng(0))

@@ -136,3 +136,15 @@ def test_the_largest_gap_of_equal_groups_is_no_surprise(rng):
     # the range of five standard normals averages 2.326
     assert found["expected"] == pytest.approx(2.326 * errors.mean(), rel=0.05)
     assert found["p"] > 0.05 and found["observed"] < found["upper"]
+
+
+def test_who_has_no_group_is_named(study):
+    labels, scores, _ = study
+    groups = np.tile(["A", "B"], 44).astype(object)
+    groups[5] = np.nan
+    with pytest.raises(
+        ValueError,
+        match=r"groups: 1 of 88 rows have no value, the first is "
+        "row 5",
+    ):
+        auc_by_group(labels, scores, groups)

@@ -29,7 +29,17 @@ def test_p_of_an_array_is_the_loop(rng):
         reached = sum(one >= value - 1e-12 for one in null)
         assert p[at] == (1 + reached) / 100
     assert p.shape == (3, 4) and p[0, 0] == 0.01
-    assert permutation_p(np.nan, null) == 0.01
+
+
+def test_p_of_a_statistic_without_value_has_no_value():
+    null = np.arange(99.0)
+    assert np.isnan(permutation_p(np.nan, null))
+    p = permutation_p([98.0, np.nan, 200.0], null)
+    assert p[0] == 0.02 and np.isnan(p[1]) and p[2] == 0.01
+    null[:5] = np.nan
+    assert permutation_p(98.0, null) == 0.07
+    assert permutation_p(200.0, null) == 0.06
+    assert np.isnan(permutation_p(np.nan, null))
 
 
 def test_a_tie_up_to_rounding_counts_and_a_smaller_value_does_not():
@@ -57,6 +67,28 @@ def test_labels_move_within_strata_only():
     assert (draws[:, ward == "B"].sum(axis=1) == 12).all()
     assert np.array_equal(draws, labellings(group, 200, strata=ward))
     assert not np.array_equal(draws, labellings(group, 200, 1, ward))
+
+
+@pytest.mark.parametrize("missing", [None, np.nan, pd.NA])
+def test_strata_that_are_missing_are_counted_and_named(missing):
+    group = np.arange(24) < 12
+    site = pd.Series(["A", "B"] * 12, name="site", dtype=object)
+    site[[2, 5, 20]] = missing
+    found = r"3 of 24 rows have no value, the first is row 2"
+    with pytest.raises(ValueError, match=rf"\(column 'site'\): {found}"):
+        labellings(group, 100, strata=site)
+    for values in (site.to_list(), site.to_numpy()):
+        with pytest.raises(ValueError, match=f"strata: {found}"):
+            labellings(group, 100, strata=values)
+    numbers = np.where(site.isna(), np.nan, 1.0)
+    with pytest.raises(ValueError, match=f"strata: {found}"):
+        labellings(group, 100, strata=numbers)
+
+
+def test_missing_labels_are_no_group():
+    for values in (["HC", np.nan] * 8, [1.0, np.nan] * 8, [None, "AD"] * 8):
+        with pytest.raises(ValueError, match="labels: 8 of 16 rows have no"):
+            two_groups(values, 16)
 
 
 def test_strata_are_those_who_are_alike(rng):

@@ -66,7 +66,13 @@ HOLDOUT = {"HC": 0.2, "AD": 0.4, "other": 0.2}
 "Taxonomy").
 """
 
-TASKS = {"diagnosis": {"column": "group", "classes": ["HC", "AD"]}}
+TASKS = {
+    "diagnosis": {
+        "column": "group",
+        "classes": ["HC", "AD"],
+        "ignored": ["other"],
+    }
+}
 PUBLIC = ["participant_id", "group", "age", "sex", "site", "population"]
 
 

@@ -1,0 +1,204 @@
+"""The pages on a tiny cohort of one, two and three modalities, with ids that
+must be on none of them.
+"""
+
+import ast
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.figure import Figure
+from matplotlib.text import Text
+
+from mmssl.cohorts import cohort, splits
+
+ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT / "notebooks"))
+
+import execute  # noqa: E402
+
+MODALITIES = ("T1", "fALFF", "dMRI")
+OBJECTIVES = {1: "RR-AE", 2: "CR-XX-CC", 3: "CR-XX-CC"}
+PLANTED = "QXV7"
+"""In the id of every person."""
+
+SIDE = 16
+FEW = {
+    "03_pretraining": {
+        "epochs": 2,
+        "batch_size": 4,
+        "width": 2,
+        "latent": 8,
+        "precision": "fp32",
+    },
+    "04_linear_evaluation": {
+        "trials": 2,
+        "probe_epochs": 2,
+        "resamples": 100,
+    },
+    "05_similarity": {"permutations": 9, "blocks": 5, "studies": 1},
+    "06_saliency": {
+        "mapped": 2,
+        "samples": 1,
+        "permutations": 50,
+        "randomised_people": 1,
+    },
+    "07_group_differences": {
+        "trials": 2,
+        "samples": 1,
+        "permutations": 20,
+        "correction_permutations": 10,
+        "null_draws": 1,
+        "compared_people": 4,
+    },
+    "14_sanity_checks": {},
+    "08_robustness": {
+        "step": 50,
+        "subjects": 12,
+        "probe_epochs": 2,
+        "resamples": 100,
+    },
+    "13_calibration_and_confounds": {"leading": 1, "resamples": 100},
+}
+"""The pages that read a cohort of people, in their order, with the least they
+can be asked for.
+"""
+
+
+def write_cohort(folder, number):
+    """Sixty people, twelve of them of another population, one pair each; a
+    ball is dimmer in patients.
+    """
+    rng = np.random.default_rng(number)
+    ids = [f"{PLANTED}-{k:02d}" for k in range(60)]
+    sick = np.arange(60) % 2 == 0
+    people = pd.DataFrame(
+        {
+            "participant_id": ids,
+            "group": np.where(sick, "AD", "HC"),
+            "age": rng.normal(70, 8, 60).round(1),
+            "sex": rng.choice(["F", "M"], 60),
+            "site": rng.choice(["1", "2"], 60),
+            "population": ["main"] * 48 + ["shift"] * 12,
+        }
+    )
+    pairs = pd.DataFrame(
+        {
+            "pair": range(60),
+            "participant_id": ids,
+            "session": 1,
+            "day": 0,
+            "downstream": 1,
+        }
+    )
+    places = np.indices((SIDE,) * 3) - (SIDE - 1) / 2
+    brain = (places**2).sum(0) < 7**2
+    ball = ((places - 2) ** 2).sum(0) < 3**2
+    volumes = {}
+    for m in MODALITIES[:number]:
+        x = 1 + 0.2 * rng.random((60, *brain.shape)) + 0.02 * places[1]
+        x[np.ix_(sick)] *= 1 - 0.2 * ball
+        volumes[m] = (x * brain).astype(np.float32)
+    return cohort.write(
+        folder,
+        name="tiny",
+        kind="test",
+        volumes=volumes,
+        participants=people,
+        pairs=pairs,
+        splits=splits.make(people, folds=2, holdout=0.4),
+        affine=np.diag([12.0, 12.0, 12.0, 1.0]),
+        mask=brain,
+        tasks={"diagnosis": {"column": "group", "classes": ["HC", "AD"]}},
+    )
+
+
+def run_page(name, values, shown):
+    """Run the code of a page in this process; what it displays is added to
+    what is shown.
+    """
+    path = ROOT / "notebooks" / f"{name}.ipynb"
+    parameters, *cells = execute.code_of(path)
+    names = {"__name__": f"page_{name[:2]}"}
+    exec(compile(parameters, name, "exec"), names)
+    assert values.keys() <= names.keys()
+    names.update(values)
+    for cell in cells:
+        tree = ast.parse(cell)
+        last = None
+        if tree.body and isinstance(tree.body[-1], ast.Expr):
+            last = ast.Expression(tree.body.pop().value)
+        exec(compile(tree, name, "exec"), names)
+        if last is not None:
+            shown.append(eval(compile(last, name, "eval"), names))
+
+
+def text_of(thing):
+    """Return all that a displayed thing lets somebody read."""
+    if isinstance(thing, Figure):
+        return " ".join(t.get_text() for t in thing.findobj(Text))
+    for method in ("_repr_markdown_", "_repr_html_", "get_iframe"):
+        if hasattr(thing, method):
+            return getattr(thing, method)() or ""
+    return str(thing)
+
+
+def parameters_of(name, number):
+    """Return the values a page is run with."""
+    objective = OBJECTIVES[number]
+    values = {"runs": "runs", "output": "results", **FEW[name]}
+    if name != "14_sanity_checks":
+        values["cohort"] = "cohort"
+    if name == "03_pretraining":
+        values["run_dir"] = f"runs/{objective}-fold0-seed0"
+    if name in ("03_pretraining", "06_saliency"):
+        values["objective"] = objective
+    if name == "05_similarity":
+        values["auc"] = "results/linear_evaluation.tsv"
+    if name == "07_group_differences":
+        values["objectives"] = objective
+    if name == "14_sanity_checks":
+        values["reports"] = "results/group_reports.tsv"
+    if name in ("03_pretraining", "14_sanity_checks"):
+        values.pop("runs"), values.pop("output")
+    return values
+
+
+@pytest.mark.parametrize(
+    "number", [1, pytest.param(2, marks=pytest.mark.slow), 3]
+)
+@pytest.mark.filterwarnings("ignore")
+def test_pages_take_any_number_of_modalities_and_name_nobody(
+    number, tmp_path, monkeypatch, capsys
+):
+    (tmp_path / "pyproject.toml").write_text('[project]\nname = "mmssl"\n')
+    monkeypatch.chdir(tmp_path)
+    shown = []
+    monkeypatch.setattr(
+        "IPython.display.display", lambda *things, **_: shown.extend(things)
+    )
+    write_cohort(tmp_path / "cohort", number)
+    for name in FEW:
+        values = parameters_of(name, number)
+        if name == "05_similarity" and number == 1:
+            with pytest.raises(ValueError, match="holds T1 alone, expected"):
+                run_page(name, values, shown)
+            continue
+        run_page(name, values, shown)
+
+    texts = [text_of(thing) for thing in shown]
+    assert len(texts) > 40
+    texts += capsys.readouterr()
+    for folder in ("results", "figures"):
+        for file in sorted((tmp_path / folder).rglob("*")):
+            assert PLANTED not in file.name
+            if file.is_file():
+                texts.append(file.read_bytes().decode("latin-1"))
+    assert not [text for text in texts if PLANTED in text]
+    if number == 3:
+        pairs = pd.read_csv(tmp_path / "results/similarity.tsv", sep="\t")
+        assert pairs["pair"].nunique() == 3
+        groups = pd.read_csv(tmp_path / "results/group_peaks.tsv", sep="\t")
+        assert set(groups["modality"]) == set(MODALITIES)
