@@ -6,6 +6,7 @@
 # make lint         the style of the code
 # make bench        speed against the peers a user would pick
 # make simulations  the statistics in simulated worlds, for a page of the book
+# make mutants      whether the tests notice a changed operator or constant
 # make figures      the README's figure and table, from the demo edition
 # make clean        everything a run made; the environment stays
 
@@ -25,7 +26,7 @@ SMOKE := $(patsubst notebooks/%.ipynb,data/executed/smoke/%.ipynb,$(NOTEBOOKS))
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
 .PHONY: install reproduce smoke test test-all lint lab
-.PHONY: bench simulations figures clean
+.PHONY: bench simulations mutants figures clean
 
 install: $(INSTALLED)
 
@@ -52,7 +53,7 @@ $(ORDER): notebooks/pages.py $(NOTEBOOKS)
 	mkdir -p $(@D)
 	$(PYTHON) notebooks/pages.py > $@
 
-NO_SMOKE := install reproduce lint bench simulations figures clean
+NO_SMOKE := install reproduce lint bench simulations mutants figures clean
 ifneq ($(filter-out $(NO_SMOKE),$(MAKECMDGOALS)),)
 include $(ORDER)
 endif
@@ -78,6 +79,10 @@ bench: $(INSTALLED)
 
 simulations: $(INSTALLED)
 	$(RUN) tests/simulation/run.py
+
+# all rooms take hours: ROOMS="stats losses"
+mutants: $(INSTALLED)
+	$(RUN) tests/mutants/mutate.py $(ROOMS)
 
 figures: $(INSTALLED)
 	$(RUN) figures/readme/refresh.py

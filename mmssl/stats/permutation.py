@@ -81,8 +81,13 @@ def labellings(
     Raises
     ------
     ValueError
-        For strata of another length, or in none of which both groups occur.
+        For strata of another length, or in none of which both groups occur,
+        or permutations below 1.
     """
+    if permutations < 1:
+        raise ValueError(
+            f"permutations is {permutations}, expected at least 1"
+        )
     group = np.asarray(group, dtype=bool)
     strata = np.zeros(len(group)) if strata is None else np.asarray(strata)
     if strata.shape != group.shape:
