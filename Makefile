@@ -7,6 +7,7 @@
 # make bench        speed against the peers a user would pick
 # make simulations  the statistics in simulated worlds, for a page of the book
 # make crops        what crops teach an encoder, for a page of the book
+# make mutants      whether the tests notice a changed operator or constant
 # make figures      the README's figure and table, from the demo edition
 # make clean        everything a run made; the environment stays
 
@@ -22,11 +23,16 @@ SOURCES := $(shell find mmssl book/claims -name '*.py') notebooks/execute.py
 NOTEBOOKS := $(sort $(wildcard notebooks/[0-9]*.ipynb))
 SMOKE := $(patsubst notebooks/%.ipynb,data/executed/smoke/%.ipynb,$(NOTEBOOKS))
 
+# glibc gives a freed block of 32 MB or more back to the system, and the next
+# training step asks for it again, page by page: at 64^3 an eighth of its time
+export MALLOC_MMAP_MAX_ := 0
+export MALLOC_TRIM_THRESHOLD_ := -1
+
 # two cores are best left to one notebook
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
 .PHONY: install reproduce smoke test test-all lint lab
-.PHONY: bench simulations crops figures clean
+.PHONY: bench simulations crops mutants figures clean
 
 install: $(INSTALLED)
 
@@ -53,7 +59,7 @@ $(ORDER): notebooks/pages.py $(NOTEBOOKS)
 	mkdir -p $(@D)
 	$(PYTHON) notebooks/pages.py > $@
 
-NO_SMOKE := install reproduce lint bench simulations crops figures clean
+NO_SMOKE := install reproduce lint bench simulations crops mutants figures clean
 ifneq ($(filter-out $(NO_SMOKE),$(MAKECMDGOALS)),)
 include $(ORDER)
 endif
@@ -82,6 +88,10 @@ simulations: $(INSTALLED)
 
 crops: $(INSTALLED)
 	$(RUN) tests/simulation/crops.py
+
+# all rooms take hours: ROOMS="stats losses"
+mutants: $(INSTALLED)
+	$(RUN) tests/mutants/mutate.py $(ROOMS)
 
 figures: $(INSTALLED)
 	$(RUN) figures/readme/refresh.py

@@ -2,6 +2,7 @@
 themselves, and refuses a bad edition before anything starts.
 """
 
+import ctypes
 import itertools
 import json
 import os
@@ -270,3 +271,46 @@ def test_a_variant_trains_with_its_own_parameters_under_its_own_name(tmp_path):
     edition["variants"]["short"]["epoch"] = 3
     status, text = _plan(tmp_path, edition)
     assert status != 0 and "no parameter 'epoch'" in text
+
+
+PAGES = 8192  # of 4 kB: a block of 32 MB, which glibc would give back
+BLOCKS = f"""
+import ctypes, resource
+
+library = ctypes.CDLL(None)
+library.malloc.restype = ctypes.c_void_p
+library.malloc.argtypes = [ctypes.c_size_t]
+library.free.argtypes = [ctypes.c_void_p]
+
+def page_faults(times):
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(times):
+        block = library.malloc({PAGES} * 4096)
+        ctypes.memset(block, 1, {PAGES} * 4096)
+        library.free(block)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+page_faults(1)
+print(page_faults(20))
+"""
+
+
+@pytest.mark.skipif(
+    not hasattr(ctypes.CDLL(None), "malloc_trim"), reason="needs glibc"
+)
+def test_freed_memory_is_kept_in_the_environment_of_make_and_workflow():
+    pattern = r"^(?:export | *\")(MALLOC_.*)$"
+    settings = []
+    for name in ("Makefile", "Snakefile"):
+        lines = re.findall(pattern, (ROOT / name).read_text(), re.MULTILINE)
+        words = re.findall(r"(MALLOC_\w+) ?:?= ?(-?\d+)", " ".join(lines))
+        settings.append(dict(words))
+    assert settings[0] == settings[1] and len(settings[0]) == 2
+    done = subprocess.run(
+        [sys.executable, "-c", BLOCKS],
+        env={**os.environ, **settings[0]},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert int(done.stdout) < PAGES

@@ -16,6 +16,7 @@ from tqdm.auto import tqdm
 
 from mmssl.ledger import atomic
 
+# Debian packages neither of the two
 MIRRORS = {
     "mnist": (
         "https://ossci-datasets.s3.amazonaws.com/mnist/",

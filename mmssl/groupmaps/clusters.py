@@ -21,11 +21,6 @@ from mmssl.ledger.artefacts import KEYS
 if TYPE_CHECKING:
     import pandas as pd
 
-FACES, CORNERS = 1, 3
-"""What makes two voxels one cluster: a shared face (6 neighbours) or a corner
-(26).
-"""
-
 Maps = Mapping[tuple[str, str, str], tuple[np.ndarray, np.ndarray]]
 """(source, modality, sign) -> (values, corrected p), each (X, Y, Z)."""
 
@@ -126,6 +121,7 @@ def to_volume(values, mask, fill: float = 0.0) -> np.ndarray:
     ValueError
         If there are not as many values as voxels.
     """
+    # nilearn's unmask takes images only, and knows no other fill than 0
     values = np.asarray(values)
     mask = np.asarray(mask, dtype=bool)
     voxels = int(mask.sum())
@@ -229,11 +225,10 @@ def clusters(
     region,
     affine,
     atlas: Atlas | None = None,
-    connected: int = FACES,
     p=None,
 ) -> pd.DataFrame:
     """Connected pieces of a region in a map, positive and negative apart,
-    largest first.
+    largest first; voxels that share a face are connected.
 
     Parameters
     ----------
@@ -245,8 +240,6 @@ def clusters(
     atlas : Atlas, optional
         Adds ``region``, of the peak, and ``regions``, shares of the cluster's
         voxels.
-    connected : {1, 2, 3}
-        Neighbours share a face, an edge or a corner.
     p : array, same shape, optional
         Adds the ``p`` of the peak.
 
@@ -270,10 +263,11 @@ def clusters(
             f"region: shape {region.shape}, expected {volume.shape} as the map"
         )
     voxel_size = abs(float(np.linalg.det(np.asarray(affine)[:3, :3])))
-    structure = ndimage.generate_binary_structure(3, connected)
     lines = []
+    # nilearn's get_clusters_table searches the whole image for each cluster:
+    # 40 times slower at 32^3, 300 times at 64^3
     for sign in (1, -1):
-        labels, number = ndimage.label(region & (sign * volume > 0), structure)
+        labels, number = ndimage.label(region & (sign * volume > 0))
         boxes = ndimage.find_objects(labels, number)
         for label, box in enumerate(boxes, 1):
             corner = [side.start for side in box]

@@ -159,10 +159,6 @@ def max_statistic_test(
         device = values.device
     values = checked_maps(values, "values")
     group = two_groups(labels, len(values))
-    if permutations < 1:
-        raise ValueError(
-            f"permutations is {permutations}, expected at least 1"
-        )
     draws = labellings(group, permutations, seed, strata)
     ranks, _ = centred_ranks(values)
     largest = largest_deviations(ranks, draws, device, progress)

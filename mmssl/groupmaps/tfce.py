@@ -127,12 +127,9 @@ def tfce_test(
             f"values: shape {np.shape(values)}, expected (people, …, "
             f"{mask.sum()}) as the mask has voxels"
         )
-    if permutations < 1:
-        raise ValueError(
-            f"permutations is {permutations}, expected at least 1"
-        )
     flat = checked_maps(values.reshape(len(values), -1), "values")
     group = two_groups(labels, len(flat))
+    draws = labellings(group, permutations, seed, strata)
     ranks, _ = centred_ranks(flat)
     # (n, maps * voxels)
     ranks = ranks.T / (int(group.sum()) * int((~group).sum()))
@@ -141,7 +138,6 @@ def tfce_test(
         rbc = groups.astype(float) @ ranks
         return enhance(rbc.reshape(len(groups), *shape), mask)
 
-    draws = labellings(group, permutations, seed, strata)
     # rounded up
     number = -(-draws.shape[0] * ranks.shape[1] // _ELEMENTS)
     largest = []

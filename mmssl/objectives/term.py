@@ -295,6 +295,9 @@ class _Gather(torch.autograd.Function):
     respect to the rows of this one.
     """
 
+    # torch.distributed.nn.functional.all_gather, which Lightning calls too, is
+    # deprecated, and what replaces it is private
+
     @staticmethod
     def forward(ctx, x: Tensor) -> Tensor:
         world = torch.distributed.get_world_size()

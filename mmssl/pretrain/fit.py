@@ -33,7 +33,6 @@ from mmssl.pretrain import run_folder
 from mmssl.pretrain.draws import Draw
 from mmssl.pretrain.encoders import network_shape
 from mmssl.pretrain.loop import Pretraining, Recorder
-from mmssl.pretrain.malloc import keep_freed_memory
 
 KEPT = ("best", "last")
 PRECISIONS = {"fp32": "32-true", "bf16": "bf16-mixed"}
@@ -392,11 +391,10 @@ def _train(
     for role, draw in module.draws.items():
         steps[role] = range(len(draw)) if draw else None
     last = folder / run_folder.LAST
-    with keep_freed_memory():
-        trainer.fit(
-            module,
-            steps["train"],
-            steps["valid"],
-            ckpt_path=last if last.exists() else None,
-            weights_only=True,
-        )
+    trainer.fit(
+        module,
+        steps["train"],
+        steps["valid"],
+        ckpt_path=last if last.exists() else None,
+        weights_only=True,
+    )

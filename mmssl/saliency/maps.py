@@ -188,6 +188,7 @@ def _gaussian(side: int, sigma: float) -> Tensor:
 
 def _smooth(image: Tensor, kernels: Sequence[Tensor]) -> Tensor:
     """(X, Y, Z) by one matrix an axis; the scale is arbitrary."""
+    # SciPy's filter would take the maps off their device
     # the axis that was smoothed becomes the last one
     for kernel in kernels:
         image = torch.tensordot(image, kernel, dims=([0], [0]))

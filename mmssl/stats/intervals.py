@@ -8,7 +8,6 @@ separation. Those from the spread of people are in `mmssl.stats.delong` and
 
 from __future__ import annotations
 
-import numpy as np
 from scipy.optimize import brentq
 from scipy.special import ndtri
 
@@ -80,13 +79,10 @@ def proportion_interval(
     ValueError
         For no cases, more successes than cases, or a level outside (0, 1).
     """
+    from statsmodels.stats.proportion import proportion_confint
+
     if total < 1 or not 0 <= successes <= total:
         raise ValueError(f"{successes} successes of {total} is no proportion")
-    z = ndtri(0.5 + checked_level(level) / 2)
-    share = successes / total
-    scale = 1 + z**2 / total
-    centre = (share + z**2 / (2 * total)) / scale
-    spread = np.sqrt(share * (1 - share) / total + z**2 / (4 * total**2))
-    half = z / scale * spread
-    low, high = max(0.0, centre - half), min(1.0, centre + half)
-    return Interval(share, float(low), float(high), level, "Wilson")
+    alpha = 1 - checked_level(level)
+    low, high = proportion_confint(successes, total, alpha, "wilson")
+    return Interval(successes / total, low, high, level, "Wilson")

@@ -88,8 +88,12 @@ def labellings(
     ------
     ValueError
         For strata of another length, with a value that is missing, or in none
-        of which both groups occur.
+        of which both groups occur, or permutations below 1.
     """
+    if permutations < 1:
+        raise ValueError(
+            f"permutations is {permutations}, expected at least 1"
+        )
     group = np.asarray(group, dtype=bool)
     if strata is None:
         strata = np.zeros(len(group))

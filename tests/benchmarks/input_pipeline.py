@@ -13,7 +13,6 @@ import torch
 
 from mmssl.models.keyed_random import Stream
 from mmssl.objectives.views import PadCropFlip, make_views
-from mmssl.pretrain.malloc import keep_freed_memory
 
 NAME = "Input pipeline"
 
@@ -43,9 +42,8 @@ def measure(rounds: int, pairs: int = 192) -> dict:
         files = peers.write_pairs(Path(folder), pairs)
         package, torchio, ratios = [], [], []
         for step in range(rounds):
-            with keep_freed_memory():
-                pairs_per_second(step)  # as in training, once memory is there
-                package.append(pairs_per_second(step))
+            pairs_per_second(step)  # as in training, once memory is there
+            package.append(pairs_per_second(step))
             torchio.append(peers.torchio_pairs_per_second(files))
             ratios.append(package[-1] / torchio[-1])
     return {

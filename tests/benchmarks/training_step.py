@@ -2,16 +2,16 @@
 masked scores.
 
 Peer and package take turns, each in a process of its own, as a user would run
-it: the package keeps the memory of its tensors (`mmssl.pretrain.malloc`),
-which within one process would serve the peer as well.
+it: the package in the environment that `make` gives, in which a process keeps
+the memory of its tensors.
 """
 
+import os
 import re
 import statistics
 import subprocess
 import sys
 import time
-from contextlib import nullcontext
 from pathlib import Path
 
 import peers
@@ -21,11 +21,11 @@ from mmssl.objectives.language import build
 from mmssl.objectives.term import Batch, Context
 from mmssl.objectives.views import View
 from mmssl.pretrain.fit import best_precision
-from mmssl.pretrain.malloc import keep_freed_memory
 
 NAME = "Training step"
 BATCH = 8
 MODALITIES = ("T1", "fALFF")
+KEEPS_MEMORY = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": "-1"}
 
 
 class Step:
@@ -85,8 +85,16 @@ class Process:
 
     def __init__(self, way: str):
         command = [sys.executable, __file__, way]
+        environment = os.environ | KEEPS_MEMORY
+        if way == "peer":
+            for name in KEEPS_MEMORY:
+                del environment[name]
         self.pipe = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env=environment,
         )
         self.loss = float(self.pipe.stdout.readline())
 
@@ -138,12 +146,10 @@ def serve(way: str) -> None:
     """Print the first loss, then the seconds of a step for every line read,
     last the peak in MB.
     """
-    memory = nullcontext() if way == "peer" else keep_freed_memory()
-    with memory:
-        step = Step(way)
-        print(step.loss().item(), flush=True)
-        for _ in sys.stdin:
-            print(step(), flush=True)
+    step = Step(way)
+    print(step.loss().item(), flush=True)
+    for _ in sys.stdin:
+        print(step(), flush=True)
     # not getrusage: its maximum is inherited from the parent process
     status = Path("/proc/self/status").read_text()
     print(int(re.search(r"VmHWM:\s+(\d+)", status)[1]) / 1024)

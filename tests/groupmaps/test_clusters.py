@@ -11,13 +11,7 @@ from nilearn.reporting import get_clusters_table
 from planted_ball import SHAPE
 from scipy import ndimage
 
-from mmssl.groupmaps.clusters import (
-    CORNERS,
-    clusters,
-    peaks,
-    read_atlas,
-    surviving,
-)
+from mmssl.groupmaps.clusters import clusters, peaks, read_atlas, surviving
 from mmssl.groupmaps.overlap import overlap, overlaps
 from mmssl.ledger.artefacts import write_map
 
@@ -61,12 +55,10 @@ def test_clusters_equal_nilearns(rng, affine):
     assert np.abs(ours[:, 4] - volumes).max() <= 1
 
 
-def test_touching_corners_are_one_cluster_only_if_asked():
+def test_touching_corners_are_two_clusters():
     values = np.zeros(SHAPE)
     values[3, 4, 5] = values[4, 5, 6] = 1.0
     assert len(clusters(values, values > 0, np.eye(4))) == 2
-    together = clusters(values, values > 0, np.eye(4), connected=CORNERS)
-    assert together["voxels"].tolist() == [2]
     nothing = clusters(values, values > 2, np.eye(4), p=values)
     assert nothing.empty and {"cluster", "mm3", "x", "peak", "p"} <= set(
         nothing

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import statsmodels.api as sm
+from nilearn.mass_univariate import permuted_ols
 from scipy.stats import rankdata
 
 from mmssl.groupmaps.freedman_lane import (
@@ -74,6 +75,28 @@ def test_it_is_freedman_and_lanes_regression(study):
     )
     fit = sm.OLS(rankdata(values[:, 5]), np.column_stack([group, z])).fit()
     assert found.p[5] == pytest.approx(fit.pvalues[0])
+
+
+def test_nilearn_finds_the_same(study):
+    values, group, table = study
+    varying = values[:, :6]
+    dummies = pd.get_dummies(table, drop_first=True, dtype=float).to_numpy()
+    found = freedman_lane(varying, group, table, 3000, progress=False)
+    expected = permuted_ols(
+        group[:, None],
+        rankdata(varying, axis=0),
+        dummies,
+        n_perm=3000,
+        random_state=1,
+        output_type="dict",
+    )
+    t = expected["t"][0]
+    freedom = 30 - dummies.shape[1] - 2
+    assert found.correlation == pytest.approx(t / np.sqrt(t**2 + freedom))
+    p = 10.0 ** -expected["logp_max_t"][0]
+    error = np.sqrt(2 * p * (1 - p) / 3000)
+    assert (np.abs(found.corrected - p) < 4 * error + 1e-3).all()
+    assert found.corrected.min() < 0.1 and found.corrected.max() > 0.9
 
 
 def test_one_permutation_is_exact(study):

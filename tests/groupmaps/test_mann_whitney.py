@@ -11,8 +11,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from nilearn.mass_univariate import permuted_ols
 from scipy import ndimage
-from scipy.stats import binom, mannwhitneyu, rankdata
+from scipy.stats import binom, mannwhitneyu, permutation_test, rankdata
 from sklearn.metrics import roc_auc_score
 from statsmodels.stats.multitest import multipletests
 
@@ -161,6 +162,43 @@ def test_few_people_are_tested_exactly(rng, ties):
     assert number == comb(9, 4)
     assert max_statistic_test(values, group) == pytest.approx(expected)
     assert expected.min() >= 1 / number
+
+
+def test_scipys_permutation_test_finds_the_same_in_each_voxel(rng):
+    values, group = rng.normal(size=(9, 6)).round(1), np.arange(9) < 4
+    values[group, 0] += 2
+
+    def size(first, second, axis):
+        test = mannwhitneyu(first, second, axis=axis, method="asymptotic")
+        return np.abs(test.statistic - 10)
+
+    expected = permutation_test(
+        (values[group], values[~group]),
+        size,
+        vectorized=True,
+        n_resamples=np.inf,
+        alternative="greater",
+    )
+    found = [max_statistic_test(column[:, None], group) for column in values.T]
+    assert np.concatenate(found) == pytest.approx(expected.pvalue)
+
+
+def test_nilearns_max_statistic_test_finds_the_same(rng):
+    values, group = rng.normal(size=(30, 20)), np.arange(30) < 12
+    values[group, :3] += [0.8, 1.2, 2.0]
+    found = max_statistic_test(values, group, 3000)
+    # of ranks without ties, t orders maps as the rank-biserial does
+    expected = permuted_ols(
+        group[:, None].astype(float),
+        rankdata(values, axis=0),
+        n_perm=3000,
+        random_state=1,
+        output_type="dict",
+    )
+    p = 10.0 ** -expected["logp_max_t"][0]
+    error = np.sqrt(2 * p * (1 - p) / 3000)
+    assert (np.abs(found - p) < 4 * error + 1e-3).all()
+    assert found.min() < 0.01 and found.max() > 0.9
 
 
 def test_strata_allow_only_exchanges_within_them(rng):

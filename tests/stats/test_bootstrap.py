@@ -5,23 +5,40 @@ import pytest
 from scipy.stats import bootstrap
 from sklearn.metrics import roc_auc_score
 
-from mmssl.stats.bootstrap import auc_interval, bias_corrected, draw_counts
+from mmssl.stats.auc import weighted_auc
+from mmssl.stats.bootstrap import (
+    Clusters,
+    auc_interval,
+    bias_corrected,
+    draw_counts,
+)
 from mmssl.stats.delong import logit_interval
 from mmssl.stats.power import auc_variance
 
 
-def scipys_bca(labels, scores):
-    def auc(positive, negative, axis=-1):
-        return (
-            np.sign(positive[..., :, None] - negative[..., None, :]).mean(
-                (-1, -2)
-            )
-            + 1
-        ) / 2
+def auc_of(positive, negative, axis=-1):
+    wins = np.sign(positive[..., :, None] - negative[..., None, :])
+    return (wins.mean((-1, -2)) + 1) / 2
 
+
+def scipys_bca(labels, scores):
     samples = (scores[labels == 1], scores[labels == 0])
     return bootstrap(
-        samples, auc, method="BCa", n_resamples=20_000, batch=2000, rng=1
+        samples, auc_of, method="BCa", n_resamples=20_000, batch=2000, rng=1
+    ).confidence_interval
+
+
+def scipys_limits(samples, statistic, draws, level):
+    """SciPy's BCa limits of draws that are given to it."""
+    drawn = bootstrap(samples, statistic, n_resamples=2, rng=0)
+    drawn.bootstrap_distribution = draws
+    return bootstrap(
+        samples,
+        statistic,
+        method="BCa",
+        n_resamples=0,
+        bootstrap_result=drawn,
+        confidence_level=level,
     ).confidence_interval
 
 
@@ -34,6 +51,30 @@ def test_bca_interval_equals_scipy_on_two_samples(study):
     assert found.method == "BCa"
     assert found.low == pytest.approx(reference.low, abs=0.006)
     assert found.high == pytest.approx(reference.high, abs=0.006)
+
+
+@pytest.mark.parametrize("level", [0.8, 0.95])
+def test_of_the_same_draws_the_bca_limits_are_scipys(study, level):
+    labels, scores, _ = study
+    weights = Clusters(labels, None).draws(500, seed=7)
+    draws = weighted_auc(labels, scores, weights)
+    samples = (scores[labels == 1], scores[labels == 0])
+    expected = scipys_limits(samples, auc_of, draws, level)
+    found = auc_interval(labels, scores, None, 500, 7, level)
+    assert found[1:3] == pytest.approx(tuple(expected), abs=1e-9)
+    assert found.level == level
+
+
+@pytest.mark.parametrize("shift", [-0.1, 0.0, 0.2])
+@pytest.mark.parametrize("level", [0.8, 0.95])
+def test_bias_correction_is_scipys_without_acceleration(rng, shift, level):
+    half = rng.normal(size=20)
+    # a mean of people who lie symmetrically is not accelerated
+    people = np.concatenate([half, -half])
+    draws = rng.normal(shift, 0.2, size=999)
+    expected = scipys_limits((people,), np.mean, draws, level)
+    found = bias_corrected(people.mean(), draws, level)
+    assert found == pytest.approx(tuple(expected), abs=1e-9)
 
 
 @pytest.mark.parametrize("seed", [0, 4])

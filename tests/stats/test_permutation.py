@@ -128,6 +128,8 @@ def test_bad_labels_are_named():
         labellings(np.arange(12) < 6, 10, strata=np.zeros(5))
     with pytest.raises(ValueError, match="nothing can be permuted"):
         labellings(np.arange(12) < 6, 10, strata=np.arange(12) < 6)
+    with pytest.raises(ValueError, match="permutations is 0"):
+        labellings(np.arange(12) < 6, 0)
 
 
 def test_a_neighbour_is_no_tie():

@@ -1,0 +1,261 @@
+"""Whether the tests notice a wrong operator, constant or comparison.
+
+    python tests/mutants/mutate.py stats losses
+
+Of each room a sample of mutants is drawn, always the same one of the same
+code. Each mutant is one change of one expression, in a copy of the checkout;
+the tests of the mutated file run first, then the others of its room. A mutant
+that survives is either a test that is missing or changes no result: those are
+listed with the reason in `equivalent.tsv`, and count in no rate.
+"""
+
+import ast
+import csv
+import hashlib
+import importlib
+import multiprocessing
+import os
+import shutil
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).parents[2]
+EQUIVALENT = Path(__file__).with_name("equivalent.tsv")
+ROOMS = (
+    "stats",
+    "losses",
+    "objectives",
+    "similarity",
+    "groupmaps",
+    "ledger",
+    "evaluate",
+)
+SAMPLE = 40  # mutants a room
+
+OPPOSITE = {
+    ast.Add: ast.Sub,
+    ast.Sub: ast.Add,
+    ast.Mult: ast.Div,
+    ast.Div: ast.Mult,
+    ast.FloorDiv: ast.Mult,
+    ast.Mod: ast.Mult,
+    ast.Pow: ast.Mult,
+    ast.BitAnd: ast.BitOr,
+    ast.BitOr: ast.BitAnd,
+    ast.And: ast.Or,
+    ast.Or: ast.And,
+    ast.Lt: ast.LtE,
+    ast.LtE: ast.Lt,
+    ast.Gt: ast.GtE,
+    ast.GtE: ast.Gt,
+    ast.Eq: ast.NotEq,
+    ast.NotEq: ast.Eq,
+    ast.Is: ast.IsNot,
+    ast.IsNot: ast.Is,
+    ast.In: ast.NotIn,
+    ast.NotIn: ast.In,
+}
+
+# words for the reader, and a progress bar: no result depends on them
+UNTOUCHED = (ast.Raise, ast.JoinedStr, ast.Import, ast.ImportFrom)
+UNTOUCHED_FIELDS = {"annotation", "returns", "decorator_list"}
+UNTOUCHED_ARGUMENTS = {"leave", "disable"}
+
+
+class Mutant(NamedTuple):
+    """One change of one expression of a file: the nth such in a function."""
+
+    file: str
+    function: str
+    before: str
+    after: str
+    nth: str
+    line: int
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        """What names it, wherever its line has moved to."""
+        return self[:5]
+
+
+def mutants(file: str, source: str) -> Iterator[tuple[Mutant, ast.Module]]:
+    """Every mutant of a file's source, and its tree while it is mutated."""
+    tree = ast.parse(source)
+    times = Counter()
+    for function, node in _expressions(tree, ""):
+        for name, value in _changes(node):
+            before, kept = ast.unparse(node), getattr(node, name)
+            setattr(node, name, value)
+            change = (file, function, before, ast.unparse(node))
+            times[change] += 1
+            yield Mutant(*change, str(times[change]), node.lineno), tree
+            setattr(node, name, kept)
+
+
+def _expressions(node: ast.AST, function: str) -> Iterator:
+    """Each node whose value may matter, with the name of its function."""
+    if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
+        function = f"{function}.{node.name}".strip(".")
+    yield function, node
+    for field, value in ast.iter_fields(node):
+        if field in UNTOUCHED_FIELDS:
+            continue
+        for child in value if isinstance(value, list) else [value]:
+            untouched = isinstance(child, UNTOUCHED)
+            if isinstance(child, ast.keyword):
+                untouched = child.arg in UNTOUCHED_ARGUMENTS
+            if isinstance(child, ast.AST) and not untouched:
+                yield from _expressions(child, function)
+
+
+def _changes(node: ast.AST) -> Iterator[tuple[str, object]]:
+    """What a node may become: one of its fields, and the field's new value."""
+    if isinstance(node, ast.Compare):
+        for i, operator in enumerate(node.ops):
+            opposite = OPPOSITE[type(operator)]()
+            yield "ops", [*node.ops[:i], opposite, *node.ops[i + 1 :]]
+    elif isinstance(node, (ast.BinOp, ast.BoolOp, ast.AugAssign)):
+        if type(node.op) in OPPOSITE:
+            yield "op", OPPOSITE[type(node.op)]()
+    elif isinstance(node, ast.UnaryOp):
+        # twice is not at all
+        yield "operand", ast.UnaryOp(node.op, node.operand)
+    elif isinstance(node, ast.Constant):
+        if isinstance(node.value, bool):
+            yield "value", not node.value
+        elif isinstance(node.value, (int, float)):
+            yield "value", node.value + 1
+
+
+def sample(room: str, number: int = SAMPLE) -> list[Mutant]:
+    """The mutants of a room with the smallest hashes: a change of code
+    replaces few of them.
+    """
+    found = []
+    for path in sorted((ROOT / "mmssl" / room).rglob("*.py")):
+        if path.name != "__init__.py":
+            file = path.relative_to(ROOT).as_posix()
+            source = path.read_text(encoding="utf-8")
+            found += [mutant for mutant, _ in mutants(file, source)]
+    return sorted(found, key=_hash)[:number]
+
+
+def _hash(mutant: Mutant) -> str:
+    return hashlib.sha256(repr(mutant.key).encode()).hexdigest()
+
+
+def own_tests_first(file: str) -> list[str]:
+    """The test files of a file's room, those of its own name first."""
+    path = Path(file)
+    folder = ROOT / "tests" / path.relative_to("mmssl").parts[0]
+    found = sorted(folder.glob("test_*.py"))
+    own = [test for test in found if test.stem.endswith(path.stem)]
+    others = [test for test in found if test not in own]
+    return [test.relative_to(ROOT).as_posix() for test in own + others]
+
+
+class Copy:
+    """A copy of the checkout, in which files are mutated one at a time."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        left_out = shutil.ignore_patterns(
+            "__pycache__", ".*", "data", "figures", "_build", "executed"
+        )
+        shutil.copytree(ROOT, folder, ignore=left_out, dirs_exist_ok=True)
+
+    def survives(self, mutant: Mutant, seconds: float) -> bool:
+        """Whether the tests pass on the mutant, in the time they have."""
+        path = self.folder / mutant.file
+        kept = path.read_text(encoding="utf-8")
+        for found, tree in mutants(mutant.file, kept):
+            if found == mutant:
+                path.write_text(ast.unparse(tree), encoding="utf-8")
+        try:
+            return self.passes(own_tests_first(mutant.file), seconds)
+        finally:
+            path.write_text(kept, encoding="utf-8")
+
+    def passes(self, tests: list[str], seconds: float | None = None) -> bool:
+        """Whether tests pass, in a process that has the libraries already."""
+        fork = multiprocessing.get_context("fork")
+        process = fork.Process(target=self._run, args=(tests,))
+        process.start()
+        process.join(seconds)
+        if process.exitcode is None:
+            process.kill()
+            process.join()
+        return process.exitcode == 0
+
+    def _run(self, tests: list[str]) -> None:
+        import pytest
+
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, 1)
+        os.dup2(nowhere, 2)
+        os.chdir(self.folder)
+        sys.path.insert(0, str(self.folder))
+        os.environ["PYTHONPATH"] = str(self.folder)
+        os._exit(pytest.main(["-x", "-q", "-m", "not slow", *tests]))
+
+
+def equivalent_mutants() -> dict[tuple[str, ...], str]:
+    """Reasons why a mutant changes no result, by its key."""
+    with EQUIVALENT.open(encoding="utf-8", newline="") as file:
+        lines = csv.reader(file, delimiter="\t", quoting=csv.QUOTE_NONE)
+        return {tuple(line[:5]): line[5] for line in list(lines)[1:]}
+
+
+def measure(room: str, copy: Copy) -> tuple[int, int]:
+    """Print what becomes of each mutant of a room; killed ones, and all that
+    could be.
+    """
+    equivalent = equivalent_mutants()
+    tests = own_tests_first(f"mmssl/{room}/__init__.py")
+    start = time.monotonic()
+    if not copy.passes(tests):
+        sys.exit(f"{room}: its tests fail before anything is mutated")
+    seconds = 60 + 5 * (time.monotonic() - start)
+    killed, counted = 0, 0
+    for mutant in sample(room):
+        if mutant.key in equivalent:
+            continue
+        counted += 1
+        survives = copy.survives(mutant, seconds)
+        killed += not survives
+        fate = "SURVIVED" if survives else "killed"
+        change = f"{mutant.before} -> {mutant.after}"
+        print(f"{fate} {mutant.file}:{mutant.line} {change}", flush=True)
+    return killed, counted
+
+
+def main(rooms: list[str]) -> None:
+    """Print the fate of every mutant and the kill rate of each room."""
+    unknown = set(rooms) - set(ROOMS)
+    if unknown:
+        sys.exit(f"rooms {sorted(unknown)}: expected some of {ROOMS}")
+    sys.dont_write_bytecode = True
+    # what every test needs, loaded once; never the package itself
+    for library in ("nilearn.image", "pandas", "scipy.stats", "sklearn"):
+        importlib.import_module(library)
+    import torch
+
+    torch.set_num_threads(1)
+    rates = {}
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Copy(Path(folder))
+        for room in rooms or ROOMS:
+            rates[room] = measure(room, copy)
+    killed, counted = map(sum, zip(*rates.values(), strict=True))
+    rates["all"] = (killed, counted)
+    for room, (killed, counted) in rates.items():
+        print(f"{room}: {killed} of {counted} killed, {killed / counted:.1%}")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
