@@ -4,12 +4,13 @@
 says how far the head moved from one volume to the next (Power et al. 2012).
 
 The alignment is least squares by inverse-compositional Gauss-Newton steps
-(Baker and Matthews 2004): the derivative is that of the first volume, made
+(Baker and Matthews 2004): the derivative is that of one reference volume, made
 once, so that a step costs one interpolation and a 7 x 7 system.
 """
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -30,6 +31,17 @@ COLUMNS = ("x_mm", "y_mm", "z_mm", "x_rad", "y_rad", "z_rad")
 # which a level is done.
 _LEVELS = ((8.0, 3_000, 0.05), (4.0, 12_000, 0.003))
 _ITERATIONS = 25  # at most, a level and volume
+# Shares of a step that are tried until one lessens the cost.
+_SHARES = (1.0, 0.5, 0.25, 0.1)
+# Share of the compared points that must lie inside a volume.
+_INSIDE = 0.5
+# Share of a volume's variance that may be something else than the head.
+_UNEXPLAINED = 0.5
+# Signal of the steady state: near the median of the series by this share, or
+# by so many robust standard deviations.
+_STEADY = 0.05
+_OUTLYING = 3.5
+_VOXELS_OF_SIGNAL = 20_000
 
 
 class Motion(NamedTuple):
@@ -40,7 +52,8 @@ class Motion(NamedTuple):
     bold : (X, Y, Z, T) float32 array on the grid of the first volume.
     parameters : table of T rows: volume, x_mm, y_mm, z_mm, x_rad, y_rad, z_rad
         (RAS+; the pose of the head relative to the first volume, rotations
-        about the volume's centre) and framewise_displacement (mm).
+        about the volume's centre), framewise_displacement (mm; nan where it
+        is not known), steady and aligned (bool).
     matrices : (T, 4, 4) array, world mm of the first volume to world mm of
         volume t.
     """
@@ -55,10 +68,17 @@ def realign(
 ) -> Motion:
     """Align every volume of a series to its first by a rigid transform.
 
-    Minimises the squared differences over a rough brain mask, up to a gain of
-    the whole volume, on images smoothed by 8 and then 4 mm; each volume starts
-    from the pose of the one before. The volumes are interpolated once, with
+    Minimises the squared differences over a rough brain mask, up to a gain and
+    an offset of the whole volume, on images smoothed by 8 and then 4 mm. A
+    step that does not lessen them is shortened or not taken. Each volume
+    starts from the pose of the one before, or from where the series began if
+    that suits it better. A volume in which less than half of the variance is
+    the head's in any pose could not be aligned: it keeps the last pose that
+    was found and spoils no other. The volumes are interpolated once, with
     cubic B-splines.
+
+    The volumes are compared with the first one in the steady state, and the
+    poses then expressed relative to the first volume.
 
     Parameters
     ----------
@@ -73,27 +93,58 @@ def realign(
     Raises
     ------
     ValueError
-        If ``bold`` is not 4D with at least two volumes, not finite, or its
-        first volume is constant.
+        If ``bold`` is not 4D with at least two volumes, not finite, its
+        first volume is constant, or fewer than half of the volumes can be
+        aligned.
+
+    Warns
+    -----
+    UserWarning
+        With their numbers, if the first volumes are not in the steady state
+        or volumes could not be aligned.
     """
     import pandas as pd
 
     bold = np.asarray(bold)
     _check(bold)
     affine = np.asarray(affine, dtype=np.float64)
+    steady, alike = _steadiness(bold)
+    first = int((steady & alike).argmax())  # 0 without one
     references = [
-        _reference(bold[..., 0], affine, *level) for level in _LEVELS
+        _reference(bold[..., first], affine, *level) for level in _LEVELS
     ]
+    poses, aligned = [np.eye(4)], []
+    for t in tqdm(range(bold.shape[3]), desc="motion", disable=not progress):
+        pose, found = np.eye(4), True
+        if t != first:
+            starts = [poses[-1], np.eye(4)]
+            pose, found = _align(references, bold[..., t], affine, starts)
+        poses.append(pose if found else poses[-1])
+        aligned.append(found)
+    poses, aligned = np.stack(poses[1:]), np.array(aligned)
+    _report(steady, aligned)
+    # A first volume without a pose of its own is taken to lie where the
+    # volume lies that the others were compared with.
+    poses = poses @ np.linalg.inv(poses[0])
+    centre = space.apply(affine, (np.array(bold.shape[:3]) - 1) / 2)
+    parameters = np.stack([_parameters(pose, centre) for pose in poses])
+    table = pd.DataFrame(parameters, columns=COLUMNS)
+    table.insert(0, "volume", np.arange(len(table)))
+    displacement = framewise_displacement(parameters)
+    table["framewise_displacement"] = np.where(aligned, displacement, np.nan)
+    table["steady"] = steady
+    table["aligned"] = aligned
+    return Motion(_resampled(bold, affine, poses), table, poses)
+
+
+def _resampled(
+    bold: np.ndarray, affine: np.ndarray, poses: np.ndarray
+) -> np.ndarray:
+    """(X, Y, Z, T) float32 series, every volume on the grid of the first."""
     realigned = np.empty(bold.shape, np.float32)
     realigned[..., 0] = bold[..., 0]
-    poses = [np.eye(4)]
-    volumes = range(1, bold.shape[3])
-    for t in tqdm(volumes, desc="motion", disable=not progress):
-        pose = poses[-1]
-        for reference in references:
-            pose = _align(reference, bold[..., t], affine, pose)
-        poses.append(pose)
-        to_voxel = np.linalg.inv(affine) @ pose @ affine
+    for t in range(1, bold.shape[3]):
+        to_voxel = np.linalg.inv(affine) @ poses[t] @ affine
         realigned[..., t] = ndimage.affine_transform(
             np.asarray(bold[..., t], np.float32),
             to_voxel[:3, :3],
@@ -101,12 +152,71 @@ def realign(
             order=3,
             mode="nearest",
         )
-    centre = space.apply(affine, (np.array(bold.shape[:3]) - 1) / 2)
-    parameters = np.stack([_parameters(pose, centre) for pose in poses])
-    table = pd.DataFrame(parameters, columns=COLUMNS)
-    table.insert(0, "volume", np.arange(len(table)))
-    table["framewise_displacement"] = framewise_displacement(parameters)
-    return Motion(realigned, table, np.stack(poses))
+    return realigned
+
+
+def _steadiness(bold: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Two (T,) bool arrays: volumes in the steady state, and volumes that
+    look like most of the series.
+
+    The first volumes of a series are brighter, until the magnetisation is
+    saturated. They are those before the first whose mean signal lies near the
+    median of the series: within 5 %, or within 3.5 robust standard deviations
+    (median absolute deviation).
+    """
+    voxels = bold.reshape(-1, bold.shape[3])
+    step = max(1, len(voxels) // _VOXELS_OF_SIGNAL)
+    series = voxels[::step].T.astype(np.float64)  # (T, voxels)
+    typical = np.median(series, axis=0)
+    brain = typical > typical.mean()
+    if brain.sum() < 2:
+        every = np.ones(len(series), bool)
+        return every, every
+    signal = series[:, brain].mean(axis=1)
+    usual = np.median(signal)
+    away = np.abs(signal - usual)
+    spread = 1.4826 * np.median(away)
+    near = (away <= _STEADY * usual) | (away <= _OUTLYING * spread)
+    steady = np.ones(len(series), bool)
+    steady[: near.argmax() if near.any() else 0] = False
+    typical = typical - typical.mean()
+    series -= series.mean(axis=1, keepdims=True)
+    norms = np.linalg.norm(series, axis=1) * np.linalg.norm(typical)
+    likeness = np.divide(
+        series @ typical, norms, out=np.zeros_like(norms), where=norms > 0
+    )
+    return steady, likeness > 0.5 * np.median(likeness)
+
+
+def _report(steady: np.ndarray, aligned: np.ndarray) -> None:
+    """Name the volumes that are not in the steady state or not aligned."""
+    failed = np.flatnonzero(~aligned).tolist()
+    if 2 * len(failed) > len(aligned):
+        raise ValueError(
+            f"bold: found {len(failed)} of {len(aligned)} volumes that do not "
+            f"resemble the others in any pose ({_numbers(failed)}), expected "
+            "a series of one head"
+        )
+    unsteady = np.flatnonzero(~steady).tolist()
+    if unsteady:
+        warnings.warn(
+            f"bold: volumes {_numbers(unsteady)} (from 0) have another signal "
+            "than the series, before the steady state; dummy_scans="
+            f"{len(unsteady)} leaves them out",
+            stacklevel=3,
+        )
+    if failed:
+        warnings.warn(
+            f"bold: volumes {_numbers(failed)} (from 0) could not be aligned "
+            "and keep the pose of the volume before",
+            stacklevel=3,
+        )
+
+
+def _numbers(volumes: list[int]) -> str:
+    """Numbers of volumes in words, the first twenty."""
+    text = ", ".join(str(t) for t in volumes[:20])
+    return text if len(volumes) <= 20 else f"{text}, ..."
 
 
 def _check(bold: np.ndarray) -> None:
@@ -160,7 +270,7 @@ def framewise_displacement(
 
 
 class _Reference(NamedTuple):
-    """The first volume at one resolution.
+    """The volume that the others are compared with, at one resolution.
 
     Attributes
     ----------
@@ -188,7 +298,7 @@ def _reference(
     count: int,
     smallest_step: float,
 ) -> _Reference:
-    """The first volume smoothed to ``width`` (mm, full width at half maximum)
+    """A volume smoothed to ``width`` (mm, full width at half maximum)
     and compared at about ``count`` points.
     """
     sigma = width / space.FWHM / space.spacing(affine)
@@ -208,42 +318,121 @@ def _reference(
 
 
 def _align(
-    reference: _Reference,
+    references: list[_Reference],
     volume: np.ndarray,
     affine: np.ndarray,
-    pose: np.ndarray,
-) -> np.ndarray:
-    """(4, 4) pose of one volume, world mm of the first to its own, improved
-    from ``pose`` until the steps vanish.
+    starts: list[np.ndarray],
+) -> tuple[np.ndarray, bool]:
+    """(4, 4) pose of one volume, world mm of the reference to its own, and
+    whether the head is found there.
+
+    The best of the starts is improved at every level.
     """
-    smooth = ndimage.gaussian_filter(
-        np.asarray(volume, np.float32), reference.sigma
-    )
-    # The spline coefficients are made once: every step only evaluates them.
-    coefficients = ndimage.spline_filter(smooth, order=3, mode="mirror")
-    to_voxel = np.linalg.inv(affine)
-    last = np.array(volume.shape)[:, None] - 1
-    for _ in range(_ITERATIONS):
-        voxels = space.apply(to_voxel @ pose, reference.points).T
-        inside = ((voxels >= 0) & (voxels <= last)).all(axis=0)
+    fit = None
+    for reference in references:
+        image = _Image(volume, affine, reference)
+        fits = [image.fit(start) for start in starts]
+        fit = image.improved(min(fits, key=_cost))
+        starts = [fit.pose]
+    return fit.pose, fit.cost <= _UNEXPLAINED
+
+
+class _Fit(NamedTuple):
+    """A volume compared with the reference in one pose.
+
+    Attributes
+    ----------
+    pose : (4, 4), world mm of the reference to the volume's own.
+    cost : share of the variance that neither the head in this pose nor a gain
+        and an offset explain, 0 to 1; infinite if too few points lie inside
+        the volume or the gain is not positive.
+    step : (6,) movement that would lower the cost, as `_rigid` takes it.
+    """
+
+    pose: np.ndarray
+    cost: float
+    step: np.ndarray
+
+
+def _cost(fit: _Fit) -> float:
+    return fit.cost
+
+
+class _Image:
+    """One volume, smoothed as a reference is, to be compared with it.
+
+    The spline coefficients are made once: a comparison only evaluates them.
+    """
+
+    def __init__(
+        self, volume: np.ndarray, affine: np.ndarray, reference: _Reference
+    ):
+        smooth = ndimage.gaussian_filter(
+            np.asarray(volume, np.float32), reference.sigma
+        )
+        self.coefficients = ndimage.spline_filter(
+            smooth, order=3, mode="mirror"
+        )
+        self.to_voxel = np.linalg.inv(affine)
+        self.last = np.array(volume.shape)[:, None] - 1
+        self.reference = reference
+
+    def fit(self, pose: np.ndarray) -> _Fit:
+        """The comparison in one pose."""
+        reference = self.reference
+        voxels = space.apply(self.to_voxel @ pose, reference.points).T
+        inside = ((voxels >= 0) & (voxels <= self.last)).all(axis=0)
+        nowhere = _Fit(pose, np.inf, np.zeros(6))
+        if inside.mean() < _INSIDE:
+            return nowhere
         values = ndimage.map_coordinates(
-            coefficients,
+            self.coefficients,
             voxels[:, inside],
             order=3,
             prefilter=False,
             mode="mirror",
         )
+        values = values - values.mean(dtype=np.float64)
+        expected = reference.values[inside]
+        expected = expected - expected.mean()
+        variance = values @ values
+        product = values @ expected
+        if variance == 0 or product <= 0:
+            return nowhere
+        explained = product**2 / variance / (expected @ expected)
         jacobian = reference.jacobian[inside]
-        residual = values - reference.values[inside]
+        jacobian = jacobian - jacobian.mean(axis=0)  # any offset
         step, *_ = np.linalg.lstsq(
-            jacobian.T @ jacobian, jacobian.T @ residual, rcond=None
+            jacobian.T @ jacobian, jacobian.T @ values, rcond=None
         )
-        pose = pose @ np.linalg.inv(_rigid(step[:6], reference.centre))
-        translation = np.abs(step[:3]).max()
-        arc = HEAD_RADIUS * np.abs(step[3:6]).max()
-        if translation + arc < reference.smallest_step:
-            break
-    return pose
+        # The slopes of the volume are those of the reference times the gain.
+        gain = step[6]
+        if gain <= 0:
+            return nowhere
+        return _Fit(pose, 1 - explained, step[:6] / gain)
+
+    def improved(self, fit: _Fit) -> _Fit:
+        """The fit after steps that each lessen the cost, until they vanish."""
+        for _ in range(_ITERATIONS):
+            if np.isinf(fit.cost):
+                return fit
+            translation = np.abs(fit.step[:3]).max()
+            arc = HEAD_RADIUS * np.abs(fit.step[3:]).max()
+            if translation + arc < self.reference.smallest_step:
+                return fit._replace(pose=self._moved(fit, 1.0))
+            for share in _SHARES:
+                moved = self.fit(self._moved(fit, share))
+                if moved.cost < fit.cost:
+                    break
+            else:
+                return fit
+            fit = moved
+        return fit
+
+    def _moved(self, fit: _Fit, share: float) -> np.ndarray:
+        """(4, 4) pose after a share of the fit's step."""
+        step = _rigid(share * fit.step, self.reference.centre)
+        return fit.pose @ np.linalg.inv(step)
 
 
 def _rigid(parameters: np.ndarray, centre: np.ndarray) -> np.ndarray:

@@ -7,6 +7,8 @@ them as a cohort.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -61,7 +63,8 @@ class Person:
     control : {figure: value}, the same with the registration made 5 mm wrong.
     tr : s; None without.
     hashes : {"t1": sha256, "bold": sha256}, of the files read.
-    parameters : size, and with a BOLD series tr, low and high.
+    parameters : size and orientation, and with a BOLD series tr, low, high and
+        dummy_scans.
     """
 
     volumes: dict[str, np.ndarray]
@@ -87,6 +90,8 @@ def prepare(
     low: float = 0.01,
     high: float = 0.1,
     progress: bool = True,
+    orientation: str | None = None,
+    dummy_scans: int = 0,
 ) -> Person:
     """Register a person's raw images to MNI152 and compute the fALFF.
 
@@ -103,6 +108,9 @@ def prepare(
     size : voxels along each axis of the grid, see `template.grid`.
     low, high : band of the fALFF, Hz.
     progress : show a progress bar.
+    orientation : where the voxel axes of a file that does not say so point
+        to, as "LAS".
+    dummy_scans : first volumes of the series to leave out.
 
     Returns
     -------
@@ -112,16 +120,20 @@ def prepare(
     ------
     ValueError
         As `read.check`, `read.read_t1` and `read.read_bold`, before any long
-        work.
+        work; if the T1 or the BOLD meets nothing in any pose.
     """
     grid = template.grid(size)
     shape = (size,) * 3
-    tr = read.check(t1, bold, tr, low, high)
-    original = read.read_t1(t1)
-    series = None if bold is None else read.read_bold(bold)
+    tr = read.check(t1, bold, tr, low, high, orientation, dummy_scans)
+    original = read.read_t1(t1, orientation)
+    series = None
+    if bold is not None:
+        series = read.read_bold(bold, orientation)
+        series = series._replace(data=series.data[..., dummy_scans:])
     anatomy = read.Image(*space.coarsen(*original, _FINEST))
-    to_native = registration.to_template(*anatomy).matrix
-    native_mask = brain.brain_mask(*anatomy, to_native)
+    with _named(t1):
+        to_native = registration.to_template(*anatomy).matrix
+        native_mask = brain.brain_mask(*anatomy, to_native)
     coverage = space.resample(
         native_mask, anatomy.affine, to_native, grid, shape
     )
@@ -138,19 +150,38 @@ def prepare(
         quality=similarity_to_template(*anatomy, native_mask, to_native),
         control=similarity_to_template(*anatomy, native_mask, wrong),
         hashes={"t1": hash_file(t1)},
-        parameters={"size": size},
+        parameters={"size": size, "orientation": orientation},
     )
     if series is None:
         return person
-    person = _add_falff(
-        person, anatomy, native_mask, series, tr, (low, high), progress
-    )
+    with _named(bold):
+        person = _add_falff(
+            person, anatomy, native_mask, series, tr, (low, high), progress
+        )
+    # Numbered as in the file.
+    motion = person.motion.assign(volume=person.motion["volume"] + dummy_scans)
     return replace(
         person,
+        motion=motion,
         hashes={"t1": hash_file(t1), "bold": hash_file(bold)},
-        parameters={"size": size, "tr": tr, "low": low, "high": high},
+        parameters={
+            **person.parameters,
+            "tr": tr,
+            "low": low,
+            "high": high,
+            "dummy_scans": dummy_scans,
+        },
         tr=tr,
     )
+
+
+@contextmanager
+def _named(path: str | Path) -> Iterator[None]:
+    """A ValueError in what is made of a file names the file."""
+    try:
+        yield
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
 
 
 def _add_falff(

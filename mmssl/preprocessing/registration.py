@@ -161,7 +161,9 @@ def _pyramid(
 ) -> list[tuple[sitk.Image, sitk.Image | None]]:
     """A volume and its mask at every level, the coarsest first.
 
-    Each level is smoothed and shrunk from the next finer one.
+    Each level is smoothed and shrunk from the next finer one. Voxels are
+    averaged in bins: picking every second one would move the image by half a
+    voxel.
     """
     import SimpleITK as sitk
 
@@ -177,9 +179,9 @@ def _pyramid(
             width = np.sqrt(np.maximum(side**2 - sides**2, 0))
             sigma = np.maximum(width / space.FWHM, 1e-2)
             smooth = sitk.SmoothingRecursiveGaussian(image, sigma.tolist())
-            image = sitk.Shrink(smooth, factors)
+            image = sitk.BinShrink(smooth, factors)
             if label is not None:
-                label = sitk.Shrink(label, factors)
+                label = sitk.BinShrink(label, factors)
         levels.append((image, label))
     return levels[::-1]
 
@@ -216,6 +218,11 @@ def _best(
             starts = [transform for transform, _ in poses[:kept]]
             poses = _optimise_all(pool, *images, starts, _ITERATIONS[1])
     transform, cost = min(poses, key=_cost)
+    if np.isinf(cost):
+        raise ValueError(
+            "found no pose in which the two images meet, expected two images "
+            "of one part of the body"
+        )
     return Registration(space.to_matrix(transform), -cost)
 
 
@@ -260,5 +267,8 @@ def _optimise(
     method.SetOptimizerScalesFromPhysicalShift()
     transform = type(start)(start)
     method.SetInitialTransform(transform, inPlace=True)
-    method.Execute(fixed_image, moving_image)
+    try:
+        method.Execute(fixed_image, moving_image)
+    except RuntimeError:  # the images lie apart, or one is empty
+        return transform, np.inf
     return transform, method.GetMetricValue()

@@ -25,32 +25,42 @@ def spacing(affine: np.ndarray) -> np.ndarray:
     return np.linalg.norm(np.asarray(affine, dtype=np.float64)[:3, :3], axis=0)
 
 
-def to_sitk(volume: np.ndarray, affine: np.ndarray) -> sitk.Image:
-    """Array (X, Y, Z) with its affine to RAS+ mm as a SimpleITK image in LPS.
+def direction(affine: np.ndarray) -> np.ndarray:
+    """(3, 3) nearest rotation (or reflection) of the axes of a (4, 4) affine.
 
     Raises
     ------
     ValueError
         If the affine is sheared; SimpleITK knows only right angles.
     """
-    import SimpleITK as sitk
-
-    lps = _LPS @ np.asarray(affine, dtype=np.float64)
-    sides = spacing(affine)
-    axes = lps[:3, :3] / sides
+    axes = np.asarray(affine, dtype=np.float64)[:3, :3] / spacing(affine)
     left, _, right = np.linalg.svd(axes)
     # The nearest rotation: headers are rounded to single precision.
-    direction = left @ right
-    shear = np.abs(direction - axes).max()
+    nearest = left @ right
+    shear = np.abs(nearest - axes).max()
     if shear > _SHEAR:
         raise ValueError(
             f"affine: found axes {shear:.3f} off right angles, "
             f"expected < {_SHEAR}"
         )
+    return nearest
+
+
+def to_sitk(volume: np.ndarray, affine: np.ndarray) -> sitk.Image:
+    """Array (X, Y, Z) with its affine to RAS+ mm as a SimpleITK image in LPS.
+
+    Raises
+    ------
+    ValueError
+        If the affine is sheared, see `direction`.
+    """
+    import SimpleITK as sitk
+
+    lps = _LPS @ np.asarray(affine, dtype=np.float64)
     values = np.asarray(volume, dtype=np.float32).transpose(2, 1, 0)
     image = sitk.GetImageFromArray(np.ascontiguousarray(values))
-    image.SetSpacing(sides.tolist())
-    image.SetDirection(direction.ravel().tolist())
+    image.SetSpacing(spacing(affine).tolist())
+    image.SetDirection(direction(lps).ravel().tolist())
     image.SetOrigin(lps[:3, 3].tolist())
     return image
 

@@ -150,3 +150,86 @@ def test_bad_input_is_named(head):
         motion.realign(np.ones((*SHAPE, 2)), affine)
     with pytest.raises(ValueError, match="parameters: found shape"):
         motion.framewise_displacement(np.zeros((5, 3)))
+
+
+SPIKES = {
+    "first volume dark": (0, lambda volume: 0.3 * volume),
+    "first volume bright": (0, lambda volume: 1.6 * volume),
+    "first volume empty but for noise": (0, lambda volume: noise_like(volume)),
+    "bright": (2, lambda volume: 20 * volume),
+    "noise": (2, lambda volume: noise_like(volume)),
+    "empty": (2, lambda volume: 0 * volume),
+    "upside down": (2, lambda volume: 2000 - volume),
+    "brighter by a constant": (2, lambda volume: volume + 800),
+}
+
+
+def noise_like(volume):
+    rng = np.random.default_rng(3)
+    return rng.gamma(2.0, volume.mean() / 2, volume.shape)
+
+
+def points_of_the_head(head):
+    return space.apply(head[1], np.argwhere(head[0] > 300))
+
+
+@pytest.mark.filterwarnings("ignore:bold")
+@pytest.mark.parametrize("spike", SPIKES)
+def test_a_spike_spoils_no_other_volume(head, movements, spike):
+    """Volumes that are as they were lie within 0.1 mm of the planted pose of
+    one another, whatever happens to one of them.
+    """
+    changed, change = SPIKES[spike]
+    series = planted(head, movements)
+    series[..., changed] = change(series[..., changed])
+    found = motion.realign(series, head[1], progress=False).matrices
+    truth = motion.realign(planted(head, movements), head[1], False).matrices
+    untouched = [t for t in range(len(movements)) if t != changed]
+    points = points_of_the_head(head)
+    base = untouched[0]
+    for t in untouched:
+        apart = space.apply(
+            found[t] @ np.linalg.inv(found[base]), points
+        ) - space.apply(truth[t] @ np.linalg.inv(truth[base]), points)
+        assert np.linalg.norm(apart, axis=1).max() < 0.1
+
+
+@pytest.mark.parametrize("gain", [0.3, 3.0, 20.0])
+def test_poses_do_not_depend_on_the_gain_of_the_first_volume(
+    head, movements, gain
+):
+    series = planted(head, movements)
+    still = motion.realign(series, head[1], progress=False)
+    series[..., 0] *= gain
+    with pytest.warns(UserWarning, match="volumes 0 .*dummy_scans=1"):
+        found = motion.realign(series, head[1], progress=False)
+    assert found.parameters["steady"].tolist() == [False] + [True] * 5
+    assert found.parameters["aligned"].all()
+    np.testing.assert_allclose(found.matrices, still.matrices, atol=0.02)
+
+
+def test_a_gaussian_head_stays_where_it_is():
+    places = np.indices((24, 24, 24)) - 11.5
+    ball = 1000 * np.exp(-(places**2).sum(axis=0) / 50)
+    series = np.repeat(ball[..., None], 6, axis=3)
+    series[..., 2] *= 20
+    found = motion.realign(series, np.diag([3.0, 3, 3, 1]), progress=False)
+    assert np.abs(found.parameters[list(motion.COLUMNS)]).max(axis=None) < 0.01
+
+
+def test_a_volume_that_cannot_be_aligned_is_named(head, movements):
+    series = planted(head, movements)
+    series[..., 3] = noise_like(series[..., 3])
+    with pytest.warns(UserWarning, match="volumes 3 .*could not be aligned"):
+        found = motion.realign(series, head[1], progress=False)
+    assert np.flatnonzero(~found.parameters["aligned"]).tolist() == [3]
+    displacement = found.parameters["framewise_displacement"]
+    assert np.flatnonzero(displacement.isna()).tolist() == [3]
+    np.testing.assert_array_equal(found.matrices[3], found.matrices[2])
+
+
+def test_a_series_of_different_images_is_refused(head):
+    rng = np.random.default_rng(4)
+    series = rng.gamma(2.0, 100.0, (*SHAPE, 6))
+    with pytest.raises(ValueError, match="do not resemble the others"):
+        motion.realign(series, head[1], progress=False)

@@ -24,6 +24,43 @@ def test_planted_similarity_is_found(pose, skull):
     assert quality.dice(mask, truth) >= 0.95
 
 
+@pytest.mark.parametrize(
+    ("sides", "shape"),
+    [
+        ((1.0, 1.0, 1.0), (190, 230, 190)),
+        ((0.8, 0.8, 0.8), (230, 280, 230)),
+        ((1.6, 1.2, 1.3), (120, 190, 150)),
+    ],
+)
+def test_no_voxel_size_moves_the_registration(sides, shape):
+    """Levels made from smaller voxels stay in place, in spite of shading and
+    noise: half a voxel of 1 mm would be 0.87 mm.
+    """
+    planted = similarity((6, -4, 5), (7, -12, 9), 1.03)
+    volume, affine, _ = native(planted, skull=False, sides=sides, shape=shape)
+    found = registration.to_template(volume, affine)
+    error = quality.position_error(found.matrix, planted)
+    assert np.median(error) < 0.3
+
+
+def test_levels_keep_the_centre_of_intensity(rng):
+    """Oracle: the centre of a blob inside the image, in LPS mm, is the same
+    at 1, 2, 4 and 8 mm, and so is that of its mask.
+    """
+    sides = np.array([0.5, 1.0, 0.9])
+    affine = np.diag([*sides, 1.0])
+    voxels = np.indices((192, 96, 112)).reshape(3, -1).T
+    blob = np.exp(
+        -(((voxels * sides - [50, 44, 52]) / 12) ** 2).sum(axis=1) / 2
+    ).reshape(192, 96, 112)
+    for image, mask in registration._pyramid(blob, affine, blob > 0.2):
+        centre = registration._centre(image)
+        np.testing.assert_allclose(centre, [-50, -44, 52], atol=0.1)
+        # a mask has edges: its centre is rounded by a share of a voxel
+        centre = registration._centre(mask)
+        np.testing.assert_allclose(centre, [-50, -44, 52], atol=0.5)
+
+
 def test_registration_repeats_itself_on_any_number_of_threads():
     volume, affine, _ = native(
         POSES["tilted"], sides=(4.0, 4.2, 4.4), shape=(48, 54, 48)
@@ -51,6 +88,24 @@ def test_bold_to_anatomy_with_a_wrong_origin():
     )
     found = registration.to_anatomy(bold, grid, volume, affine, mask)
     assert np.median(quality.position_error(found.matrix, move)) < 1.0
+
+
+def test_bold_to_an_anatomy_of_1_mm():
+    """Half a voxel of the T1 would be 0.87 mm here too."""
+    sides = (1.0, 1.0, 1.0)
+    volume, affine, mask = native(
+        np.eye(4), skull=False, sides=sides, shape=(190, 230, 190)
+    )
+    move = similarity((2, -1, 3), (4, -3, 2), 1.0)
+    grid = np.diag([3.0, 3.0, 3.3, 1.0])
+    centre = space.apply(move, template.CENTRE)
+    grid[:3, 3] = centre - grid[:3, :3] @ [35, 40, 28]
+    turned = np.where(mask, 1500 - volume, 0)
+    bold = space.resample(
+        turned, affine, np.linalg.inv(move), grid, (71, 81, 57)
+    )
+    found = registration.to_anatomy(bold, grid, volume, affine, mask)
+    assert np.median(quality.position_error(found.matrix, move)) < 0.4
 
 
 def test_an_image_elsewhere_has_no_brain_to_mask():
