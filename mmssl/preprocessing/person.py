@@ -7,6 +7,7 @@ them as a cohort.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -214,6 +215,7 @@ def _add_falff(
     mni = template.template(len(volume))
     quality = dict(person.quality)
     quality.update(tissue_contrast(volume, measured, mni.grey, mni.white))
+    _check_contrast(quality)
     quality["falff_coverage"] = float(measured.sum() / person.mask.sum())
     displacement = realigned.parameters["framewise_displacement"].iloc[1:]
     quality["mean_framewise_displacement_mm"] = float(displacement.mean())
@@ -225,6 +227,18 @@ def _add_falff(
         motion=realigned.parameters,
         quality=quality,
     )
+
+
+def _check_contrast(quality: dict[str, float]) -> None:
+    """Warn of a fALFF that is not higher in grey than in white matter."""
+    grey, white = quality["falff_grey"], quality["falff_white"]
+    if grey <= white:
+        warnings.warn(
+            f"fALFF: found a mean of {grey:.3f} in grey and {white:.3f} in "
+            "white matter, expected more in grey: a short series, a head "
+            "that moved, or images that are not aligned",
+            stacklevel=4,
+        )
 
 
 def _brain_in_bold(

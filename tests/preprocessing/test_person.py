@@ -4,6 +4,7 @@ and the person written as a cohort.
 
 import json
 import shutil
+import warnings
 
 import nibabel as nib
 import numpy as np
@@ -97,3 +98,11 @@ def test_written_person_is_a_cohort_without_a_name(raw_person, tmp_path):
     )
     with pytest.raises(ValueError, match="exists and holds kind 'phantom'"):
         preprocessed.write_person(prepared, tmp_path / "person")
+
+
+def test_a_falff_without_contrast_warns():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        person._check_contrast({"falff_grey": 0.4, "falff_white": 0.39})
+    with pytest.warns(UserWarning, match="0.380 in grey and 0.390 in white"):
+        person._check_contrast({"falff_grey": 0.38, "falff_white": 0.39})
