@@ -8,12 +8,10 @@ set apart as ``shift``.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
-from sklearn.model_selection import StratifiedKFold
 
 MAIN = "main"
 
@@ -127,18 +125,19 @@ def _named(ids: list[str], names: set[str]) -> list[str]:
 def _deal(
     groups: np.ndarray, folds: int, rng: np.random.Generator
 ) -> np.ndarray:
-    """(people,) fold of each person: the group counts per fold and the sizes
-    of the folds differ by at most one.
+    """(people,) fold of each person.
+
+    Every group is shuffled, then the groups are dealt out one after another
+    without starting again at fold 0, so that the group counts per fold and the
+    sizes of the folds differ by at most one. scikit-learn's StratifiedKFold
+    warns of a group smaller than the folds, which "other" may be.
     """
-    splitter = StratifiedKFold(
-        folds, shuffle=True, random_state=int(rng.integers(2**31))
-    )
+    shuffled = []
+    for group in sorted(set(groups)):
+        shuffled.append(rng.permutation(np.flatnonzero(groups == group)))
+    order = np.concatenate(shuffled)
     fold_of = np.empty(len(groups), dtype=int)
-    with warnings.catch_warnings():
-        # a group smaller than the folds; a class so small is refused below
-        warnings.filterwarnings("ignore", message="The least populated class")
-        for number, (_, valid) in enumerate(splitter.split(groups, groups)):
-            fold_of[valid] = number
+    fold_of[order] = np.arange(len(order)) % folds
     return fold_of
 
 

@@ -136,9 +136,7 @@ def formatted_results(table: pd.DataFrame) -> pd.DataFrame:
             "modality": table["modality"],
             "AUC [95 %]": _with_interval(table, ("auc", "low", "high")),
             "SD": _two_decimals(table["auc_sd"]),
-            "gain over untrained [95 %]": _with_interval(
-                table, difference, "+"
-            ),
+            "gain [95 %]": _with_interval(table, difference, "+"),
             "detectable gain": _two_decimals(table["minimum_detectable"]),
             "tuning AUC": _two_decimals(table["tuning_auc"]),
         }

@@ -12,7 +12,6 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from mmssl.cohorts.simulated.planted_masks import PLANTED, planted_regions
 from mmssl.evaluate.confounds import covariates
 from mmssl.preprocessing.network_inputs import fit_landmarks, standardised
 
@@ -22,9 +21,7 @@ SIMPLE_FEATURES = (REGION_MEANS, COVARIATES)
 """Names of the models in tables, in their order."""
 
 
-def simple_features(
-    cohort, fold: int = 0
-) -> dict[str, dict[str, np.ndarray]]:
+def simple_features(cohort, fold: int = 0) -> dict[str, dict[str, np.ndarray]]:
     """Region means and covariates of every pair, each column z-scored by the
     training rows.
 
@@ -40,6 +37,8 @@ def simple_features(
         where the truth is not known, without covariates where there are none.
         Covariates are the same for every modality.
     """
+    from mmssl.cohorts.simulated.planted_masks import planted_regions
+
     train = cohort.rows("train", fold)
     features = {}
     regions = planted_regions(cohort)
@@ -66,6 +65,8 @@ def _region_means(
     cohort, fold: int, regions: Mapping[str, np.ndarray]
 ) -> dict[str, np.ndarray]:
     """Mean of each region in every standardised volume, by modality."""
+    from mmssl.cohorts.simulated.planted_masks import PLANTED
+
     inputs = standardised(cohort, fit_landmarks(cohort, fold))
     means = {}
     for modality, names in PLANTED.items():

@@ -155,10 +155,7 @@ def fit(
         "precision": _chosen_precision(precision),
         "cohort": {"name": cohort.name, "hashes": dict(cohort.hashes)},
     }
-    if epochs < 1:
-        raise ValueError(f"epochs={epochs}, expected at least 1")
-    if keep not in KEPT:
-        raise ValueError(f"keep={keep!r}, expected one of {KEPT}")
+    _check_choices(epochs, keep)
     # what was asked for, before anything is built, then by which code
     _is_finished(run_dir, partial, parameters)
     built = _build(
@@ -178,16 +175,9 @@ def fit(
     run_folder.write_parameters(partial, {**parameters, **made_by})
     exposures = _exposures(cohort, fold, train, valid)
     leakage.write_exposures(partial / "exposures.json", exposures)
+    watched = built.task or next(iter(cohort.tasks), None)
     module = Pretraining(
-        built,
-        inputs,
-        labels,
-        train,
-        valid,
-        augment,
-        epochs,
-        seed,
-        built.task or next(iter(cohort.tasks), None),
+        built, inputs, labels, train, valid, augment, epochs, seed, watched
     )
     recorder = Recorder(partial, progress, keep)
     _train(module, recorder, partial, parameters["precision"], gradient_clip)
@@ -203,6 +193,13 @@ def fit(
     )
     os.rename(partial, run_dir)
     return run_dir
+
+
+def _check_choices(epochs: int, keep: str) -> None:
+    if epochs < 1:
+        raise ValueError(f"epochs={epochs}, expected at least 1")
+    if keep not in KEPT:
+        raise ValueError(f"keep={keep!r}, expected one of {KEPT}")
 
 
 def _usual_augmentation(cohort) -> Recipe:
