@@ -388,12 +388,15 @@ def _fitted_score(z, y, number: bool, learned, tested) -> Score:
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
-    estimator = RidgeCV(_PENALTIES) if number else _logistic(y[learned])
-    model = make_pipeline(StandardScaler(), estimator)
-    model.fit(z[learned], y[learned])
     if number:
+        model = make_pipeline(StandardScaler(), RidgeCV(_PENALTIES))
+        model.fit(z[learned], y[learned])
         return _r2(model.predict(z[tested]), y[learned].mean())
-    return _mean_auc(model, z[tested])
+    # by number: scikit-learn takes a word such as "1" for one
+    words, codes = np.unique(y[learned].astype(str), return_inverse=True)
+    model = make_pipeline(StandardScaler(), _logistic(codes))
+    model.fit(z[learned], codes)
+    return _mean_auc(model, z[tested], words)
 
 
 def _r2(predictions: np.ndarray, centre: float) -> Score:
@@ -406,16 +409,15 @@ def _r2(predictions: np.ndarray, centre: float) -> Score:
     return score
 
 
-def _mean_auc(model: Pipeline, z: np.ndarray) -> Score:
+def _mean_auc(model: Pipeline, z: np.ndarray, words: np.ndarray) -> Score:
     """Mean one-against-rest AUC over the words that occur."""
-    classes = model[-1].classes_
     decisions = model.decision_function(z)
     if decisions.ndim == 1:
         decisions = np.column_stack([-decisions, decisions])
 
     def score(y, weights):
         aucs = []
-        for k, word in enumerate(classes):
+        for k, word in enumerate(words):
             has = y == word
             if 0 < has.sum() < len(y):
                 aucs.append(weighted_auc(has, decisions[:, k], weights))

@@ -359,3 +359,16 @@ def test_the_figures_draw_every_number(people):
     ):
         assert drawn(axis) == sorted(lines["value"].round(9).tolist())
         assert axis.get_title(loc="left") == lines["covariate"].iloc[0]
+
+
+def test_words_that_look_like_numbers_are_decoded_as_words(people):
+    z, table, _, train, test = people
+    names = {"A": "1", "B": "2", "C": "10"}
+    options = (train, test, 50, 20)
+    letters = confounds.decode_covariates(z, table[["site"]], *options)
+    digits = table[["site"]].replace(names)
+    digits = confounds.decode_covariates(z, digits, *options)
+    assert digits["measure"].tolist() == ["AUC"]
+    for column in ("value", "by_chance"):
+        expected = pytest.approx(letters[column][0], abs=0.005)
+        assert digits[column][0] == expected
