@@ -72,17 +72,17 @@ def canonical_correlation(
             "term",
             stacklevel=2,
         )
-    with torch.autocast(h1.device.type, enabled=False):
-        h1 = h1.double() - h1.double().mean(0)
-        h2 = h2.double() - h2.double().mean(0)
-        root1 = _covariance_root(h1, ridge)
-        root2 = _covariance_root(h2, ridge)
-        cross = h1.T @ h2 / (n - 1)
-        whitened = torch.linalg.solve_triangular(root1, cross, upper=False)
-        t = torch.linalg.solve_triangular(root2, whitened.T, upper=False)
-        if norm == "nuclear":
-            return torch.linalg.svdvals(t).sum()
-        return torch.linalg.norm(t)
+    # autocast leaves fp64 alone
+    h1 = h1.double() - h1.double().mean(0)
+    h2 = h2.double() - h2.double().mean(0)
+    root1 = _covariance_root(h1, ridge)
+    root2 = _covariance_root(h2, ridge)
+    cross = h1.T @ h2 / (n - 1)
+    whitened = torch.linalg.solve_triangular(root1, cross, upper=False)
+    t = torch.linalg.solve_triangular(root2, whitened.T, upper=False)
+    if norm == "nuclear":
+        return torch.linalg.svdvals(t).sum()
+    return torch.linalg.norm(t)
 
 
 def _covariance_root(centred: Tensor, ridge: float) -> Tensor:

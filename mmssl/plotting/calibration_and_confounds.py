@@ -7,7 +7,14 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from mmssl.plotting.look import BASELINE, PALETTE, canvas, colour
+from mmssl.plotting.look import (
+    BASELINE,
+    DOTTED,
+    PALETTE,
+    canvas,
+    colour,
+    name_lines,
+)
 
 _CONVERSION_COLOURS = PALETTE[1], PALETTE[0], PALETTE[2]
 _SLOPES = (-1.0, 4.0)  # drawn; what lies beyond is an arrow at the edge
@@ -58,13 +65,12 @@ def calibration_of_probes(
             _estimates(error, chosen, "ece", height, shade)
             chance = chosen["ece_by_chance"]
             error.scatter(chance, height, marker="|", color=BASELINE, s=60)
-        diagram.plot([0, 1], [0, 1], color=BASELINE, ls=":", lw=1)
+        diagram.plot([0, 1], [0, 1], **DOTTED)
         diagram.set(ylabel="observed share", ylim=(-0.03, 1.03))
         diagram.set_title(f"{modality}: {model}", loc="left")
-        slope.axvline(1.0, color=BASELINE, ls=":", lw=1)
-        _name_lines(slope, order)
-        _name_lines(error, order)
-        error.set_yticklabels([])
+        slope.axvline(1.0, **DOTTED)
+        name_lines(slope, order)
+        name_lines(error, order, shown=False)
     axes[-1, 0].set(xlabel="probability", xlim=(-0.03, 1.03))
     axes[-1, 1].set(xlabel="slope", xlim=_SLOPES)
     axes[-1, 2].set(xlabel="expected calibration error", xlim=(0, None))
@@ -109,10 +115,10 @@ def covariate_baseline(aucs: pd.DataFrame, gains: pd.DataFrame) -> Figure:
         _intervals(left, chosen, columns, height, shade, modality)
         columns_of_gain = ("gain", "gain_low", "gain_high")
         _intervals(right, chosen, columns_of_gain, height, shade)
-    left.axvline(0.5, color=BASELINE, ls=":", lw=1)
+    left.axvline(0.5, **DOTTED)
     left.axvline(lines.loc["all", "auc"], color=PALETTE[7], ls="--", lw=1)
     right.axvline(0.0, color=PALETTE[7], ls="--", lw=1)
-    _name_lines(left, names)
+    name_lines(left, names)
     left.set(xlabel="hold-out ROC-AUC")
     right.set(xlabel="gain over all covariates")
     _legend(figure, left, 2)
@@ -145,7 +151,7 @@ def covariates_in_z(decoded: pd.DataFrame) -> Figure:
     for axis, name in zip(axes[0], covariates, strict=True):
         _decoded_covariate(axis, decoded[decoded["covariate"] == name], models)
         axis.set_title(name, loc="left")
-    _name_lines(axes[0, 0], models)
+    name_lines(axes[0, 0], models)
     _legend(figure, axes[0, 0], 2)
     return figure
 
@@ -175,7 +181,7 @@ def _decoded_covariate(
         columns = ("value", "low", "high")
         shade = colour(modality)
         _intervals(axis, lines, columns, height, shade, modality)
-    axis.axvline(nothing, color=BASELINE, ls=":", lw=1)
+    axis.axvline(nothing, **DOTTED)
     axis.set(xlabel=label, xlim=(end, 1.04))
 
 
@@ -248,15 +254,6 @@ def _intervals(
 def _heights(lines: int, k: int, series: int) -> np.ndarray:
     """Heights of the k-th of several series, side by side on each line."""
     return np.arange(lines) + 0.26 * ((series - 1) / 2 - k)
-
-
-def _name_lines(axis: Axes, names: list[str]) -> None:
-    """Ticks with the names of all lines, the first below."""
-    axis.set(
-        yticks=np.arange(len(names)),
-        yticklabels=names,
-        ylim=(-0.6, len(names) - 0.4),
-    )
 
 
 def _legend(figure: Figure, axis: Axes, columns: int) -> None:

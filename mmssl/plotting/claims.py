@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from mmssl.plotting.look import BASELINE, PALETTE, canvas
+from mmssl.plotting.look import DOTTED, PALETTE, canvas
 
 VERDICT_COLOUR = {
     "supported": PALETTE[2],
@@ -100,7 +100,7 @@ def claim_intervals(
     axis.hlines(height, lines["low"], lines["high"], color=colours, lw=1)
     axis.hlines(height, lines["low_95"], lines["high_95"], color=colours, lw=3)
     axis.scatter(lines["estimate"], height, color=colours, s=24, zorder=3)
-    axis.axvline(0.0, color=BASELINE, ls=":", lw=1)
+    axis.axvline(0.0, **DOTTED)
     names = [
         f"{line.id}  {_shorten(line.claim)}" for line in lines.itertuples()
     ]

@@ -20,9 +20,11 @@ from mmssl.ledger.artefacts import SanityReport, check_report
 from mmssl.plotting.look import (
     BASELINE,
     DIVERGING,
+    DOTTED,
     PALETTE,
     canvas,
     colour,
+    name_lines,
     style,
 )
 from mmssl.plotting.slices import image, peak_coordinates
@@ -250,7 +252,7 @@ def overlap_with_truth(table: pd.DataFrame) -> Figure:
             _draw_overlaps(axis, maps, measure, order)
             if modality == modalities[-1]:
                 axis.set_xlabel(measures[measure])
-        line[0].set_yticklabels(order)
+        name_lines(line[0], order)
         line[0].set_title(modality)
     auprc, dice, distance = axes[-1]
     auprc.set_xlim(-0.02, 1.02)
@@ -274,12 +276,8 @@ def _draw_overlaps(
         )
     if measure != "distance":
         chance = maps["chance"].iloc[0]
-        axis.axvline(chance, color=BASELINE, ls=":", lw=1)
-    axis.set(
-        yticks=range(len(order)),
-        yticklabels=[],
-        ylim=(-0.6, len(order) - 0.4),
-    )
+        axis.axvline(chance, **DOTTED)
+    name_lines(axis, order, shown=False)
     axis.grid(axis="y", alpha=0.25)
 
 

@@ -6,7 +6,14 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from scipy.stats import t as student
 
-from mmssl.plotting.look import BASELINE, PALETTE, canvas, colour
+from mmssl.plotting.look import (
+    BASELINE,
+    DOTTED,
+    PALETTE,
+    canvas,
+    colour,
+    name_lines,
+)
 
 
 def linear_evaluation(
@@ -44,12 +51,8 @@ def linear_evaluation(
         colours = _colours(lines, modality)
         _aucs(left, lines, colours, ceiling)
         _gains(right, lines, colours)
-        for axis in (left, right):
-            axis.set(
-                yticks=np.arange(len(order)),
-                yticklabels=order if axis is left else [],
-                ylim=(-0.6, len(order) - 0.4),
-            )
+        name_lines(left, order)
+        name_lines(right, order, shown=False)
         left.set_title(modality)
     limits = table[["difference_low", "difference_high"]]
     reach = 1.1 * limits.abs().max(axis=None)
@@ -92,7 +95,7 @@ def _aucs(
     for sign in (-1, 1):
         spread = lines["auc"] + sign * lines["auc_sd"]
         axis.scatter(spread, height, marker="|", color=colours, zorder=3)
-    axis.axvline(0.5, color=BASELINE, ls=":", lw=1)
+    axis.axvline(0.5, **DOTTED)
     if ceiling is not None:
         axis.axvline(ceiling, color=PALETTE[7], ls="--", lw=1)
 
@@ -118,7 +121,7 @@ def _gains(axis: Axes, lines: pd.DataFrame, colours: list[str]) -> None:
         alpha=0.18,
         lw=0,
     )
-    axis.axvline(0.0, color=BASELINE, ls=":", lw=1)
+    axis.axvline(0.0, **DOTTED)
 
 
 def crops_and_shortcuts(table: pd.DataFrame) -> Figure:
@@ -158,7 +161,7 @@ def crops_and_shortcuts(table: pd.DataFrame) -> Figure:
         for number, (label, (part, shade)) in enumerate(series.items()):
             shift = 0.22 * (number - (len(series) - 1) / 2)
             _dots(axis, part, recipes, shift, shade, label)
-            axis.axhline(part["chance"].iloc[0], color=BASELINE, ls=":", lw=1)
+            axis.axhline(part["chance"].iloc[0], **DOTTED)
         names = [recipe.replace(", ", "\n") for recipe in recipes]
         axis.set(xticks=np.arange(len(recipes)), xticklabels=names)
         axis.set_title(title)

@@ -5,13 +5,14 @@ deficiencies tell apart; diverging maps are ``RdBu_r``, magnitudes ``viridis``,
 anatomy ``gray``.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from types import MappingProxyType
 
 import matplotlib
 import numpy as np
 from cycler import cycler
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 PALETTE = (
@@ -44,6 +45,9 @@ BASELINE = "#7F7F7F"
 """The colour of what an objective must beat: chance, untrained encoders,
 PCA.
 """
+
+DOTTED: Mapping = MappingProxyType({"color": BASELINE, "ls": ":", "lw": 1})
+"""The line of a value that says nothing: chance, no difference, no gain."""
 
 ANATOMY, MAGNITUDE, DIVERGING = "gray", "viridis", "RdBu_r"
 """Colour maps of images, of amounts from zero, and of amounts around zero."""
@@ -108,6 +112,15 @@ def canvas(
         return figure, figure.subplots(
             rows, columns, squeeze=False, **subplots
         )
+
+
+def name_lines(axis: Axes, names: Sequence[str], shown: bool = True) -> None:
+    """Give every line of an axis its height, the first below, and its name if
+    it is shown.
+    """
+    count = len(names)
+    axis.set(yticks=range(count), ylim=(-0.6, count - 0.4))
+    axis.set_yticklabels(names if shown else [])
 
 
 def colour(modality: str) -> str:

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from mmssl.plotting.look import ANATOMY, BASELINE, PALETTE, canvas
+from mmssl.plotting.look import ANATOMY, BASELINE, DOTTED, PALETTE, canvas
 
 ORDER = (
     "Supervised",
@@ -110,7 +110,7 @@ def accuracy_per_view(
             s=28,
         )
     axis.axvspan(-0.6, len(baselines) - 0.5, color=BASELINE, alpha=0.15, lw=0)
-    axis.axhline(1 / classes, color=BASELINE, ls=":", lw=1)
+    axis.axhline(1 / classes, **DOTTED)
     axis.set(
         xlim=(-0.6, len(models) - 0.4),
         ylim=(0, 1.02),

@@ -13,9 +13,11 @@ from mmssl.plotting.look import (
     ANATOMY,
     BASELINE,
     DIVERGING,
+    DOTTED,
     PALETTE,
     canvas,
     colour,
+    name_lines,
     style,
 )
 from mmssl.plotting.slices import name_sides
@@ -67,16 +69,12 @@ def subgroup_gaps(table: pd.DataFrame, margin: float) -> Figure:
             lines = panel[panel["modality"] == modality]
             lines = lines.set_index("model").reindex(models)
             _draw_gaps(axis, lines, offset, colour(modality), modality)
-        axis.axvline(0.0, color=BASELINE, ls=":", lw=1)
+        axis.axvline(0.0, **DOTTED)
         covariate, part, reference = names
         title = f"{covariate}\n{part}\nminus {reference}"
         axis.set_title(title, loc="left", fontsize=9)
-        axis.set(
-            yticks=np.arange(len(models)),
-            yticklabels=models,
-            ylim=(-0.6, len(models) - 0.4),
-            xlabel="gap of AUC",
-        )
+        name_lines(axis, models)
+        axis.set_xlabel("gap of AUC")
     _legend_above(figure, axes[0, 0])
     return figure
 
@@ -115,15 +113,13 @@ def population_gaps(
         lines = lines.set_index("model").loc[models]
         _draw_aucs(left, lines, "source", height + 0.14, PALETTE[0], names[0])
         _draw_aucs(left, lines, "shift", height - 0.14, PALETTE[1], names[1])
-        left.axvline(0.5, color=BASELINE, ls=":", lw=1)
-        left.set(yticks=height, yticklabels=models)
+        left.axvline(0.5, **DOTTED)
+        name_lines(left, models)
         left.set_title(modality, loc="left")
         right.axvspan(-margin, margin, color=BASELINE, alpha=0.18, lw=0)
         _draw_gaps(right, lines, 0.0, _DARK)
-        right.axvline(0.0, color=BASELINE, ls=":", lw=1)
-        right.set(yticks=height, yticklabels=[])
-        for axis in (left, right):
-            axis.set_ylim(-0.6, len(models) - 0.4)
+        right.axvline(0.0, **DOTTED)
+        name_lines(right, models, shown=False)
     axes[-1, 0].set(xlabel="ROC-AUC", xlim=(None, 1.02))
     axes[-1, 1].set(xlabel=f"gap: {names[1]} minus {names[0]}")
     _legend_above(figure, axes[0, 0])
@@ -163,7 +159,7 @@ def robustness_curves(
             look = line_styles[model]
             _draw_curve(axis, curve, model, look)
             _mark_left_edge(axis, undistorted[model], look["color"])
-        axis.axhline(0.5, color=BASELINE, ls=":", lw=1)
+        axis.axhline(0.5, **DOTTED)
         title = f"{names[0]}: {names[1].replace('_', ' ')}"
         unit = panel["unit"].iloc[0]
         if unit:
@@ -380,7 +376,7 @@ def _draw_areas(axis: Axes, lines: pd.DataFrame, height: np.ndarray) -> None:
         edgecolors=_DARK,
         label="undistorted",
     )
-    axis.axvline(0.5, color=BASELINE, ls=":", lw=1)
+    axis.axvline(0.5, **DOTTED)
 
 
 def _draw_differences(

@@ -16,6 +16,7 @@ from matplotlib.patches import Rectangle
 from mmssl.plotting.look import (
     BASELINE,
     DIVERGING,
+    DOTTED,
     MAGNITUDE,
     PALETTE,
     canvas,
@@ -215,7 +216,7 @@ def person_randomisation(correlations: Mapping[str, np.ndarray]) -> Figure:
         shade = colour(modality)
         axis.fill_between(layers, low, high, color=shade, alpha=0.2, lw=0)
         axis.plot(layers, middle, "o-", color=shade, label=modality)
-    axis.axhline(0, color=BASELINE, ls=":", lw=1)
+    axis.axhline(0, **DOTTED)
     axis.set(
         xlabel="layers initialised anew, from the last one down",
         xticks=layers,

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from mmssl.ledger.artefacts import KEYS
 from mmssl.plotting.group_differences import MARKERS, OTHER_MARKER
-from mmssl.plotting.look import BASELINE, canvas, colour
+from mmssl.plotting.look import BASELINE, DOTTED, canvas, colour
 
 
 def group_randomisation(table: pd.DataFrame) -> Figure:
@@ -37,7 +37,7 @@ def group_randomisation(table: pd.DataFrame) -> Figure:
                 label=f"{modality}, {sign}",
                 markersize=4,
             )
-        axis.axhline(0.0, color=BASELINE, ls=":", lw=1)
+        axis.axhline(0.0, **DOTTED)
         axis.set(
             title=source,
             xlabel="layers re-initialised",
@@ -80,7 +80,7 @@ def null_maps(table: pd.DataFrame, alike: float = 0.5) -> Figure:
         likeness.set(
             xticks=range(len(places)), xticklabels=names, ylim=(0, 1.03)
         )
-        likeness.axhline(alike, color=BASELINE, ls=":", lw=1)
+        likeness.axhline(alike, **DOTTED)
         strength.set_title(source)
     axes[0, 0].set_ylabel("largest |RBC|")
     axes[1, 0].set_ylabel("|correlation| of maps")
@@ -152,7 +152,7 @@ def deletion_curves(curves: pd.DataFrame, areas: pd.DataFrame) -> Figure:
             color=BASELINE,
             label="random order",
         )
-        axis.axhline(0.5, color=BASELINE, ls=":", lw=1)
+        axis.axhline(0.5, **DOTTED)
         axis.set(title=f"{source}, {modality}", xticks=range(len(shares)))
         axis.set_xticklabels(labels)
         axis.legend(fontsize=7.5, loc="lower left")

@@ -12,7 +12,15 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from mmssl.plotting.look import BASELINE, GROUP, PALETTE, canvas, colour
+from mmssl.plotting.look import (
+    BASELINE,
+    DOTTED,
+    GROUP,
+    PALETTE,
+    canvas,
+    colour,
+    name_lines,
+)
 
 ROLE = {"train": PALETTE[2], "holdout": PALETTE[3]}
 ROLE_NAME = {"train": "train", "holdout": "hold-out"}
@@ -64,7 +72,7 @@ def similarity_measures(table: pd.DataFrame, group: str = "all") -> Figure:
         for role, tint in ROLE.items():
             of_role = lines[lines["role"] == role].set_index("label")
             _draw_estimates(axis, of_role.reindex(labels), tint, shifts[role])
-        _name_lines(axis, labels if axis is axes[0, 0] else [""] * len(labels))
+        name_lines(axis, labels, shown=axis is axes[0, 0])
         axis.set_title(measure)
         _set_limits(axis, lines)
     sizes = table.groupby("role")["n"].max()
@@ -122,7 +130,7 @@ def similarity_and_auc(
             shown = (lines["group"] == group) & (lines["pair"] == pair)
             of_pair = lines[shown].set_index("model").reindex(models)
             _draw_estimates(axis, of_pair, tints[group], shift)
-        _name_lines(axis, [""] * len(models))
+        name_lines(axis, models, shown=False)
         axis.set_title(measure)
         _set_limits(axis, lines)
     dots = {f"{group} (n = {n})": tints[group] for group, n in sizes.items()}
@@ -161,7 +169,7 @@ def spurious_differences(simulated: pd.DataFrame) -> Figure:
             axis.hlines(
                 lines[column].mean(), place - 0.32, place + 0.32, color="black"
             )
-        axis.axhline(0, color=BASELINE, ls=":", lw=1)
+        axis.axhline(0, **DOTTED)
         axis.set(
             title=measure,
             xticks=(0, 1),
@@ -202,17 +210,9 @@ def _draw_auc(axis: Axes, auc: pd.DataFrame, models: list[str]) -> None:
         tint = colour(modality)
         axis.hlines(at, lines["low"], lines["high"], color=tint)
         axis.scatter(lines["auc"], at, s=20, marker="s", color=tint, zorder=3)
-    axis.axvline(0.5, color=BASELINE, ls=":", lw=1)
+    axis.axvline(0.5, **DOTTED)
     axis.set_title("hold-out ROC-AUC")
-    _name_lines(axis, models)
-
-
-def _name_lines(axis: Axes, names: list[str]) -> None:
-    axis.set(
-        ylim=(-0.6, len(names) - 0.4),
-        yticks=range(len(names)),
-        yticklabels=names,
-    )
+    name_lines(axis, models)
 
 
 def _set_limits(axis: Axes, lines: pd.DataFrame) -> None:

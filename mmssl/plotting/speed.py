@@ -5,7 +5,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from mmssl.plotting.look import BASELINE, PALETTE, canvas
+from mmssl.plotting.look import BASELINE, PALETTE, canvas, name_lines
 
 RATIO = ", ratio"
 """How the names of ratios end."""
@@ -49,12 +49,7 @@ def speed(paths: Sequence[dict[str, Any]]) -> Figure:
             fontsize=8,
         )
     axis.axvline(1, color=BASELINE, ls=":")
-    axis.set(
-        xscale="log",
-        xlabel="times faster than the peer",
-        ylim=(-0.6, len(ratios) - 0.4),
-        yticks=range(len(ratios)),
-        yticklabels=labels,
-    )
+    axis.set(xscale="log", xlabel="times faster than the peer")
+    name_lines(axis, labels)
     axis.margins(x=0.08)
     return figure

@@ -11,7 +11,13 @@ from nilearn.reporting import get_clusters_table
 from planted_ball import SHAPE
 from scipy import ndimage
 
-from mmssl.groupmaps.clusters import clusters, peaks, read_atlas, surviving
+from mmssl.groupmaps.clusters import (
+    Atlas,
+    clusters,
+    peaks,
+    read_atlas,
+    surviving,
+)
 from mmssl.groupmaps.overlap import overlap, overlaps
 from mmssl.ledger.artefacts import write_map
 
@@ -65,6 +71,11 @@ def test_touching_corners_are_two_clusters():
     )
 
 
+def test_a_voxel_without_a_sign_is_in_no_cluster():
+    values = np.zeros(SHAPE)
+    assert clusters(values, values == 0, np.eye(4)).empty
+
+
 def test_tables_of_several_maps_name_each(one_sided):
     o = one_sided
     maps = {
@@ -108,6 +119,15 @@ def test_an_atlas_of_another_grid_is_read_at_its_nearest_voxel(
     # halves may round either way
     assert (found == expected.get_fdata()).mean() > 0.995
     assert set(np.unique(found)) == {0, 1, 7}
+
+
+def test_an_atlas_ends_at_its_first_and_last_voxel():
+    labels = np.arange(1, 25).reshape(2, 3, 4)
+    names = {label: str(label) for label in range(1, 25)}
+    atlas = Atlas(labels, np.diag([2.0, 3, 4, 1]), names)
+    assert atlas.region([0, 0, 0]) == "1"
+    assert atlas.region([2, 6, 12]) == "24"
+    assert atlas.at([[-2, 0, 0], [4, 0, 0], [0, 0, 16]]).tolist() == [0, 0, 0]
 
 
 def test_peaks_and_clusters_are_named(tmp_path, affine, rng):

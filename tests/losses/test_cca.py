@@ -2,6 +2,8 @@
 invariances.
 """
 
+import warnings
+
 import numpy as np
 import pytest
 import scipy.linalg
@@ -77,11 +79,44 @@ def test_independent_batches_saturate_at_small_n_and_warn(rng):
     assert 15 < float(canonical_correlation(x, y)) < 16
 
 
+def test_four_times_as_many_rows_as_dimensions_are_enough(rng):
+    x, y = (torch.from_numpy(rng.normal(size=(12, d))) for d in (2, 3))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert 0 < float(canonical_correlation(x, y)) < 2
+    for rows in (x[:11], y[:11]), (y[:11], x[:11]):
+        with pytest.warns(UserWarning, match="CCA over 11 rows of 3"):
+            canonical_correlation(*rows)
+
+
+def test_two_rows_correlate_perfectly():
+    x = torch.tensor([[1.0], [3.0]])
+    found = canonical_correlation(x, 2 - x, ridge=0)
+    assert float(found) == pytest.approx(1)
+
+
+def test_values_that_are_not_finite_give_nan():
+    broken = CROSS.clone()
+    broken[2, 1] = torch.inf
+    assert canonical_correlation(broken, CROSS).isnan()
+    assert canonical_correlation(CROSS, broken).isnan()
+
+
+def test_autocast_changes_nothing():
+    draw = torch.Generator().manual_seed(0)
+    x, y = torch.randn(2, 20, 3, generator=draw)
+    with torch.autocast("cpu", torch.bfloat16):
+        inside = canonical_correlation(x, y)
+    assert inside == canonical_correlation(x, y)
+
+
 @pytest.mark.parametrize(
     ("a", "b", "options", "message"),
     [
         ((4, 2), (5, 2), {}, "shapes"),
         ((1, 2), (1, 2), {}, "n > 1"),
+        ((4, 2, 1), (4, 2), {}, "shapes"),
+        ((4, 2), (4,), {}, "shapes"),
         ((4, 2), (4, 2), {"norm": "l1"}, "l1"),
     ],
 )

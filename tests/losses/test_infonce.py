@@ -11,6 +11,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mmssl.losses import infonce
 from mmssl.losses.infonce import info_nce, info_nce_all_locations
 
 
@@ -141,6 +142,23 @@ def test_all_locations_equal_the_mean_over_anchor_locations(max_bytes):
         torch.testing.assert_close(one, other)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_chunks_are_as_large_as_the_memory_they_may_take(monkeypatch, dtype):
+    """By default 256 MB for three tensors of scores, (chunk, B, B, L)."""
+    sizes = []
+
+    def part_of(part, local, chunk, use_reentrant):
+        sizes.append(len(chunk))
+        return torch.zeros(()), torch.zeros(())
+
+    monkeypatch.setattr(infonce, "checkpoint", part_of)
+    embedding = torch.zeros(32, 2, 256, dtype=dtype)
+    info_nce_all_locations(embedding, embedding)
+    each = 3 * 32 * 32 * 256 * dtype.itemsize
+    assert sum(sizes) == 256
+    assert max(sizes) == 256 * 2**20 // each
+
+
 def test_half_is_promoted_and_extremes_stay_finite():
     local, anchor = embeddings(4, 8, 3, scale=100.0)
     low = info_nce(local.bfloat16(), anchor.bfloat16())
@@ -155,6 +173,10 @@ def test_half_is_promoted_and_extremes_stay_finite():
     with torch.autocast("cpu", torch.bfloat16):
         inside = info_nce(local.float(), anchor.float())
     torch.testing.assert_close(inside, info_nce(local.float(), anchor.float()))
+    both = local.float() / 100, embeddings(4, 8, 5, seed=1)[0].float()
+    with torch.autocast("cpu", torch.bfloat16):
+        inside = info_nce_all_locations(*both)
+    torch.testing.assert_close(inside, info_nce_all_locations(*both))
 
 
 @pytest.mark.parametrize(

@@ -61,10 +61,10 @@ OPPOSITE = {
     ast.NotIn: ast.In,
 }
 
-# words for the reader, and a progress bar: no result depends on them
+# messages, progress bars and what only guards: no result depends on them
 UNTOUCHED = (ast.Raise, ast.JoinedStr, ast.Import, ast.ImportFrom)
 UNTOUCHED_FIELDS = {"annotation", "returns", "decorator_list"}
-UNTOUCHED_ARGUMENTS = {"leave", "disable"}
+UNTOUCHED_ARGUMENTS = {"leave", "disable", "strict"}
 
 
 class Mutant(NamedTuple):

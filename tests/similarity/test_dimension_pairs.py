@@ -68,6 +68,11 @@ def test_constant_dimensions_take_no_part(rng):
         dimension_pairs.correlate_dimensions(np.ones((12, 3)), y)
 
 
+def test_four_people_are_enough(rng):
+    found = dimension_pairs.correlate_dimensions(*rng.normal(size=(2, 4, 3)))
+    assert np.isfinite(found.correlation).all()
+
+
 def test_bad_codes_are_refused(rng):
     x = rng.normal(size=(12, 3))
     for first, second, message in (

@@ -1,6 +1,7 @@
 """Groups of unequal size: matched sizes, and the test of a difference."""
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from mmssl.similarity.groups import _exchangeable, group_test, matched_size
@@ -103,6 +104,16 @@ def test_a_smaller_group_seems_more_alike_though_nothing_differs():
     assert abs(unbiased.mean()) < 3.5 * unbiased.std() / np.sqrt(8)
 
 
+@pytest.mark.parametrize(("d", "rank"), [(4, 1), (16, 2)])
+def test_a_study_is_one_test_of_codes_that_share_an_eighth(d, rank):
+    found = studies_without_difference(2, (12, 6), d, 0.6, 5, seed=3)
+    x, y = simulated_codes(18, d, 0.6, rank, (3, 1))
+    labels = np.repeat((0, 1), (12, 6))
+    expected = group_test(x, y, labels, 5, seed=3)
+    second = found[found["study"] == 1].drop(columns="study")
+    pd.testing.assert_frame_equal(second.reset_index(drop=True), expected)
+
+
 def test_bad_groups_are_named(codes, rng):
     x, y = codes(rng, 6)
     with pytest.raises(ValueError, match="people=7, expected 4 to 6"):
@@ -111,3 +122,5 @@ def test_bad_groups_are_named(codes, rng):
         group_test(x, y, [0, 0, 0, 1, 1, 1])
     with pytest.raises(ValueError, match="expected .6,. of 0 and 1"):
         group_test(x, y, [0, 0, 0, 1, 1, 2])
+    with pytest.raises(ValueError, match="expected .6,. of 0 and 1"):
+        group_test(x, y, [0, 0, 1, 1, 1])

@@ -155,6 +155,12 @@ def test_intervals_of_biased_measures_hold_their_mean_at_this_n():
         )
 
 
+def test_only_the_debiased_measure_may_be_below_0(rng):
+    found = jackknife_intervals(*rng.normal(size=(2, 30, 3)))
+    assert -1 <= found["debiased CKA"].low < 0
+    assert all(found[name].low >= 0 for name in BIASED)
+
+
 def test_bad_options_are_named(codes, rng):
     x, y = codes(rng, 6)
     with pytest.raises(ValueError, match="permutations=0"):

@@ -225,6 +225,20 @@ def test_dependent_columns_are_no_dimensions(codes, rng, kind):
     assert pwcca(double, double) == pytest.approx(1.0)
 
 
+def test_a_small_dimension_counts_in_double_precision(rng):
+    """Rounding is that of what was given: in float32 the second is noise."""
+    large, small = rng.normal(size=(2, 50, 1))
+    x = np.c_[large, 1e-9 * small]
+    assert cca(x, small) == pytest.approx(1.0)
+    assert cca(x.astype(np.float32), small) < 0.5
+
+
+def test_no_measure_of_a_code_with_itself_exceeds_1(rng):
+    for n in range(5, 45):
+        x = rng.normal(size=(n, 4))
+        assert max(cca(x, x), svcca(x, x), pwcca(x, x)) <= 1.0
+
+
 def test_tensors_lists_and_halves_are_read_as_arrays(codes, rng):
     x, y = (z.astype(np.float32) for z in codes(rng))
     whole = measures(x, y)
@@ -245,6 +259,7 @@ def test_tensors_lists_and_halves_are_read_as_arrays(codes, rng):
         (np.ones((5, 2)) * np.nan, np.eye(5), "x: 10 values are NaN"),
         (np.eye(5), np.full((5, 3), 0.1), "y: all 5 rows are equal"),
         (np.zeros((5, 2)), np.eye(5), "x: all 5 rows are equal"),
+        (np.full((12, 2), 1e6 / 3), np.eye(12), "x: all 12 rows are equal"),
         (np.eye(5)[0], np.eye(5), r"x: shape \(5,\)"),
         (np.eye(5), np.eye(5).astype(str), "y: shape"),
         (np.eye(1), np.eye(1), "1 rows, expected at least 2"),

@@ -121,6 +121,11 @@ def test_a_subject_who_converts_is_its_own_stratum():
     assert 0 <= found.low <= found.estimate <= found.high <= 1
 
 
+def test_two_subjects_of_a_class_are_enough():
+    found = auc_interval([0, 0, 1, 1], [1, 3, 2, 4])
+    assert found.estimate == 0.75 and found.low < 0.75 < found.high
+
+
 def test_the_interval_covers_the_truth():
     # 300 worlds of 22 and 66 people, true AUC known: the share covered is
     # binomial
@@ -201,8 +206,9 @@ def test_bad_input_is_named(labels, scores, message):
 
 def test_bad_options_are_named():
     labels, scores = [0, 0, 1, 1], [1, 2, 3, 4]
-    with pytest.raises(ValueError, match="level"):
-        auc_interval(labels, scores, level=95)
+    for level in (0.0, 1.0, 95):
+        with pytest.raises(ValueError, match="level"):
+            auc_interval(labels, scores, level=level)
     with pytest.raises(ValueError, match="resamples"):
         auc_interval(labels, [1, 3, 2, 4], resamples=10)
     with pytest.raises(ValueError, match="subjects"):

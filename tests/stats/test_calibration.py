@@ -135,6 +135,34 @@ def test_chance_is_what_perfect_forecasters_show(forecast):
     assert measured.ece_by_chance > 0.04
 
 
+@pytest.mark.parametrize("level", [0.8, 0.95])
+def test_limits_of_the_expected_error_are_those_of_resampled_people(
+    forecast, level
+):
+    labels, p = forecast
+    p = p**2  # far too low
+    found = calibration(labels, p, bins=4, resamples=4000, level=level).ece
+    cells = np.argsort(np.argsort(p)) // 22
+    rng = np.random.default_rng(8)
+    drawn = []
+    for _ in range(4000):
+        people = rng.integers(0, 88, 88)
+        gaps = np.bincount(cells[people], (labels - p)[people])
+        drawn.append(np.abs(gaps).sum() / 88)
+    low, high = np.quantile(drawn, [0.5 - level / 2, 0.5 + level / 2])
+    noise = np.mean(drawn) - found.estimate
+    assert found.high == pytest.approx(high, abs=0.006)
+    assert found.low == pytest.approx(low - noise, abs=0.006)
+    assert 0 < found.low < found.estimate < found.high
+
+
+def test_an_error_that_chance_explains_has_a_lower_limit_of_0(rng):
+    p = rng.random(200)
+    labels = (rng.random(200) < p).astype(int)
+    found = calibration(labels, p, resamples=500)
+    assert found.ece_p > 0.1 and found.ece.low == 0 < found.ece.estimate
+
+
 def test_scans_of_one_person_count_once(forecast):
     labels, p = forecast
     rows = np.repeat(np.arange(88), 3)
@@ -162,6 +190,8 @@ def test_bad_input_is_named(forecast):
         ValueError, match=r"probabilities run from -.*logistic function"
     ):
         calibration(labels, logit(p))
+    with pytest.raises(ValueError, match=r"run from 0.2 to 1.5, expected"):
+        calibration([0, 1, 1, 0], [0.2, 1.5, 0.7, 0.4])
     with pytest.raises(ValueError, match="one class only"):
         calibration(np.ones(88, int), p)
     with pytest.raises(ValueError, match="bins is 0"):

@@ -135,6 +135,12 @@ def test_logit_interval_of_separated_classes_and_of_several_folds(study):
     assert parts.variance == pytest.approx(covariance.mean())
 
 
+def test_scores_that_are_all_the_same_have_the_score_interval(study):
+    labels, _, _ = study
+    found = logit_interval(labels, np.ones(88), level=0.9)
+    assert found == score_interval(0.5, 22, 66, 0.9)
+
+
 def test_difference_interval_is_delongs_paired_test(study):
     labels, first, second = study
     found = difference_interval(labels, first, second)

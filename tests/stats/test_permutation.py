@@ -56,6 +56,7 @@ def test_labellings_are_all_others_where_there_are_few():
     assert len({tuple(draw) for draw in draws} | {tuple(group)}) == 35
     assert (draws.sum(axis=1) == 3).all()
     assert len(labellings(group, 33)) == 33
+    assert labellings(group, 1).shape == (1, 7)
 
 
 def test_labels_move_within_strata_only():

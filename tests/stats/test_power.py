@@ -66,6 +66,40 @@ def test_minimum_detectable_gap_inverts_the_power_of_independent_samples():
     assert np.isnan(minimum_detectable_gap(0.3, (4, 4), (4, 4)))
 
 
+@pytest.mark.parametrize("level", [0.9, 0.95])
+def test_no_difference_is_found_as_often_as_the_level_allows(level):
+    found = power_of_difference(0.8, 0.0, 20, 40, level=level)
+    assert found == pytest.approx(1 - level)
+    # where the test rejects more often than asked, no difference is needed
+    alike = {"power": (1 - level) / 2, "level": level}
+    assert minimum_detectable_difference(0.8, 20, 40, **alike) == 0
+    assert minimum_detectable_gap(0.8, (20, 40), (20, 40), **alike) == 0
+
+
+def test_nothing_lies_above_an_auc_of_one_or_below_none():
+    assert np.isnan(minimum_detectable_difference(1.0, 20, 40))
+    assert np.isnan(minimum_detectable_gap(0.0, (20, 40), (20, 40)))
+
+
+def test_one_person_of_each_class_is_a_design():
+    # two people: the AUC is 0 or 1
+    assert auc_variance(0.8, 1, 1) == pytest.approx(0.8 * 0.2)
+    for people in ((0, 5), (5, 0)):
+        with pytest.raises(ValueError, match="both groups need a person"):
+            auc_variance(0.8, *people)
+    for auc in (-0.1, 1.1):
+        with pytest.raises(ValueError, match="auc must be in"):
+            auc_variance(auc, 5, 5)
+
+
+@pytest.mark.parametrize("power", [0.0, 1.0, 80])
+def test_a_power_that_is_no_chance_is_refused(power):
+    with pytest.raises(ValueError, match="power must be in"):
+        minimum_detectable_difference(0.8, 20, 40, power=power)
+    with pytest.raises(ValueError, match="power must be in"):
+        minimum_detectable_gap(0.8, (20, 40), (20, 40), power=power)
+
+
 def test_a_correlation_of_one_is_refused():
     with pytest.raises(ValueError, match="correlation"):
         power_of_difference(0.8, 0.1, 20, 20, correlation=1.0)
