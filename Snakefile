@@ -189,7 +189,9 @@ for job in JOBS:
             slots=job.slots,
         # memory as in the Makefile, for a workflow that it did not start
         shell:
-            "OMP_NUM_THREADS=1 ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS=1 "
+            # snakemake tells BLAS the job's threads, and numbers their last digits
+            "OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1 "
+            "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS=1 "
             "MALLOC_MMAP_MAX_=0 MALLOC_TRIM_THRESHOLD_=-1 "
             "{sys.executable} notebooks/execute.py {input.notebook} "
             "{output.notebook} {params.flags}"
