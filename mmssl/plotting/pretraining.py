@@ -98,9 +98,9 @@ def _loss(axis: Axes, history: pd.DataFrame, keep: str) -> None:
             color=BASELINE,
             label="kept encoder",
         )
-    if "train/chance" in history:
-        chance = history["train/chance"]
-        axis.plot(epoch, chance, ":", color=BASELINE, label="chance")
+    for role, shade in (("train", PALETTE[7]), ("valid", BASELINE)):
+        if f"{role}/chance" in history:
+            axis.plot(epoch, history[f"{role}/chance"], ":", color=shade)
     axis.set(title="total loss", xlabel="epoch")
     axis.legend()
 
