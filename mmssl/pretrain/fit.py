@@ -388,6 +388,7 @@ def _train(
     for role, draw in module.draws.items():
         steps[role] = range(len(draw)) if draw else None
     last = folder / run_folder.LAST
+    run_folder.check_checkpoint(last)
     trainer.fit(
         module,
         steps["train"],

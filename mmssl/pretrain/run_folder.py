@@ -65,6 +65,30 @@ def check_parameters(folder: Path, parameters: Mapping) -> None:
         )
 
 
+def check_checkpoint(path: Path) -> None:
+    """Refuse to resume from a checkpoint that cannot be read whole.
+
+    Parameters
+    ----------
+    path : Path
+        Of the checkpoint; nothing is checked where there is none.
+
+    Raises
+    ------
+    ValueError
+        Naming the file and the way out.
+    """
+    if not path.exists():
+        return
+    try:
+        torch.load(path, weights_only=True, map_location="cpu")
+    except Exception as error:  # of zip, pickle or torch
+        raise ValueError(
+            f"{path}: not a readable checkpoint, it is truncated or damaged "
+            f"({type(error).__name__}); remove {path.parent} to train anew"
+        ) from error
+
+
 def finish(
     folder: Path,
     objective: torch.nn.Module,

@@ -311,3 +311,26 @@ def test_locating_downloads_when_told_and_goes_on_without(
         "MNIST was not downloaded: http://127.0.0.1:9/: <urlopen error"
     )
     assert notes[1:] == ["MNIST: not in mnist/.", "SVHN: read from svhn/."]
+
+
+@pytest.mark.parametrize("share", [0.0, 0.02, 0.3, 0.7, 0.97, 0.999])
+def test_a_file_cut_short_is_named(share, tmp_path, rng):
+    images = rng.integers(0, 256, (30, 28, 28), np.uint8)
+    labels = rng.integers(0, 10, 30)
+    npz = tmp_path / "mnist.npz"
+    np.savez(npz, X=images, y=labels)
+    npz.write_bytes(npz.read_bytes()[: int(share * npz.stat().st_size)])
+    with pytest.raises(ValueError, match="mnist.npz: not a readable npz"):
+        read_digits("mnist", npz)
+    folder = tmp_path / "svhn"
+    folder.mkdir()
+    write_mat(folder, rng)
+    for file in folder.iterdir():
+        file.write_bytes(file.read_bytes()[: int(share * file.stat().st_size)])
+    with (
+        pytest.warns(UserWarning),
+        pytest.raises(
+            ValueError, match="32x32.mat: (not a readable|expected)"
+        ),
+    ):
+        read_digits("svhn", folder)

@@ -559,3 +559,32 @@ def test_weights_that_are_not_finite_never_reach_a_checkpoint(
         assert all(v.isfinite().all() for v in last["state_dict"].values())
         fit(people, "AE", run, **{**SMALL, "epochs": 3})
         assert pd.read_csv(run / "history.csv")["train/loss"].notna().all()
+
+
+class Stopped(Exception):
+    """In the middle of an epoch."""
+
+
+@pytest.mark.parametrize("share", [0.0, 0.5, 0.99])
+def test_a_checkpoint_cut_short_is_named_and_kept(
+    cohort, tmp_path, monkeypatch, share
+):
+    run = tmp_path / "run"
+    options = {**SMALL, "epochs": 4}
+    write_down = loop.Recorder._write_down
+
+    def stop(recorder, trainer, *values):
+        if trainer.current_epoch == 2:
+            raise Stopped
+        write_down(recorder, trainer, *values)
+
+    with monkeypatch.context() as patch, pytest.raises(Stopped):
+        patch.setattr(loop.Recorder, "_write_down", stop)
+        fit(cohort, "RR", run, **options)
+    last = tmp_path / "run.partial" / "last.ckpt"
+    content = last.read_bytes()
+    last.write_bytes(content[: int(share * len(content))])
+    with pytest.raises(ValueError, match="last.ckpt: not a readable checkp"):
+        fit(cohort, "RR", run, **options)
+    last.write_bytes(content)
+    fit(cohort, "RR", run, **options)
