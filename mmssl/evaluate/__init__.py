@@ -20,6 +20,7 @@ from mmssl.evaluate.results import (
     results_table,
 )
 from mmssl.evaluate.runs import (
+    deviating_settings,
     finished_runs,
     runs_of_folds,
     unreadable_runs,
@@ -36,6 +37,7 @@ __all__ = [
     "ProbeResults",
     "accuracy_table",
     "augmented_views",
+    "deviating_settings",
     "finished_runs",
     "formatted_results",
     "linear_probe",

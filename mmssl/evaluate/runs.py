@@ -5,8 +5,25 @@ from __future__ import annotations
 import json
 import warnings
 import zipfile
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+
+from mmssl.objectives.language import options_of
+
+SETTINGS = (
+    "epochs",
+    "batch_size",
+    "width",
+    "dropout",
+    "weights",
+    "augment",
+    "region",
+    "keep",
+    "gradient_clip",
+    "precision",
+)
+"""Of a run, in which models that are compared should agree."""
 
 ARCHIVES = ("checkpoint.ckpt", "embeddings.npz")
 """Files of a finished run that are zip archives, with checksums."""
@@ -155,3 +172,40 @@ def _short(error: Exception) -> str:
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
     return str(error) or type(error).__name__
+
+
+def deviating_settings(folders: Mapping[str, Path]) -> dict[str, str]:
+    """In what the training of a model differs from that of the others.
+
+    Parameters
+    ----------
+    folders : mapping
+        {model: run folder}.
+
+    Returns
+    -------
+    dict
+        {model: "epochs 4, samples 2"}: settings that most models have
+        otherwise, and options of its terms that are not their defaults; only
+        models with any.
+    """
+    records = {}
+    for model, folder in folders.items():
+        records[model] = json.loads((folder / "params.json").read_text())
+    usual = {}
+    for setting in SETTINGS:
+        values = [repr(record[setting]) for record in records.values()]
+        usual[setting] = Counter(values).most_common(1)[0][0]
+    deviating = {}
+    for model, record in records.items():
+        found = []
+        for setting in SETTINGS:
+            if repr(record[setting]) != usual[setting]:
+                found.append(f"{setting} {record[setting]}")
+        defaults = options_of(record["objective"])
+        for option, value in record["options"].items():
+            if value != defaults.get(option):
+                found.append(f"{option} {value}")
+        if found:
+            deviating[model] = ", ".join(found)
+    return deviating

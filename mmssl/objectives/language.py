@@ -84,21 +84,24 @@ def parse(name: str) -> tuple[str, ...]:
     return words
 
 
-def options_of(name: str) -> tuple[str, ...]:
-    """Options that the terms of an objective take, sorted.
+def options_of(name: str) -> dict[str, object]:
+    """Options that the terms of an objective take, sorted, with their
+    defaults.
 
     Parameters
     ----------
     name : str
         In the language of :func:`parse`.
     """
-    accepted = set()
+    accepted = {}
     for word in parse(name):
         parameters = inspect.signature(TERMS[word]).parameters
         for option, parameter in parameters.items():
             if parameter.kind is parameter.POSITIONAL_OR_KEYWORD:
-                accepted.add(option)
-    return tuple(sorted(accepted - {"modalities", "latent"}))
+                accepted[option] = parameter.default
+    for given in ("modalities", "latent"):
+        accepted.pop(given, None)
+    return dict(sorted(accepted.items()))
 
 
 class Objective(nn.Module):

@@ -123,3 +123,30 @@ def test_a_model_unreadable_in_one_fold_is_compared_in_none(
         0: ["RR"],
         1: ["RR"],
     }
+
+
+def test_what_was_trained_otherwise_is_told(write_run):
+    usual = dict.fromkeys(runs.SETTINGS) | {"epochs": 8, "augment": "crops"}
+    trained = {
+        "RR": {"objective": "RR", "options": {"penalty": 0.04}},
+        "AE": {"objective": "AE", "options": {}},
+        "noisy": {
+            "objective": "XX-CC",
+            "options": {"penalty": 0.04},
+            "augment": "noise",
+        },
+        "MMVAE": {
+            "objective": "MMVAE",
+            "options": {"samples": 2},
+            "epochs": 4,
+        },
+        "DCCAE": {"objective": "CCA-AE", "options": {"memory": 256}},
+    }
+    folders = {}
+    for model, record in trained.items():
+        folders[model] = write_run(f"{model}-fold0-seed3", **usual | record)
+    assert runs.deviating_settings(folders) == {
+        "noisy": "augment noise",
+        "MMVAE": "epochs 4, samples 2",
+        "DCCAE": "memory 256",
+    }

@@ -465,7 +465,12 @@ def test_two_processes_equal_one_on_the_joined_batch(tmp_path):
 
 
 def test_options_are_those_of_the_terms():
-    assert options_of("RR") == ("clip", "inside", "negatives", "penalty")
+    assert options_of("RR") == {
+        "clip": 20.0,
+        "inside": False,
+        "negatives": "locations",
+        "penalty": 0.04,
+    }
     assert "exact" in options_of("CR-CC") and "exact" not in options_of("CR")
-    assert options_of("AE") == ()
+    assert options_of("AE") == {}
     assert "memory" in options_of("DCCAE")
