@@ -351,6 +351,7 @@ def scored(cohort, exposures):
             "protocol": "p",
             "model": row,
             "modality": "T1",
+            "draw": 0,
             "baseline": row != "RR-AE",
             "pair": i,
             "subject": cohort.subjects[i],
