@@ -12,7 +12,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from mmssl.evaluate.confounds import covariates
+from mmssl.evaluate.confounds import COLUMNS, covariates
 from mmssl.preprocessing.network_inputs import fit_landmarks, standardised
 
 REGION_MEANS = "region means"
@@ -44,12 +44,9 @@ def simple_features(cohort, fold: int = 0) -> dict[str, dict[str, np.ndarray]]:
     regions = planted_regions(cohort)
     if regions:
         features[REGION_MEANS] = _region_means(cohort, fold, regions)
-    try:
-        table = covariates(cohort)
-    except ValueError:  # nothing known of anybody
-        table = None
-    if table is not None:
-        columns = _columns(table)
+    if _are_covariates_known(cohort):
+        # "89+" among ages is a missing number here, so the training mean
+        columns = _columns(covariates(cohort, mixed="drop"))
         features[COVARIATES] = dict.fromkeys(cohort.modalities, columns)
     for by_modality in features.values():
         for modality, values in by_modality.items():
@@ -59,6 +56,14 @@ def simple_features(cohort, fold: int = 0) -> dict[str, dict[str, np.ndarray]]:
             scaled = np.nan_to_num((values - mean) / spread)
             by_modality[modality] = scaled.astype(np.float32)
     return features
+
+
+def _are_covariates_known(cohort) -> bool:
+    """Whether the table has any, or the images show the head's size."""
+    shows_heads = cohort.intensity == "brain" and cohort.dims == 3
+    names = cohort.participants.columns.intersection([*COLUMNS, "head_size"])
+    known = cohort.participants[names].notna().any(axis=None)
+    return shows_heads or bool(known)
 
 
 def _region_means(

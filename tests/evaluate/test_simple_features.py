@@ -1,5 +1,7 @@
 """Region means against a loop over people, covariates against the table."""
 
+import dataclasses
+
 import nibabel as nib
 import numpy as np
 import pytest
@@ -47,3 +49,16 @@ def test_covariates_are_numbers_and_indicators(tiny_phantom, features):
     assert np.array_equal(columns, features[COVARIATES]["fALFF"])
     train = tiny_phantom.rows("train", 0)
     np.testing.assert_allclose(columns[train].mean(0), 0, atol=1e-5)
+
+
+def test_numbers_with_a_word_among_them_are_not_lost(tiny_phantom, features):
+    """One "89+" leaves the ages of all others as they were."""
+    people = tiny_phantom.participants.astype({"age": str})
+    rows = tiny_phantom.rows("holdout")
+    person = tiny_phantom.subjects[rows[0]]
+    people.loc[people["participant_id"] == person, "age"] = "89+"
+    changed = dataclasses.replace(tiny_phantom, participants=people)
+    found = simple_features(changed, 0)[COVARIATES]["T1"]
+    expected = features[COVARIATES]["T1"].copy()
+    expected[tiny_phantom.subjects == person, 0] = 0
+    np.testing.assert_allclose(found, expected, atol=1e-5)
