@@ -6,7 +6,7 @@
 # make lint         the style of the code
 # make bench        speed against the peers a user would pick
 # make simulations  the statistics in simulated worlds, for a page of the book
-# make crops        what crops teach an encoder, for a page of the book
+# make choices      choices of training, on development cohorts, for a page
 # make mutants      whether the tests notice a changed operator or constant
 # make figures      the README's figure and table, from the demo edition
 # make clean        everything a run made; the environment stays
@@ -32,7 +32,7 @@ export MALLOC_TRIM_THRESHOLD_ := -1
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
 .PHONY: install reproduce smoke test test-all lint lab
-.PHONY: bench simulations crops mutants figures clean
+.PHONY: bench simulations choices mutants figures clean
 
 install: $(INSTALLED)
 
@@ -59,7 +59,7 @@ $(ORDER): notebooks/pages.py $(NOTEBOOKS)
 	mkdir -p $(@D)
 	$(PYTHON) notebooks/pages.py > $@
 
-NO_SMOKE := install reproduce lint bench simulations crops mutants figures clean
+NO_SMOKE := install reproduce lint bench simulations choices mutants figures clean
 ifneq ($(filter-out $(NO_SMOKE),$(MAKECMDGOALS)),)
 include $(ORDER)
 endif
@@ -86,8 +86,8 @@ bench: $(INSTALLED)
 simulations: $(INSTALLED)
 	$(RUN) tests/simulation/run.py
 
-crops: $(INSTALLED)
-	$(RUN) tests/simulation/crops.py
+choices: $(INSTALLED)
+	$(RUN) tests/simulation/training_choices.py
 
 # all rooms take hours: ROOMS="stats losses"
 mutants: $(INSTALLED)

@@ -1,16 +1,18 @@
-"""`make crops`: what crops teach a contrast between modalities, over several
+"""`make choices`: choices of training, held against each other on several
 development cohorts.
 
-Trains RR under four recipes, at equal epochs, on one simulated cohort a seed,
-and writes ``book/crops.tsv``, which the page of the linear evaluation shows.
-Cohorts and runs stay under ``data``; what is there and of the same code is not
-made again.
+Trains the same objectives under every choice, at equal epochs, on one
+simulated cohort a seed, and writes ``book/training_choices.tsv``, which the
+page of the linear evaluation shows. Cohorts and runs stay under ``data``; what
+is there and of the same code is not made again.
 """
 
 import argparse
 import os
 import sys
 from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from itertools import product
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -30,23 +32,38 @@ from mmssl.ledger.sidecars import write_sidecar  # noqa: E402
 from mmssl.objectives.views import PadCropFlip, paper_recipe  # noqa: E402
 
 SIZE = 32
-RECIPES = {
-    "large, shared": paper_recipe(SIZE, shared=True),
-    "large, separate": paper_recipe(SIZE, shared=False),
-    "small, shared": PadCropFlip(1, shared=True),
-    "small, separate": PadCropFlip(1, shared=False),
+LARGE = paper_recipe(SIZE, shared=False)
+SMALL = PadCropFlip(1)
+CHOICES = {
+    ("RR", "large crops, shared"): {
+        "augment": paper_recipe(SIZE, shared=True)
+    },
+    ("RR", "large crops, separate"): {"augment": LARGE},
+    ("RR", "small crops, shared"): {"augment": PadCropFlip(1, shared=True)},
+    ("RR", "small crops, separate"): {},
+    ("RR", "landmarks of the image"): {"region": "image"},
+    ("RR", "last epoch"): {"keep": "last"},
+    ("Supervised", "large crops, separate"): {"augment": LARGE},
+    ("Supervised", "small crops, separate"): {},
+    ("Supervised", "landmarks of the image"): {"region": "image"},
+    ("Supervised", "last epoch"): {"keep": "last"},
+    ("XX-CC", "small crops, separate"): {},
+    ("XX-CC", "places in the brain"): {"inside": True},
 }
-"""Large is an eighth of the side with flips, as in the papers; small is a
-voxel without flips. Shared by the modalities, as in the public code, or not.
+"""Options of :func:`mmssl.pretrain.fit`. Large crops are an eighth of the side
+with flips, as in the papers; small ones a voxel without flips. Shared by the
+modalities, as in the public code, or not. Landmarks are of the brain, and the
+best epoch is kept, where nothing else is said.
 """
 
 
 def main() -> None:
     """Train what is not there and write the table with its sidecar."""
     options = parse_options()
-    work = [(seed, options) for seed in options.seeds]
+    work = list(product(options.seeds, CHOICES))
     with ProcessPoolExecutor(options.jobs) as pool:
-        tables = list(pool.map(measure_cohort, work))
+        list(pool.map(partial(make_cohort, options), options.seeds))
+        tables = list(pool.map(partial(measure, options), work))
     table = pd.concat(tables, ignore_index=True)
     target = paths.project(options.output)
     with atomic.file(target) as temporary:
@@ -55,14 +72,14 @@ def main() -> None:
     settings = {
         "subjects": options.subjects,
         "epochs": options.epochs,
-        "objective": options.objective,
         "seeds": options.seeds,
     }
     write_sidecar(
         target, {"script": Path(__file__)}, settings, None, tuple(sorted(code))
     )
-    means = table.groupby(["recipe", "quantity", "modality"], sort=False)
-    print(means["value"].agg(["mean", "std"]).round(3).to_string())
+    lines = ["objective", "choice", "quantity", "modality"]
+    means = table.groupby(lines, sort=False)["value"]
+    print(means.agg(["mean", "std"]).round(3).to_string())
     print(target)
 
 
@@ -74,46 +91,54 @@ def parse_options() -> argparse.Namespace:
     )
     parser.add_argument("--subjects", type=int, default=800)
     parser.add_argument("--epochs", type=int, default=8)
-    parser.add_argument("--objective", default="RR")
-    parser.add_argument("--output", default="book/crops.tsv")
+    parser.add_argument("--output", default="book/training_choices.tsv")
     parser.add_argument("--jobs", type=int, default=os.cpu_count())
     return parser.parse_args()
 
 
-def measure_cohort(work: tuple[int, argparse.Namespace]) -> pd.DataFrame:
-    """Lines of one cohort: recipe, seed, modality, quantity, value, chance."""
-    seed, options = work
-    people = cohorts.make_phantom(
+def make_cohort(options: argparse.Namespace, seed: int) -> cohorts.Cohort:
+    """Return the development cohort of a seed, simulated if need be."""
+    return cohorts.make_phantom(
         paths.project(f"data/derived/development-{seed}"),
         subjects=options.subjects,
         size=SIZE,
         seed=seed,
     )
-    tables = []
-    for name, recipe in RECIPES.items():
-        words = name.replace(", ", "-")
-        run = paths.project(
-            f"data/runs/development-{seed}/{options.objective}-{words}"
-        )
-        pretrain.fit(
-            people,
-            options.objective,
-            run,
-            epochs=options.epochs,
-            batch_size=16,
-            seed=seed,
-            width=16,
-            augment=recipe,
-            progress=False,
-        )
-        lines = [audit(people, run, recipe, seed), probe(people, run)]
-        for table in lines:
-            tables.append(table.assign(recipe=name, seed=seed))
-        print(f"{name}, seed {seed}", flush=True)
-    return pd.concat(tables)
 
 
-def audit(people, run: Path, recipe: PadCropFlip, seed: int) -> pd.DataFrame:
+def measure(
+    options: argparse.Namespace, work: tuple[int, tuple[str, str]]
+) -> pd.DataFrame:
+    """Lines of one run: seed, objective, choice, modality, quantity, value,
+    chance.
+    """
+    seed, (objective, choice) = work
+    people = make_cohort(options, seed)
+    words = choice.replace(",", "").replace(" ", "-")
+    asked = {"augment": SMALL, **CHOICES[objective, choice]}
+    run = pretrain.fit(
+        people,
+        objective,
+        paths.project(f"data/runs/development-{seed}/{objective}-{words}"),
+        epochs=options.epochs,
+        batch_size=16,
+        seed=seed,
+        width=16,
+        progress=False,
+        **asked,
+    )
+    lines = [probe(people, run)]
+    if objective == "RR":
+        lines += audit(people, run, asked["augment"], seed)
+    print(f"{objective}, {choice}, seed {seed}", flush=True)
+    return pd.concat(lines).assign(
+        objective=objective, choice=choice, seed=seed
+    )
+
+
+def audit(
+    people: cohorts.Cohort, run: Path, recipe: PadCropFlip, seed: int
+) -> list[pd.DataFrame]:
     """What z of held-out people says of crops and flips, and of people."""
     encoders, landmarks = pretrain.load_encoders(run)
     rows = people.downstream(people.rows("holdout"))
@@ -130,10 +155,10 @@ def audit(people, run: Path, recipe: PadCropFlip, seed: int) -> pd.DataFrame:
         modality="both", quantity="matched, " + matched["augmentation"]
     )
     columns = ["modality", "quantity", "value", "chance"]
-    return pd.concat([t[columns] for t in (values, shares, matched)])
+    return [t[columns] for t in (values, shares, matched)]
 
 
-def probe(people, run: Path) -> pd.DataFrame:
+def probe(people: cohorts.Cohort, run: Path) -> pd.DataFrame:
     """ROC-AUC of a tuned logistic regression on the hold-out."""
     labels = people.labels()
     train = people.downstream(people.rows("train", 0))
