@@ -30,6 +30,7 @@ from mmssl.evaluate.shortcuts import (
     matching_table,
     nuisance_table,
 )
+from mmssl.evaluate.training_choices import choice_differences
 
 __all__ = [
     "LogisticFit",
@@ -37,6 +38,7 @@ __all__ = [
     "ProbeResults",
     "accuracy_table",
     "augmented_views",
+    "choice_differences",
     "deviating_settings",
     "finished_runs",
     "formatted_results",

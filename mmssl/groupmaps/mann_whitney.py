@@ -105,6 +105,38 @@ def rank_biserial(first, second) -> RankBiserial:
     return RankBiserial((twice + n1 * n0) / 2, twice / (n1 * n0), p)
 
 
+def resampled_rank_biserial(first, second, weights) -> np.ndarray:
+    r"""Rank-biserial correlation of every voxel with people counted more than
+    once or not at all, as a bootstrap draws them.
+
+    .. math::
+        \mathrm{RBC}_b = \frac{\sum_{i, j} w_{b,i}\, w_{b,j}\,
+        \mathrm{sign}(x_i - x_j)}{\sum_{i, j} w_{b,i}\, w_{b,j}}
+
+    Parameters
+    ----------
+    first, second : array-like, shapes (n1, voxels) and (n0, voxels)
+    weights : pair of arrays, shapes (draws, n1) and (draws, n0)
+        How often each person is in each draw.
+
+    Returns
+    -------
+    array, shape (draws, voxels)
+    """
+    first = np.asarray(first, dtype=np.float32)
+    second = np.asarray(second, dtype=np.float32)
+    pairs = np.einsum("bi,bj->bij", *weights)
+    pairs = pairs.reshape(len(pairs), -1).astype(np.float32)
+    pairs /= pairs.sum(axis=1, keepdims=True)
+    block = max(1, _RANK_BYTES // pairs.shape[1])
+    effects = []
+    for start in range(0, first.shape[1], block):
+        voxels = slice(start, start + block)
+        signs = np.sign(first[:, None, voxels] - second[None, :, voxels])
+        effects.append(pairs @ signs.reshape(pairs.shape[1], -1))
+    return np.concatenate(effects, axis=1)
+
+
 def max_statistic_test(
     values,
     labels,

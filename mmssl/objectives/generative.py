@@ -129,10 +129,22 @@ class MMVAE(Term):
         return edges
 
     def forward(self, ctx):
-        """Negative bound, mean over the rows of all processes."""
+        """Negative bound, mean over the rows of all processes; by chance, that
+        of the prior for everybody, decoded into the median image.
+        """
         weights = self.log_weights(ctx)
         bound = importance_weighted_bound(weights, self.looser)
-        return {"loss": -ctx.gather(bound).mean()}
+        chance = []
+        for m in ctx.modalities:
+            images = promote(ctx.view().volumes[m]).flatten(1)
+            density = laplace_log_density(
+                images, images.median(0).values, self.likelihood_scale
+            )
+            chance.append(self.llik_scaling[m] * density.mean())
+        return {
+            "loss": -ctx.gather(bound).mean(),
+            "chance": -torch.stack(chance).sum(),
+        }
 
     def posterior(self, ctx, m: str) -> Laplace:
         """q_m(z | x_m) of each row, (B, latent): mean z, scale

@@ -10,7 +10,9 @@ from mmssl.plotting.cohort import people, planted_regions, roles, scans
 from mmssl.plotting.group_differences import (
     group_maps,
     interactive_map,
+    overlap_beyond_untrained,
     overlap_with_truth,
+    voxel_by_voxel,
 )
 from mmssl.plotting.linear_evaluation import (
     crops_and_shortcuts,
@@ -91,6 +93,7 @@ __all__ = [
     "linear_evaluation",
     "null_maps",
     "objective_graph",
+    "overlap_beyond_untrained",
     "overlap_with_truth",
     "overlay",
     "pair_views",
@@ -113,4 +116,5 @@ __all__ = [
     "term_history",
     "tissue_histogram",
     "training_history",
+    "voxel_by_voxel",
 ]

@@ -88,11 +88,15 @@ def claim_intervals(
     -------
     Figure
         Thick: 95 %; thin: corrected for the number of claims; coloured by
-        verdict. Empty where they answered none.
+        verdict. Claims of one direction stand together, and the grey band
+        behind a line is where its claim says that the difference lies. Empty
+        where the tests answered none.
     """
     is_asked = assessed["test"].str.startswith(tests)
     lines = assessed[is_asked & assessed["estimate"].notna()]
-    lines = lines.sort_values("estimate")
+    direction = lines["claimed"].str.split().str[0]
+    lines = lines.assign(direction=direction)
+    lines = lines.sort_values(["direction", "estimate"])
     figure, axes = canvas(1, 1, 8.0, 1.3 + 0.24 * len(lines))
     axis = axes[0, 0]
     height = np.arange(len(lines))
@@ -101,6 +105,13 @@ def claim_intervals(
     axis.hlines(height, lines["low_95"], lines["high_95"], color=colours, lw=3)
     axis.scatter(lines["estimate"], height, color=colours, s=24, zorder=3)
     axis.axvline(0.0, **DOTTED)
+    limits = axis.get_xlim()
+    for place, claimed in zip(height, lines["claimed"], strict=True):
+        low, high = np.clip(_region(claimed), *limits)
+        axis.barh(
+            place, high - low, left=low, height=0.9, color="#EEEEEE", zorder=0
+        )
+    axis.set_xlim(limits)
     names = [
         f"{line.id}  {_shorten(line.claim)}" for line in lines.itertuples()
     ]
@@ -111,6 +122,19 @@ def claim_intervals(
     if len(lines):
         figure.legend(loc="outside lower center", ncols=3, fontsize=8)
     return figure
+
+
+def _region(claimed: str) -> tuple[float, float]:
+    """Ends of what a claim asserts: "above 0", "below -0.1", "between 0 and
+    1".
+    """
+    word, *numbers = claimed.replace(" and ", " ").split()
+    low, high = -np.inf, np.inf
+    if word in ("above", "between"):
+        low = float(numbers[0])
+    if word in ("below", "between"):
+        high = float(numbers[-1])
+    return low, high
 
 
 def _write_numbers(

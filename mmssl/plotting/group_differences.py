@@ -226,6 +226,54 @@ def interactive_map(
     return view
 
 
+def voxel_by_voxel(
+    pairs: Mapping[str, tuple[np.ndarray, np.ndarray]], labels: tuple[str, str]
+) -> Figure:
+    """Draw two maps of the same people against each other, an axis per pair.
+
+    Parameters
+    ----------
+    pairs : {title: two arrays (voxels,)}
+        Effect sizes in [-1, 1].
+    labels : two str
+        Of the horizontal and of the vertical axis.
+
+    Returns
+    -------
+    Figure
+        Hexagons, darker where more voxels lie; on the grey diagonal both maps
+        agree. The title gives their correlation over voxels.
+    """
+    columns = min(4, len(pairs))
+    rows = -(-len(pairs) // columns)  # rounded up
+    figure, axes = canvas(
+        rows, columns, 2.4 * columns, 2.6 * rows, sharex=True, sharey=True
+    )
+    for axis in axes.flat[len(pairs) :]:
+        axis.set_axis_off()
+    limit = max(np.abs(pair).max() for pair in pairs.values()) or 1.0
+    for axis, (title, pair) in zip(axes.flat, pairs.items(), strict=False):
+        axis.hexbin(
+            *pair,
+            gridsize=40,
+            bins="log",
+            mincnt=1,
+            cmap="Greys",
+            extent=(-limit, limit, -limit, limit),
+        )
+        axis.axline((0, 0), slope=1, color=BASELINE, lw=0.8)
+        axis.set_aspect("equal")
+        agreement = "one is constant"
+        if min(np.ptp(values) for values in pair) > 0:
+            agreement = f"r = {np.corrcoef(*pair)[0, 1]:.2f}"
+        axis.set_title(f"{title}\n{agreement}", fontsize=8, loc="left")
+    for axis in axes[:, 0]:
+        axis.set_ylabel(labels[1], fontsize=8)
+    for axis in axes[-1]:
+        axis.set_xlabel(labels[0], fontsize=8)
+    return figure
+
+
 def overlap_with_truth(table: pd.DataFrame) -> Figure:
     """Draw how well each map finds the planted mask, a line of axes per
     modality.
@@ -258,6 +306,47 @@ def overlap_with_truth(table: pd.DataFrame) -> Figure:
     auprc.set_xlim(-0.02, 1.02)
     dice.set_xlim(-0.02, 1.02)
     distance.set_xlim(-2, None)
+    return figure
+
+
+def overlap_beyond_untrained(table: pd.DataFrame) -> Figure:
+    """Draw by how much each trained encoder's maps find the planted mask
+    better than those of untrained encoders.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Of `mmssl.saliency.planted_overlap.overlap_gains`.
+
+    Returns
+    -------
+    Figure
+        Left: AUPRC, with the mean of the untrained encoders and its spread in
+        grey and the chance level dotted. Right: the difference with its
+        interval.
+    """
+    order = list(table["source"].unique())[::-1]
+    modalities = list(table["modality"].unique())
+    inches = len(modalities) * (0.8 + 0.3 * len(order))
+    figure, axes = canvas(len(modalities), 2, 8.0, inches, sharex="col")
+    for (left, right), modality in zip(axes, modalities, strict=True):
+        lines = table[table["modality"] == modality].set_index("source")
+        lines = lines.loc[order]
+        height = np.arange(len(order))
+        mean, spread = lines["untrained"].mean(), lines["untrained_sd"].mean()
+        left.axvspan(mean - spread, mean + spread, color=BASELINE, alpha=0.3)
+        left.axvline(mean, color=BASELINE)
+        left.axvline(lines["chance"].iloc[0], **DOTTED)
+        shade = colour(modality)
+        left.plot(lines["auprc"], height, "o", color=shade)
+        right.hlines(height, lines["low"], lines["high"], color=shade)
+        right.plot(lines["difference"], height, "o", color=shade)
+        right.axvline(0.0, **DOTTED)
+        name_lines(left, order)
+        name_lines(right, order, shown=False)
+        left.set_title(modality, loc="left")
+    axes[-1, 0].set_xlabel("AUPRC")
+    axes[-1, 1].set_xlabel("minus mean of untrained encoders")
     return figure
 
 

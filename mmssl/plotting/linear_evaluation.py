@@ -125,18 +125,19 @@ def _gains(axis: Axes, lines: pd.DataFrame, colours: list[str]) -> None:
 
 
 def crops_and_shortcuts(table: pd.DataFrame) -> Figure:
-    """Draw what encoders learned under several recipes of crops, a dot a
+    """Draw what encoders learned under several choices of crops, a dot a
     cohort, with the mean and its Student-t interval.
 
     Parameters
     ----------
     table : DataFrame
-        ``book/crops.tsv``: recipe, seed, modality, quantity, value, chance.
+        Of one objective, of ``book/training_choices.tsv``: choice, seed,
+        modality, quantity, value, chance.
 
     Returns
     -------
     Figure
-        Three axes over the recipes: how often held-out pairs match, cropped in
+        Three axes over the choices: how often held-out pairs match, cropped in
         the same way, separately, and not at all; how well the crop is read
         from z; and the diagnosis. Dotted, chance.
     """
@@ -149,7 +150,7 @@ def crops_and_shortcuts(table: pd.DataFrame) -> Figure:
         "crop read from z (R²)": {"crop, R2": None},
         "diagnosis (ROC-AUC)": {"diagnosis, AUC": None},
     }
-    recipes = list(dict.fromkeys(table["recipe"]))
+    choices = list(dict.fromkeys(table["choice"]))
     figure, (axes,) = canvas(1, len(panels), 11.0, 3.2)
     for axis, (title, quantities) in zip(axes, panels.items(), strict=True):
         series = {}
@@ -160,10 +161,10 @@ def crops_and_shortcuts(table: pd.DataFrame) -> Figure:
                 series[label] = (part, shade or colour(modality))
         for number, (label, (part, shade)) in enumerate(series.items()):
             shift = 0.22 * (number - (len(series) - 1) / 2)
-            _dots(axis, part, recipes, shift, shade, label)
+            _dots(axis, part, choices, shift, shade, label)
             axis.axhline(part["chance"].iloc[0], **DOTTED)
-        names = [recipe.replace(", ", "\n") for recipe in recipes]
-        axis.set(xticks=np.arange(len(recipes)), xticklabels=names)
+        names = [choice.replace(", ", "\n") for choice in choices]
+        axis.set(xticks=np.arange(len(choices)), xticklabels=names)
         axis.set_title(title)
         axis.legend(fontsize=7)
     return figure
@@ -172,14 +173,14 @@ def crops_and_shortcuts(table: pd.DataFrame) -> Figure:
 def _dots(
     axis: Axes,
     lines: pd.DataFrame,
-    recipes: list[str],
+    choices: list[str],
     shift: float,
     shade: str,
     label: str,
 ) -> None:
-    """Values of one quantity by recipe, their mean and its interval."""
-    for place, recipe in enumerate(recipes):
-        values = lines.loc[lines["recipe"] == recipe, "value"].to_numpy()
+    """Values of one quantity by choice, their mean and its interval."""
+    for place, choice in enumerate(choices):
+        values = lines.loc[lines["choice"] == choice, "value"].to_numpy()
         at = place + shift
         axis.scatter(
             np.full(len(values), at), values, s=8, color=shade, alpha=0.4

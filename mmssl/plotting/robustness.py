@@ -144,7 +144,8 @@ def robustness_curves(
     Figure
         Figures 2 and 3 of "Tasting the cake", with the percentile band of the
         subject bootstrap. Small ticks on the left of each panel: the
-        undistorted AUC of each model.
+        undistorted AUC of each model. Grey: values whose images have
+        collapsed to a few voxels, which no area counts.
     """
     lines = table[table["modality"] == modality]
     undistorted = lines[lines["distortion"] == "none"]
@@ -159,6 +160,7 @@ def robustness_curves(
             look = line_styles[model]
             _draw_curve(axis, curve, model, look)
             _mark_left_edge(axis, undistorted[model], look["color"])
+        _shade_collapsed(axis, panel)
         axis.axhline(0.5, **DOTTED)
         title = f"{names[0]}: {names[1].replace('_', ' ')}"
         unit = panel["unit"].iloc[0]
@@ -345,6 +347,18 @@ def _draw_curve(
     )
 
 
+def _shade_collapsed(axis: Axes, panel: pd.DataFrame) -> None:
+    """Grey behind the values of a panel whose images have collapsed."""
+    points = panel.drop_duplicates("value").sort_values("value")
+    values = points["value"].to_numpy()
+    between = (values[1:] + values[:-1]) / 2
+    edges = np.r_[values[0], between, values[-1]]
+    for cell in np.flatnonzero(points["collapsed"]):
+        axis.axvspan(
+            edges[cell], edges[cell + 1], color=BASELINE, alpha=0.25, lw=0
+        )
+
+
 def _mark_left_edge(axis: Axes, auc: float, shade: str) -> None:
     """A tick across the left edge."""
     axis.plot(
@@ -401,10 +415,13 @@ def _draw_differences(
         aspect="auto",
     )
     for i, j in np.argwhere(~np.isnan(matrix)):
+        # black on the ends of the scale cannot be read
+        is_dark = resolved[i, j] and abs(matrix[i, j]) > 0.6 * largest
         axis.text(
             j,
             i,
             f"{matrix[i, j]:+.2f}",
+            color="white" if is_dark else "black",
             ha="center",
             va="center",
             fontsize=7,

@@ -136,8 +136,10 @@ def areas(boot: Bootstrap, level: float = 0.95) -> pd.DataFrame:
 
     .. math:: \frac{1}{v_K - v_1} \int_{v_1}^{v_K} \mathrm{AUC}(v)\, dv
 
-    by trapezoids over the values that could be scored: the mean AUC of a
-    panel. Intervals are percentiles of the same resamples for all.
+    by trapezoids over the values that could be scored and whose images have
+    not collapsed to a few voxels (`mmssl.robustness.sweep.COLLAPSED`): the
+    mean AUC of a panel. Intervals are percentiles of the same resamples for
+    all.
 
     Returns
     -------
@@ -313,8 +315,10 @@ def _areas(boot: Bootstrap) -> tuple[list[str], np.ndarray, np.ndarray]:
         values = points["value"].to_numpy()
         auc, auc_draws = boot.auc[points.index], boot.draws[points.index]
         weights = np.empty((len(values), len(boot.modalities)))
+        is_image = ~points["collapsed"].to_numpy()
         for j in range(len(boot.modalities)):
-            weights[:, j] = _trapezoid(values, ~np.isnan(auc[:, 0, j]))
+            scored = is_image & ~np.isnan(auc[:, 0, j])
+            weights[:, j] = _trapezoid(values, scored)
         auc, auc_draws = np.nan_to_num(auc), np.nan_to_num(auc_draws)
         area.append(np.einsum("pj,pij->ij", weights, auc))
         draws.append(np.einsum("pj,pijb->ijb", weights, auc_draws))

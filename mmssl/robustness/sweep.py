@@ -29,12 +29,19 @@ if TYPE_CHECKING:
 UNDISTORTED = "none"
 """The distortion of the first point of a sweep: the volumes as they are."""
 
+COLLAPSED = 0.01
+"""Share of the undistorted image's effective voxels below which a distorted
+one is no image of a brain any more.
+"""
+
 
 class Sweep(NamedTuple):
     """Scores of every point, model, modality and person.
 
     points : line i describes scores[i]; the first is the undistorted one, of
-        distortion "none".
+        distortion "none". Column ``collapsed``: whether the median person's
+        image has fewer effective voxels (:func:`effective_voxels`) than
+        :data:`COLLAPSED` of the undistorted image's, in any modality.
     models, modalities, subjects : the other axes.
     scores : float32 (points, models, modalities, people); NaN where the volume
         or its embedding is not finite.
@@ -121,7 +128,7 @@ def sweep(
         unit="point",
         disable=not progress,
     )
-    scores, finite = [], []
+    scores, finite, voxels = [], [], []
     for row in progress_bar:
         point = (row.distortion, row.parameter, row.value)
         file = folder / f"{row.distortion}-{row.parameter}-{row.value:g}.npz"
@@ -129,12 +136,16 @@ def sweep(
             seeds = distortion_seeds(subjects, *point, seed)
             arrays = _score_point(inputs, models, point, seeds, affine, block)
             with atomic.file(file) as temporary, temporary.open("wb") as out:
-                np.savez(out, scores=arrays[0], finite=arrays[1])
+                np.savez(
+                    out, scores=arrays[0], finite=arrays[1], voxels=arrays[2]
+                )
         with np.load(file) as content:
             scores.append(content["scores"])
             finite.append(content["finite"])
+            voxels.append(np.median(content["voxels"], axis=-1))
+    is_collapsed = np.stack(voxels) < COLLAPSED * voxels[0]
     swept = Sweep(
-        points,
+        points.assign(collapsed=is_collapsed.any(axis=1)),
         tuple(models),
         tuple(inputs),
         subjects,
@@ -161,13 +172,15 @@ def _score_point(
     seeds: Sequence[int],
     affine: np.ndarray,
     block: int,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Scores (models, modalities, people) of one point, and which volumes are
-    finite, (modalities, people).
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Scores (models, modalities, people) of one point, and of its volumes
+    which are finite and how many effective voxels they have, (modalities,
+    people).
     """
     people = len(seeds)
     scores = np.full((len(models), len(inputs), people), np.nan, np.float32)
     finite = np.zeros((len(inputs), people), bool)
+    voxels = np.zeros((len(inputs), people))
     for j, (modality, images) in enumerate(inputs.items()):
         linear_models = [of_model[modality] for of_model in models.values()]
         device = _device(linear_models)
@@ -178,10 +191,40 @@ def _score_point(
             if point[0] != UNDISTORTED:
                 volumes = distort_inputs(volumes, *point, seeds[rows], affine)
             finite[j, rows] = volumes.isfinite().flatten(1).all(1).cpu()
+            voxels[j, rows] = effective_voxels(volumes).cpu()
             volumes = volumes.contiguous(memory_format=torch.channels_last_3d)
             for i, model in enumerate(linear_models):
                 scores[i, j, rows] = _score(model, volumes).cpu()
-    return scores, finite
+    return scores, finite, voxels
+
+
+def effective_voxels(volumes: Tensor) -> Tensor:
+    r"""How many voxels an image effectively consists of, its participation
+    ratio
+
+    .. math:: \frac{(\sum_v x_v^2)^2}{\sum_v x_v^4},
+
+    which is the number of voxels where all are of one magnitude, and 1 where a
+    single one outshines all others.
+
+    Parameters
+    ----------
+    volumes : Tensor, shape (B, C, *sides)
+
+    Returns
+    -------
+    Tensor, float64, shape (B,)
+        0 for an image that is 0 everywhere or not finite.
+    """
+    flat = volumes.flatten(1).double()
+    finite = flat.isfinite().all(dim=1, keepdim=True)
+    flat = torch.where(finite, flat, 0.0)
+    # fourth powers of a bias field of e^82 overflow
+    largest = flat.abs().amax(dim=1, keepdim=True)
+    squares = (flat / largest.clamp(min=torch.finfo(flat.dtype).tiny)) ** 2
+    powers = (squares**2).sum(dim=1)
+    # the largest square is 1, unless all are 0
+    return squares.sum(dim=1) ** 2 / powers.clamp(min=1.0)
 
 
 def _score(model: LinearModel, volumes: Tensor) -> Tensor:

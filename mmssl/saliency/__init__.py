@@ -7,6 +7,7 @@ from mmssl.saliency.dimensions import (
     extreme_dimensions,
     fit_probes,
     group_differences,
+    lacks_coefficient,
     maps_following_severity,
     prove_unseen,
     subject_maps,
@@ -17,6 +18,7 @@ from mmssl.saliency.parameter_randomisation import (
     person_map_correlations,
     randomised,
 )
+from mmssl.saliency.planted_overlap import overlap_gains
 from mmssl.saliency.sanity_checks import (
     Measurements,
     arrange_for_figure,
@@ -40,8 +42,10 @@ __all__ = [
     "fit_probes",
     "group_differences",
     "group_map_correlations",
+    "lacks_coefficient",
     "maps_following_severity",
     "measure_deletion",
+    "overlap_gains",
     "person_map_correlations",
     "positive_control",
     "postprocess",

@@ -147,6 +147,8 @@ def subject_maps(
     *,
     scaled: bool = True,
     sigma: float = 1.5,
+    part: str = "absolute",
+    rescale: str = "last",
     **options,
 ) -> np.ndarray:
     """Saliency of the picked dimensions in the brain of every person.
@@ -164,8 +166,8 @@ def subject_maps(
     mask : array of bool, shape (X, Y, Z)
     scaled : bool
         Whether every person's map is rescaled to [0, 1].
-    sigma : float
-        Of the smoothing, in voxels.
+    sigma, part, rescale
+        Of `mmssl.saliency.maps.postprocess`.
     **options
         Of `mmssl.saliency.smoothgrad.stream`: samples, std, seed, precision.
 
@@ -184,7 +186,9 @@ def subject_maps(
             **options,
         ):
             gradient = gradient.float().cpu().numpy()
-            saliency = postprocess(gradient, inside, sigma)
+            saliency = postprocess(
+                gradient, inside, sigma, part=part, rescale=rescale
+            )
             shown = saliency.scaled if scaled else saliency.magnitude
             blocks.append(shown[..., inside])
         maps.append(np.concatenate(blocks))

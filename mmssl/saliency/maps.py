@@ -39,6 +39,7 @@ def postprocess(
     sigma: float = 1.5,
     *,
     part: str = "absolute",
+    rescale: str = "last",
     quantile: float | None = None,
 ) -> Saliency:
     r"""Brain-mask, smooth and rescale gradients, each image by itself (001,
@@ -52,8 +53,8 @@ def postprocess(
               s = \frac{m - \min_M m}{\max_M m - \min_M m} .
 
     001 rescales before it smooths; here the unit interval is fixed last, by a
-    neighbourhood and not by a single voxel. An image that is constant inside
-    the mask becomes 0.
+    neighbourhood and not by a single voxel, unless asked otherwise. An image
+    that is constant inside the mask becomes 0.
 
     Parameters
     ----------
@@ -63,6 +64,9 @@ def postprocess(
         Of the Gaussian, in voxels; 0 for none.
     part : {"absolute", "positive"}
         "positive" drops negative gradients, as the public code of 001 does.
+    rescale : {"last", "first"}
+        Whether ``scaled`` is stretched after or, as in 001, before it is
+        smoothed; its largest value is then below 1.
     quantile : float, optional
         Zero what is below this quantile of the image inside the mask, before
         smoothing; the public code has .95, but over the whole batch.
@@ -76,7 +80,7 @@ def postprocess(
     ------
     ValueError
         For an empty mask, one of another shape or other values, a gradient not
-        finite, an unknown part.
+        finite, an unknown part or order.
     """
     values = tensor(gradient)
     if values.dtype != torch.float64:
@@ -84,6 +88,8 @@ def postprocess(
     inside = _mask(mask, values)
     if part not in ("absolute", "positive"):
         raise ValueError(f"part={part!r}, expected 'absolute' or 'positive'")
+    if rescale not in ("last", "first"):
+        raise ValueError(f"rescale={rescale!r}, expected 'last' or 'first'")
     if sigma < 0:
         raise ValueError(f"sigma={sigma}: expected at least 0")
     if quantile is not None and not 0 <= quantile < 1:
@@ -101,15 +107,27 @@ def postprocess(
             limit = torch.quantile(amount[inside], quantile)
             amount = amount * (amount >= limit)
         smooth = _smooth(amount, kernels)[inside] / weight
-        spread = smooth.max() - smooth.min()
         flat_magnitude[i, inside] = smooth
-        # a constant image has no more spread than rounding leaves
-        rounding = 16 * torch.finfo(smooth.dtype).eps * smooth.max()
-        if spread > rounding:
-            flat_scaled[i, inside] = (smooth - smooth.min()) / spread
+        if rescale == "last":
+            flat_scaled[i, inside] = _stretch(smooth)
+        else:
+            stretched = torch.zeros_like(amount)
+            stretched[inside] = _stretch(amount[inside])
+            smooth = _smooth(stretched, kernels)[inside] / weight
+            flat_scaled[i, inside] = smooth
     if isinstance(gradient, Tensor):
         return Saliency(scaled, magnitude)
     return Saliency(scaled.numpy(), magnitude.numpy())
+
+
+def _stretch(values: Tensor) -> Tensor:
+    """Values over [0, 1], (voxels,); 0 where all are the same."""
+    spread = values.max() - values.min()
+    # a constant image has no more spread than rounding leaves
+    rounding = 16 * torch.finfo(values.dtype).eps * values.max()
+    if spread <= rounding:
+        return torch.zeros_like(values)
+    return (values - values.min()) / spread
 
 
 def average(

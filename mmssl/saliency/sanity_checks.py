@@ -578,7 +578,7 @@ def arrange_for_figure(
     picks: pd.DataFrame, maps: Mapping, reports: Mapping
 ) -> dict[str, dict[str, tuple]]:
     """Maps as `mmssl.plotting.group_differences.group_maps` draws them, a line
-    for each source and modality.
+    for each source and modality; without those that no coefficient chose.
 
     Parameters
     ----------
@@ -592,7 +592,8 @@ def arrange_for_figure(
     {"source, modality": {title: (rbc, corrected p, report)}}
     """
     lines = {}
-    for pick in picks.itertuples():
+    chosen = picks[~dimensions.lacks_coefficient(picks)]
+    for pick in chosen.itertuples():
         key = pick.source, pick.modality, pick.sign
         line = lines.setdefault(f"{pick.source}, {pick.modality}", {})
         title = f"{pick.sign} β {pick.beta:.2g} (dimension {pick.dimension})"

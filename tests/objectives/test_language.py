@@ -143,6 +143,33 @@ def test_chance_of_an_autoencoder_is_the_mean_image():
     torch.testing.assert_close(parts["AE/chance"], expected)
 
 
+class MedianDecoder(torch.nn.Module):
+    """Decodes every vector into one image."""
+
+    def __init__(self, image):
+        super().__init__()
+        self.image = image
+
+    def forward(self, z):
+        return self.image.expand(len(z), *self.image.shape)
+
+
+def test_chance_of_a_vae_is_the_median_image_from_the_prior():
+    weights = {"T1": 1.0, "fALFF": 0.25}
+    objective = build("MMVAE", samples=3, llik_scaling=weights, **SMALL)
+    data = batch()
+    with torch.no_grad():
+        for parameter in objective.parameters():
+            parameter.zero_()
+    for m, volumes in data.views["main"].volumes.items():
+        objective.decoders[m] = MedianDecoder(volumes.median(0).values)
+    _, parts, _ = objective.eval()(data)
+    # a posterior's scale is 1e-6 above the prior's
+    torch.testing.assert_close(
+        parts["MMVAE/chance"], parts["MMVAE/loss"], rtol=1e-4, atol=0.0
+    )
+
+
 def test_local_head_only_where_a_term_needs_it():
     assert not build("RR", **SMALL).heads
     assert set(build("RR-CR", **SMALL).heads) == {"T1", "fALFF"}

@@ -38,7 +38,7 @@ def simulated(rng, strengths, positives=20, negatives=40, values=5):
         for value in range(values):
             point = {"parameter": parameter, "value": float(value)}
             points.append({"distortion": "d", **point})
-    points = pd.DataFrame(points)
+    points = pd.DataFrame(points).assign(collapsed=False)
     models, people = len(strengths), len(labels)
     common = rng.normal(size=(1, 1, people))
     noise = rng.normal(size=(len(points), models, people))
@@ -64,6 +64,23 @@ def pairs(boot, **options):
     """Pairwise comparisons by the names of the two models."""
     table = comparison.pairwise_comparisons(boot, **options)
     return table.set_index(["first", "second"])
+
+
+def test_collapsed_points_have_curves_and_no_area(rng):
+    sweep, labels = simulated(rng, [lambda v: 2.0, lambda v: 1.0 - v])
+    all_points = comparison.bootstrap(sweep, labels, 50)
+    late = sweep.points["value"] > 2
+    points = sweep.points.assign(collapsed=late)
+    boot = comparison.bootstrap(sweep._replace(points=points), labels, 50)
+    assert np.array_equal(boot.auc, all_points.auc)
+    assert comparison.curves(boot)["collapsed"].sum() == 2 * late.sum()
+    areas = comparison.areas(boot).set_index(["panel", "model"])["area"]
+    for panel, first in (("d p", 1), ("d q", 6)):
+        auc = boot.auc[first : first + 3, :, 0]
+        expected = (auc[0] / 2 + auc[1] + auc[2] / 2) / 2
+        assert areas[panel].to_numpy() == pytest.approx(expected)
+    whole = comparison.areas(all_points).set_index(["panel", "model"])["area"]
+    assert abs(whole["d p", "m1"] - areas["d p", "m1"]) > 0.02
 
 
 def test_weighted_aucs_equal_scikit_learn_with_ties(rng):

@@ -9,7 +9,11 @@ from torchio_reference import by_torchio
 from mmssl.models.dcgan import Encoder
 from mmssl.robustness import comparison, spaces
 from mmssl.robustness.linear_models import LinearModel
-from mmssl.robustness.sweep import distortion_seeds, sweep
+from mmssl.robustness.sweep import (
+    distortion_seeds,
+    effective_voxels,
+    sweep,
+)
 
 
 @pytest.fixture
@@ -151,12 +155,42 @@ def test_what_is_not_finite_is_reported_and_not_scored(
     assert np.array_equal(missing, subjects == "sub-4")
     # "wild" leaves nobody in fALFF: no AUC for anybody there, and the panel
     # lives on what is left
-    boot = comparison.bootstrap(swept, np.array([0, 1] * 3), resamples=100)
+    every = swept._replace(points=swept.points.assign(collapsed=False))
+    boot = comparison.bootstrap(every, np.array([0, 1] * 3), resamples=100)
     assert np.isnan(boot.auc[2, :, 1]).all()
     assert np.isfinite(boot.auc[1]).all()
     areas = comparison.areas(boot)
     areas = areas.query("modality == 'fALFF' and model == 'tame'")
     assert areas["area"].to_numpy() == pytest.approx(boot.auc[1, 0, 1])
+
+
+def test_effective_voxels_count_what_shows():
+    equal = torch.zeros(4, 1, 3, 4, 5)
+    equal[0, 0, 0, 0] = torch.tensor([2.0, -2.0, 2.0, 2.0, -2.0])
+    equal[1, 0, 1, 1, 1] = 1e30
+    equal[2, 0, 2, 2, 2] = torch.inf
+    counts = effective_voxels(equal)
+    assert counts.tolist() == [5.0, 1.0, 0.0, 0.0]
+    images = torch.randn(2, 1, 6, 7, 8, generator=torch.manual_seed(0))
+    squares = images.flatten(1).double() ** 2
+    kurtosis = (squares**2).mean(1) / squares.mean(1) ** 2
+    torch.testing.assert_close(
+        effective_voxels(1e30 * images), 6 * 7 * 8 / kurtosis
+    )
+
+
+def test_a_field_that_leaves_a_few_voxels_marks_its_points(
+    small, affine, tmp_path
+):
+    inputs, subjects, models, _ = small
+    points = spaces.grid_points().query("distortion == 'bias'")
+    swept = sweep(
+        inputs, subjects, models, points, affine, tmp_path, progress=False
+    )
+    marked = swept.points.set_index(["parameter", "value"])["collapsed"]
+    assert not marked["coefficients", 0.1]
+    assert marked["order", 8.0]
+    assert not swept.points["collapsed"].iloc[0]
 
 
 def test_bad_sweeps_are_named(small, affine, tmp_path):

@@ -42,6 +42,23 @@ def test_magnitude_is_the_mean_amount_around_a_voxel_inside_the_mask(
     )
 
 
+@pytest.mark.parametrize("part", ["absolute", "positive"])
+def test_the_papers_order_stretches_before_it_smooths(rng, brain, part):
+    gradient = rng.normal(size=(2, *SHAPE))
+    found = postprocess(gradient, brain, part=part, rescale="first")
+    for image, scaled in zip(gradient, found.scaled, strict=True):
+        amount = np.abs(image) if part == "absolute" else image.clip(min=0)
+        inside = amount[brain]
+        stretched = (amount - inside.min()) / (inside.max() - inside.min())
+        np.testing.assert_allclose(
+            scaled, smoothed_by_loop(stretched, brain, 1.5), rtol=1e-10
+        )
+    usual = postprocess(gradient, brain, part=part)
+    np.testing.assert_array_equal(found.magnitude, usual.magnitude)
+    constant = postprocess(np.ones(SHAPE), brain, rescale="first")
+    assert not constant.scaled.any()
+
+
 def test_smoothing_equals_scipys_normalised_in_the_mask(rng, brain):
     gradient = rng.normal(size=(2, 3, *SHAPE)).astype(np.float32)
     found = postprocess(gradient, brain, 1.0)
@@ -139,6 +156,8 @@ def test_bad_masks_and_maps_are_refused(rng, brain):
         postprocess(np.where(brain, np.nan, 0), brain)
     with pytest.raises(ValueError, match="part='both'"):
         postprocess(gradient, brain, part="both")
+    with pytest.raises(ValueError, match="rescale='before'"):
+        postprocess(gradient, brain, rescale="before")
     with pytest.raises(ValueError, match="sigma=-1"):
         postprocess(gradient, brain, sigma=-1)
 

@@ -17,6 +17,7 @@ from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+import numpy as np  # noqa: E402
 import pandas as pd  # noqa: E402
 
 from mmssl import (  # noqa: E402
@@ -63,7 +64,10 @@ def main() -> None:
     work = list(product(options.seeds, CHOICES))
     with ProcessPoolExecutor(options.jobs) as pool:
         list(pool.map(partial(make_cohort, options), options.seeds))
-        tables = list(pool.map(partial(measure, options), work))
+        tables = list(
+            pool.map(partial(measure_baselines, options), options.seeds)
+        )
+        tables += pool.map(partial(measure, options), work)
     table = pd.concat(tables, ignore_index=True)
     target = paths.project(options.output)
     with atomic.file(target) as temporary:
@@ -127,13 +131,28 @@ def measure(
         progress=False,
         **asked,
     )
-    lines = [probe(people, run)]
+    lines = [probe(people, pretrain.embed(run, people))]
     if objective == "RR":
         lines += audit(people, run, asked["augment"], seed)
     print(f"{objective}, {choice}, seed {seed}", flush=True)
     return pd.concat(lines).assign(
         objective=objective, choice=choice, seed=seed
     )
+
+
+def measure_baselines(options: argparse.Namespace, seed: int) -> pd.DataFrame:
+    """Lines of principal components, and of untrained encoders in the mean."""
+    people = make_cohort(options, seed)
+    components = pretrain.baseline_embeddings(people, width=16)
+    lines = probe(people, components[pretrain.PCA_64])
+    tables = [lines.assign(objective=pretrain.PCA_64)]
+    drawn = []
+    for embeddings in pretrain.untrained_draws(people, width=16):
+        drawn.append(probe(people, embeddings))
+    names = ["modality", "quantity"]
+    mean = pd.concat(drawn).groupby(names, sort=False, as_index=False).mean()
+    tables.append(mean.assign(objective=pretrain.RANDOM))
+    return pd.concat(tables).assign(choice="baseline", seed=seed)
 
 
 def audit(
@@ -158,13 +177,15 @@ def audit(
     return [t[columns] for t in (values, shares, matched)]
 
 
-def probe(people: cohorts.Cohort, run: Path) -> pd.DataFrame:
+def probe(
+    people: cohorts.Cohort, embeddings: dict[str, np.ndarray]
+) -> pd.DataFrame:
     """ROC-AUC of a tuned logistic regression on the hold-out."""
     labels = people.labels()
     train = people.downstream(people.rows("train", 0))
     test = people.downstream(people.rows("holdout"))
     lines = []
-    for modality, z in pretrain.embed(run, people).items():
+    for modality, z in embeddings.items():
         fit = evaluate.logistic_regression(
             z[train], labels[train], people.subjects[train], trials=25
         )

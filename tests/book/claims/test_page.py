@@ -83,6 +83,17 @@ def test_the_figure_of_intervals_has_a_line_for_each_tested_claim(assessed):
     is_tested = assessed["estimate"].notna()
     labels = figure.axes[0].get_yticklabels()
     assert len(labels) == (is_asked & is_tested).sum()
+    axis = figure.axes[0]
+    left, right = axis.get_xlim()
+    shown = assessed.set_index("id").loc[
+        [label.get_text().split()[0] for label in labels]
+    ]
+    for claimed, band in zip(shown["claimed"], axis.patches, strict=True):
+        ends = band.get_x(), band.get_x() + band.get_width()
+        if claimed.startswith("above"):
+            assert ends == pytest.approx((float(claimed.split()[1]), right))
+        if claimed.startswith("below"):
+            assert ends == pytest.approx((left, float(claimed.split()[1])))
     plotting.claim_intervals(
         assessed.iloc[:0], ("auc_contrast",), "difference"
     )
