@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 UNDISTORTED = "none"
 """The distortion of the first point of a sweep: the volumes as they are."""
 
-COLLAPSED = 0.01
+COLLAPSED = 0.05
 """Share of the undistorted image's effective voxels below which a distorted
 one is no image of a brain any more.
 """

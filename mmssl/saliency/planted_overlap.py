@@ -57,7 +57,8 @@ def overlap_gains(
         As in `mmssl.saliency.dimensions.subject_maps`.
     labels : array-like, shape (n,)
     picks : DataFrame
-        Of `mmssl.saliency.dimensions.extreme_dimensions`.
+        Of `mmssl.saliency.dimensions.extreme_dimensions`; those of other
+        sources are left out.
     truth : {modality: array of bool (X, Y, Z)}
     resamples : int
 
@@ -87,6 +88,7 @@ def overlap_gains(
     counts = Clusters(group.astype(int), None).draws(resamples, seed)
     weights = np.concatenate([np.ones((1, len(group))), counts])
     usable = ~lacks_coefficient(picks) & picks["modality"].isin(list(truth))
+    usable &= picks["source"].isin(list(encoders))
     scores = {}
     keys = ["source", "modality"]
     for key, rows in picks[usable].groupby(keys, sort=False):

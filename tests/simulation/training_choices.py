@@ -44,10 +44,6 @@ CHOICES = {
     ("RR", "small crops, separate"): {},
     ("RR", "landmarks of the image"): {"region": "image"},
     ("RR", "last epoch"): {"keep": "last"},
-    ("Supervised", "large crops, separate"): {"augment": LARGE},
-    ("Supervised", "small crops, separate"): {},
-    ("Supervised", "landmarks of the image"): {"region": "image"},
-    ("Supervised", "last epoch"): {"keep": "last"},
     ("XX-CC", "small crops, separate"): {},
     ("XX-CC", "places in the brain"): {"inside": True},
 }
@@ -132,7 +128,7 @@ def measure(
         **asked,
     )
     lines = [probe(people, pretrain.embed(run, people))]
-    if objective == "RR":
+    if "crops," in choice and objective == "RR":
         lines += audit(people, run, asked["augment"], seed)
     print(f"{objective}, {choice}, seed {seed}", flush=True)
     return pd.concat(lines).assign(
