@@ -7,6 +7,7 @@
 # make bench        speed against the peers a user would pick
 # make simulations  the statistics in simulated worlds, for a page of the book
 # make choices      choices of training, on development cohorts, for a page
+# make registrations  heads found on the template, for a page of the book
 # make mutants      whether the tests notice a changed operator or constant
 # make figures      the README's figure and table, from the demo edition
 # make clean        everything a run made; the environment stays
@@ -32,7 +33,7 @@ export MALLOC_TRIM_THRESHOLD_ := -1
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
 .PHONY: install reproduce smoke test test-all lint lab
-.PHONY: bench simulations choices mutants figures clean
+.PHONY: bench simulations choices registrations mutants figures clean
 
 install: $(INSTALLED)
 
@@ -59,7 +60,8 @@ $(ORDER): notebooks/pages.py $(NOTEBOOKS)
 	mkdir -p $(@D)
 	$(PYTHON) notebooks/pages.py > $@
 
-NO_SMOKE := install reproduce lint bench simulations choices mutants figures clean
+NO_SMOKE := install reproduce lint bench simulations choices registrations
+NO_SMOKE += mutants figures clean
 ifneq ($(filter-out $(NO_SMOKE),$(MAKECMDGOALS)),)
 include $(ORDER)
 endif
@@ -88,6 +90,9 @@ simulations: $(INSTALLED)
 
 choices: $(INSTALLED)
 	$(RUN) tests/simulation/training_choices.py
+
+registrations: $(INSTALLED)
+	$(RUN) tests/simulation/registrations.py
 
 # all rooms take hours: ROOMS="stats losses"
 mutants: $(INSTALLED)

@@ -10,13 +10,19 @@ import pandas as pd
 
 from mmssl.cohorts.cohort import Cohort, write
 from mmssl.preprocessing.person import Person
+from mmssl.preprocessing.registration_status import DOUBTFUL, STATUSES
 
 # labels of the person's files are not carried over
 NAME = "person-1"
 """What the only participant is called, unless a name is given."""
 
 
-def write_person(person: Person, path: str | Path, name: str = NAME) -> Cohort:
+def write_person(
+    person: Person,
+    path: str | Path,
+    name: str = NAME,
+    accept: str = DOUBTFUL,
+) -> Cohort:
     """Write a person as a cohort of one pair, which `cohorts.load` reads.
 
     The participant is in the hold-out. Of the files only the content hashes
@@ -30,6 +36,9 @@ def write_person(person: Person, path: str | Path, name: str = NAME) -> Cohort:
         is replaced.
     name : participant_id; letters, digits, "-", "_" and ".". It stays with the
         person's embeddings and is on no page.
+    accept : the worst of `registration_status.STATUSES` that may become the
+        input of a network. The person's own status is the column
+        ``registration`` of ``participants.tsv``.
 
     Returns
     -------
@@ -38,20 +47,23 @@ def write_person(person: Person, path: str | Path, name: str = NAME) -> Cohort:
     Raises
     ------
     ValueError
-        For another name, or if the folder exists and holds anything else;
-        nothing is changed.
+        For another name or status, or if the folder exists and holds anything
+        else; nothing is changed.
     """
     path = Path(path)
     if not re.fullmatch(r"[\w.-]+", name):
         raise ValueError(
             f"name is {name!r}, expected letters, digits, '-', '_' and '.'"
         )
+    if accept not in STATUSES:
+        raise ValueError(f"accept is {accept!r}, expected one of {STATUSES}")
     parameters = {**person.parameters, "inputs": person.hashes}
     previous = path.with_name(f".old-{path.name}")
     if path.exists():
         _check_same(path, parameters)
         shutil.rmtree(previous, ignore_errors=True)
         path.rename(previous)
+    parameters["accept"] = accept
     try:
         return _write_cohort(person, path, name, parameters)
     except BaseException:
@@ -65,7 +77,13 @@ def write_person(person: Person, path: str | Path, name: str = NAME) -> Cohort:
 def _write_cohort(
     person: Person, path: Path, name: str, parameters: dict
 ) -> Cohort:
-    participants = pd.DataFrame({"participant_id": [name], "group": ["n/a"]})
+    participants = pd.DataFrame(
+        {
+            "participant_id": [name],
+            "group": ["n/a"],
+            "registration": [person.registration],
+        }
+    )
     pairs = pd.DataFrame(
         {
             "pair": [0],
@@ -94,11 +112,13 @@ def _check_same(path: Path, parameters: dict) -> None:
     """ValueError for a folder that does not hold this very person."""
     file = path / "cohort.json"
     fields = json.loads(file.read_text()) if file.is_file() else {}
-    kind = fields.get("kind")
-    if kind != "person" or fields.get("parameters") != parameters:
+    kind, found = fields.get("kind"), fields.get("parameters")
+    if found is not None:
+        found.pop("accept", None)
+    if kind != "person" or found != parameters:
         raise ValueError(
             f"{path}: exists and holds kind {kind!r} with parameters "
-            f"{fields.get('parameters')}, expected this person with "
+            f"{found}, expected this person with "
             f"{parameters}; choose another output or remove the folder"
         )
 

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from mmssl.preprocessing import intensity
+from mmssl.preprocessing.registration_status import check_registered
 
 Landmarks = dict[str, dict | None]
 
@@ -46,13 +47,14 @@ def fit_landmarks(cohort, fold: int, region: str = "brain") -> Landmarks:
     Raises
     ------
     ValueError
-        For an unknown region or fold.
+        For an unknown region or fold, or as `check_registered`.
     """
     if region not in REGIONS:
         raise ValueError(f"region={region!r}, expected one of {REGIONS}")
     if cohort.intensity == "unit":
         return dict.fromkeys(cohort.modalities)
     rows = cohort.rows("train", fold)
+    check_registered(cohort, rows)
     landmarks = {}
     for modality in cohort.modalities:
         volumes = cohort.volumes[modality][rows]
@@ -88,10 +90,16 @@ def standardised(
     dict
         {modality: array (pairs, C, X, Y, Z) or (pairs, C, H, W)}; of brains,
         0 outside the `foreground`.
+
+    Raises
+    ------
+    ValueError
+        As `check_registered`.
     """
     if rows is None:
         rows = np.arange(len(cohort))
     rows = np.asarray(rows)
+    check_registered(cohort, rows)
     inputs = {}
     for modality in cohort.modalities:
         if modality not in landmarks:

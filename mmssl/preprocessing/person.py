@@ -25,6 +25,7 @@ from mmssl.preprocessing.quality import (
     similarity_to_template,
     tissue_contrast,
 )
+from mmssl.preprocessing.registration_status import registration_status
 
 if TYPE_CHECKING:
     import nibabel as nib
@@ -81,6 +82,12 @@ class Person:
     motion: pd.DataFrame | None = None
     tr: float | None = None
     parameters: dict = field(default_factory=dict)
+
+    @property
+    def registration(self) -> str:
+        """Status of the T1's registration, one of
+        `registration_status.STATUSES`."""
+        return registration_status(self.quality)
 
 
 def prepare(

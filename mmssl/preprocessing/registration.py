@@ -4,6 +4,10 @@ freedom), a BOLD to its T1 by a rigid one.
 Both maximise Mattes mutual information (Mattes et al. 2003) with SimpleITK.
 Mutual information has many local optima, so each registration begins from
 several poses on coarse images and only the best ones go on to the fine ones.
+On coarse images a head fits a larger brain nearly as well as its own, and what
+scale it has is told by which of several fixed ones fits best. Descent by steps
+of a given length may also end higher than it was; the best pose on its way is
+kept.
 Poses are optimised in parallel threads, but nothing is sampled at random and a
 pose is never split between threads: the same image gives the same matrix.
 """
@@ -26,8 +30,11 @@ if TYPE_CHECKING:
 _LEVELS = (8.0, 4.0, 2.0)
 # Tilts about x and about y from which poses start, rad.
 _TILTS = np.deg2rad([-20.0, 0.0, 20.0])
+# Scales, MNI152 to native, that the coarsest level compares: small heads and
+# large ones.
+_SCALES = (0.85, 0.93, 1.02, 1.11)
 # Poses that go on to the second and to the third level.
-_KEPT = (3, 1)
+_KEPT = (6, 1)
 # Iterations of the optimiser on the coarsest level and on the others.
 _ITERATIONS = (30, 100)
 # Width of the rim around the template's brain that is compared too, mm.
@@ -60,7 +67,7 @@ def to_template(t1: np.ndarray, affine: np.ndarray) -> Registration:
     The template's brain, in a mask dilated by 6 mm, is compared with the image
     at 8, 4 and 2 mm. The starts put the image's centre of intensity onto the
     template's, shifted along the body axis (a neck pulls the centre down),
-    tilted up to 20 degrees and scaled.
+    tilted up to 20 degrees and scaled; at 8 mm the scale stays as it is.
 
     Parameters
     ----------
@@ -82,13 +89,13 @@ def to_template(t1: np.ndarray, affine: np.ndarray) -> Registration:
     shift = _centre(moving[0][0]) - centre
     starts = []
     for pitch, roll, drop, scale in product(
-        _TILTS, _TILTS, (0.0, 30.0), (0.95, 1.15)
+        _TILTS, _TILTS, (0.0, 30.0), _SCALES
     ):
         pose = sitk.Similarity3DTransform()
         _place(pose, centre, pitch, roll, shift + [0.0, 0.0, drop])
         pose.SetScale(scale)
         starts.append(pose)
-    return _best(fixed, moving, starts)
+    return _best(fixed, moving, starts, (1.0,) * 6 + (0.0,))
 
 
 def to_anatomy(
@@ -130,7 +137,7 @@ def to_anatomy(
         pose = sitk.VersorRigid3DTransform()
         _place(pose, centre, pitch, roll, translation)
         starts.append(pose)
-    return _best(fixed, moving, starts)
+    return _best(fixed, moving, starts, (1.0,) * 6)
 
 
 def _place(
@@ -207,24 +214,31 @@ def _centre(image: sitk.Image, mask: sitk.Image | None = None) -> np.ndarray:
 
 
 def _best(
-    fixed: list, moving: list, starts: list[sitk.Transform]
+    fixed: list,
+    moving: list,
+    starts: list[sitk.Transform],
+    coarse_weights: tuple[float, ...],
 ) -> Registration:
     """The best pose after all levels of two pyramids.
 
     All starts run on the coarsest level, the best of them on the next, and the
-    best of those on the finest.
+    best of those on the finest. ``coarse_weights``: of each parameter on the
+    coarsest level; 0 holds it.
     """
     import SimpleITK as sitk
 
     first, *others = zip(fixed, moving, strict=True)
+    free = (1.0,) * len(coarse_weights)
     threads = sitk.ProcessObject.GetGlobalDefaultNumberOfThreads()
     # ITK computes outside of the interpreter's lock.
     with ThreadPoolExecutor(threads) as pool:
-        poses = _optimise_all(pool, *first, starts, _ITERATIONS[0])
+        poses = _optimise_all(
+            pool, *first, starts, _ITERATIONS[0], coarse_weights
+        )
         for images, kept in zip(others, _KEPT, strict=True):
             poses.sort(key=_cost)
             starts = [transform for transform, _ in poses[:kept]]
-            poses = _optimise_all(pool, *images, starts, _ITERATIONS[1])
+            poses = _optimise_all(pool, *images, starts, _ITERATIONS[1], free)
     transform, cost = min(poses, key=_cost)
     if np.isinf(cost):
         raise ValueError(
@@ -239,21 +253,30 @@ def _cost(pose: tuple[sitk.Transform, float]) -> float:
 
 
 def _optimise_all(
-    pool: ThreadPoolExecutor, fixed, moving, starts: list, iterations: int
+    pool: ThreadPoolExecutor,
+    fixed,
+    moving,
+    starts: list,
+    iterations: int,
+    weights: tuple[float, ...],
 ) -> list[tuple[sitk.Transform, float]]:
     """(transform, negative information) from every start, on one level."""
     running = [
-        pool.submit(_optimise, fixed, moving, start, iterations)
+        pool.submit(_optimise, fixed, moving, start, iterations, weights)
         for start in starts
     ]
     return [optimisation.result() for optimisation in running]
 
 
 def _optimise(
-    fixed: tuple, moving: tuple, start: sitk.Transform, iterations: int
+    fixed: tuple,
+    moving: tuple,
+    start: sitk.Transform,
+    iterations: int,
+    weights: tuple[float, ...],
 ) -> tuple[sitk.Transform, float]:
-    """(transform, negative information) after gradient descent on one level of
-    two pyramids.
+    """(transform, negative information) of the best pose that gradient descent
+    meets on one level of two pyramids.
     """
     import SimpleITK as sitk
 
@@ -270,16 +293,27 @@ def _optimise(
     finer = max(moving_image.GetSpacing()) < min(fixed_image.GetSpacing())
     method.SetMetricUseMovingImageGradientFilter(not finer)
     method.SetOptimizerAsRegularStepGradientDescent(
-        learningRate=4.0,
+        learningRate=max(fixed_image.GetSpacing()) / 2,
         minStep=0.02,
         numberOfIterations=iterations,
         relaxationFactor=0.6,
     )
     method.SetOptimizerScalesFromPhysicalShift()
+    method.SetOptimizerWeights(weights)
     transform = type(start)(start)
     method.SetInitialTransform(transform, inPlace=True)
+    costs, positions = [], [transform.GetParameters()]
+
+    def note_step() -> None:
+        # the value is that of the pose before the step
+        costs.append(method.GetMetricValue())
+        positions.append(method.GetOptimizerPosition())
+
+    method.AddCommand(sitk.sitkIterationEvent, note_step)
     try:
         method.Execute(fixed_image, moving_image)
     except RuntimeError:  # the images lie apart, or one is empty
         return transform, np.inf
-    return transform, method.GetMetricValue()
+    best = int(np.argmin(costs))
+    transform.SetParameters(positions[best])
+    return transform, costs[best]

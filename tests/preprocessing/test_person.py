@@ -84,6 +84,12 @@ def test_written_person_is_a_cohort_without_a_name(raw_person, tmp_path):
         if file.suffix in (".json", ".tsv"):
             text = file.read_text()
             assert folder.name not in text and str(tmp_path) not in text
+    assert list(cohort.participants["registration"]) == ["registered"]
+    assert cohort.parameters["accept"] == "doubtful"
+    with pytest.raises(ValueError, match="accept is 'anything', expected"):
+        preprocessed.write_person(
+            prepared, tmp_path / "other", accept="anything"
+        )
     named = preprocessed.write_person(prepared, tmp_path / "p", "sub-0A.7")
     assert list(named.subjects) == ["sub-0A.7"] and len(named.rows("holdout"))
     shutil.rmtree(named.path)
@@ -91,7 +97,7 @@ def test_written_person_is_a_cohort_without_a_name(raw_person, tmp_path):
         with pytest.raises(ValueError, match="expected letters, digits"):
             preprocessed.write_person(prepared, tmp_path / "p", name)
     # the same person again replaces itself
-    preprocessed.write_person(prepared, tmp_path / "person")
+    preprocessed.write_person(prepared, tmp_path / "person", accept="failed")
     assert [p.name for p in tmp_path.iterdir()] == ["person"]
     (tmp_path / "person" / "cohort.json").write_text(
         json.dumps({"kind": "phantom"})

@@ -109,28 +109,69 @@ def write_raw_people(
         _write_person(folder / f"raw-{number + 1:02d}", number, seed, design)
 
 
+class RawT1(NamedTuple):
+    """A raw T1 and its truth.
+
+    Attributes
+    ----------
+    t1 : (X, Y, Z) int16.
+    affine : (4, 4), voxels to native mm.
+    brain : (X, Y, Z) uint8, the true mask.
+    similarity : (4, 4), MNI mm to native mm.
+    """
+
+    t1: np.ndarray
+    affine: np.ndarray
+    brain: np.ndarray
+    similarity: np.ndarray
+
+
+def raw_t1(number: int, seed: int, design: images.Design) -> RawT1:
+    """The T1 of one raw person, as `write_raw_people` writes it.
+
+    Parameters
+    ----------
+    number : of the person, from 0.
+    seed, design
+        As in `write_raw_people`.
+    """
+    person = _person(number, seed)
+    similarity, (affine, shape), _ = _geometry(
+        person.rng(_GEOMETRY), flip=number % 2 == 1
+    )
+    t1, brain = _t1(person, similarity, affine, shape, design)
+    return RawT1(t1, affine, brain, similarity)
+
+
+def _person(number: int, seed: int) -> images.SimulatedPerson:
+    index = _FIRST + number
+    return images.SimulatedPerson(index, seed, factors.person(index, seed))
+
+
+def _geometry(rng: np.random.Generator, flip: bool) -> tuple:
+    """(4, 4) similarity, and affine and shape of T1 and BOLD."""
+    similarity = _similarity(rng)
+    centre = (similarity @ [*template.CENTRE, 1])[:3]
+    t1_grid = _grid(rng, centre, rng.permutation([1.4, 1.5, 1.7]), flip)
+    bold_grid = _grid(rng, centre, np.array([3.6, 3.6, 4.0]), flip)
+    return similarity, t1_grid, bold_grid
+
+
 def _write_person(
     folder: Path, number: int, seed: int, design: images.Design
 ) -> None:
-    index = _FIRST + number
-    person = images.SimulatedPerson(index, seed, factors.person(index, seed))
+    person = _person(number, seed)
     rng = person.rng(_GEOMETRY)
-    similarity = _similarity(rng)
-    centre = (similarity @ [*template.CENTRE, 1])[:3]
-    flip = number % 2 == 1
-    t1_sides = rng.permutation([1.4, 1.5, 1.7])
-    t1_affine, t1_shape = _grid(rng, centre, t1_sides, flip)
-    bold_sides = np.array([3.6, 3.6, 4.0])
-    bold_affine, bold_shape = _grid(rng, centre, bold_sides, flip)
+    similarity, t1_grid, bold_grid = _geometry(rng, flip=number % 2 == 1)
+    (t1_affine, _), (bold_affine, _) = t1_grid, bold_grid
     tr = float(rng.choice([2.0, 2.2, 2.5]))
     # At least one period of the band's lower end, 100 s.
     volumes = int(np.ceil(rng.uniform(104, 124) / tr))
+    centre = (similarity @ [*template.CENTRE, 1])[:3]
     motion = _motion(person.rng(_MOTION), volumes, centre)
     folder.mkdir(parents=True)
-    t1, brain = _t1(person, similarity, t1_affine, t1_shape, design)
-    bold = _bold(
-        person, similarity, bold_affine, bold_shape, motion, tr, design
-    )
+    t1, brain = _t1(person, similarity, *t1_grid, design)
+    bold = _bold(person, similarity, *bold_grid, motion, tr, design)
     t1_file = folder / f"{folder.name}_T1w.nii.gz"
     _save(t1_file, t1, t1_affine, {"Modality": "MR"})
     bold_file = folder / f"{folder.name}_task-rest_bold.nii.gz"
