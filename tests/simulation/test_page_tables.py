@@ -16,7 +16,7 @@ from mmssl.ledger.sidecars import read_sidecar
 @pytest.mark.parametrize("name", ["training_choices", "registrations"])
 def test_a_table_is_the_one_its_sidecar_speaks_of(name):
     file = paths.project(f"book/{name}.tsv")
-    assert read_sidecar(file)["sha256"] == hash_file(file)
+    assert read_sidecar(file)["content"] == hash_file(file)
 
 
 def test_every_choice_was_trained_on_every_cohort():
@@ -54,7 +54,7 @@ def test_a_person_is_found_and_told_from_one_displaced(tmp_path):
     arguments = ["--seeds", "77", "--people", "1", "--output", str(output)]
     subprocess.run([sys.executable, script, *arguments], check=True)
     table = pd.read_csv(output, sep="\t").set_index("case")
-    assert list(table.index) == ["found", *registrations.KINDS]
+    assert list(table.index) == ["found", *registrations.KINDS[::2]]
     assert table.loc["found", "error"] < 1
     assert table.loc["found", "status"] == "registered"
     assert (table["error"].drop("found") > 2).all()
