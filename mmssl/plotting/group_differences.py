@@ -345,6 +345,8 @@ def overlap_beyond_untrained(table: pd.DataFrame) -> Figure:
         name_lines(left, order)
         name_lines(right, order, shown=False)
         left.set_title(modality, loc="left")
+        left.locator_params(axis="x", nbins=5)
+        right.locator_params(axis="x", nbins=5)
     axes[-1, 0].set_xlabel("AUPRC")
     axes[-1, 1].set_xlabel("minus mean of untrained encoders")
     return figure

@@ -420,7 +420,7 @@ def _draw_differences(
         axis.text(
             j,
             i,
-            f"{matrix[i, j]:+.2f}",
+            f"{matrix[i, j]:+.2f}".replace("0.", "."),
             color="white" if is_dark else "black",
             ha="center",
             va="center",
