@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from scipy.stats import norm
 
 from mmssl.evaluate.linear_evaluation import (
     Embeddings,
@@ -29,8 +30,7 @@ from mmssl.ledger.artefacts import read_tables
 from mmssl.ledger.sidecars import read_sidecar
 from mmssl.stats.auc import roc_auc
 from mmssl.stats.bootstrap import auc_interval
-from mmssl.stats.delong import delong_covariance, difference_interval
-from mmssl.stats.power import minimum_detectable_difference
+from mmssl.stats.delong import difference_interval
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -65,10 +65,10 @@ def results_table(
         and .5 is no estimate);
         difference to the mean of the untrained encoders on the same people,
         with difference_low and difference_high (Student-t: a bootstrap of it
-        is too short at 22 patients); minimum_detectable, the gain over an
-        untrained encoder a paired test would find with power .8 (mean over
-        folds and draws); baseline, folds, draws, train, positives, negatives
-        (people), tuning_auc (mean).
+        is too short at 22 patients); minimum_detectable, the true gain that
+        an interval of that width would tell from 0 with power .8, NaN where
+        even an AUC of 1 would not; baseline, folds, draws, train, positives,
+        negatives (people), tuning_auc (mean).
         ``attrs["proof"]`` is that of `mmssl.ledger.leakage.prove`, for the
         sidecar.
 
@@ -325,39 +325,18 @@ def _gain(labels, scores, baseline, subjects) -> dict[str, float]:
             "minimum_detectable": np.nan,
         }
     gain = difference_interval(labels, scores, baseline, subjects.to_numpy())
-    detectable = []
-    draws = len(baseline) // len(scores)
-    for fold_scores, untrained in zip(
-        np.repeat(scores, draws, 0), baseline, strict=True
-    ):
-        gain_of_draw = _detectable_gain(labels, fold_scores, untrained)
-        detectable.append(gain_of_draw)
+    # half of the interval is 1.96 standard errors; power .8 takes .84 more
+    reach = (gain.high - gain.low) / 2
+    detectable = reach * (1 + norm.ppf(0.8) / norm.ppf(0.975))
+    untrained = np.mean([roc_auc(labels, draw) for draw in baseline])
+    if untrained + detectable > 1:
+        detectable = np.nan
     return {
         "difference": gain.estimate,
         "difference_low": gain.low,
         "difference_high": gain.high,
-        "minimum_detectable": np.mean(detectable),
+        "minimum_detectable": detectable,
     }
-
-
-def _detectable_gain(labels, score, baseline) -> float:
-    """The gain over the baseline that a paired test on these people would find
-    with power .8.
-    """
-    covariance = delong_covariance(labels, [score, baseline])
-    spread = np.sqrt(covariance[0, 0] * covariance[1, 1])
-    # no spread (perfect separation) says nothing of the correlation: 0 asks
-    # for the most people
-    correlation = 0.0
-    if spread > 0:
-        correlation = np.clip(covariance[0, 1] / spread, -1, 0.99)
-    positives = int(labels.sum())
-    return minimum_detectable_difference(
-        roc_auc(labels, baseline),
-        positives,
-        len(labels) - positives,
-        correlation,
-    )
 
 
 def _with_interval(

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 import torch
 from sklearn.metrics import roc_auc_score
+from statsmodels.stats.power import normal_power
 
 from mmssl import plotting
 from mmssl.evaluate import linear_evaluation, probes, results
@@ -94,6 +95,22 @@ def test_a_copy_of_the_baseline_gains_exactly_nothing(table):
         baseline["difference"].isna().all()
         and baseline["minimum_detectable"].isna().all()
     )
+
+
+def test_a_detectable_gain_is_found_with_power_eight_tenths(rng):
+    labels = (np.arange(90) < 30).astype(int)
+    people = pd.Series([f"sub-{n}" for n in range(90)])
+    untrained = rng.normal(size=(10, 90)) + 0.5 * labels
+    scores = untrained[:1] + 0.5 * rng.normal(size=(1, 90)) + labels
+    gain = results._gain(labels, scores, untrained, people)
+    error = (gain["difference_high"] - gain["difference_low"]) / (2 * 1.96)
+    power = normal_power(gain["minimum_detectable"] / error, 1, 0.05)
+    assert power == pytest.approx(0.8, abs=1e-3)
+    # .98 and noise of its own: nothing above could be told from it
+    strong = untrained + 2.5 * labels
+    other = rng.normal(size=(1, 90)) + 1.5 * labels
+    gain = results._gain(labels, other, strong, people)
+    assert np.isnan(gain["minimum_detectable"])
 
 
 def test_the_untrained_baseline_is_the_mean_of_its_initialisations(
