@@ -314,6 +314,8 @@ def _optimise(
         method.Execute(fixed_image, moving_image)
     except RuntimeError:  # the images lie apart, or one is empty
         return transform, np.inf
+    if not costs:  # no step was worth taking
+        return transform, method.GetMetricValue()
     best = int(np.argmin(costs))
     transform.SetParameters(positions[best])
     return transform, costs[best]
