@@ -57,14 +57,14 @@ def check_registered(cohort, rows) -> None:
     if "registration" not in participants:
         return
     accept = cohort.parameters.get("accept", DOUBTFUL)
-    refused = STATUSES[STATUSES.index(accept) + 1 :]
+    accepted = STATUSES[: STATUSES.index(accept) + 1]
     status = participants.set_index("participant_id")["registration"]
     status = status.loc[cohort.subjects[rows]]
-    number = int(status.isin(refused).sum())
+    # a word that nobody knows is no registration
+    number = int((~status.isin(accepted)).sum())
     if number:
         raise ValueError(
             f"{cohort.path / 'participants.tsv'}: registration: {number} of "
-            f"{len(status)} rows {' or '.join(refused)}, expected at most "
-            f"{accept!r}; look at them, and leave them out, or prepare them "
-            "with another `accept`"
+            f"{len(status)} rows not {' or '.join(accepted)}; look at them, "
+            "and leave them out, or prepare them with another `accept`"
         )
