@@ -8,6 +8,7 @@
 # make simulations  the statistics in simulated worlds, for a page of the book
 # make choices      choices of training, on development cohorts, for a page
 # make registrations  heads found on the template, for a page of the book
+# make verify       every hash on record against the bytes of the files
 # make mutants      whether the tests notice a changed operator or constant
 # make figures      the README's figure and table, from the demo edition
 # make clean        everything a run made; the environment stays
@@ -33,7 +34,7 @@ export MALLOC_TRIM_THRESHOLD_ := -1
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
 .PHONY: install reproduce smoke test test-all lint lab
-.PHONY: bench simulations choices registrations mutants figures clean
+.PHONY: bench simulations choices registrations mutants verify figures clean
 
 install: $(INSTALLED)
 
@@ -61,7 +62,7 @@ $(ORDER): notebooks/pages.py $(NOTEBOOKS)
 	$(PYTHON) notebooks/pages.py > $@
 
 NO_SMOKE := install reproduce lint bench simulations choices registrations
-NO_SMOKE += mutants figures clean
+NO_SMOKE += mutants verify figures clean
 ifneq ($(filter-out $(NO_SMOKE),$(MAKECMDGOALS)),)
 include $(ORDER)
 endif
@@ -93,6 +94,9 @@ choices: $(INSTALLED)
 
 registrations: $(INSTALLED)
 	$(RUN) tests/simulation/registrations.py
+
+verify: $(INSTALLED)
+	$(RUN) -m mmssl.ledger.verify data book figures
 
 # all rooms take hours: ROOMS="stats losses"
 mutants: $(INSTALLED)

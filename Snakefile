@@ -13,6 +13,7 @@ has changed.
 import itertools
 import shlex
 import sys
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -23,6 +24,7 @@ sys.path.insert(0, str(ROOT / "notebooks"))
 
 import execute
 import pages
+from mmssl.ledger import locks
 from mmssl.ledger.code import fingerprint, source_of
 
 ENTRIES = {"edition", "banner", "notebooks", "grid", "variants"}
@@ -152,6 +154,26 @@ JOBS = plan(config)
 EXECUTED = [job.executed for job in JOBS]
 PAGES = sorted(path for path in EXECUTED if path.startswith("book/"))
 EDITION_FILE = workflow.configfiles[-1]
+
+
+OWNED = ExitStack()
+
+
+# two of them would make the same files at once; unlike snakemake's own, this
+# lock does not outlive a process that was killed
+onstart:
+    try:
+        OWNED.enter_context(locks.owned(ROOT / "data" / "executed"))
+    except locks.LockedError as error:
+        raise WorkflowError(str(error)) from error
+
+
+onsuccess:
+    OWNED.close()
+
+
+onerror:
+    OWNED.close()
 
 
 # every file is asked for by name: a missing one in between would else go

@@ -21,7 +21,7 @@ from typing import Any
 import yaml
 
 from mmssl import ledger
-from mmssl.ledger import artefacts, paths
+from mmssl.ledger import artefacts, locks, paths
 
 BOOK = Path(__file__).resolve().parent
 ROOT = BOOK.parent
@@ -194,7 +194,11 @@ def build(edition_file: Path) -> list[str]:
 
 def main(arguments: list[str]) -> int:
     """Run the command line; return its exit status."""
-    reasons = build(Path(arguments[0]).resolve())
+    try:
+        with locks.owned(BOOK / "_build"):
+            reasons = build(Path(arguments[0]).resolve())
+    except locks.LockedError as error:
+        reasons = [str(error)]
     for reason in reasons:
         print(f"book refused: {reason}", file=sys.stderr)
     return 1 if reasons else 0

@@ -44,7 +44,7 @@ def load_results(folder: Path) -> pd.DataFrame:
         raise ValueError(
             f"{file.name}: {'; '.join(reasons)}. Run make reproduce first"
         )
-    table = pd.read_csv(file, sep="\t")
+    table = ledger.read_table(file)
     return table[table["protocol"] == "logistic regression"]
 
 

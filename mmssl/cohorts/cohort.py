@@ -3,7 +3,8 @@
 Layout of a cohort folder::
 
     cohort.json        format, name, kind, dims, size, channels, intensity,
-                       affine, tasks, hashes, …
+                       affine, tasks, hashes of the other files, …, content
+                       (hash of its own fields)
     <modality>.npy     (pairs, X, Y, Z) or (pairs, H, W), float16 or float32;
                        (pairs, C, …) where a modality has several channels
     mask.npy           (X, Y, Z) bool, the brain in the cohort's space
@@ -39,7 +40,8 @@ from pandas.errors import EmptyDataError, ParserError
 
 from mmssl.cohorts import checks
 from mmssl.ledger import atomic
-from mmssl.ledger.hashes import hash_array, hash_file
+from mmssl.ledger.hashes import hash_array, hash_files, hash_json
+from mmssl.ledger.manifest import check_files
 from mmssl.ledger.sidecars import versions
 
 FORMAT = 1
@@ -63,6 +65,7 @@ _KEYS = (
     "parameters",
     "seed",
     "versions",
+    "content",
 )
 
 
@@ -214,6 +217,13 @@ class Cohort:
         labelled = self.labels(task)[rows] >= 0
         return rows[downstream & labelled]
 
+    def file(self, name: str) -> Path:
+        """Where a further file of the folder is, "truth/factors.tsv" say;
+        ValueError unless it is the one that was made, by its hash.
+        """
+        check_files(self.path, self.hashes, [name])
+        return self.path / name
+
     def image_hashes(self, rows: Sequence[int]) -> dict[str, str]:
         """{"<modality>[<row>]": content hash}; equal hashes are one image."""
         rows = np.asarray(rows, dtype=np.int64).tolist()
@@ -235,7 +245,8 @@ def load(path: str | Path) -> Cohort:
         lacks a column or names an unknown person, the column of a task holds a
         value that is no class, nor ``n/a``, nor ignored, or lacks a class, an
         array has another shape than the tables and ``cohort.json`` say, a
-        volume holds NaN or Inf, or a person stands in two roles of one fold.
+        volume holds NaN or Inf, a person stands in two roles of one fold, or a
+        file is not the one that was made, by its hash.
     """
     path = Path(path)
     file = path / "cohort.json"
@@ -278,7 +289,24 @@ def load(path: str | Path) -> Cohort:
         seed=fields["seed"],
     )
     checks.agree(cohort)
+    _check_unchanged(cohort, fields)
     return cohort
+
+
+def _check_unchanged(cohort: Cohort, fields: dict) -> None:
+    """ValueError where a file that was read is not the one that was made."""
+    names = [f"{m}.npy" for m in cohort.modalities]
+    names += ["participants.tsv", "pairs.tsv", "splits.json"]
+    if cohort.mask is not None or "mask.npy" in cohort.hashes:
+        names.append("mask.npy")
+    check_files(cohort.path, cohort.hashes, names)
+    recorded = fields.pop("content")
+    if hash_json(fields) != recorded:
+        raise ValueError(
+            f"{cohort.path / 'cohort.json'}: was changed after it was made "
+            f"(sha256 of its fields found {hash_json(fields)[:12]}, expected "
+            f"{recorded[:12]}); make the cohort anew"
+        )
 
 
 def write(
@@ -383,11 +411,12 @@ def describe(
         "intensity": intensity,
         "affine": affine,
         "tasks": dict(tasks or {}),
-        "hashes": _hash_files(folder),
+        "hashes": hash_files(folder),
         "parameters": dict(parameters or {}),
         "seed": seed,
         "versions": versions(),
     }
+    fields["content"] = hash_json(fields)
     (folder / "cohort.json").write_text(json.dumps(fields, indent=1) + "\n")
     load(folder)
 
@@ -407,12 +436,6 @@ def _whole_codes(participants: pd.DataFrame, tasks: Mapping) -> pd.DataFrame:
         if np.isfinite(known).all() and (known == known.round()).all():
             table[task["column"]] = codes.astype("Int64")
     return table
-
-
-def _hash_files(folder: Path) -> dict[str, str]:
-    """{path in the folder: sha256} of every file."""
-    files = [file for file in sorted(folder.rglob("*")) if file.is_file()]
-    return {str(file.relative_to(folder)): hash_file(file) for file in files}
 
 
 def _read_json(file: Path) -> dict:

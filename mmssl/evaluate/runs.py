@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import warnings
-import zipfile
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from mmssl.objectives.language import options_of
+from mmssl.pretrain.run_folder import read_parameters
 
 SETTINGS = (
     "epochs",
@@ -24,9 +23,6 @@ SETTINGS = (
     "precision",
 )
 """Of a run, in which models that are compared should agree."""
-
-ARCHIVES = ("checkpoint.ckpt", "embeddings.npz")
-"""Files of a finished run that are zip archives, with checksums."""
 
 
 def finished_runs(runs: str | Path, cohort, fold: int = 0) -> dict[str, Path]:
@@ -66,7 +62,7 @@ def finished_runs(runs: str | Path, cohort, fold: int = 0) -> dict[str, Path]:
     for folder in _run_folders(runs):
         if folder.name in unreadable:
             continue
-        params = json.loads((folder / "params.json").read_text())
+        params = read_parameters(folder)
         if params["fold"] == fold and params["cohort"]["hashes"] == hashes:
             ending = f"-fold{fold}-seed{params['seed']}"
             folders.append(folder)
@@ -133,25 +129,12 @@ def _run_folders(runs: str | Path) -> list[Path]:
 
 
 def _unreadable(folder: Path) -> str:
-    """Which file of a run cannot be read and why, or nothing."""
-    for name in ("params.json", "exposures.json"):
-        try:
-            content = json.loads((folder / name).read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            return f"{name}: {_short(error)}"
-        if name == "params.json":
-            missing = _missing_fields(content)
-            if missing:
-                return f"{name}: missing {', '.join(missing)}"
-    for name in ARCHIVES:
-        try:
-            with zipfile.ZipFile(folder / name) as archive:
-                damaged = archive.testzip()
-        except (OSError, ValueError, zipfile.BadZipFile) as error:
-            return f"{name}: {_short(error)}"
-        if damaged:
-            return f"{name}: {damaged} is damaged"
-    return ""
+    """Which file of a run cannot be trusted and why, or nothing."""
+    try:
+        missing = _missing_fields(read_parameters(folder))
+    except (OSError, ValueError) as error:
+        return _short(error).replace(f"{folder}/", "")
+    return f"params.json: missing {', '.join(missing)}" if missing else ""
 
 
 def _missing_fields(params) -> list[str]:
@@ -191,7 +174,7 @@ def deviating_settings(folders: Mapping[str, Path]) -> dict[str, str]:
     """
     records = {}
     for model, folder in folders.items():
-        records[model] = json.loads((folder / "params.json").read_text())
+        records[model] = read_parameters(folder)
     usual = {}
     for setting in SETTINGS:
         values = [repr(record[setting]) for record in records.values()]

@@ -8,7 +8,9 @@ from mmssl.ledger.artefacts import (
     SALIENCY,
     Provenance,
     SanityReport,
+    check_tables,
     read_map,
+    read_table,
     read_tables,
     write_map,
 )
@@ -28,6 +30,7 @@ from mmssl.ledger.leakage import (
     read_exposures,
     write_exposures,
 )
+from mmssl.ledger.locks import LockedError
 from mmssl.ledger.sidecars import (
     read_sidecar,
     sidecar_of,
@@ -35,16 +38,19 @@ from mmssl.ledger.sidecars import (
     versions,
     write_sidecar,
 )
+from mmssl.ledger.verify import verify
 
 __all__ = [
     "CHECKS",
     "Exposure",
     "KEYS",
     "LeakError",
+    "LockedError",
     "Provenance",
     "SALIENCY",
     "SanityReport",
     "check_disjoint",
+    "check_tables",
     "exposure",
     "fingerprint",
     "hash_array",
@@ -56,9 +62,11 @@ __all__ = [
     "read_exposures",
     "read_map",
     "read_sidecar",
+    "read_table",
     "read_tables",
     "sidecar_of",
     "stale",
+    "verify",
     "versions",
     "write_exposures",
     "write_map",

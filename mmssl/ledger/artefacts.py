@@ -19,6 +19,7 @@ import numpy as np
 from mmssl.ledger import atomic
 from mmssl.ledger.hashes import hash_array, hash_file
 from mmssl.ledger.sidecars import (
+    changed,
     read_sidecar,
     sidecar_of,
     stale,
@@ -392,6 +393,32 @@ def _report_faults(report: Mapping, effect: np.ndarray) -> list[str]:
     return []
 
 
+def read_table(file: str | Path) -> pd.DataFrame:
+    """Read a table that a page saved, if it is the one that was saved.
+
+    Raises
+    ------
+    ValueError
+        When it is missing, has no sidecar, or was changed since.
+    """
+    import pandas as pd
+
+    faults = changed(file)
+    if faults:
+        raise ValueError(f"{file}: {faults[0]}; run its page again")
+    return pd.read_csv(file, sep="\t", encoding="utf-8")
+
+
+def check_tables(folder: str | Path) -> None:
+    """ValueError unless every table of a folder of results is the one that its
+    page saved.
+    """
+    for file in sorted(Path(folder).glob("*.tsv")):
+        faults = changed(file)
+        if faults:
+            raise ValueError(f"{file}: {faults[0]}; run its page again")
+
+
 def read_tables(
     folder: Path,
     prefix: str,
@@ -422,7 +449,6 @@ def read_tables(
         For a table that is missing, stale, of another edition, or of another
         run of the page than the first one.
     """
-    import pandas as pd
 
     tables, first = {}, None
     for name in names:
@@ -446,7 +472,7 @@ def read_tables(
                 f"{file}: made from other inputs or parameters than "
                 f"{prefix}{names[0]}.tsv; run notebook {page} again"
             )
-        tables[name] = pd.read_csv(file, sep="\t")
+        tables[name] = read_table(file)
     return tables
 
 

@@ -1,16 +1,24 @@
 """Files and folders that exist only when they are complete.
 
-What is being written lives under a hidden temporary name beside its final one
-(the same file system, so that the rename is atomic) and is removed if writing
-fails. A killed process leaves only ``.tmp-*``, which nothing reads.
+What is being written lives in a hidden folder beside its final place (the same
+file system, so that the rename is atomic), which is removed if writing fails.
+A killed process leaves only that folder, ``.tmp-*``: no pattern that finds
+files finds what is in it, and the next that writes beside it sweeps it away.
 """
 
 import os
+import re
 import shutil
+import socket
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from mmssl.ledger import locks
+
+UNFINISHED = ".tmp-"
+"""What the name of a folder of unfinished files begins with."""
 
 
 @contextmanager
@@ -26,8 +34,7 @@ def file(path: str | Path) -> Iterator[Path]:
     Yields
     ------
     Path
-        Temporary name with the same suffixes (``.nii.gz`` stays ``.nii.gz``),
-        beside `path`.
+        The same name in a hidden folder beside `path`.
 
     Raises
     ------
@@ -35,16 +42,13 @@ def file(path: str | Path) -> Iterator[Path]:
         When the block ended without having written the file.
     """
     path = Path(path)
-    temporary = _beside(path)
-    try:
+    with _beside(path) as temporary:
         yield temporary
         if not temporary.is_file():
             raise FileNotFoundError(
                 f"{path}: nothing was written under its temporary name"
             )
         os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -59,30 +63,70 @@ def directory(path: str | Path) -> Iterator[Path]:
     Yields
     ------
     Path
-        An existing, empty folder beside `path`.
+        An existing, empty folder in a hidden one beside `path`.
 
     Raises
     ------
     FileExistsError
-        When `path` exists, before anything is written, or appeared meanwhile
-        with content.
+        When `path` exists, before anything is written.
+    mmssl.ledger.locks.LockedError
+        When another process is filling it.
     """
     path = Path(path)
-    if path.exists():
-        raise FileExistsError(
-            f"{path}: exists already; remove it to make it anew"
-        )
-    temporary = _beside(path)
-    temporary.mkdir()
-    try:
-        yield temporary
+    with locks.owned(path):
         if path.exists():
-            raise FileExistsError(f"{path}: appeared while it was being made")
-        os.rename(temporary, path)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+            raise FileExistsError(
+                f"{path}: exists already; remove it to make it anew"
+            )
+        with _beside(path) as temporary:
+            temporary.mkdir()
+            yield temporary
+            if path.exists():
+                raise FileExistsError(
+                    f"{path}: appeared while it was being made"
+                )
+            os.rename(temporary, path)
 
 
-def _beside(path: Path) -> Path:
+def remove_unfinished(folder: str | Path) -> None:
+    """Remove what killed processes left half-written in a folder.
+
+    For its owner alone (`mmssl.ledger.locks`), as what a living process writes
+    goes too.
+    """
+    for unfinished in Path(folder).glob(f"{UNFINISHED}*"):
+        shutil.rmtree(unfinished)
+
+
+@contextmanager
+def _beside(path: Path) -> Iterator[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
-    return path.parent / f".tmp-{uuid.uuid4().hex[:8]}-{path.name}"
+    _sweep(path.parent)
+    owner = f"{socket.gethostname()}-{os.getpid()}"
+    name = f"{UNFINISHED}{owner}-{uuid.uuid4().hex[:8]}"
+    folder = path.parent / name
+    folder.mkdir()
+    try:
+        yield folder / path.name
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _sweep(folder: Path) -> None:
+    """Remove what dead processes of this machine left in a folder."""
+    host = re.escape(socket.gethostname())
+    pattern = re.compile(rf"{re.escape(UNFINISHED)}{host}-(\d+)-[0-9a-f]+")
+    for unfinished in folder.glob(f"{UNFINISHED}*"):
+        owner = pattern.fullmatch(unfinished.name)
+        if owner and not _is_alive(int(owner[1])):
+            shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def _is_alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # somebody else's
+        return True
+    return True

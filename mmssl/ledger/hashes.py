@@ -4,6 +4,7 @@ notebooks and folders.
 
 import hashlib
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,12 +12,33 @@ from typing import Any
 import numpy as np
 
 HASH_LENGTH = 64
+# of each state of a file, see `hash_once`
+_HASHES: dict[tuple[int, ...], str] = {}
 
 
 def hash_file(path: str | Path) -> str:
     """Return the SHA-256 of a file's bytes, as 64 hexadecimal digits."""
     with open(path, "rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def hash_once(path: str | Path) -> str:
+    """Return `hash_file`, computed once a process for each state of a file.
+
+    A state is the file's place on disk, its size and its times, of which that
+    of the last change is nobody's to set.
+    """
+    known = os.stat(path)
+    state = (
+        known.st_dev,
+        known.st_ino,
+        known.st_size,
+        known.st_mtime_ns,
+        known.st_ctime_ns,
+    )
+    if state not in _HASHES:
+        _HASHES[state] = hash_file(path)
+    return _HASHES[state]
 
 
 def hash_array(array: Any) -> str:
@@ -65,8 +87,7 @@ def hash_path(path: str | Path) -> str:
     Parameters
     ----------
     path : str or Path
-        A folder counts with the names and bytes of all its files, except
-        unfinished ones (``.tmp-*``, ``*.partial``).
+        A folder counts as `hash_files` says.
 
     Returns
     -------
@@ -83,12 +104,20 @@ def hash_path(path: str | Path) -> str:
         return hash_notebook(path)
     if not path.is_dir():
         return hash_file(path)
+    return hash_json(hash_files(path))
+
+
+def hash_files(folder: str | Path) -> dict[str, str]:
+    """Return {file in the folder: SHA-256} of all files but unfinished ones
+    (``.tmp-*``, ``*.partial``) and locks (``.*.lock``).
+    """
+    folder = Path(folder)
     hashes = {}
-    for file in path.rglob("*"):
-        name = file.relative_to(path)
+    for file in sorted(folder.rglob("*")):
+        name = file.relative_to(folder)
         if file.is_file() and not _unfinished(name):
             hashes[name.as_posix()] = hash_file(file)
-    return hash_json(hashes)
+    return hashes
 
 
 def as_json(value: Any, **layout: Any) -> str:
@@ -115,8 +144,12 @@ def _plain(value: Any) -> Any:
 
 
 def _unfinished(name: Path) -> bool:
-    """Whether a file, or a folder it lies in, is still being written."""
+    """Whether a file, or a folder it lies in, is still being written, or says
+    who writes it.
+    """
     return any(
-        part.startswith(".tmp-") or part.endswith(".partial")
+        part.startswith(".tmp-")
+        or part.endswith(".partial")
+        or (part.startswith(".") and part.endswith(".lock"))
         for part in name.parts
     )

@@ -128,6 +128,22 @@ def read_sidecar(artefact: str | Path) -> dict[str, Any]:
     return json.loads(sidecar_of(artefact).read_text(encoding="utf-8"))
 
 
+def changed(artefact: str | Path) -> list[str]:
+    """Say why an artefact is not the one that was made: it or its sidecar is
+    missing, or its bytes are others. Empty: it is.
+    """
+    artefact = Path(artefact)
+    if not artefact.is_file():
+        return [f"{artefact.name} does not exist"]
+    if not sidecar_of(artefact).is_file():
+        return [
+            f"{artefact.name} has no sidecar, so nobody knows what made it"
+        ]
+    if hash_file(artefact) != read_sidecar(artefact)["content"]:
+        return [f"{artefact.name} was changed after it was made"]
+    return []
+
+
 def stale(artefact: str | Path) -> list[str]:
     """Say why an artefact can no longer be trusted.
 
@@ -143,16 +159,10 @@ def stale(artefact: str | Path) -> list[str]:
         input missing or changed, a module changed. Empty: fresh.
     """
     artefact = Path(artefact)
-    if not artefact.is_file():
-        return [f"{artefact.name} does not exist"]
-    if not sidecar_of(artefact).is_file():
-        return [
-            f"{artefact.name} has no sidecar, so nobody knows what made it"
-        ]
+    reasons = changed(artefact)
+    if not artefact.is_file() or not sidecar_of(artefact).is_file():
+        return reasons
     record = read_sidecar(artefact)
-    reasons = []
-    if hash_file(artefact) != record["content"]:
-        reasons.append(f"{artefact.name} was changed after it was made")
     reasons += _changed_inputs(record["inputs"], artefact)
     return reasons + _changed_code(record["modules"], record["code"])
 

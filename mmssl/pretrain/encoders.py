@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from mmssl.ledger import atomic
+from mmssl.ledger.manifest import check_manifest
 from mmssl.models.dcgan import Encoder
 from mmssl.preprocessing.network_inputs import standardised
 
@@ -109,13 +110,15 @@ def load_encoders(run_dir: str | Path) -> tuple[dict[str, Encoder], dict]:
     Raises
     ------
     ValueError
-        If the folder is no finished run, or its checkpoint not readable.
+        If the folder is no finished run, one of its files is not the one that
+        was made, or its checkpoint not readable.
     """
     path = Path(run_dir) / "checkpoint.ckpt"
     if not path.exists():
         raise ValueError(
             f"{path}: not found; expected the folder of a finished run"
         )
+    check_manifest(run_dir)
     try:
         # made where there was a GPU, read where there may be none
         content = torch.load(path, map_location="cpu", weights_only=True)
@@ -183,7 +186,8 @@ def embed(
         raise ValueError(
             f"{cohort.path}: volumes of {sides}, the run expects {expected}"
         )
-    parameters = json.loads((run_dir / "params.json").read_text())
+    record = (run_dir / "params.json").read_text(encoding="utf-8")
+    parameters = json.loads(record)
     if parameters["cohort"]["hashes"] == dict(cohort.hashes):
         with np.load(run_dir / "embeddings.npz") as cached:
             return {m: cached[m] for m in shared}

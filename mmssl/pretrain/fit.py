@@ -5,8 +5,9 @@ A finished run is a folder: ``params.json`` (what was asked, of which data, by
 which code), ``history.csv`` (every named term, learning rate, effective rank
 and spread, by epoch), ``dimensions.csv`` (standard deviation of each latent
 dimension, by epoch), ``checkpoint.ckpt`` (the best encoder and its intensity
-landmarks; loads without executing pickles) and ``embeddings.npz`` (the whole
-cohort, with the participant_id and session of every row). Until it is complete
+landmarks; loads without executing pickles) ``embeddings.npz`` (the whole
+cohort, with the participant_id and session of every row) and ``manifest.json``
+(the hashes of these). Until it is complete
 it lies under ``<run_dir>.partial``, from which a killed run continues bit for
 bit.
 """
@@ -16,15 +17,17 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 import lightning
 import numpy as np
 import torch
 
-from mmssl.ledger import leakage
+from mmssl.ledger import leakage, locks
 from mmssl.ledger.code import fingerprint
 from mmssl.ledger.definitions import user_fingerprint
+from mmssl.ledger.manifest import check_manifest
 from mmssl.ledger.sidecars import versions
 from mmssl.objectives.language import TERMS, Objective, build, parse
 from mmssl.objectives.views import Clean, PadCropFlip, Recipe
@@ -130,7 +133,10 @@ def fit(
         Before any long work: an unknown objective, option, fold or precision;
         fewer than two training pairs or steps; one class only for a supervised
         objective; a finished or unfinished run of other parameters, or made by
-        other code, in the same place.
+        other code, in the same place; a finished run with a file that is not
+        the one that was made.
+    mmssl.ledger.locks.LockedError
+        At once, when another process is at work on this run.
     FloatingPointError
         If the loss becomes NaN or infinite, naming term, epoch and batch.
     """
@@ -156,43 +162,51 @@ def fit(
         "cohort": {"name": cohort.name, "hashes": dict(cohort.hashes)},
     }
     _check_choices(epochs, keep)
-    # what was asked for, before anything is built, then by which code
-    _is_finished(run_dir, partial, parameters)
-    built = _build(
-        cohort, objective, seed, weights=weights, **shape, **options
-    )
-    made_by = _provenance(built, augment)
-    if _is_finished(run_dir, partial, {"code": made_by["code"]}):
-        return run_dir
-    task = _balanced_task(cohort, built, balanced)
-    train, valid = _draws(cohort, task, fold, batch_size, seed)
-    _check_steps(cohort, epochs, train)
-    landmarks = fit_landmarks(cohort, fold, region)
-    inputs = _tensors(standardised(cohort, landmarks, np.float16))
-    labels = _tensors({task: cohort.labels(task) for task in cohort.tasks})
+    with _ownership(run_dir):
+        # what was asked for, before anything is built, then by which code
+        _is_finished(run_dir, partial, parameters)
+        network = {**options, **shape, "weights": weights}
+        built = _build(cohort, objective, seed, **network)
+        made_by = _provenance(built, augment)
+        if _is_finished(run_dir, partial, {"code": made_by["code"]}):
+            return run_dir
+        task = _balanced_task(cohort, built, balanced)
+        train, valid = _draws(cohort, task, fold, batch_size, seed)
+        _check_steps(cohort, epochs, train)
+        landmarks = fit_landmarks(cohort, fold, region)
+        inputs = _tensors(standardised(cohort, landmarks, np.float16))
+        labels = _tensors({task: cohort.labels(task) for task in cohort.tasks})
 
-    partial.mkdir(parents=True, exist_ok=True)
-    run_folder.write_parameters(partial, {**parameters, **made_by})
-    exposures = _exposures(cohort, fold, train, valid)
-    leakage.write_exposures(partial / "exposures.json", exposures)
-    watched = built.task or next(iter(cohort.tasks), None)
-    module = Pretraining(
-        built, inputs, labels, train, valid, augment, epochs, seed, watched
-    )
-    recorder = Recorder(partial, progress, keep)
-    _train(module, recorder, partial, parameters["precision"], gradient_clip)
-    run_folder.finish(
-        partial,
-        built,
-        module.inputs,
-        cohort,
-        landmarks,
-        network_shape(cohort, **shape),
-        recorder.history,
-        recorder.dimensions,
-    )
-    os.rename(partial, run_dir)
+        run_folder.begin(partial, parameters, made_by)
+        exposures = _exposures(cohort, fold, train, valid)
+        leakage.write_exposures(partial / "exposures.json", exposures)
+        watched = built.task or next(iter(cohort.tasks), None)
+        module = Pretraining(
+            built, inputs, labels, train, valid, augment, epochs, seed, watched
+        )
+        recorder = Recorder(partial, progress, keep)
+        _train(
+            module, recorder, partial, parameters["precision"], gradient_clip
+        )
+        run_folder.finish(
+            partial,
+            built,
+            module.inputs,
+            cohort,
+            landmarks,
+            network_shape(cohort, **shape),
+            recorder.history,
+            recorder.dimensions,
+        )
+        os.rename(partial, run_dir)
     return run_dir
+
+
+def _ownership(run_dir: Path) -> AbstractContextManager:
+    """The lock of a run; none of a finished one, which is only read."""
+    if (run_dir / run_folder.PARAMETERS).exists():
+        return nullcontext()
+    return locks.owned(run_dir)
 
 
 def _check_choices(epochs: int, keep: str) -> None:
@@ -223,6 +237,7 @@ def _is_finished(run_dir: Path, partial: Path, parameters: Mapping) -> bool:
     run_folder.check_parameters(run_dir, parameters)
     run_folder.check_parameters(partial, parameters)
     if (run_dir / run_folder.PARAMETERS).exists():
+        check_manifest(run_dir)
         return True
     if run_dir.exists():
         raise ValueError(
@@ -347,16 +362,24 @@ def _exposures(
 
 
 def _provenance(objective: Objective, augment: Recipe) -> dict:
-    """Threads, versions and the code behind a run: this module, and that of
-    the objective's terms and networks and of the augmentation, a user's own
-    among them.
+    """Device, threads, versions and the code behind a run: this module, and
+    that of the objective's terms and networks and of the augmentation, a
+    user's own among them.
     """
     classes = {type(part) for part in objective.modules()} | {type(augment)}
     return {
+        "device": _device_name(),
         "threads": torch.get_num_threads(),
         "versions": versions(),
         "code": fingerprint("mmssl.pretrain.fit") | user_fingerprint(*classes),
     }
+
+
+def _device_name() -> str:
+    """What Lightning trains on: the first GPU, or the processor."""
+    if torch.cuda.is_available():
+        return torch.cuda.get_device_name()
+    return "cpu"
 
 
 def _train(

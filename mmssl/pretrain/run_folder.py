@@ -5,6 +5,8 @@ parameters and the code it was begun with.
 from __future__ import annotations
 
 import json
+import warnings
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,6 +14,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from mmssl.ledger import atomic
+from mmssl.ledger.manifest import check_manifest, write_manifest
 from mmssl.pretrain.encoders import encode, export_embeddings
 
 if TYPE_CHECKING:
@@ -20,13 +23,106 @@ if TYPE_CHECKING:
 PARAMETERS = "params.json"
 # what resuming needs, and a finished run does not
 LAST, BEST = "last.ckpt", "best.ckpt"
+LIBRARIES = ("python", "torch", "lightning", "numpy")
+"""On whose versions the last digits of a run depend."""
 
 
-def write_parameters(folder: Path, parameters: Mapping) -> None:
-    """Write what was asked of a run, of which data, by which code."""
-    text = json.dumps(parameters, indent=1, sort_keys=True)
+def begin(folder: Path, parameters: Mapping, made_by: Mapping) -> None:
+    """Open the folder of an unfinished run, or take it up where it stands.
+
+    What a killed owner left half-written goes. Parameters are written down
+    with what makes the run; where it goes on with another device, number of
+    threads or version of `LIBRARIES`, the first stay on record and the others
+    are added as ``resumed_in``.
+
+    Parameters
+    ----------
+    folder : Path
+        Made where it is missing; its owner alone may (`mmssl.ledger.locks`).
+    parameters : mapping
+        Asked for.
+    made_by : mapping
+        Code, versions, threads and device.
+
+    Warns
+    -----
+    UserWarning
+        If the run goes on in another environment: it will not equal, bit for
+        bit, one that was made in one piece.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    atomic.remove_unfinished(folder)
+    record = {**parameters, **made_by, "resumed_in": []}
+    if (folder / LAST).exists():
+        earlier = json.loads(_text(folder / PARAMETERS))
+        resumed_in = _resumed_in(earlier, _environment(record))
+        record = {**earlier, "resumed_in": resumed_in}
+    text = json.dumps(record, indent=1, sort_keys=True)
     with atomic.file(folder / PARAMETERS) as temporary:
-        temporary.write_text(text + "\n")
+        temporary.write_text(text + "\n", encoding="utf-8")
+
+
+def _environment(record: Mapping) -> dict:
+    """On what the last digits of a run depend, beside parameters and code."""
+    libraries = {name: record["versions"][name] for name in LIBRARIES}
+    return {
+        "device": record["device"],
+        "threads": record["threads"],
+        **libraries,
+    }
+
+
+def _resumed_in(earlier: Mapping, environment: dict) -> list[dict]:
+    """Environments that a run went on in, this one included if it is new."""
+    known = [_environment(earlier), *earlier["resumed_in"]]
+    differences = [
+        f"{name} {known[-1][name]!r}, now {value!r}"
+        for name, value in environment.items()
+        if known[-1][name] != value
+    ]
+    if not differences:
+        return known[1:]
+    warnings.warn(
+        "the run goes on in another environment than before: "
+        f"{'; '.join(differences)}. It will not equal, bit for bit, a run in "
+        "one piece; params.json says so",
+        stacklevel=4,
+    )
+    return [*known[1:], environment]
+
+
+def read_parameters(run_dir: str | Path) -> dict:
+    """Return what was asked of a finished run and what made it.
+
+    Raises
+    ------
+    ValueError
+        Where there is no finished run, or one of its files is not the one
+        that was made, by its hash.
+    """
+    folder = Path(run_dir)
+    if not (folder / PARAMETERS).is_file():
+        raise ValueError(
+            f"{folder / PARAMETERS}: not found; expected the folder of a "
+            "finished run"
+        )
+    check_manifest(folder)
+    try:
+        return json.loads(_text(folder / PARAMETERS))
+    except ValueError as error:
+        raise ValueError(
+            f"{folder / PARAMETERS}: not valid JSON ({error})"
+        ) from error
+
+
+def read_history(run_dir: str | Path) -> pd.DataFrame:
+    """Return the history of a finished run, a line for each epoch; errors as
+    `read_parameters`.
+    """
+    import pandas as pd
+
+    read_parameters(run_dir)
+    return pd.read_csv(Path(run_dir) / "history.csv", encoding="utf-8")
 
 
 def check_parameters(folder: Path, parameters: Mapping) -> None:
@@ -48,7 +144,7 @@ def check_parameters(folder: Path, parameters: Mapping) -> None:
     path = folder / PARAMETERS
     if not path.exists():
         return
-    found = json.loads(path.read_text())
+    found = json.loads(_text(path))
     for name, expected in json.loads(json.dumps(parameters)).items():
         value = found.get(name)
         if value == expected:
@@ -81,12 +177,20 @@ def check_checkpoint(path: Path) -> None:
     if not path.exists():
         return
     try:
+        # its checksums, which torch does not look at
+        with zipfile.ZipFile(path) as archive:
+            damaged = archive.testzip()
         torch.load(path, weights_only=True, map_location="cpu")
     except Exception as error:  # of zip, pickle or torch
+        damaged = type(error).__name__
+        cause = error
+    else:
+        cause = None
+    if damaged:
         raise ValueError(
             f"{path}: not a readable checkpoint, it is truncated or damaged "
-            f"({type(error).__name__}); remove {path.parent} to train anew"
-        ) from error
+            f"({damaged}); remove {path.parent} to train anew"
+        ) from cause
 
 
 def finish(
@@ -121,6 +225,7 @@ def finish(
     import pandas as pd
 
     # no trace of the device it was trained on
+    check_checkpoint(folder / BEST)
     best = torch.load(folder / BEST, map_location="cpu", weights_only=True)
     objective.load_state_dict(best)
     content = {"objective": best, "landmarks": landmarks, "network": network}
@@ -133,6 +238,11 @@ def finish(
     export_embeddings(folder / "embeddings.npz", embeddings, cohort)
     for name in (LAST, BEST):
         (folder / name).unlink()
+    write_manifest(folder)
+
+
+def _text(path: Path) -> str:
+    return path.read_text(encoding="utf-8")
 
 
 def _dimension_table(records: list[dict]) -> pd.DataFrame:

@@ -17,9 +17,15 @@ import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from mmssl.ledger import atomic
+from mmssl.ledger import atomic, locks
 from mmssl.ledger.code import fingerprint
 from mmssl.ledger.hashes import hash_array, hash_file, hash_json
+from mmssl.ledger.manifest import (
+    MANIFEST,
+    add_to_manifest,
+    check_files,
+    read_manifest,
+)
 from mmssl.robustness.distortions import distort_inputs
 from mmssl.robustness.linear_models import LinearModel, Models
 
@@ -115,7 +121,9 @@ def sweep(
     ------
     ValueError
         Before any distortion: shapes that differ, a subject twice, a modality
-        that a model lacks.
+        that a model lacks. Also for a kept point that was changed since.
+    mmssl.ledger.locks.LockedError
+        When another process is at work on this sweep.
     """
     subjects = np.asarray(subjects, dtype=str)
     _check(inputs, subjects, models)
@@ -129,20 +137,21 @@ def sweep(
         disable=not progress,
     )
     scores, finite, voxels = [], [], []
-    for row in progress_bar:
-        point = (row.distortion, row.parameter, row.value)
-        file = folder / f"{row.distortion}-{row.parameter}-{row.value:g}.npz"
-        if not file.exists():
-            seeds = distortion_seeds(subjects, *point, seed)
-            arrays = _score_point(inputs, models, point, seeds, affine, block)
-            with atomic.file(file) as temporary, temporary.open("wb") as out:
-                np.savez(
-                    out, scores=arrays[0], finite=arrays[1], voxels=arrays[2]
+    with locks.owned(folder):
+        atomic.remove_unfinished(folder)
+        for row in progress_bar:
+            point = (row.distortion, row.parameter, row.value)
+            name = f"{row.distortion}-{row.parameter}-{row.value:g}.npz"
+            if not _is_kept(folder, name):
+                seeds = distortion_seeds(subjects, *point, seed)
+                arrays = _score_point(
+                    inputs, models, point, seeds, affine, block
                 )
-        with np.load(file) as content:
-            scores.append(content["scores"])
-            finite.append(content["finite"])
-            voxels.append(np.median(content["voxels"], axis=-1))
+                _keep(folder, name, *arrays)
+            with np.load(folder / name) as content:
+                scores.append(content["scores"])
+                finite.append(content["finite"])
+                voxels.append(np.median(content["voxels"], axis=-1))
     is_collapsed = np.stack(voxels) < COLLAPSED * voxels[0]
     swept = Sweep(
         points.assign(collapsed=is_collapsed.any(axis=1)),
@@ -153,6 +162,33 @@ def sweep(
         excluded=None,
     )
     return swept._replace(excluded=_excluded(swept, np.stack(finite)))
+
+
+def _is_kept(folder: Path, name: str) -> bool:
+    """Whether a point is there; ValueError if it is not the one that was
+    made.
+    """
+    if not (folder / MANIFEST).exists():
+        return False
+    hashes = read_manifest(folder)
+    # killed between the two, a point is there without its hash
+    if not (folder / name).exists() or name not in hashes:
+        return False
+    check_files(folder, hashes, [name])
+    return True
+
+
+def _keep(
+    folder: Path,
+    name: str,
+    scores: np.ndarray,
+    finite: np.ndarray,
+    voxels: np.ndarray,
+) -> None:
+    """Write a point, then its hash."""
+    with atomic.file(folder / name) as temporary, temporary.open("wb") as out:
+        np.savez(out, scores=scores, finite=finite, voxels=voxels)
+    add_to_manifest(folder, name)
 
 
 def _with_undistorted(grid: pd.DataFrame) -> pd.DataFrame:

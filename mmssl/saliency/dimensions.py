@@ -296,7 +296,7 @@ def maps_following_severity(
     """
     import pandas as pd
 
-    file = cohort.path / "truth" / "factors.tsv"
+    file = cohort.file("truth/factors.tsv")
     factors = pd.read_csv(file, sep="\t", index_col="participant_id")
     severity = factors["severity"].loc[cohort.subjects[rows]]
     selected = {}

@@ -1,11 +1,11 @@
 """Finished runs of a folder: those of the cohort and the fold, readable."""
 
 import json
-import zipfile
 
 import pytest
 
 from mmssl.evaluate import runs
+from mmssl.ledger.manifest import MANIFEST, write_manifest
 
 
 @pytest.fixture
@@ -21,10 +21,9 @@ def write_run(cohort, tmp_path):
             "cohort": {"hashes": dict(cohort.hashes)},
         }
         (folder / "params.json").write_text(json.dumps(params | changes))
-        (folder / "exposures.json").write_text("{}")
-        for name in runs.ARCHIVES:
-            with zipfile.ZipFile(folder / name, "w") as archive:
-                archive.writestr("z", bytes(range(256)) * 4)
+        for name in ("exposures.json", "checkpoint.ckpt", "embeddings.npz"):
+            (folder / name).write_bytes(bytes(range(256)) * 4)
+        write_manifest(folder)
         return folder
 
     return write
@@ -66,28 +65,32 @@ def flip(file):
     file.write_bytes(content)
 
 
-def latin(file):
-    file.write_bytes("{M\u00fcller}".encode("latin-1"))
-
-
 def no_fold(file):
     file.write_text('{"seed": 3}')
+    write_manifest(file.parent)
+
+
+def no_json(file):
+    file.write_bytes("{M\u00fcller}".encode("latin-1"))
+    write_manifest(file.parent)
 
 
 @pytest.mark.parametrize(
     ("name", "damage", "reason"),
     [
-        ("checkpoint.ckpt", cut, "checkpoint.ckpt: File is not a zip file"),
-        ("checkpoint.ckpt", flip, "checkpoint.ckpt: z is damaged"),
-        ("embeddings.npz", flip, "embeddings.npz: z is damaged"),
+        ("checkpoint.ckpt", cut, "checkpoint.ckpt: was changed"),
+        ("checkpoint.ckpt", flip, "checkpoint.ckpt: was changed"),
+        ("embeddings.npz", flip, "embeddings.npz: was changed"),
         (
             "embeddings.npz",
             lambda file: file.unlink(),
-            "embeddings.npz: No such file or directory",
+            "embeddings.npz: not found",
         ),
-        ("exposures.json", cut, "exposures.json: Expecting"),
-        ("params.json", latin, "params.json: 'utf-8' codec can't decode"),
+        ("exposures.json", cut, "exposures.json: was changed"),
+        ("params.json", no_json, "params.json: not valid JSON"),
         ("params.json", no_fold, "params.json: missing fold, cohort"),
+        (MANIFEST, cut, "manifest.json: not valid JSON"),
+        (MANIFEST, lambda file: file.unlink(), "manifest.json: not found"),
     ],
 )
 def test_an_unreadable_run_is_named_and_left_out(
@@ -95,8 +98,6 @@ def test_an_unreadable_run_is_named_and_left_out(
 ):
     good = write_run("RR-fold0-seed3")
     bad = write_run("CR-fold0-seed3")
-    if (name, damage) == ("exposures.json", cut):
-        (bad / name).write_text("")
     damage(bad / name)
     (found,) = runs.unreadable_runs(tmp_path).items()
     assert found[0] == bad.name and found[1].startswith(reason)

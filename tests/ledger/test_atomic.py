@@ -10,9 +10,9 @@ def test_file_appears_only_when_complete(tmp_path):
     with atomic.file(target) as temporary:
         temporary.write_text("whole")
         assert not target.exists()
-        assert temporary.parent == target.parent and temporary.name.endswith(
-            "map.nii.gz"
-        )
+        assert temporary.name == target.name
+        assert temporary.parent.parent == target.parent
+        assert list(target.parent.glob("*.nii.gz")) == []
     assert target.read_text() == "whole"
     assert list(target.parent.iterdir()) == [target]
 

@@ -17,6 +17,7 @@ import torch
 
 from mmssl.cohorts import natural
 from mmssl.cohorts.digits import read_digits
+from mmssl.ledger.manifest import write_manifest
 from mmssl.objectives.language import TERMS
 from mmssl.objectives.supervised import CE
 from mmssl.pretrain import loop
@@ -140,6 +141,7 @@ def test_a_finished_run_of_other_code_is_refused_and_named(
     term = "mmssl.objectives.contrastive"
     record["code"][term] = "other source"
     (run / "params.json").write_text(json.dumps(record))
+    write_manifest(run)
     with pytest.raises(
         ValueError, match=rf"code is \{{'{term}': 'other source'\}}, asked"
     ):
@@ -438,6 +440,7 @@ def test_a_checkpoint_made_on_a_gpu_is_read_without_one(
     content = torch.load(file, weights_only=True)
     with tagged("cuda:0"):
         torch.save(content, file)
+    write_manifest(run)
     assert tags(file) == {"cuda:0"}
     for device in ("cpu", torch.device("cpu")):
         for m, z in embed(run, other, device=device).items():
@@ -445,6 +448,7 @@ def test_a_checkpoint_made_on_a_gpu_is_read_without_one(
     with pytest.raises(ValueError, match="device is 'gpu', expected one that"):
         embed(run, other, device="gpu")
     file.write_bytes(file.read_bytes()[:5000])
+    write_manifest(run)
     with pytest.raises(ValueError, match=r"checkpoint\.ckpt: not a readable"):
         embed(run, other)
 

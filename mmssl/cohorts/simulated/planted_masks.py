@@ -69,12 +69,11 @@ def planted_regions(cohort) -> dict[str, np.ndarray]:
 
     Parameters and result as there, {region: (X, Y, Z) bool}.
     """
-    folder = cohort.path / "truth"
-    if not folder.is_dir():
+    if not (cohort.path / "truth").is_dir():
         return {}
     regions = {}
     for name in (region for names in PLANTED.values() for region in names):
-        file = folder / f"{name}.nii.gz"
+        file = cohort.file(f"truth/{name}.nii.gz")
         mask = read_map(file, cohort.mask.shape, cohort.affine)
         regions[name] = (mask > 0) & cohort.mask
     return regions
