@@ -9,6 +9,7 @@ those that lack either, and the book refuses their page.
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,8 +40,18 @@ CORRECTED = "corrected p"
 SALIENCY = "mean saliency"
 """The kinds of map: what a map may show."""
 
+_ABOUT: Mapping[str, Mapping[str, type]] = {
+    "map": {"kind": str, "of": str, "together": list},
+    "correction": {"file": str, "permutations": int},
+    "report": {"map_hash": str, "summary": str, "checks": dict},
+}
+"""What the sidecar of a map may say of it, and of which type."""
+
 CHECKS = ("weights", "labels", "random encoder", "deletion")
 """The four sanity checks of a map of group differences."""
+
+ANSWERS = ("yes", "no", "undecided")
+"""What a check may find: whether the map passes."""
 
 POSITIVE_CONTROL = "no encoder: positive control"
 UNTRAINED = "untrained encoder: baseline"
@@ -52,7 +63,7 @@ UNTRAINED = "untrained encoder: baseline"
 class CheckResult(NamedTuple):
     """What one sanity check found.
 
-    answer : "yes", "no" or "undecided": whether the map passes.
+    answer : one of `ANSWERS`.
     reason : the numbers behind it.
     """
 
@@ -238,11 +249,13 @@ class Provenance(NamedTuple):
         """
         for key, (rbc, p) in maps.items():
             check_report(rbc, p, reports.get(key), what=", ".join(key))
-        files = []
+        files, stems = [], {}
+        for key in maps:
+            stems[key] = "group_" + "_".join(key).replace(" ", "-")
+        together = sorted(f"{stem}_rbc.nii.gz" for stem in stems.values())
         for key, (rbc, p) in maps.items():
-            stem = "group_" + "_".join(key).replace(" ", "-")
-            effect_file = folder / f"{stem}_rbc.nii.gz"
-            p_file = folder / f"{stem}_p.nii.gz"
+            effect_file = folder / f"{stems[key]}_rbc.nii.gz"
+            p_file = folder / f"{stems[key]}_p.nii.gz"
             correction = {
                 "method": "largest absolute effect of permuted labels, "
                 "family-wise",
@@ -260,6 +273,7 @@ class Provenance(NamedTuple):
                 name=key,
                 correction=correction,
                 report=reports[key].record(),
+                together=together,
             )
             files += [p_file, effect_file]
         return files
@@ -307,17 +321,28 @@ def unpublishable_maps(folder: str | Path) -> list[str]:
     Returns
     -------
     list of str
-        One for each map that does not say what it shows, was changed, or
-        compares groups without a corrected p or a report of its own; one if
-        there is no map of groups at all.
+        One for each map that does not say what it shows, was changed, cannot
+        be read, or compares groups without a corrected p or a report of its
+        own; one for each that is gone while others that were saved together
+        with it are there; one if there is no map of groups at all.
     """
-    reasons, kinds = [], set()
+    reasons, kinds, saved = [], set(), set()
     for file in sorted(Path(folder).glob("*.nii*")):
         if file.name.endswith(".json"):
             continue
-        about = _about_map(file)
+        try:
+            about = _about_map(file)
+            reasons += _map_faults(file, about)
+        except ValueError as error:
+            reasons.append(f"map {file.name} cannot be checked: {error}")
+            continue
         kinds.add(about.get("kind"))
-        reasons += _map_faults(file, about)
+        saved.update(about.get("together", ()), [about.get("of", file.name)])
+    for name in sorted(saved):
+        if not (Path(folder) / name).is_file():
+            reasons.append(
+                f"map {name} is gone, though others of its run are there"
+            )
     if GROUPS not in kinds:
         reasons.append(
             f"it draws maps of groups, but none lies in {Path(folder).name}"
@@ -329,13 +354,53 @@ def _about_map(file: Path) -> dict:
     """What the sidecar says of a map; empty where it says nothing."""
     if not sidecar_of(file).is_file():
         return {}
-    return read_sidecar(file)["facts"].get("map", {})
+    about = read_sidecar(file)["facts"].get("map", {})
+    for field, types in _ABOUT.items():
+        entries = about if field == "map" else about.get(field, {})
+        _check_types(sidecar_of(file), field, entries, types)
+    for name in about.get("together", ()):
+        if not isinstance(name, str):
+            raise ValueError(
+                f"{sidecar_of(file)}: together holds {name!r}, expected names "
+                "of files"
+            )
+    return about
+
+
+def _check_types(
+    file: Path, field: str, entries: Any, types: Mapping[str, type]
+) -> None:
+    """ValueError unless what is there of some entries has their types."""
+    if not isinstance(entries, dict):
+        raise ValueError(f"{file}: {field} is {entries!r}, expected a mapping")
+    for name, expected in types.items():
+        if name in entries and not isinstance(entries[name], expected):
+            raise ValueError(
+                f"{file}: {field}.{name} is {entries[name]!r}, expected "
+                f"{expected.__name__}"
+            )
+
+
+def _values(file: Path) -> np.ndarray:
+    """A map's values, (X, Y, Z); ValueError where it is no NIfTI."""
+    import nibabel as nib
+    from nibabel.filebasedimages import ImageFileError
+    from nibabel.spatialimages import HeaderDataError
+
+    try:
+        return np.asarray(nib.load(file).dataobj)
+    except (
+        ImageFileError,
+        HeaderDataError,
+        OSError,
+        EOFError,
+        zlib.error,
+    ) as error:
+        raise ValueError(f"{file}: not NIfTI ({error})") from error
 
 
 def _map_faults(file: Path, about: Mapping) -> list[str]:
     """What is wrong with one map."""
-    import nibabel as nib
-
     if about.get("kind") not in (GROUPS, CORRECTED, SALIENCY):
         return [
             f"map {file.name} does not say what it shows, so nobody knows "
@@ -345,9 +410,9 @@ def _map_faults(file: Path, about: Mapping) -> list[str]:
         return [f"map {file.name} was changed after it was made"]
     if about["kind"] != GROUPS:
         return []
-    effect = np.asarray(nib.load(file).dataobj)
-    correction = about.get("correction") or {}
-    report = about.get("report") or {}
+    effect = _values(file)
+    correction = about.get("correction", {})
+    report = about.get("report", {})
     faults = _correction_faults(file, correction, effect)
     faults += _report_faults(report, effect)
     return [f"map {file.name} {fault}" for fault in faults]
@@ -357,15 +422,17 @@ def _correction_faults(
     file: Path, correction: Mapping, effect: np.ndarray
 ) -> list[str]:
     """What is wrong with the corrected p of a map of effect sizes."""
-    import nibabel as nib
-
     if not correction.get("file"):
         return ["is not corrected for the number of voxels"]
-    p_file = file.with_name(correction["file"])
+    permutations = correction.get("permutations", 0)
+    if permutations < 1:
+        return [f"has p of {permutations} permutations, expected at least 1"]
+    # what lies in another folder is not checked itself
+    p_file = file.parent / Path(correction["file"]).name
     if not p_file.is_file():
         return [f"has lost its corrected p, {p_file.name}"]
-    p = np.asarray(nib.load(p_file).dataobj)
-    smallest = 1 / (1 + correction["permutations"])
+    p = _values(p_file)
+    smallest = 1 / (1 + permutations)
     in_range = (p >= smallest * (1 - 1e-5)).all() and (p <= 1).all()
     if p.shape != effect.shape or not in_range:
         return [
@@ -384,13 +451,19 @@ def _report_faults(report: Mapping, effect: np.ndarray) -> list[str]:
         return ["carries the report on another map"]
     if report.get("summary") in (POSITIVE_CONTROL, UNTRAINED):
         return []
-    missing = [c for c in CHECKS if c not in report.get("checks", {})]
+    checks = report.get("checks", {})
+    missing = [c for c in CHECKS if not _answered(checks.get(c))]
     if missing:
         return [
             f"was not checked in full: {', '.join(missing)} missing from its "
             "report"
         ]
     return []
+
+
+def _answered(check: Any) -> bool:
+    """Whether the record of a check says what it found."""
+    return isinstance(check, dict) and check.get("answer") in ANSWERS
 
 
 def read_table(file: str | Path) -> pd.DataFrame:
@@ -406,7 +479,10 @@ def read_table(file: str | Path) -> pd.DataFrame:
     faults = changed(file)
     if faults:
         raise ValueError(f"{file}: {faults[0]}; run its page again")
-    return pd.read_csv(file, sep="\t", encoding="utf-8")
+    try:
+        return pd.read_csv(file, sep="\t", encoding="utf-8")
+    except ValueError as error:
+        raise ValueError(f"{file}: not a table ({error})") from error
 
 
 def check_tables(folder: str | Path) -> None:

@@ -16,6 +16,15 @@ HASH_LENGTH = 64
 _HASHES: dict[tuple[int, ...], str] = {}
 
 
+def is_hash(value: Any) -> bool:
+    """Whether a value is a SHA-256 as these functions give it."""
+    return (
+        isinstance(value, str)
+        and len(value) == HASH_LENGTH
+        and set(value) <= set("0123456789abcdef")
+    )
+
+
 def hash_file(path: str | Path) -> str:
     """Return the SHA-256 of a file's bytes, as 64 hexadecimal digits."""
     with open(path, "rb") as stream:
@@ -74,9 +83,21 @@ def hash_json(value: Any) -> str:
 def hash_notebook(path: str | Path) -> str:
     """Return the SHA-256 of a notebook's cells; outputs and execution counts
     do not matter.
+
+    Raises
+    ------
+    ValueError
+        Naming the file, when it is no notebook.
     """
-    cells = json.loads(Path(path).read_text(encoding="utf-8"))["cells"]
-    contents = [[cell["cell_type"], "".join(cell["source"])] for cell in cells]
+    try:
+        notebook = json.loads(Path(path).read_text(encoding="utf-8"))
+        contents = []
+        for cell in notebook["cells"]:
+            contents.append([cell["cell_type"], "".join(cell["source"])])
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise ValueError(
+            f"{path}: not a notebook of format 4 ({error!r})"
+        ) from error
     return hash_json(contents)
 
 

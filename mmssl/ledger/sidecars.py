@@ -24,10 +24,10 @@ from mmssl import __version__
 from mmssl.ledger import atomic, paths
 from mmssl.ledger.code import fingerprint, source_of
 from mmssl.ledger.hashes import (
-    HASH_LENGTH,
     as_json,
     hash_file,
     hash_path,
+    is_hash,
 )
 
 _RECORDED = (
@@ -43,6 +43,19 @@ _RECORDED = (
     "optuna",
     "papermill",
 )
+
+_FIELDS: Mapping[str, tuple[type, ...]] = {
+    "artefact": (str,),
+    "content": (str,),
+    "inputs": (dict,),
+    "parameters": (dict,),
+    "seed": (int, type(None)),
+    "modules": (list,),
+    "code": (dict,),
+    "versions": (dict,),
+    "threads": (dict,),
+    "facts": (dict,),
+}
 
 
 def versions() -> dict[str, str]:
@@ -124,13 +137,38 @@ def sidecar_of(artefact: str | Path) -> Path:
 
 
 def read_sidecar(artefact: str | Path) -> dict[str, Any]:
-    """Return the sidecar of an artefact as `write_sidecar` recorded it."""
-    return json.loads(sidecar_of(artefact).read_text(encoding="utf-8"))
+    """Return the sidecar of an artefact as `write_sidecar` recorded it.
+
+    Raises
+    ------
+    FileNotFoundError
+        When there is none.
+    ValueError
+        When it is no JSON, or lacks an entry or holds one that `write_sidecar`
+        would not have written; naming the file, the entry, the value found and
+        what was expected.
+    """
+    sidecar = sidecar_of(artefact)
+    try:
+        record = json.loads(
+            sidecar.read_text(encoding="utf-8"), parse_constant=_no_number
+        )
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{sidecar}: not JSON in UTF-8 ({error})") from error
+    if not isinstance(record, dict):
+        raise ValueError(
+            f"{sidecar}: found {type(record).__name__}, expected the entries "
+            f"{', '.join(_FIELDS)}"
+        )
+    for fault in _record_faults(record):
+        raise ValueError(f"{sidecar}: {fault}")
+    return record
 
 
 def changed(artefact: str | Path) -> list[str]:
     """Say why an artefact is not the one that was made: it or its sidecar is
-    missing, or its bytes are others. Empty: it is.
+    missing, the sidecar is not as it was written, or the bytes are others.
+    Empty: it is.
     """
     artefact = Path(artefact)
     if not artefact.is_file():
@@ -139,7 +177,11 @@ def changed(artefact: str | Path) -> list[str]:
         return [
             f"{artefact.name} has no sidecar, so nobody knows what made it"
         ]
-    if hash_file(artefact) != read_sidecar(artefact)["content"]:
+    try:
+        record = read_sidecar(artefact)
+    except ValueError as error:
+        return [str(error)]
+    if hash_file(artefact) != record["content"]:
         return [f"{artefact.name} was changed after it was made"]
     return []
 
@@ -155,14 +197,18 @@ def stale(artefact: str | Path) -> list[str]:
     Returns
     -------
     list of str
-        One reason for each: artefact or sidecar missing, artefact edited, an
-        input missing or changed, a module changed. Empty: fresh.
+        One reason for each: artefact or sidecar missing, sidecar not as
+        `write_sidecar` writes it, artefact edited, an input missing, changed
+        or unreadable, a module changed. Empty: fresh.
     """
     artefact = Path(artefact)
     reasons = changed(artefact)
-    if not artefact.is_file() or not sidecar_of(artefact).is_file():
+    if not artefact.is_file():
         return reasons
-    record = read_sidecar(artefact)
+    try:
+        record = read_sidecar(artefact)
+    except (FileNotFoundError, ValueError):  # among the reasons
+        return reasons
     reasons += _changed_inputs(record["inputs"], artefact)
     return reasons + _changed_code(record["modules"], record["code"])
 
@@ -187,12 +233,47 @@ def _threads() -> dict[str, int | str | None]:
 
 
 def _input(value: str | Path, artefact: Path) -> dict[str, str]:
-    text = str(value)
-    if len(text) == HASH_LENGTH and set(text) <= set("0123456789abcdef"):
-        return {"hash": text}
+    if is_hash(str(value)):
+        return {"hash": str(value)}
     path, root = Path(value).resolve(), paths.root(artefact.parent)
     name = path.relative_to(root) if path.is_relative_to(root) else path
     return {"path": name.as_posix(), "hash": hash_path(path)}
+
+
+def _no_number(text: str) -> None:
+    raise ValueError(f"{text} is no number")
+
+
+def _record_faults(record: Mapping[str, Any]) -> Iterator[str]:
+    """What `write_sidecar` would not have written."""
+    for name, types in _FIELDS.items():
+        if name not in record:
+            yield f"no entry {name!r}"
+            return
+        if not isinstance(record[name], types):
+            expected = " or ".join(one.__name__ for one in types)
+            yield f"{name} is {record[name]!r}, expected {expected}"
+            return
+    if not is_hash(record["content"]):
+        yield f"content is {record['content']!r}, expected a SHA-256"
+    for name, entry in record["inputs"].items():
+        if not _is_input(entry):
+            yield (
+                f"inputs.{name} is {entry!r}, expected a SHA-256 as hash, and "
+                "a path"
+            )
+    for name in record["modules"]:
+        if not isinstance(name, str):
+            yield f"modules holds {name!r}, expected names of modules"
+    for name, value in record["code"].items():
+        if not is_hash(value):
+            yield f"code.{name} is {value!r}, expected a SHA-256"
+
+
+def _is_input(entry: Any) -> bool:
+    if not isinstance(entry, dict) or not is_hash(entry.get("hash")):
+        return False
+    return isinstance(entry.get("path", ""), str)
 
 
 def _changed_inputs(
@@ -203,10 +284,17 @@ def _changed_inputs(
         if "path" not in entry:
             continue
         path = root / entry["path"]
-        if not path.exists():
-            yield f"its input {name} ({entry['path']}) is gone"
-        elif hash_path(path) != entry["hash"]:
-            yield f"its input {name} ({entry['path']}) has changed"
+        shown = f"its input {name} ({entry['path']})"
+        if not os.path.exists(path):
+            yield f"{shown} is gone"
+            continue
+        try:
+            has_changed = hash_path(path) != entry["hash"]
+        except (OSError, ValueError) as error:
+            yield f"{shown} cannot be read: {error}"
+            continue
+        if has_changed:
+            yield f"{shown} has changed"
 
 
 def _changed_code(modules: list[str], code: Mapping[str, str]) -> list[str]:
