@@ -4,13 +4,13 @@
 
 A page that failed, ran only in part, belongs to another edition, or no longer
 follows from its notebook, parameters, code and inputs is refused with the
-reason; so is one that shows a path of this machine or an identifier of a
-person, and one with a map of a group difference that lacks its correction or
-the report of its sanity checks. The build is strict: any warning of Sphinx
-fails it. No page may weigh 2 MB or more.
+reason (`records`, `mmssl.ledger.stale`); so is one that shows a path of this
+machine, an identifier of a person or a password (`private_text`), and one with
+a map of a group difference that lacks its correction or the report of its
+sanity checks. What was built is searched again, file by file. The build is
+strict: any warning of Sphinx fails it. No page may weigh 2 MB or more.
 """
 
-import json
 import re
 import shutil
 import subprocess
@@ -27,32 +27,16 @@ BOOK = Path(__file__).resolve().parent
 ROOT = BOOK.parent
 sys.path.insert(0, str(BOOK))
 
+import identifiers  # noqa: E402
+import private_text  # noqa: E402
+import records  # noqa: E402
 import simulations_page  # noqa: E402
 import speed_page  # noqa: E402
 
 LIMIT = 2_000_000  # bytes of HTML
 
-PRIVATE = {
-    "a path of this machine": re.compile(
-        r"(?<![\w/.:])/(?:home|Users|root|mnt|scratch)/[\w.-]+"
-    ),
-    "an identifier of OASIS": re.compile(r"OAS[123]_?\d{4}"),
-    "an e-mail address": re.compile(
-        r"\b[\w.+-]+@[\w-]+\.(?:[\w-]+\.)*[a-z]{2,}\b"
-    ),
-}
-"""What must never be published, however it came onto a page."""
-
-NO_PEOPLE = ("phantom", "person-1")
-"""The kind of a cohort of simulated people, and what somebody without a name
-is called.
-"""
-
-TEXTS = (".html", ".js", ".json", ".txt", ".md", ".ipynb", ".xml")
-"""Endings of what is read of a built site."""
-
-SHORT_NUMBER = re.compile(r"\d{1,4}")
-"""An id that is found on any page, whoever it is about."""
+SOURCES = (".md", ".bib", ".json", ".tsv", ".yml")
+"""Endings of what the book is built from, beside its pages."""
 
 MAPS = re.compile(r"\b(?:group_maps|interactive_map)\(")
 """How a page draws group differences: with functions that refuse a map without
@@ -91,58 +75,29 @@ def check_page(
         return [f"its last run failed; read {failed.name}"]
     if not page.is_file():
         return ["it has not been run"]
-    cells = json.loads(page.read_text(encoding="utf-8"))["cells"]
-    reasons = [*_incomplete(cells), *_private(cells), *_other_maps(cells)]
-    if not ledger.sidecar_of(page).is_file():
-        return [*reasons, "it has no sidecar, so nobody knows what made it"]
-    record = ledger.read_sidecar(page)
-    page_edition = record["facts"].get("edition")
-    if page_edition != edition:
-        reasons.append(f"it is of the {page_edition} edition, not {edition}")
-    ran = record["parameters"]
-    for name, value in (parameters or {}).items():
-        if name not in ran or ran[name] != value:
-            reasons.append(
-                f"it ran with {name} = {ran.get(name)!r}, "
-                f"the edition says {value!r}"
-            )
-    names = participant_ids(ran, paths.root(page.parent))
-    reasons += _named(_shown(cells), names)
-    reasons += _group_maps(cells, page, ran.get("output"))
+    try:
+        cells = records.read_notebook(page)["cells"]
+    except ValueError as error:
+        return [str(error)]
+    reasons = [*_incomplete(cells), *_other_maps(cells)]
+    people, record = identifiers.Identifiers(), None
+    if ledger.sidecar_of(page).is_file():
+        try:
+            record = ledger.read_sidecar(page)
+            people = _people_of(page, record)
+        except ValueError as error:
+            reasons.append(str(error))
+    else:
+        reasons.append("it has no sidecar, so nobody knows what made it")
+    reasons += private_text.in_file(page, people)
+    if record is None:
+        return reasons
+    for reason in private_text.in_file(ledger.sidecar_of(page), people):
+        reasons.append(f"in its sidecar {reason}")
+    reasons += _other_run(record, edition, parameters or {})
+    reasons += _group_maps(cells, page, record["parameters"].get("output"))
+    reasons += records.faults(page, record)
     return [*reasons, *ledger.stale(page)]
-
-
-def participant_ids(parameters: dict[str, Any], root: Path) -> set[str]:
-    """Return the ids of people in the cohort folders that a page's parameters
-    name, but for short numbers; simulated people and images of digits have
-    none.
-    """
-    ids = set()
-    for value in parameters.values():
-        if not isinstance(value, str) or not value:
-            continue
-        folder = root / value
-        if not (folder / "cohort.json").is_file():
-            continue
-        fields = json.loads((folder / "cohort.json").read_text())
-        if fields["kind"] in NO_PEOPLE or fields["intensity"] == "unit":
-            continue
-        lines = (folder / "participants.tsv").read_text().splitlines()
-        column = lines[0].split("\t").index("participant_id")
-        ids |= {line.split("\t")[column] for line in lines[1:]}
-    ids -= set(NO_PEOPLE)
-    return {name for name in ids if not SHORT_NUMBER.fullmatch(name)}
-
-
-def check_names(folder: Path, names: set[str]) -> list[str]:
-    """Return one reason for every file of a built site that names somebody."""
-    reasons = []
-    for file in sorted(folder.rglob("*")):
-        if file.suffix in TEXTS:
-            text = file.read_text(encoding="utf-8", errors="replace")
-            for reason in _named(text, names):
-                reasons.append(f"{file.relative_to(folder)}: {reason}")
-    return reasons
 
 
 def check_html(folder: Path, limit: int = LIMIT) -> list[str]:
@@ -169,14 +124,18 @@ def build(edition_file: Path) -> list[str]:
     """
     edition = _read_yaml(edition_file)
     name = edition["edition"]
-    reasons, names = [], set()
+    reasons, shown = [], []
     for notebook, parameters in edition["notebooks"].items():
         page = page_of(notebook, name)
-        if ledger.sidecar_of(page).is_file():
-            ran = ledger.read_sidecar(page)["parameters"]
-            names |= participant_ids(ran, paths.root(page.parent))
+        shown.append(page)
         for reason in check_page(page, name, parameters):
             reasons.append(f"{notebook}: {reason}")
+    if reasons:
+        return reasons
+    people = identifiers.Identifiers()
+    for page in shown:
+        people |= _people_of(page, ledger.read_sidecar(page))
+    reasons = _private_sources(people)
     if reasons:
         return reasons
     simulations_page.write()
@@ -185,7 +144,7 @@ def build(edition_file: Path) -> list[str]:
     # else pages of another edition would stay in it
     shutil.rmtree(html, ignore_errors=True)
     reasons = _run_jupyter_book(*_settings(edition)) or check_html(html)
-    reasons += check_names(html, names)
+    reasons += private_text.in_site(html, people)
     if reasons:
         # what was refused must not look finished
         (html / "index.html").unlink(missing_ok=True)
@@ -232,41 +191,41 @@ def _incomplete(cells: list[dict[str, Any]]) -> list[str]:
     return reasons
 
 
-def _private(cells: list[dict[str, Any]]) -> list[str]:
-    """Return one reason for each kind of private text in sources and text
-    outputs.
-    """
-    shown = _shown(cells)
+def _people_of(page: Path, record: dict[str, Any]) -> identifiers.Identifiers:
+    """Whom a page is about; ValueError where nobody can know."""
+    root = paths.root(page.parent)
+    return identifiers.of_parameters(record["parameters"], root)
+
+
+def _other_run(
+    record: dict[str, Any], edition: str, parameters: dict[str, Any]
+) -> list[str]:
+    """Return what a page ran with that its edition does not say."""
     reasons = []
-    for what, pattern in PRIVATE.items():
-        match = pattern.search(shown)
-        if match:
-            reasons.append(f"it shows {what}: {match[0]}")
+    ran = record["parameters"]
+    for found in (record["facts"].get("edition"), ran.get("edition")):
+        if found != edition:
+            reasons.append(f"it is of the {found} edition, not {edition}")
+            break
+    for name, value in parameters.items():
+        if name not in ran or ran[name] != value:
+            reasons.append(
+                f"it ran with {name} = {ran.get(name)!r}, "
+                f"the edition says {value!r}"
+            )
     return reasons
 
 
-def _named(text: str, names: set[str]) -> list[str]:
-    """Return a reason if a text holds a participant's id, as a word."""
-    if not names:
-        return []
-    words = set(re.findall(r"[\w.-]+", text))
-    words |= {word.strip(".-") for word in words}
-    words |= {part for word in words for part in word.split("_")}
-    found = sorted(words & names)
-    return [f"it shows the id of a participant: {found[0]}"] if found else []
-
-
-def _shown(cells: list[dict[str, Any]]) -> str:
-    """Return all sources and text outputs of a page."""
-    texts = []
-    for cell in cells:
-        texts.append(_source(cell))
-        for output in cell.get("outputs", ()):
-            texts.append("".join(output.get("text", "")))
-            for kind, content in output.get("data", {}).items():
-                if kind.startswith("text/"):
-                    texts.append("".join(content))
-    return "\n".join(texts)
+def _private_sources(people: identifiers.Identifiers) -> list[str]:
+    """Return one reason for each private text in what the book is built from
+    beside its pages.
+    """
+    reasons = []
+    for file in sorted(BOOK.iterdir()):
+        if file.suffix in SOURCES:
+            for reason in private_text.in_file(file, people):
+                reasons.append(f"{file.name}: {reason}")
+    return reasons
 
 
 def _other_maps(cells: list[dict[str, Any]]) -> list[str]:
@@ -288,7 +247,7 @@ def _group_maps(
     """
     if not MAPS.search(_code(cells)):
         return []
-    if not output:
+    if not output or not isinstance(output, str):
         return [
             "it draws maps of groups and leaves none, so that nobody can "
             "check them"

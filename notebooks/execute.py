@@ -205,10 +205,10 @@ def execute(
         try:
             _run(notebook, temporary, changed, root)
         except (PapermillExecutionError, DeadKernelError):
-            _without_places(temporary, output.name, root)
+            _take_places_out(temporary, output.name, root)
             os.replace(temporary, failed)
             raise
-        _without_places(temporary, output.name, root)
+        _take_places_out(temporary, output.name, root)
     failed.unlink(missing_ok=True)
     facts = {
         "edition": parameters.get("edition"),
@@ -234,6 +234,32 @@ def execute(
         output.unlink()  # nobody could say what made it
         raise
     return output
+
+
+def named_paths(parameters: Mapping[str, Any], root: Path) -> dict[str, Path]:
+    """Return the files and folders that parameters name and that are there:
+    what a notebook may read, and what its record says it read.
+    """
+    found = {}
+    for name, value in parameters.items():
+        # a long text is no path, and the system says so with an error
+        if isinstance(value, str) and value and os.path.exists(root / value):
+            found[name] = root / value
+    return found
+
+
+def without_places(text: str, root: Path) -> str:
+    """Return a text without this machine's folders: the repository's, the
+    environment's and the user's.
+    """
+    replacements = {
+        f"{root}/": "",
+        sys.prefix: ".venv",
+        str(Path.home()): "~",
+    }
+    for place, instead in replacements.items():
+        text = text.replace(place, instead)
+    return text
 
 
 def code_of(notebook: str | Path) -> list[str]:
@@ -384,19 +410,12 @@ def _run(
     )
 
 
-def _without_places(executed: Path, name: str, root: Path) -> None:
+def _take_places_out(executed: Path, name: str, root: Path) -> None:
     """Take this machine's folders out of a notebook: warnings and metadata
     name files in them.
     """
-    replacements = {
-        executed.name: name,
-        f"{root}/": "",
-        sys.prefix: ".venv",
-        str(Path.home()): "~",
-    }
     text = executed.read_text(encoding="utf-8")
-    for place, instead in replacements.items():
-        text = text.replace(place, instead)
+    text = without_places(text.replace(executed.name, name), root)
     executed.write_text(text, encoding="utf-8")
 
 
@@ -430,13 +449,10 @@ def _own_kernel() -> Iterator[None]:
 
 
 def _hashes(parameters: Mapping[str, Any], root: Path) -> dict[str, str]:
-    """Hash what the parameters name and what is there: what the notebook may
-    read.
-    """
+    """Hash what the notebook may read."""
     hashes = {}
-    for name, value in parameters.items():
-        if isinstance(value, str) and value and (root / value).exists():
-            hashes[name] = hash_path(root / value)
+    for name, path in named_paths(parameters, root).items():
+        hashes[name] = hash_path(path)
     return hashes
 
 

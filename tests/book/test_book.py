@@ -11,6 +11,8 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from executed_page import HOME, build, edit, execute, make_page
+from executed_page import source_of as notebook_of
 
 from mmssl.ledger import sidecars
 from mmssl.ledger.artefacts import (
@@ -24,61 +26,19 @@ from mmssl.ledger.artefacts import (
     map_hash,
     write_map,
 )
-from mmssl.ledger.code import fingerprint
-from mmssl.ledger.sidecars import read_sidecar, sidecar_of, write_sidecar
+from mmssl.ledger.sidecars import read_sidecar, sidecar_of
 
 ROOT = Path(__file__).parents[2]
-SPEC = importlib.util.spec_from_file_location(
-    "book_build", ROOT / "book" / "build.py"
-)
-build = importlib.util.module_from_spec(SPEC)
-SPEC.loader.exec_module(build)
-HOME = "/" + "home"  # no path of anybody's machine stands in this repository
 
 
 @pytest.fixture
 def page(tmp_path):
     """Give a page that is fit to publish."""
-    (tmp_path / "pyproject.toml").write_text('[project]\nname = "mmssl"\n')
-    (tmp_path / "cohort").mkdir()
-    (tmp_path / "cohort" / "T1.npy").write_text("volumes")
-    source = tmp_path / "source.ipynb"
-    cells = [
-        nbformat.v4.new_markdown_cell("# Title"),
-        nbformat.v4.new_code_cell("1 + 1"),
-    ]
-    notebook = nbformat.v4.new_notebook(cells=cells)
-    nbformat.write(notebook, source)
-    path = tmp_path / "executed" / "demo" / "01_cohort.ipynb"
-    path.parent.mkdir(parents=True)
-    notebook.cells[1].execution_count = 1
-    nbformat.write(notebook, path)
-    _record(path)
-    return path
+    return make_page(tmp_path)
 
 
-def _record(page, edition="demo"):
-    root = page.parents[2]
-    inputs = {"notebook": root / "source.ipynb", "cohort": root / "cohort"}
-    parameters = {"edition": edition, "subjects": 400, "output": "results"}
-    write_sidecar(
-        page,
-        inputs,
-        parameters,
-        0,
-        ("mmssl.ledger.sidecars",),
-        {"edition": edition},
-    )
-
-
-def _edit(page, change):
-    """Change a page and record it anew, so that only the change itself can be
-    the reason.
-    """
-    notebook = nbformat.read(page, as_version=4)
-    change(notebook.cells[1])
-    nbformat.write(notebook, page)
-    _record(page)
+def _text(shown):
+    return nbformat.v4.new_output("stream", text=shown)
 
 
 def test_a_good_page_passes(page):
@@ -89,15 +49,15 @@ def test_a_page_with_a_failed_cell_is_reason(page):
     error = nbformat.v4.new_output(
         "error", ename="OSError", evalue="no disk", traceback=[]
     )
-    _edit(page, lambda cell: cell.outputs.append(error))
+    edit(page, lambda cell: cell.outputs.append(error))
     assert build.check_page(page, "demo") == [
         "a cell failed with OSError: no disk"
     ]
 
 
 def test_a_partial_page_is_reason(page):
-    _edit(page, lambda cell: cell.update(execution_count=None))
-    assert build.check_page(page, "demo") == ["1 of 1 code cells did not run"]
+    edit(page, lambda cell: cell.update(execution_count=None))
+    assert build.check_page(page, "demo") == ["1 of 3 code cells did not run"]
 
 
 def test_a_page_whose_last_run_failed_is_reason(page):
@@ -110,7 +70,7 @@ def test_a_page_whose_last_run_failed_is_reason(page):
     [
         (
             f"t1w = '{HOME}/someone/sub-07_T1w.nii.gz'",
-            f"a path of this machine: {HOME}/someone",
+            f"a path of this machine: {HOME}/someone/sub-07_T1w.nii.gz",
         ),
         ("OAS30417 at day 12", "an identifier of OASIS: OAS30417"),
         (
@@ -120,16 +80,18 @@ def test_a_page_whose_last_run_failed_is_reason(page):
     ],
 )
 def test_a_page_with_private_text_is_reason(page, shown, what):
-    _edit(
+    edit(
         page,
         lambda cell: cell.outputs.append(
             nbformat.v4.new_output("stream", text=shown)
         ),
     )
-    assert build.check_page(page, "demo") == [f"it shows {what}"]
-    _edit(page, lambda cell: cell.outputs.clear())
-    _edit(page, lambda cell: cell.update(source=f"# {shown}"))
-    assert build.check_page(page, "demo") == [f"it shows {what}"]
+    place = "cell 4, output 1"
+    assert build.check_page(page, "demo") == [f"it shows {what} ({place})"]
+    edit(page, lambda cell: cell.outputs.clear())
+    edit(page, lambda cell: cell.update(source=f"{cell.source}\n# {shown}"))
+    place = "cell 4, source"
+    assert build.check_page(page, "demo") == [f"it shows {what} ({place})"]
 
 
 def test_a_page_with_a_participants_id_is_reason(page):
@@ -139,12 +101,13 @@ def test_a_page_with_a_participants_id_is_reason(page):
     (folder / "cohort.json").write_text(json.dumps(fields))
     table = "group\tparticipant_id\nn/a\tQX7-planted\nn/a\t1\n"
     (folder / "participants.tsv").write_text(table)
-    _record(page)
+    pairs = "participant_id\tsession\nQX7-planted\t1\n"
+    (folder / "pairs.tsv").write_text(pairs)
     assert build.check_page(page, "demo") == []
     for shown in ("id = 'QX7-planted'", "see QX7-planted_T1w.nii.gz."):
-        _edit(page, lambda cell, text=shown: cell.update(source=text))
+        edit(page, lambda cell, text=shown: cell.update(outputs=[_text(text)]))
         assert build.check_page(page, "demo") == [
-            "it shows the id of a participant: QX7-planted"
+            "it shows the id of a participant: QX7-planted (cell 4, output 1)"
         ]
     (folder / "cohort.json").write_text(
         json.dumps({"kind": "phantom", "intensity": "brain"})
@@ -157,15 +120,18 @@ def test_an_id_is_found_anywhere_on_a_site(tmp_path):
     (tmp_path / "index.html").write_text("<p>Nobody, XQX7 and QX7b</p>")
     (tmp_path / "searchindex.js").write_text('{"docs": "qx7 QX7"}')
     (tmp_path / "_static" / "a.txt").write_text("sub/QX7/anat")
-    assert build.check_names(tmp_path, {"QX7"}) == [
-        "_static/a.txt: it shows the id of a participant: QX7",
-        "searchindex.js: it shows the id of a participant: QX7",
+    people = build.identifiers.Identifiers(frozenset({"QX7"}))
+    what = "it shows the id of a participant: QX7 (its content)"
+    assert build.private_text.in_site(tmp_path, people) == [
+        f"_static/a.txt: {what}",
+        f"searchindex.js: {what}",
     ]
-    assert build.check_names(tmp_path, set()) == []
+    nobody = build.identifiers.Identifiers()
+    assert build.private_text.in_site(tmp_path, nobody) == []
 
 
 def test_a_page_of_another_edition_is_reason(page):
-    _record(page, edition="smoke")
+    execute(page, edition="smoke", subjects=400, output="results")
     assert build.check_page(page, "demo") == [
         "it is of the smoke edition, not demo"
     ]
@@ -183,17 +149,14 @@ def test_a_stale_page_is_reason(page, monkeypatch):
         "its input cohort (cohort) has changed"
     ]
     (root / "cohort" / "T1.npy").write_text("volumes")
-    source = nbformat.read(root / "source.ipynb", as_version=4)
-    source.cells[1].source = "1 + 2"
-    nbformat.write(source, root / "source.ipynb")
+    notebook = notebook_of(page).read_text()
+    notebook_of(page).write_text(notebook.replace("1 + 1", "1 + 2"))
     assert build.check_page(page, "demo") == [
-        "its input notebook (source.ipynb) has changed"
+        "its cell 3 is not that of its notebook",
+        "its input notebook (notebooks/01_cohort.ipynb) has changed",
     ]
-    source.cells[1].source = "1 + 1"
-    nbformat.write(source, root / "source.ipynb")
-    now = fingerprint("mmssl.ledger.sidecars") | {
-        "mmssl.ledger.paths": "0" * 64
-    }
+    notebook_of(page).write_text(notebook)
+    now = {"mmssl.ledger.paths": "0" * 64}
     monkeypatch.setattr(sidecars, "fingerprint", lambda *modules: now)
     assert build.check_page(page, "demo") == [
         "module mmssl.ledger.paths has changed"
@@ -203,7 +166,8 @@ def test_a_stale_page_is_reason(page, monkeypatch):
 def test_an_edited_page_and_one_without_provenance_are_reason(page):
     page.write_text(page.read_text().replace("Title", "Better title"))
     assert build.check_page(page, "demo") == [
-        "01_cohort.ipynb was changed after it was made"
+        "its cell 1 is not that of its notebook",
+        "01_cohort.ipynb was changed after it was made",
     ]
     sidecar_of(page).unlink()
     assert build.check_page(page, "demo") == [
@@ -221,10 +185,10 @@ def maps(page, rng, affine):
     """Give a page of group differences, the folder of its maps, and what it
     left there.
     """
-    _edit(
+    edit(
         page,
         lambda cell: cell.update(
-            source="plotting.group_maps(drawn, background, affine)"
+            source=f"{cell.source}\nplotting.group_maps(drawn, background)"
         ),
     )
     folder = page.parents[2] / "results" / "maps"
@@ -336,10 +300,10 @@ def test_a_map_from_elsewhere_an_edited_one_and_none_at_all_are_reason(maps):
 
 
 def test_a_page_that_draws_around_the_checks_is_reason(page):
-    _edit(
+    edit(
         page,
         lambda cell: cell.update(
-            source="nilearn.plotting.plot_stat_map(image)"
+            source=f"{cell.source}\nnilearn.plotting.plot_stat_map(image)"
         ),
     )
     assert "draws a brain map by plot_stat_map" in _reason(page)
