@@ -77,7 +77,8 @@ IN_LOWER_CASE = {
         r"_i(?<=\d_i)\d{4,8}(?!\d)",
     ),
     "an e-mail address": (
-        rf"@(?<=[\w.+-]@)(?<!git@)(?:[\w-]+\.)+(?!(?:{ENDINGS})\b)[a-z]{{2,}}\b",
+        r"@(?<=[\w.+-]@)(?<!git@)(?:[\w-]+\.)+"
+        rf"(?!(?:{ENDINGS})\b)[a-z]{{2,}}\b",
     ),
     "a password": (
         rf"passw(?:or)?d{VALUE}",
