@@ -96,6 +96,7 @@ def check_page(
         reasons.append(f"in its sidecar {reason}")
     reasons += _other_run(record, edition, parameters or {})
     reasons += _group_maps(cells, page, record["parameters"].get("output"))
+    reasons += _changed_results(page, record["parameters"])
     reasons += records.faults(page, record)
     return [*reasons, *ledger.stale(page)]
 
@@ -213,6 +214,23 @@ def _other_run(
                 f"it ran with {name} = {ran.get(name)!r}, "
                 f"the edition says {value!r}"
             )
+    return reasons
+
+
+def _changed_results(page: Path, parameters: dict[str, Any]) -> list[str]:
+    """Return one reason for each table among a page's results that is not the
+    one that was saved.
+    """
+    output = parameters.get(records.RESULTS)
+    if not isinstance(output, str) or not output:
+        return []
+    folder = paths.root(page.parent) / output
+    # the tables of a cohort are checked by whoever loads it
+    if (folder / "cohort.json").is_file():
+        return []
+    reasons = []
+    for table in sorted(folder.glob("*.tsv")):
+        reasons += [f"in {output}, {one}" for one in ledger.changed(table)]
     return reasons
 
 

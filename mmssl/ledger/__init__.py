@@ -32,6 +32,7 @@ from mmssl.ledger.leakage import (
 )
 from mmssl.ledger.locks import LockedError
 from mmssl.ledger.sidecars import (
+    changed,
     read_sidecar,
     sidecar_of,
     stale,
@@ -49,6 +50,7 @@ __all__ = [
     "Provenance",
     "SALIENCY",
     "SanityReport",
+    "changed",
     "check_disjoint",
     "check_tables",
     "exposure",

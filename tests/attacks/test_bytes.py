@@ -8,6 +8,7 @@ import shutil
 import numpy as np
 import pandas as pd
 import pytest
+from executed_page import build, make_page
 from small_cohort import write_small_cohort
 
 from mmssl import ledger
@@ -293,3 +294,16 @@ def test_a_change_within_one_clock_tick_is_seen(copy, monkeypatch):
     assert file.stat().st_size == before.st_size
     with pytest.raises(ValueError, match="T1.npy: was changed"):
         load(copy / "cohort")
+
+
+def test_a_page_whose_table_was_changed_is_not_published(tmp_path):
+    page = make_page(tmp_path)
+    assert build.check_page(page, "demo") == []
+    made = ledger.Provenance({}, {}, None, ("mmssl.ledger.paths",))
+    lines = pd.DataFrame({"auc": [0.5]})
+    (table,) = made.save(tmp_path / "results", "", {"linear": lines})
+    assert build.check_page(page, "demo") == []
+    replace_text("0.5", "0.9")(table)
+    (reason,) = build.check_page(page, "demo")
+    assert reason.startswith("in results, ")
+    assert "linear.tsv was changed after it was made" in reason
