@@ -252,7 +252,7 @@ def integers(rng):
 
 
 @pytest.mark.parametrize("name", ["T1w.nii", "T1w.nii.gz"])
-@pytest.mark.parametrize("share", [0.02, 0.5, 0.98])
+@pytest.mark.parametrize("share", [0.0, 0.02, 0.5, 0.98])
 def test_truncated_in_any_orientation(tmp_path, integers, name, share):
     for affine in (LAS, np.diag([2.0, 2.5, 3.0, 1])):
         file = stored(tmp_path / name, integers, affine)
@@ -375,6 +375,11 @@ def test_contradictory_orientations_are_refused(tmp_path, integers):
         refused(file, None, file, "sform found LAS", "and qform")
     two_forms(file, integers, LAS, turned_about_z(6) @ LAS)
     refused(file, None, file, "6.0 degrees apart")
+    # close to a diagonal a small turn makes another axis of it
+    two_forms(
+        file, integers, turned_about_z(44) @ LAS, turned_about_z(46) @ LAS
+    )
+    refused(file, None, file, "sform found LAS", "and qform PLS", "2.0 deg")
 
 
 def test_orientations_that_nearly_agree_warn(tmp_path, integers):
