@@ -165,6 +165,8 @@ def test_bad_options_are_named(codes, rng):
     x, y = codes(rng, 6)
     with pytest.raises(ValueError, match="permutations=0"):
         shuffled_null(x, y, permutations=0)
+    with pytest.raises(ValueError, match="3 rows, expected at least 4"):
+        shuffled_null(x[:3], y[:3])
     with pytest.raises(ValueError, match="4 rows, expected at least 5"):
         jackknife_intervals(x[:4], y[:4])
     with pytest.raises(ValueError, match="blocks=1"):

@@ -275,6 +275,8 @@ def test_other_errors(codes, rng):
     x, y = codes(rng, 6)
     with pytest.raises(ValueError, match="3 rows, expected at least 4"):
         cka(x[:3], y[:3], debiased=True)
+    with pytest.raises(ValueError, match="3 rows, expected at least 4"):
+        measures(x[:3], y[:3])
     one_row = np.zeros((6, 1))
     one_row[2] = 1
     with pytest.raises(ValueError, match="x: one row differs"):
