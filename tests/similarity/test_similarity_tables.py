@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.collections import PathCollection
 
 from mmssl import plotting
 from mmssl.similarity.inference import chance_level, shuffled_null
@@ -132,3 +133,30 @@ def test_figures_show_each_line_at_its_place(study):
         studies_without_difference(3, (12, 6), 4, permutations=5)
     )
     assert len(figure.axes) == len(MEASURES)
+
+
+def test_the_figure_beside_the_auc_shows_every_pair_of_modalities():
+    shape = {"role": "holdout", "group": "HC", "n": 9, "measure": "CKA"}
+    lines = []
+    for place, pair in enumerate(("T1 – fALFF", "T1 – dMRI", "fALFF – dMRI")):
+        numbers = dict.fromkeys(("low", "high", "chance", "shuffle_95"), 0.1)
+        estimate = {"estimate": 0.2 + 0.2 * place}
+        lines.append(
+            {"model": "CR", "pair": pair} | shape | numbers | estimate
+        )
+    auc = {
+        "model": "CR",
+        "modality": "T1",
+        "auc": 0.6,
+        "low": 0.5,
+        "high": 0.7,
+    }
+    figure = plotting.similarity_and_auc(
+        pd.DataFrame([auc]), pd.DataFrame(lines), ["CKA"]
+    )
+    places = []
+    for collection in figure.axes[1].findobj(PathCollection):
+        places += collection.get_offsets().tolist()
+    estimates, heights = zip(*places, strict=True)
+    np.testing.assert_allclose(sorted(estimates), [0.2, 0.4, 0.6])
+    assert len(set(heights)) == 3
