@@ -8,12 +8,21 @@ import warnings
 
 import nibabel as nib
 import numpy as np
+import pandas as pd
 import pytest
 from scipy.spatial.transform import Rotation
 
 from mmssl.cohorts import preprocessed
 from mmssl.cohorts.simulated import phantom
-from mmssl.preprocessing import person, quality, space, template
+from mmssl.preprocessing import (
+    motion,
+    person,
+    quality,
+    read,
+    registration,
+    space,
+    template,
+)
 
 
 @pytest.fixture(scope="module")
@@ -112,3 +121,44 @@ def test_a_falff_without_contrast_warns():
         person._check_contrast({"falff_grey": 0.4, "falff_white": 0.39})
     with pytest.warns(UserWarning, match="0.380 in grey and 0.390 in white"):
         person._check_contrast({"falff_grey": 0.38, "falff_white": 0.39})
+
+
+@pytest.mark.parametrize("slow", ["grey", "white"])
+def test_every_falff_is_asked_for_its_contrast(rng, monkeypatch, slow):
+    """A series on the template's own grid, whose slow waves are in one tissue
+    alone.
+    """
+    mni = template.template(24)
+    waves = np.sin(2 * np.pi * 0.05 * 2.0 * np.arange(60))
+    series = rng.normal(100, 1, (*mni.mask.shape, 60))
+    series += 5 * (getattr(mni, slow) > 0.5)[..., None] * waves
+    head = person.Person(
+        volumes={"T1": mni.t1},
+        mask=mni.mask,
+        measured={"T1": mni.mask},
+        affine=mni.affine,
+        to_native=np.eye(4),
+        native_mask=None,
+        quality={},
+        control={},
+        hashes={},
+    )
+    still = pd.DataFrame({"framewise_displacement": np.zeros(60)})
+    monkeypatch.setattr(
+        person, "realign", lambda x, *_, **__: motion.Motion(x, still, None)
+    )
+    monkeypatch.setattr(
+        person.registration,
+        "to_anatomy",
+        lambda *_: registration.Registration(np.eye(4), 1.0),
+    )
+    image = read.Image(mni.t1, mni.affine)
+    bold = read.Image(series, mni.affine)
+    options = (image, mni.mask, bold, 2.0, (0.01, 0.1), False)
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        found = person._add_falff(head, *options)
+    assert found.quality["falff_coverage"] > 0.9
+    words = [str(warning.message) for warning in said]
+    asked = [text for text in words if "expected more in grey" in text]
+    assert len(asked) == (slow == "white")

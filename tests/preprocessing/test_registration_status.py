@@ -51,3 +51,13 @@ def test_worse_than_what_is_accepted_reaches_no_network(
         message = f"registration: {len(own)} of {len(own)} rows"
         with pytest.raises(ValueError, match=message):
             standardised(cohort, landmarks, rows=own)
+
+
+def test_nobody_who_failed_has_a_part_in_landmarks(tiny_phantom):
+    trained = tiny_phantom.splits["folds"][0]["train"][0]
+    ids = tiny_phantom.participants["participant_id"]
+    status = np.where(ids == trained, "failed", "registered")
+    participants = tiny_phantom.participants.assign(registration=status)
+    cohort = replace(tiny_phantom, participants=participants)
+    with pytest.raises(ValueError, match=r"participants\.tsv: registration: "):
+        fit_landmarks(cohort, 0)
