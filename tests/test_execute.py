@@ -252,6 +252,13 @@ def test_a_broken_file_of_parameters_is_named(
     assert f"p.yaml: {message}" in capsys.readouterr().err
 
 
+def test_a_folder_in_place_of_a_file_of_parameters_is_named(tmp_path, capsys):
+    notebook = _notebook(tmp_path / "n.ipynb", "1 / 0")
+    given = ["-f", str(tmp_path)]
+    assert execute.main([str(notebook), f"{tmp_path}/o.ipynb", *given]) == 2
+    assert f"{tmp_path}: not YAML in UTF-8" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("content", ["{", "[]", "M\u00fcller"])
 def test_what_is_no_notebook_is_named(tmp_path, capsys, content):
     (tmp_path / "n.ipynb").write_text(content, encoding="latin-1")
