@@ -351,6 +351,37 @@ def test_a_book_with_a_bad_page_is_not_built(page, monkeypatch, capsys):
     assert "01_cohort: it ran with subjects = 400" in capsys.readouterr().err
 
 
+def test_a_built_book_that_names_somebody_is_taken_back(page, monkeypatch):
+    folder = page.parents[2]
+    people = folder / "results"
+    people.mkdir()
+    fields = {"kind": "person", "intensity": "brain"}
+    (people / "cohort.json").write_text(json.dumps(fields))
+    (people / "participants.tsv").write_text("participant_id\nQX7\n")
+    edition = {"edition": "demo", "notebooks": {"01_cohort": {}}}
+    (folder / "demo.yaml").write_text(yaml.safe_dump(edition))
+    html = folder / "_build" / "html"
+    shown = "of QX7"
+
+    def built(*_):
+        html.mkdir(parents=True)
+        (html / "index.html").write_text(shown)
+        return []
+
+    monkeypatch.setattr(build, "BOOK", folder)
+    monkeypatch.setattr(build, "_settings", lambda _: ())
+    monkeypatch.setattr(build, "_run_jupyter_book", built)
+    for made in (build.simulations_page, build.speed_page):
+        monkeypatch.setattr(made, "write", lambda: None)
+    assert build.build(folder / "demo.yaml") == [
+        "index.html: it shows the id of a participant: QX7"
+    ]
+    assert not (html / "index.html").exists()
+    shown = "of nobody"
+    assert build.build(folder / "demo.yaml") == []
+    assert (html / "index.html").exists()
+
+
 def _chapters(toc):
     """Return the files of a table of contents, in order."""
     files = []
