@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from contextlib import contextmanager
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -20,7 +21,7 @@ from mmssl.cohorts.digits import read_digits
 from mmssl.ledger.manifest import write_manifest
 from mmssl.objectives.language import TERMS
 from mmssl.objectives.supervised import CE
-from mmssl.pretrain import loop
+from mmssl.pretrain import encoders, loop
 from mmssl.pretrain.encoders import embed, export_embeddings, load_encoders
 from mmssl.pretrain.fit import fit
 
@@ -209,6 +210,17 @@ def test_validation_views_are_drawn_as_in_training(cohort, tmp_path):
     # one batch of validation people after each of the two epochs
     assert recipe.steps.count(validated) > 0
     assert set(recipe.steps) == {*trained, validated}
+
+
+def test_a_finished_run_of_another_augmentation_is_refused(
+    cohort, tmp_path, monkeypatch
+):
+    """A user's own recipe of the same name is known by its code."""
+    for _ in range(2):
+        fit(cohort, "RR", tmp_path / "run", augment=Recorded(), **SMALL)
+    monkeypatch.setattr(Recorded, "strength", 2, raising=False)
+    with pytest.raises(ValueError, match=rf"code is .*{__name__}.Recorded"):
+        fit(cohort, "RR", tmp_path / "run", augment=Recorded(), **SMALL)
 
 
 def test_the_last_epoch_is_kept_on_demand(cohort, tmp_path, monkeypatch):
@@ -451,6 +463,35 @@ def test_a_checkpoint_made_on_a_gpu_is_read_without_one(
     write_manifest(run)
     with pytest.raises(ValueError, match=r"checkpoint\.ckpt: not a readable"):
         embed(run, other)
+
+
+class Placed(torch.nn.Module):
+    """An encoder that notes on which device it runs, on what."""
+
+    input_shape = (1, 16, 16, 16)
+
+    def __init__(self):
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.zeros(1))
+
+    def forward(self, x):
+        """Return zeros."""
+        self.seen = {x.device.type, self.weight.device.type}
+        return SimpleNamespace(z=torch.zeros(len(x), 2))
+
+
+@pytest.mark.parametrize("device", ["cpu", "meta"])
+def test_a_cohort_is_embedded_where_it_is_asked(
+    cohort, tmp_path, monkeypatch, device
+):
+    """On a device without memory, which every machine has."""
+    placed = Placed()
+    loaded = {"T1": placed}, {"T1": None}
+    monkeypatch.setattr(encoders, "load_encoders", lambda _: loaded)
+    (tmp_path / "params.json").write_text('{"cohort": {"hashes": {}}}')
+    z = embed(tmp_path, cohort, device=device)
+    assert z["T1"].shape == (len(cohort), 2)
+    assert placed.seen == {device}
 
 
 def test_embeddings_say_whose_they_are(cohort, make_cohort, tmp_path):
