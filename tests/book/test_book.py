@@ -358,6 +358,7 @@ def test_a_built_book_that_names_somebody_is_taken_back(page, monkeypatch):
     fields = {"kind": "person", "intensity": "brain"}
     (people / "cohort.json").write_text(json.dumps(fields))
     (people / "participants.tsv").write_text("participant_id\nQX7\n")
+    (people / "pairs.tsv").write_text("participant_id\tsession\nQX7\t1\n")
     edition = {"edition": "demo", "notebooks": {"01_cohort": {}}}
     (folder / "demo.yaml").write_text(yaml.safe_dump(edition))
     html = folder / "_build" / "html"
@@ -374,7 +375,7 @@ def test_a_built_book_that_names_somebody_is_taken_back(page, monkeypatch):
     for made in (build.simulations_page, build.speed_page):
         monkeypatch.setattr(made, "write", lambda: None)
     assert build.build(folder / "demo.yaml") == [
-        "index.html: it shows the id of a participant: QX7"
+        "index.html: it shows the id of a participant: QX7 (its content)"
     ]
     assert not (html / "index.html").exists()
     shown = "of nobody"
