@@ -30,10 +30,8 @@ SMOKE := $(patsubst notebooks/%.ipynb,data/executed/smoke/%.ipynb,$(NOTEBOOKS))
 export MALLOC_MMAP_MAX_ := 0
 export MALLOC_TRIM_THRESHOLD_ := -1
 
-# two cores are best left to one notebook
-.NOTPARALLEL:
 .DELETE_ON_ERROR:
-.PHONY: install reproduce smoke test test-all lint lab
+.PHONY: install reproduce smoke pages test test-all lint lab
 .PHONY: bench simulations choices registrations mutants verify figures clean
 
 install: $(INSTALLED)
@@ -53,7 +51,9 @@ reproduce: $(INSTALLED)
 
 # the small chain that every notebook's defaults read; the folders that a
 # notebook makes are made anew with it
-smoke: $(SMOKE)
+smoke: $(INSTALLED)
+	$(MAKE) --jobs $(CORES) pages
+pages: $(SMOKE)
 
 # what each of them reads and makes is written in the notebooks themselves
 ORDER := data/executed/smoke/order.mk
@@ -69,16 +69,20 @@ endif
 
 data/executed/smoke/%.ipynb: notebooks/%.ipynb $(SOURCES) | $(INSTALLED)
 	rm -rf $(MADE_$*)
-	$(RUN) notebooks/execute.py $< $@
+	OMP_NUM_THREADS=1 $(RUN) notebooks/execute.py $< $@
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
 
+# one file of tests a core at a time, as its tests share what they make
+PYTEST := OMP_NUM_THREADS=1 ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS=1 \
+    $(RUN) -m pytest -n $(CORES) --dist loadfile
+
 test: smoke lint
-	$(RUN) -m pytest -m "not slow"
+	$(PYTEST) -m "not slow"
 
 test-all: smoke lint
-	$(RUN) -m pytest
+	$(PYTEST)
 
 lab: smoke
 	$(BIN)/jupyter lab notebooks/01_cohort.ipynb

@@ -1,10 +1,24 @@
-"""Fixtures that several test files share."""
+"""Fixtures that several test files share, and the count of the attacks."""
 
 import os
 from pathlib import Path
 
 import numpy as np
 import pytest
+
+
+def pytest_terminal_summary(terminalreporter):
+    """Print how many of the attacks were tried and how many held."""
+    tried = {}
+    for outcome in ("passed", "failed", "error"):
+        for report in terminalreporter.stats.get(outcome, ()):
+            if "attacks" in Path(report.nodeid.split("::")[0]).parts:
+                holds = outcome == "passed"
+                tried[report.nodeid] = tried.get(report.nodeid, True) and holds
+    if tried:
+        terminalreporter.write_line(
+            f"attacks: {len(tried)} tried, {sum(tried.values())} held"
+        )
 
 
 @pytest.fixture

@@ -99,6 +99,7 @@ def test_every_dependency_is_used():
         "snakemake",
         "ruff",
         "pytest",
+        "pytest-xdist",
     }
     modules = {"scikit-learn": "sklearn", "pyyaml": "yaml"}
     text = ""
