@@ -15,7 +15,7 @@ from typing import Any
 import nbformat
 
 from mmssl import ledger
-from mmssl.ledger import paths
+from mmssl.ledger import paths, places
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "notebooks"))
 
@@ -118,10 +118,11 @@ def _other_parameters(
 ) -> Iterator[str]:
     ran = execute.resolve(notebook, _injected(executed))
     recorded = record["parameters"]
+    instead = places.places_of(root)
     for name in sorted(ran.keys() | recorded.keys()):
         says, shows = recorded.get(name), ran.get(name)
         if isinstance(says, str):
-            says = execute.without_places(says, root)
+            says = places.without_places(says, instead)
         # 1, 1.0 and True are equal in Python only
         if ledger.hash_json([name in recorded, says]) != ledger.hash_json(
             [name in ran, shows]

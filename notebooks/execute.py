@@ -33,7 +33,7 @@ from nbclient.exceptions import DeadKernelError
 from papermill.cli import _resolve_type as parse
 from papermill.exceptions import PapermillExecutionError
 
-from mmssl.ledger import atomic, paths
+from mmssl.ledger import atomic, paths, places
 from mmssl.ledger.code import imports
 from mmssl.ledger.hashes import hash_path
 from mmssl.ledger.sidecars import write_sidecar
@@ -205,10 +205,10 @@ def execute(
         try:
             _run(notebook, temporary, changed, root)
         except (PapermillExecutionError, DeadKernelError):
-            _take_places_out(temporary, output.name, root)
+            _take_places_out(temporary, root)
             os.replace(temporary, failed)
             raise
-        _take_places_out(temporary, output.name, root)
+        _take_places_out(temporary, root)
     failed.unlink(missing_ok=True)
     facts = {
         "edition": parameters.get("edition"),
@@ -246,20 +246,6 @@ def named_paths(parameters: Mapping[str, Any], root: Path) -> dict[str, Path]:
         if isinstance(value, str) and value and os.path.exists(root / value):
             found[name] = root / value
     return found
-
-
-def without_places(text: str, root: Path) -> str:
-    """Return a text without this machine's folders: the repository's, the
-    environment's and the user's.
-    """
-    replacements = {
-        f"{root}/": "",
-        sys.prefix: ".venv",
-        str(Path.home()): "~",
-    }
-    for place, instead in replacements.items():
-        text = text.replace(place, instead)
-    return text
 
 
 def code_of(notebook: str | Path) -> list[str]:
@@ -410,13 +396,14 @@ def _run(
     )
 
 
-def _take_places_out(executed: Path, name: str, root: Path) -> None:
+def _take_places_out(executed: Path, root: Path) -> None:
     """Take this machine's folders out of a notebook: warnings and metadata
     name files in them.
     """
-    text = executed.read_text(encoding="utf-8")
-    text = without_places(text.replace(executed.name, name), root)
-    executed.write_text(text, encoding="utf-8")
+    notebook = nbformat.read(executed, as_version=4)
+    hidden = f"{executed.parent.name}/"
+    places.clean_notebook(notebook, root, {hidden: ""})
+    nbformat.write(notebook, executed)
 
 
 def _children_seconds() -> float:
