@@ -13,8 +13,10 @@
 # make figures      the README's figure and table, from the demo edition
 # make clean        everything a run made; the environment stays
 
-EDITION ?= demo
-CORES ?= 2
+# the shell reads these from its environment, so that no name is run by it
+export EDITION ?= demo
+export CORES ?= 2
+export ROOMS
 PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
@@ -45,8 +47,8 @@ $(INSTALLED): requirements.lock pyproject.toml
 	touch $@
 
 reproduce: $(INSTALLED)
-	$(BIN)/snakemake --cores $(CORES) --resources slots=$(CORES) \
-	    --configfile config/$(EDITION).yaml \
+	$(BIN)/snakemake --cores "$$CORES" --resources "slots=$$CORES" \
+	    --configfile "config/$$EDITION.yaml" \
 	    --rerun-triggers mtime params --rerun-incomplete --nolock --quiet rules
 
 # the small chain that every notebook's defaults read; the folders that a
@@ -104,7 +106,7 @@ verify: $(INSTALLED)
 
 # all rooms take hours: ROOMS="stats losses"
 mutants: $(INSTALLED)
-	$(RUN) tests/mutants/mutate.py $(ROOMS)
+	$(RUN) tests/mutants/mutate.py $$ROOMS
 
 figures: $(INSTALLED)
 	$(RUN) figures/readme/refresh.py

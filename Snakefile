@@ -61,8 +61,8 @@ class Job:
         words = []
         for name, value in self.parameters.items():
             kind = "-r" if isinstance(value, str) else "-p"
-            words += [kind, name, shlex.quote(str(value))]
-        return " ".join(words)
+            words += [kind, name, str(value)]
+        return shlex.join(words)
 
 
 def plan(config):
@@ -73,13 +73,14 @@ def plan(config):
             f"unknown entries {sorted(unknown)} in the edition's file"
         )
     try:
+        pages.check_edition(config)
         return jobs_of_edition(config)
     except (
         pages.PageError,
         execute.ParameterError,
         FileNotFoundError,
     ) as error:
-        raise WorkflowError(f"edition {config['edition']}: {error}")
+        raise WorkflowError(f"{EDITION_FILE}: {error}")
 
 
 def jobs_of_edition(config):
@@ -119,6 +120,8 @@ def jobs_of_page(page, parameters, known, config):
         resolved = execute.resolve(
             ROOT / f"notebooks/{page.name}.ipynb", values
         )
+        for made in page.makes:
+            pages.check_folder(resolved[made], f"{page.name}: {made}")
         jobs.append(
             Job(
                 page.name,
@@ -150,10 +153,14 @@ def grid_runs(page, shared, config):
     return runs
 
 
+# relative, as snakemake takes a brace in a path for a wildcard
+EDITION_FILE = Path(workflow.configfiles[-1])
+if EDITION_FILE.is_relative_to(ROOT):
+    EDITION_FILE = EDITION_FILE.relative_to(ROOT)
+
 JOBS = plan(config)
 EXECUTED = [job.executed for job in JOBS]
 PAGES = sorted(path for path in EXECUTED if path.startswith("book/"))
-EDITION_FILE = workflow.configfiles[-1]
 
 
 OWNED = ExitStack()
@@ -215,14 +222,15 @@ for job in JOBS:
             "OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1 "
             "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS=1 "
             "MALLOC_MMAP_MAX_=0 MALLOC_TRIM_THRESHOLD_=-1 "
-            "{sys.executable} notebooks/execute.py {input.notebook} "
-            "{output.notebook} {params.flags}"
+            "{sys.executable:q} notebooks/execute.py {input.notebook:q} "
+            # these words are quoted already
+            "{output.notebook:q} {params.flags}"
 
 
 rule book:
     input:
         pages=PAGES,
-        edition=EDITION_FILE,
+        edition=str(EDITION_FILE),
         sources=sorted(
             str(path.relative_to(ROOT)) for path in ROOT.glob("book/*.*")
         ),
@@ -234,4 +242,4 @@ rule book:
     params:
         edition=config["edition"],
     shell:
-        "{sys.executable} book/build.py {input.edition}"
+        "{sys.executable:q} book/build.py {input.edition:q}"

@@ -18,19 +18,24 @@ standard library alone, so it runs before anything is installed.
 
 import ast
 import json
+import re
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 FOLDER = Path(__file__).resolve().parent
 ENTRIES = {"after", "makes", "grid"}
 EVERY_OTHER = "*"
+NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
+"""What is safe as the name of a file, in a shell and in a Makefile."""
 
 
 class PageError(ValueError):
-    """A notebook does not say, or says wrongly, where it stands."""
+    """A notebook does not say, or says wrongly, where it stands; or a name
+    cannot be that of a file.
+    """
 
 
 @dataclass(frozen=True)
@@ -55,6 +60,82 @@ class Page:
     grid: bool = False
 
 
+def check_name(name: Any, entry: str) -> None:
+    """Refuse what cannot be the name of a file.
+
+    Parameters
+    ----------
+    name : object
+    entry : str
+        Where it stands, for the message.
+
+    Raises
+    ------
+    PageError
+        Unless it is text of letters a to z, digits, ``-``, ``_`` and ``.``,
+        the first neither ``-`` nor ``.``.
+    """
+    if not isinstance(name, str) or not NAME.fullmatch(name):
+        raise PageError(
+            f"{entry}: found {name!r}, expected a name of letters (a-z, A-Z), "
+            "digits, '-', '_' and '.', the first neither '-' nor '.'"
+        )
+
+
+def check_folder(folder: Any, entry: str) -> None:
+    """Refuse a folder to be made unless `check_name` takes each of its parts.
+
+    Raises
+    ------
+    PageError
+        Also where it is no text, empty, or the root of all folders.
+    """
+    parts = ()
+    if isinstance(folder, str):
+        parts = [p for p in PurePosixPath(folder).parts if p.strip("/")]
+    if not parts:
+        raise PageError(f"{entry}: found {folder!r}, expected a folder")
+    for part in parts:
+        check_name(part, f"{entry}: {folder!r}")
+
+
+def check_edition(edition: Mapping[str, Any]) -> None:
+    """Refuse an edition with a name that cannot be that of a file: its own,
+    of a notebook, of a point of its grid or of a variant.
+
+    Parameters
+    ----------
+    edition : mapping
+        The content of a file of ``config/``.
+
+    Raises
+    ------
+    PageError
+        Naming the entry, the name and what is allowed; also where an entry is
+        of another type.
+    """
+    if not isinstance(edition, Mapping):
+        raise PageError(f"found {edition!r}, expected a mapping")
+    check_name(edition.get("edition"), "edition")
+    banner = edition.get("banner")
+    if not isinstance(banner, str):
+        raise PageError(f"banner: found {banner!r}, expected a sentence")
+    for entry in ("notebooks", "grid", "variants"):
+        content = edition.get(entry, {})
+        if not isinstance(content, Mapping):
+            raise PageError(
+                f"{entry}: found {content!r}, expected a mapping of names"
+            )
+        for name in content:
+            check_name(name, entry)
+    for name, points in edition.get("grid", {}).items():
+        if not isinstance(points, list):
+            raise PageError(f"grid.{name}: found {points!r}, expected a list")
+        for point in points:
+            if not isinstance(point, int | float):
+                check_name(point, f"grid.{name}")
+
+
 def read_page(notebook: str | Path) -> Page:
     """Return what a notebook says of its place.
 
@@ -71,9 +152,10 @@ def read_page(notebook: str | Path) -> Page:
     ------
     PageError
         When the entry is missing, holds an unknown name or a value of the
-        wrong type.
+        wrong type; or the notebook's own name is none (`check_name`).
     """
     notebook = Path(notebook)
+    check_name(notebook.stem, str(notebook.parent))
     entry = _content(notebook)["metadata"].get("page")
     if not isinstance(entry, dict) or "after" not in entry:
         raise PageError(
@@ -167,6 +249,12 @@ def rules_for_make(folder: str | Path = FOLDER) -> str:
         For each page that reads others a rule without recipe; for each page
         that makes folders a variable ``MADE_<name>`` with their names in the
         smoke edition, which are the defaults of its parameters.
+
+    Raises
+    ------
+    PageError
+        As `read_pages`; also where such a folder cannot be one of the
+        repository's (`check_folder`), as ``make`` removes it.
     """
     executed = "data/executed/smoke/{}.ipynb"
     pages = read_pages(folder)
@@ -177,14 +265,29 @@ def rules_for_make(folder: str | Path = FOLDER) -> str:
             needed = " ".join(executed.format(name) for name in earlier)
             lines.append(f"{executed.format(page.name)}: {needed}")
         if page.makes:
-            defaults = _defaults(Path(folder) / f"{page.name}.ipynb")
-            made = " ".join(defaults[name] for name in page.makes)
+            made = " ".join(_made_by_default(page, Path(folder)))
             lines.append(f"MADE_{page.name} := {made}")
     return "\n".join(lines) + "\n"
 
 
 def _content(notebook: Path) -> Mapping[str, Any]:
     return json.loads(notebook.read_text(encoding="utf-8"))
+
+
+def _made_by_default(page: Page, folder: Path) -> list[str]:
+    """The folders that a page makes with its defaults, in the repository."""
+    defaults = _defaults(folder / f"{page.name}.ipynb")
+    made = []
+    for name in page.makes:
+        entry = f"{page.name}.ipynb: {name}"
+        if str(defaults.get(name)).startswith("/"):
+            raise PageError(
+                f"{entry}: found {defaults[name]!r}, expected a folder "
+                "relative to the repository"
+            )
+        check_folder(defaults.get(name), entry)
+        made.append(defaults[name])
+    return made
 
 
 def _defaults(notebook: Path) -> dict[str, Any]:
