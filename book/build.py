@@ -25,9 +25,10 @@ from mmssl.ledger import artefacts, locks, paths
 
 BOOK = Path(__file__).resolve().parent
 ROOT = BOOK.parent
-sys.path.insert(0, str(BOOK))
+sys.path[:0] = [str(BOOK), str(ROOT / "notebooks")]
 
 import identifiers  # noqa: E402
+import pages  # noqa: E402
 import private_text  # noqa: E402
 import records  # noqa: E402
 import simulations_page  # noqa: E402
@@ -124,6 +125,10 @@ def build(edition_file: Path) -> list[str]:
         What is wrong; empty when the book stands.
     """
     edition = _read_yaml(edition_file)
+    try:
+        pages.check_edition(edition)
+    except pages.PageError as error:
+        return [f"{edition_file}: {error}"]
     name = edition["edition"]
     reasons, shown = [], []
     for notebook, parameters in edition["notebooks"].items():
@@ -297,7 +302,9 @@ def _settings(edition: dict[str, Any]) -> tuple[Path, Path]:
     """
     config = _read_yaml(BOOK / "_config.yml")
     sphinx = config["sphinx"]["config"]
-    sphinx["html_theme_options"]["announcement"] = edition["banner"]
+    # in a tag, as the theme fetches what begins with http
+    banner = f"<span>{ledger.escaped(edition['banner'])}</span>"
+    sphinx["html_theme_options"]["announcement"] = banner
     toc = _read_yaml(BOOK / "_toc.yml")
     for part in toc["parts"]:
         shown = [c for c in part["chapters"] if _has(edition, Path(c["file"]))]

@@ -22,6 +22,27 @@ def require(file: Path, what: str, missing: Sequence[str]) -> None:
         raise ValueError(f"{file}: missing {what}: {', '.join(missing)}")
 
 
+def modality_names(place: Path, names: Sequence[str]) -> None:
+    """ValueError for a modality that cannot be a file of its folder.
+
+    Parameters
+    ----------
+    place : Path
+        Where the names stand, for the message.
+    names : sequence of str
+        Of modalities; each becomes ``<name>.npy``, and a part of the names of
+        figures and maps.
+    """
+    for name in names:
+        is_file = isinstance(name, str) and name.isprintable()
+        if not is_file or not name or name[0] in ".-" or {*name} & {*"/\\"}:
+            raise ValueError(
+                f"{place}: modality {name!r} found, expected a name that can "
+                "be a file's: printable, without '/' and '\\', its first "
+                "character neither '.' nor '-'"
+            )
+
+
 def agree(cohort) -> None:
     """Check everything that `mmssl.cohorts.cohort.load` promises of a folder.
 

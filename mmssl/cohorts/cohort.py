@@ -241,12 +241,13 @@ def load(path: str | Path) -> Cohort:
     Raises
     ------
     ValueError
-        Naming the file and the field when the folder is not a cohort, a table
-        lacks a column or names an unknown person, the column of a task holds a
-        value that is no class, nor ``n/a``, nor ignored, or lacks a class, an
-        array has another shape than the tables and ``cohort.json`` say, a
-        volume holds NaN or Inf, a person stands in two roles of one fold, or a
-        file is not the one that was made, by its hash.
+        Naming the file and the field when the folder is not a cohort, a
+        modality has a name that cannot be a file's, a table lacks a column or
+        names an unknown person, the column of a task holds a value that is no
+        class, nor ``n/a``, nor ignored, or lacks a class, an array has another
+        shape than the tables and ``cohort.json`` say, a volume holds NaN or
+        Inf, a person stands in two roles of one fold, or a file is not the one
+        that was made, by its hash.
     """
     path = Path(path)
     file = path / "cohort.json"
@@ -262,6 +263,7 @@ def load(path: str | Path) -> Cohort:
     affine = fields["affine"]
     if affine is not None:
         affine = np.asarray(affine, dtype=np.float64)
+    checks.modality_names(file, list(fields["channels"]))
     for name, task in fields["tasks"].items():
         absent = [key for key in ("column", "classes") if key not in task]
         checks.require(file, f"fields of task {name!r}", absent)
@@ -333,6 +335,7 @@ def write(
         As :func:`load`; nothing is left behind.
     """
     path = Path(path)
+    checks.modality_names(path, list(volumes))
     with atomic.directory(path) as folder:
         for modality, values in volumes.items():
             values = np.asarray(values)

@@ -31,6 +31,7 @@ from mmssl.ledger.leakage import (
     write_exposures,
 )
 from mmssl.ledger.locks import LockedError
+from mmssl.ledger.markup import escaped, styled
 from mmssl.ledger.sidecars import (
     changed,
     read_sidecar,
@@ -53,6 +54,7 @@ __all__ = [
     "changed",
     "check_disjoint",
     "check_tables",
+    "escaped",
     "exposure",
     "fingerprint",
     "hash_array",
@@ -69,6 +71,7 @@ __all__ = [
     "sidecar_of",
     "stale",
     "verify",
+    "styled",
     "versions",
     "write_exposures",
     "write_map",

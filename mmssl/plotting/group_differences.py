@@ -21,9 +21,12 @@ from mmssl.plotting.look import (
     BASELINE,
     DIVERGING,
     DOTTED,
+    FORMULA,
     PALETTE,
+    LiteralFigure,
     canvas,
     colour,
+    literal,
     name_lines,
     style,
 )
@@ -96,7 +99,7 @@ def group_maps(
     width = _COLUMN * columns + _LEFT + _RIGHT
     height = line_height * len(maps)
     with style():
-        figure = Figure(figsize=(width, height), layout="none")
+        figure = LiteralFigure(figsize=(width, height), layout="none")
     for i, (name, line) in enumerate(maps.items()):
         for j, (column, (rbc, p, report)) in enumerate(line.items()):
             box = (
@@ -125,6 +128,7 @@ def group_maps(
                 fontsize=8.5,
                 va="bottom",
                 linespacing=1.25,
+                gid=FORMULA,
             )
     bar = figure.add_axes(
         (1 - 0.62 / width, 0.25 / height, 0.12 / width, 1.5 / height)
@@ -158,6 +162,7 @@ def _title(
     count = f"nothing survives {passing}"
     if survives.any():
         count = f"{int(survives.sum())} voxels with {passing}"
+    name = literal(name)
     return f"{name}\npeak ({x:.0f}, {y:.0f}, {z:.0f}) mm; {count}\n{report}"
 
 

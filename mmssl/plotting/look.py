@@ -12,8 +12,13 @@ from types import MappingProxyType
 import matplotlib
 import numpy as np
 from cycler import cycler
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis, Tick
+from matplotlib.backend_bases import RendererBase
 from matplotlib.figure import Figure
+from matplotlib.text import Text
+from matplotlib.ticker import LogFormatter, ScalarFormatter
 
 PALETTE = (
     "#0072B2",
@@ -52,6 +57,9 @@ DOTTED: Mapping = MappingProxyType({"color": BASELINE, "ls": ":", "lw": 1})
 ANATOMY, MAGNITUDE, DIVERGING = "gray", "viridis", "RdBu_r"
 """Colour maps of images, of amounts from zero, and of amounts around zero."""
 
+FORMULA = "formula"
+"""The gid of a text that holds a formula between dollar signs."""
+
 _RC = {
     "figure.dpi": 110,
     "figure.constrained_layout.use": True,
@@ -71,6 +79,37 @@ _RC = {
     "legend.frameon": False,
     "lines.linewidth": 1.8,
 }
+
+
+class LiteralFigure(Figure):
+    """A figure whose texts are shown as they stand.
+
+    matplotlib takes what stands between two dollar signs for a formula, also
+    in the name of a model or of a class. Here only numbers at ticks and texts
+    with the gid `FORMULA` have any.
+    """
+
+    def draw(self, renderer: RendererBase) -> None:
+        """Draw the figure, its names without a formula."""
+        with_formula = set(self.findobj(_is_formula))
+        for axis in self.findobj(Axis):
+            formatter = axis.get_major_formatter()
+            if isinstance(formatter, ScalarFormatter | LogFormatter):
+                for tick in axis.findobj(Tick):
+                    with_formula |= {tick.label1, tick.label2}
+        for text in self.findobj(Text):
+            if text not in with_formula:
+                text.set_parse_math(False)
+        super().draw(renderer)
+
+
+def _is_formula(artist: Artist) -> bool:
+    return artist.get_gid() == FORMULA
+
+
+def literal(name: str) -> str:
+    """Return a name as a text that also holds a formula shows it literally."""
+    return name.replace("$", r"\$")
 
 
 @contextmanager
@@ -108,7 +147,7 @@ def canvas(
         pyplot session and therefore closes with its last reference.
     """
     with style():
-        figure = Figure(figsize=(width, height), layout="constrained")
+        figure = LiteralFigure(figsize=(width, height), layout="constrained")
         return figure, figure.subplots(
             rows, columns, squeeze=False, **subplots
         )

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch
 
-from mmssl.plotting.look import BASELINE, PALETTE, canvas, colour
+from mmssl.plotting.look import BASELINE, FORMULA, PALETTE, canvas, colour
 
 Node = tuple[str, str]  # kind, modality
 Edge = tuple[Node, Node]
@@ -170,6 +170,7 @@ def _draw_node(axis: Axes, node: Node, place: Place) -> None:
         va="center",
         fontsize=13,
         zorder=4,
+        gid=FORMULA,
     )
 
 

@@ -15,6 +15,7 @@ from mmssl.plotting.look import (
     DIVERGING,
     DOTTED,
     PALETTE,
+    LiteralFigure,
     canvas,
     colour,
     name_lines,
@@ -256,7 +257,7 @@ def distortion_gallery(
     rows = -(-len(images) // 2)  # rounded up
     size = (9.0, 0.25 + 1.32 * rows)
     with style():
-        figure = Figure(figsize=size, layout="constrained")
+        figure = LiteralFigure(figsize=size, layout="constrained")
     axes = figure.subplots(
         rows,
         2 * widest + 1,

@@ -19,6 +19,7 @@ from mmssl.plotting.look import (
     DOTTED,
     MAGNITUDE,
     PALETTE,
+    LiteralFigure,
     canvas,
     colour,
     style,
@@ -54,7 +55,7 @@ def saliency_maps(
     width = _COLUMN * columns + 0.4
     height = _LINE * len(maps) + 0.25
     with style():
-        figure = Figure(figsize=(width, height), layout="none")
+        figure = LiteralFigure(figsize=(width, height), layout="none")
     for i, (name, line) in enumerate(maps.items()):
         bottom = height - _LINE * (i + 1)
         middle = (bottom + _SIDE / 2) / height
@@ -107,7 +108,7 @@ def best_pair(
     width, line_height = 6.6, 2.65
     height = line_height * len(maps) + 0.3
     with style():
-        figure = Figure(figsize=(width, height), layout="none")
+        figure = LiteralFigure(figsize=(width, height), layout="none")
     for i, (modality, values) in enumerate(maps.items()):
         bottom = height - line_height * (i + 1)
         x, y, z = peak_coordinates(values, affine)
