@@ -54,7 +54,7 @@ reproduce: $(INSTALLED)
 # the small chain that every notebook's defaults read; the folders that a
 # notebook makes are made anew with it
 smoke: $(INSTALLED)
-	$(MAKE) --jobs $(CORES) pages
+	$(MAKE) --jobs "$$CORES" pages
 pages: $(SMOKE)
 
 # what each of them reads and makes is written in the notebooks themselves
@@ -78,7 +78,7 @@ lint: $(INSTALLED)
 
 # one file of tests a core at a time, as its tests share what they make
 PYTEST := OMP_NUM_THREADS=1 ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS=1 \
-    $(RUN) -m pytest -n $(CORES) --dist loadfile
+    $(RUN) -m pytest -n "$$CORES" --dist loadfile
 
 test: smoke lint
 	$(PYTEST) -m "not slow"
