@@ -28,7 +28,7 @@ from mmssl import ledger, plotting
 from mmssl.cohorts import cohort
 
 ROOT = Path(__file__).parents[2]
-sys.path[:0] = [str(ROOT / "book"), str(ROOT / "tests")]
+sys.path[:0] = [str(ROOT / room) for room in ("book", "notebooks", "tests")]
 
 import build  # noqa: E402
 import execute  # noqa: E402
