@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import Any
 
 import nbformat
+import pages
 import papermill
 import yaml
 from ipykernel.kernelspec import write_kernel_spec
@@ -33,7 +34,7 @@ from nbclient.exceptions import DeadKernelError
 from papermill.cli import _resolve_type as parse
 from papermill.exceptions import PapermillExecutionError
 
-from mmssl.ledger import atomic, paths, places
+from mmssl.ledger import atomic, locks, paths, places
 from mmssl.ledger.code import imports
 from mmssl.ledger.hashes import hash_path
 from mmssl.ledger.sidecars import write_sidecar
@@ -149,7 +150,8 @@ def resolve(notebook: str | Path, values: Mapping[str, Any]) -> dict[str, Any]:
     Raises
     ------
     ParameterError
-        When a name is unknown or a value has the wrong type.
+        When a name is unknown, a value has the wrong type, or the edition's
+        name cannot be that of a folder.
     """
     known = read_parameters(notebook)
     for name in values:
@@ -163,6 +165,11 @@ def resolve(notebook: str | Path, values: Mapping[str, Any]) -> dict[str, Any]:
         resolved[name] = parameter.default
         if name in values:
             resolved[name] = parameter.accept(values[name])
+    try:
+        # folders are named after it
+        pages.check_name(resolved.get("edition", "none"), "edition")
+    except pages.PageError as error:
+        raise ParameterError(f"{Path(notebook).name}: {error}") from error
     return resolved
 
 
@@ -188,6 +195,8 @@ def execute(
     ParameterError
         Before anything runs; also where the output, or what a failure would
         leave, is the notebook itself or a folder.
+    mmssl.ledger.locks.LockedError
+        When another process is making this output.
     papermill.exceptions.PapermillExecutionError
         When a cell failed; the notebook is then kept as
         ``<output>.failed.ipynb``.
@@ -201,7 +210,11 @@ def execute(
     hashes_before = _hashes(parameters, root)
     started = time.perf_counter()
     processor_started = _children_seconds()
-    with atomic.file(output) as temporary, _own_kernel():
+    with (
+        locks.owned(output),
+        atomic.file(output) as temporary,
+        _own_kernel(),
+    ):
         try:
             _run(notebook, temporary, changed, root)
         except (PapermillExecutionError, DeadKernelError):
@@ -274,7 +287,11 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         values = _values(options)
         execute(options.notebook, options.output, values)
-    except (ParameterError, FileNotFoundError) as error:
+    except (
+        ParameterError,
+        FileNotFoundError,
+        locks.LockedError,
+    ) as error:
         print(f"{options.notebook}: {error}", file=sys.stderr)
         return 2
     except (PapermillExecutionError, DeadKernelError) as error:

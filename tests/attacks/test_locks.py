@@ -20,8 +20,9 @@ from mmssl.pretrain.fit import fit
 from mmssl.robustness.sweep import sweep
 
 ROOT = Path(__file__).parents[2]
-sys.path.insert(0, str(ROOT / "book"))
+sys.path[:0] = [str(ROOT / "book"), str(ROOT / "notebooks")]
 import build  # noqa: E402
+import execute  # noqa: E402
 
 SMALL = {"epochs": 2, "batch_size": 8, "width": 4, "latent": 8}
 HOLD = """
@@ -172,6 +173,24 @@ def test_two_sweeps_of_one_folder(tmp_path, holder, affine, monkeypatch):
     owner = holder(tmp_path / ("k" * 16))
     with pytest.raises(locks.LockedError, match=f"process {owner.pid}"):
         sweep(inputs, ["a"], {}, grid, affine, tmp_path, progress=False)
+
+
+def test_two_runs_of_one_page(tmp_path, holder, capsys):
+    page = tmp_path / "14.ipynb"
+    owner = holder(page)
+    source = str(ROOT / "notebooks" / "14_sanity_checks.ipynb")
+    assert execute.main([source, str(page)]) == 2
+    assert f"process {owner.pid}" in capsys.readouterr().err
+    assert not page.exists()
+
+
+@pytest.mark.parametrize("name", ["../x", "/x", "a b", "", ".hidden"])
+def test_an_edition_of_one_page_is_a_name_too(tmp_path, name, capsys):
+    source = str(ROOT / "notebooks" / "14_sanity_checks.ipynb")
+    page = str(tmp_path / "14.ipynb")
+    assert execute.main([source, page, "-r", "edition", name]) == 2
+    assert "edition: found" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_two_builds_of_the_book(tmp_path, holder, monkeypatch, capsys):

@@ -359,7 +359,11 @@ def test_a_built_book_that_names_somebody_is_taken_back(page, monkeypatch):
     (people / "cohort.json").write_text(json.dumps(fields))
     (people / "participants.tsv").write_text("participant_id\nQX7\n")
     (people / "pairs.tsv").write_text("participant_id\tsession\nQX7\t1\n")
-    edition = {"edition": "demo", "notebooks": {"01_cohort": {}}}
+    edition = {
+        "edition": "demo",
+        "banner": "A demo.",
+        "notebooks": {"01_cohort": {}},
+    }
     (folder / "demo.yaml").write_text(yaml.safe_dump(edition))
     html = folder / "_build" / "html"
     shown = "of QX7"
