@@ -229,9 +229,10 @@ class Cohort:
         rows = np.asarray(rows, dtype=np.int64).tolist()
         hashes = {}
         for modality in self.modalities:
+            # a view of the map: a row of the map itself is slow to make
+            volumes = np.asarray(self.volumes[modality])
             for row in rows:
-                volume = np.asarray(self.volumes[modality][row])
-                hashes[f"{modality}[{row}]"] = hash_array(volume)
+                hashes[f"{modality}[{row}]"] = hash_array(volumes[row])
         return hashes
 
 

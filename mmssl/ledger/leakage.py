@@ -15,7 +15,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import combinations
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -105,9 +106,11 @@ def exposure(fit: str, role: str, cohort, rows) -> Exposure:
     people = sorted(set(cohort.participants["participant_id"].astype(str)))
     key = bytes.fromhex(hash_json(people))
     subjects: dict[str, str] = {}
+    # made anew, for the whole cohort, each time it is asked for
+    people_of_pairs = cohort.subjects
     for row in rows.tolist():
         keyed = hashlib.blake2b(
-            cohort.subjects[row].encode(), key=key, digest_size=_DIGITS // 2
+            people_of_pairs[row].encode(), key=key, digest_size=_DIGITS // 2
         )
         subjects.setdefault(
             keyed.hexdigest(), f"row {row} of {cohort.name}/pairs.tsv"
@@ -157,15 +160,14 @@ def prove(
     merged = _merged(exposures)
     _check_complete(merged, needs)
     by_role = sorted(merged.values(), key=lambda one: ROLES.index(one.role))
-    for first, second in combinations(by_role, 2):
-        if _must_be_apart(first, second):
-            _check_pair(
-                f"{first.fit} ({_ROLE_NAME[first.role]})",
-                f"{second.fit} ({_ROLE_NAME[second.role]})",
-                first,
-                second,
-                _ADVICE[first.role, second.role],
-            )
+    for first, second in _kept_apart(by_role, merged):
+        _check_pair(
+            f"{first.fit} ({_ROLE_NAME[first.role]})",
+            f"{second.fit} ({_ROLE_NAME[second.role]})",
+            first,
+            second,
+            _ADVICE[first.role, second.role],
+        )
     _check_keys(exposures)
     tested: set[str] = set()
     seen: set[str] = set()
@@ -191,21 +193,30 @@ def _check_complete(
             "so nothing can be proven; add "
             'exposure("hold-out", "test", …)'
         )
+    known = set(fits)
+    for fit in fits:
+        known.update(fit[: end.start()] for end in re.finditer("[ ,]", fit))
     for need in needs:
-        begins = (need + " ", need + ",")
-        if not any(fit == need or fit.startswith(begins) for fit in fits):
+        if need not in known:
             raise LeakError(
                 f"{need!r} left no record of whom it has seen (on record: "
                 f"{on_record}); make it anew, so that it writes one"
             )
 
 
-def _must_be_apart(first: Exposure, second: Exposure) -> bool:
-    """Whether two records, in the order of `ROLES`, may share nobody."""
-    if second.role == TEST:
-        return True
-    roles = (first.role, second.role)
-    return first.fit == second.fit and roles == (TRAIN, CHOOSE)
+def _kept_apart(
+    by_role: list[Exposure], merged: Mapping[tuple[str, str], Exposure]
+) -> Iterator[tuple[Exposure, Exposure]]:
+    """Pairs of records, in the order of `ROLES`, that may share nobody."""
+    tests = [one for one in by_role if one.role == TEST]
+    for first in by_role:
+        chosen = merged.get((first.fit, CHOOSE))
+        if first.role == TRAIN and chosen:
+            yield first, chosen
+        if first.role != TEST:
+            for second in tests:
+                yield first, second
+    yield from combinations(tests, 2)
 
 
 def write_exposures(path: str | Path, exposures: Iterable[Exposure]) -> Path:
@@ -321,9 +332,8 @@ def _merged(exposures: Iterable[Exposure]) -> dict[tuple[str, str], Exposure]:
     """Records of the same fit and role joined."""
     merged: dict[tuple[str, str], Exposure] = {}
     for one in exposures:
-        earlier = merged.get((one.fit, one.role), one)
-        merged[one.fit, one.role] = one._replace(
-            subjects={**earlier.subjects, **one.subjects},
-            images={**earlier.images, **one.images},
-        )
+        empty = one._replace(subjects={}, images={})
+        joined = merged.setdefault((one.fit, one.role), empty)
+        joined.subjects.update(one.subjects)
+        joined.images.update(one.images)
     return merged
