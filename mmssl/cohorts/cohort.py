@@ -40,6 +40,7 @@ from pandas.errors import EmptyDataError, ParserError
 
 from mmssl.cohorts import checks
 from mmssl.ledger import atomic
+from mmssl.ledger.allocation import new_array
 from mmssl.ledger.hashes import hash_array, hash_files, hash_json
 from mmssl.ledger.manifest import check_files
 from mmssl.ledger.sidecars import versions
@@ -334,6 +335,9 @@ def write(
     ------
     ValueError
         As :func:`load`; nothing is left behind.
+    OSError
+        If there is no room, as
+        :func:`mmssl.ledger.allocation.new_array`.
     """
     path = Path(path)
     checks.modality_names(path, list(volumes))
@@ -342,7 +346,12 @@ def write(
             values = np.asarray(values)
             if values.dtype != np.float16:
                 values = values.astype(np.float32, copy=False)
-            np.save(folder / f"{modality}.npy", values)
+            file = folder / f"{modality}.npy"
+            # as `numpy.save` lays an array out
+            order = values.flags.fnc
+            kept = new_array(file, values.shape, values.dtype, order)
+            kept[...] = values
+            kept.flush()
         if extra is not None:
             extra(folder)
         describe(folder, modalities=tuple(volumes), **description)

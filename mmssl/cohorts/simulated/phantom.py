@@ -57,6 +57,7 @@ from mmssl.cohorts.simulated.anatomy import anatomy
 from mmssl.cohorts.simulated.planted_masks import truth_masks
 from mmssl.cohorts.simulated.raw import write_raw_people
 from mmssl.ledger import atomic
+from mmssl.ledger.allocation import new_array
 from mmssl.preprocessing import template
 
 SIZES = (32, 64)
@@ -103,6 +104,9 @@ def make_phantom(
     ValueError
         For a size that is not offered, too few people for the folds, or an
         existing folder made with other parameters, naming them.
+    OSError
+        If there is no room for the images, naming the bytes needed and free;
+        nothing is left behind.
     """
     path = Path(path)
     design = design or images.Design()
@@ -192,11 +196,10 @@ def _write_images(
     persons = _persons(people, seed)
     volumes = {}
     for modality in MODALITIES:
-        volumes[modality] = np.lib.format.open_memmap(
+        volumes[modality] = new_array(
             folder / f"{modality}.npy",
-            mode="w+",
-            dtype=np.float16,
-            shape=(len(pairs), size, size, size),
+            (len(pairs), size, size, size),
+            np.float16,
         )
 
     def scan(row: tuple) -> None:
