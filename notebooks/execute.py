@@ -16,6 +16,7 @@ import ast
 import math
 import os
 import resource
+import signal
 import sys
 import tempfile
 import time
@@ -460,5 +461,15 @@ def _hashes(parameters: Mapping[str, Any], root: Path) -> dict[str, str]:
     return hashes
 
 
+def _end(number: int, _frame: Any) -> None:
+    """End as an error does, so that the kernel and what it started end too."""
+    signal.signal(number, signal.SIG_IGN)  # once is enough
+    raise SystemExit(128 + number)
+
+
 if __name__ == "__main__":
+    for ending in (signal.SIGTERM, signal.SIGHUP):
+        # nohup has it ignored
+        if signal.getsignal(ending) is signal.SIG_DFL:
+            signal.signal(ending, _end)
     sys.exit(main())

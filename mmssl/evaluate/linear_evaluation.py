@@ -14,6 +14,7 @@ The scores become tables in `mmssl.evaluate.results`.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -28,6 +29,7 @@ from mmssl.evaluate.probes import (
 )
 from mmssl.evaluate.simple_features import SIMPLE_FEATURES, simple_features
 from mmssl.ledger import leakage
+from mmssl.ledger.workers import end_with
 from mmssl.pretrain.baselines import (
     BASELINES,
     INITIALISATIONS,
@@ -381,9 +383,13 @@ def _logistic_scores(
         scores = fit.pipeline.decision_function(embedding[test])
         return scores, {**chosen, **fit.parameters}
 
-    searches = Parallel(jobs, return_as="generator")(
-        delayed(search)(embedding) for embedding in z.values()
+    pool = Parallel(
+        jobs,
+        return_as="generator",
+        initializer=end_with,
+        initargs=(os.getpid(),),
     )
+    searches = pool(delayed(search)(embedding) for embedding in z.values())
     progress = tqdm(
         searches, desc=f"searches, fold {fold}", total=len(z), leave=False
     )

@@ -27,6 +27,7 @@ from mmssl.cohorts.simulated import images, raw  # noqa: E402
 from mmssl.ledger import atomic, paths  # noqa: E402
 from mmssl.ledger.code import imports  # noqa: E402
 from mmssl.ledger.sidecars import write_sidecar  # noqa: E402
+from mmssl.ledger.workers import end_with  # noqa: E402
 from mmssl.preprocessing import (  # noqa: E402
     brain,
     quality,
@@ -45,7 +46,8 @@ def main() -> None:
     """Register and displace everybody, and write the table."""
     options = parse_options()
     people = list(product(options.seeds, range(options.people)))
-    with ProcessPoolExecutor(options.jobs, initializer=use_one_core) as pool:
+    worker = {"initializer": start_worker, "initargs": (os.getpid(),)}
+    with ProcessPoolExecutor(options.jobs, **worker) as pool:
         tables = list(pool.map(measure, people))
     table = pd.concat(tables, ignore_index=True)
     target = paths.project(options.output)
@@ -71,8 +73,9 @@ def parse_options() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def use_one_core() -> None:
-    """People run side by side, each on one core."""
+def start_worker(parent: int) -> None:
+    """People run side by side, each on one core, and end with the script."""
+    end_with(parent)
     sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
 
 

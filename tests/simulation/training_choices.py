@@ -30,6 +30,7 @@ from mmssl import (  # noqa: E402
 from mmssl.ledger import atomic, paths  # noqa: E402
 from mmssl.ledger.code import imports  # noqa: E402
 from mmssl.ledger.sidecars import write_sidecar  # noqa: E402
+from mmssl.ledger.workers import end_with  # noqa: E402
 from mmssl.objectives.views import PadCropFlip, paper_recipe  # noqa: E402
 
 SIZE = 32
@@ -58,7 +59,8 @@ def main() -> None:
     """Train what is not there and write the table with its sidecar."""
     options = parse_options()
     work = list(product(options.seeds, CHOICES))
-    with ProcessPoolExecutor(options.jobs) as pool:
+    ending = {"initializer": end_with, "initargs": (os.getpid(),)}
+    with ProcessPoolExecutor(options.jobs, **ending) as pool:
         list(pool.map(partial(make_cohort, options), options.seeds))
         tables = list(
             pool.map(partial(measure_baselines, options), options.seeds)

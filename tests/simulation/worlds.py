@@ -2,10 +2,14 @@
 by side, and summed up.
 """
 
+import os
+
 import numpy as np
 from joblib import Parallel, delayed
 from scipy.stats import binomtest
 from tqdm.auto import tqdm
+
+from mmssl.ledger.workers import end_with
 
 SEED = 20240521
 PATIENTS, CONTROLS = 22, 66  # the hold-out of "Taxonomy"
@@ -19,7 +23,8 @@ whoever draws it.
 def each(world, worlds, title):
     """Return what `world(number)` finds in every world, in their order."""
     numbers = tqdm(range(worlds), desc=title, leave=False)
-    return Parallel(JOBS)(delayed(world)(number) for number in numbers)
+    pool = Parallel(JOBS, initializer=end_with, initargs=(os.getpid(),))
+    return pool(delayed(world)(number) for number in numbers)
 
 
 def line(simulation, setting, method, right, expected, width=np.nan, claim=""):
