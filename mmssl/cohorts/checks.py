@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
+from mmssl.ledger import limits
+
 INTENSITIES = ("brain", "unit")
+# The brain's file, and what lies beside the modalities in exported embeddings.
+_TAKEN = ("mask", "participant_id", "session")
 # Bytes of a memory-mapped array that are checked at once.
 _BLOCK_BYTES = 1 << 26
 # of the values and lines that a message names
@@ -22,25 +26,74 @@ def require(file: Path, what: str, missing: Sequence[str]) -> None:
         raise ValueError(f"{file}: missing {what}: {', '.join(missing)}")
 
 
-def modality_names(place: Path, names: Sequence[str]) -> None:
-    """ValueError for a modality that cannot be a file of its folder.
+def check_modalities(file: Path, modalities: Iterable[str]) -> None:
+    """Refuse names of modalities that cannot be those of their files.
 
     Parameters
     ----------
-    place : Path
-        Where the names stand, for the message.
-    names : sequence of str
-        Of modalities; each becomes ``<name>.npy``, and a part of the names of
-        figures and maps.
+    file : Path
+        Of ``cohort.json``, for the message.
+    modalities : iterable of str
+
+    Raises
+    ------
+    ValueError
+        For an absolute path, one with ``..`` or a folder in it, a hidden
+        file, or a name that something else in a cohort has.
     """
-    for name in names:
+    for name in modalities:
         is_file = isinstance(name, str) and name.isprintable()
-        if not is_file or not name or name[0] in ".-" or {*name} & {*"/\\"}:
+        if (
+            not is_file
+            or not name
+            or name[0] in ".-"
+            or {*name} & {*"/\\"}
+            or name in _TAKEN
+        ):
             raise ValueError(
-                f"{place}: modality {name!r} found, expected a name that can "
+                f"{file}: modality {name!r} found, expected a name that can "
                 "be a file's: printable, without '/' and '\\', its first "
-                "character neither '.' nor '-'"
+                "character neither '.' nor '-', and none of "
+                f"{', '.join(_TAKEN)}"
             )
+
+
+def check_sizes(file: Path, fields: Mapping) -> None:
+    """Refuse a ``cohort.json`` whose sizes no volume can have.
+
+    Parameters
+    ----------
+    file : Path
+        Of ``cohort.json``, for the message.
+    fields : mapping
+        Its content.
+
+    Raises
+    ------
+    ValueError
+        For modalities as `check_modalities` refuses them, a size or a number
+        of channels that is no whole number above 0, dims other than 2 and 3,
+        or a volume larger than `mmssl.ledger.limits.LARGEST`.
+    """
+    channels = fields["channels"]
+    if not isinstance(channels, Mapping) or not channels:
+        raise ValueError(
+            f"{file}: channels is {channels!r}, expected a number of channels "
+            "for each modality"
+        )
+    check_modalities(file, channels)
+    counts = {f"channels of {m}": count for m, count in channels.items()}
+    for name, value in {"size": fields["size"], **counts}.items():
+        whole = isinstance(value, int) and not isinstance(value, bool)
+        if not whole or value < 1:
+            raise ValueError(
+                f"{file}: {name} is {value!r}, expected a whole number above 0"
+            )
+    dims = fields["dims"]
+    if not isinstance(dims, int) or dims not in (2, 3):
+        raise ValueError(f"{file}: dims is {dims!r}, expected 2 or 3")
+    values = max(channels.values()) * fields["size"] ** dims
+    limits.check_declared(file, values * 4, f"size {fields['size']}")
 
 
 def agree(cohort) -> None:
@@ -77,8 +130,6 @@ def _check_fields(cohort) -> None:
             f"{file}: intensity is {cohort.intensity!r}, "
             f"expected one of {', '.join(INTENSITIES)}"
         )
-    if cohort.dims not in (2, 3):
-        raise ValueError(f"{file}: dims is {cohort.dims!r}, expected 2 or 3")
     if cohort.affine is not None and cohort.affine.shape != (4, 4):
         raise ValueError(
             f"{file}: affine has shape {cohort.affine.shape}, expected (4, 4)"

@@ -30,7 +30,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -39,7 +39,7 @@ from pandas.api.types import is_bool_dtype, is_float_dtype, is_numeric_dtype
 from pandas.errors import EmptyDataError, ParserError
 
 from mmssl.cohorts import checks
-from mmssl.ledger import atomic
+from mmssl.ledger import atomic, limits
 from mmssl.ledger.allocation import new_array
 from mmssl.ledger.hashes import hash_array, hash_files, hash_json
 from mmssl.ledger.manifest import check_files
@@ -244,12 +244,13 @@ def load(path: str | Path) -> Cohort:
     ------
     ValueError
         Naming the file and the field when the folder is not a cohort, a
-        modality has a name that cannot be a file's, a table lacks a column or
-        names an unknown person, the column of a task holds a value that is no
-        class, nor ``n/a``, nor ignored, or lacks a class, an array has another
-        shape than the tables and ``cohort.json`` say, a volume holds NaN or
-        Inf, a person stands in two roles of one fold, or a file is not the one
-        that was made, by its hash.
+        modality has a name that is no file's, a volume is larger than
+        `mmssl.ledger.limits.LARGEST`, a table lacks a column or names an
+        unknown person, the column of a task holds a value that is no class,
+        nor ``n/a``, nor ignored, or lacks a class, an array has another shape
+        than the tables and ``cohort.json`` say, a volume holds NaN or Inf, a
+        person stands in two roles of one fold, or a file is not the one that
+        was made, by its hash.
     """
     path = Path(path)
     file = path / "cohort.json"
@@ -260,12 +261,12 @@ def load(path: str | Path) -> Cohort:
         raise ValueError(
             f"{file}: format is {fields['format']!r}, expected {FORMAT}"
         )
+    checks.check_sizes(file, fields)
     mask_file = path / "mask.npy"
-    mask = np.load(mask_file) if mask_file.exists() else None
+    mask = _open(mask_file) if mask_file.exists() else None
     affine = fields["affine"]
     if affine is not None:
         affine = np.asarray(affine, dtype=np.float64)
-    checks.modality_names(file, list(fields["channels"]))
     for name, task in fields["tasks"].items():
         absent = [key for key in ("column", "classes") if key not in task]
         checks.require(file, f"fields of task {name!r}", absent)
@@ -294,6 +295,9 @@ def load(path: str | Path) -> Cohort:
     )
     checks.agree(cohort)
     _check_unchanged(cohort, fields)
+    if mask is not None:
+        # small, and asked for often
+        cohort = replace(cohort, mask=np.array(mask))
     return cohort
 
 
@@ -340,7 +344,7 @@ def write(
         :func:`mmssl.ledger.allocation.new_array`.
     """
     path = Path(path)
-    checks.modality_names(path, list(volumes))
+    checks.check_modalities(path / "cohort.json", volumes)
     with atomic.directory(path) as folder:
         for modality, values in volumes.items():
             values = np.asarray(values)
@@ -401,18 +405,24 @@ def describe(
         :attr:`Cohort.pairing`.
     seed : of the maker.
     """
-    options = {"sep": "\t", "index": False, "na_rep": "n/a"}
+    checks.check_modalities(folder / "cohort.json", modalities)
+    options = {
+        "sep": "\t",
+        "index": False,
+        "na_rep": "n/a",
+        "encoding": "utf-8",
+    }
     participants = _whole_codes(participants, tasks or {})
     participants.to_csv(folder / "participants.tsv", **options)
     pairs.to_csv(folder / "pairs.tsv", **options)
     splits = splits or {"seed": None, "holdout": [], "shift": [], "folds": []}
-    (folder / "splits.json").write_text(json.dumps(splits, indent=1) + "\n")
+    _write_json(folder / "splits.json", splits)
     if mask is not None:
         np.save(folder / "mask.npy", np.asarray(mask, dtype=bool))
     if affine is not None:
         affine = np.asarray(affine, dtype=float).tolist()
     channels = dict(channels or dict.fromkeys(modalities, 1))
-    first = np.load(folder / f"{modalities[0]}.npy", mmap_mode="r")
+    first = _open(folder / f"{modalities[0]}.npy")
     has_channel_axis = channels[modalities[0]] > 1
     fields = {
         "format": FORMAT,
@@ -430,7 +440,7 @@ def describe(
         "versions": versions(),
     }
     fields["content"] = hash_json(fields)
-    (folder / "cohort.json").write_text(json.dumps(fields, indent=1) + "\n")
+    _write_json(folder / "cohort.json", fields)
     load(folder)
 
 
@@ -451,6 +461,10 @@ def _whole_codes(participants: pd.DataFrame, tasks: Mapping) -> pd.DataFrame:
     return table
 
 
+def _write_json(file: Path, content: Mapping) -> None:
+    file.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+
+
 def _read_json(file: Path) -> dict:
     if not file.is_file():
         raise ValueError(
@@ -458,7 +472,7 @@ def _read_json(file: Path) -> dict:
             "participants.tsv, pairs.tsv and splits.json"
         )
     try:
-        return json.loads(file.read_text(encoding="utf-8"))
+        return json.loads(limits.read_text(file))
     except ValueError as error:
         raise ValueError(f"{file}: not valid JSON ({error})") from error
 
@@ -472,13 +486,15 @@ def _read_table(
     """
     if not file.is_file():
         raise ValueError(f"{file}: not found")
+    limits.check_text(file)
+    options = {"sep": "\t", "encoding": "utf-8"}
     try:
-        header = pd.read_csv(file, sep="\t", nrows=0).columns
+        header = pd.read_csv(file, nrows=0, **options).columns
         missing = {name: ["n/a", ""] for name in header}
         missing |= {name: ["n/a"] for name in words}
-        options = {"keep_default_na": False, "na_values": missing}
-        table = pd.read_csv(file, sep="\t", dtype=str, **options)
-        guessed = pd.read_csv(file, sep="\t", **options)
+        options |= {"keep_default_na": False, "na_values": missing}
+        table = pd.read_csv(file, dtype=str, **options)
+        guessed = pd.read_csv(file, **options)
     except (UnicodeError, ParserError, EmptyDataError) as error:
         raise ValueError(
             f"{file}: not a table of tab-separated UTF-8 text ({error})"
@@ -499,6 +515,7 @@ def _open(file: Path) -> np.ndarray:
             f"{file.stem!r}"
         )
     try:
-        return np.load(file, mmap_mode="r")
+        # `numpy.load` opens archives too, and reads what is no array at all
+        return np.lib.format.open_memmap(file, mode="r")
     except (ValueError, EOFError, OSError) as error:
         raise ValueError(f"{file}: not a readable array ({error})") from error

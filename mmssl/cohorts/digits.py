@@ -7,7 +7,9 @@ arrays. The published files are fetched by :mod:`mmssl.cohorts.download`.
 
 from __future__ import annotations
 
-import gzip
+import io
+import math
+import struct
 import warnings
 import zlib
 from dataclasses import dataclass
@@ -18,6 +20,12 @@ import scipy.io
 from sklearn.datasets import load_digits
 
 from mmssl.cohorts.download import MD5, DownloadError, fetch, md5
+from mmssl.ledger import limits
+
+# images in colour have four: number, rows, columns, channels
+_MOST_DIMENSIONS = 4
+# of a MATLAB file: bytes before its variables, and what a compressed one is
+_MAT_HEADER, _COMPRESSED = 128, 15
 
 PARTS = ("train", "test")
 # images and labels of one part
@@ -217,35 +225,42 @@ def read_idx(path: str | Path) -> np.ndarray:
         bytes, or not as many values as its header says.
     """
     path = Path(path)
-    content = _idx_content(path)
-    if content[:3] != b"\x00\x00\x08" or len(content) < 4 or content[3] == 0:
+    begin = _idx_content(path, 4)
+    if begin[:3] != b"\x00\x00\x08" or len(begin) < 4:
         raise ValueError(
-            f"{path}: begins with {content[:4].hex()}, expected 000008 and "
-            "the number of dimensions: not an idx file of unsigned bytes"
+            f"{path}: begins with {begin.hex()}, expected 000008 and the "
+            "number of dimensions: not an idx file of unsigned bytes"
         )
-    dimensions = content[3]
+    dimensions = begin[3]
+    if not 1 <= dimensions <= _MOST_DIMENSIONS:
+        raise ValueError(
+            f"{path}: {dimensions} dimensions found, expected 1 (labels) to "
+            f"{_MOST_DIMENSIONS}"
+        )
     start = 4 + 4 * dimensions
-    header = content[4:start]
+    header = _idx_content(path, start)[4:]
     shape = np.frombuffer(header, ">u4", count=len(header) // 4).tolist()
-    expected = int(np.prod(shape, dtype=np.int64))
+    expected = math.prod(shape)
+    limits.check_declared(path, expected, f"header, shape {tuple(shape)}")
+    # one more, to see whether there is more
+    content = _idx_content(path, start + expected + 1)
     values = max(0, len(content) - start)
     if len(shape) < dimensions or values != expected:
+        at_least = " at least" if values > expected else ""
         raise ValueError(
-            f"{path}: {values} values found, its header says {expected} "
-            f"{tuple(shape)}"
+            f"{path}: {values} values found{at_least}, its header says "
+            f"{expected} {tuple(shape)}"
         )
     return np.frombuffer(content, np.uint8, offset=start).reshape(shape)
 
 
-def _idx_content(path: Path) -> bytes:
-    """The bytes of a file, unpacked where it is gzipped."""
+def _idx_content(path: Path, most: int) -> bytes:
+    """The first bytes of a file, unpacked where it is gzipped."""
     if not path.is_file():
         raise ValueError(f"{path}: not found")
-    content = path.read_bytes()
-    if path.suffix != ".gz":
-        return content
+    packed = path.suffix == ".gz"
     try:
-        return gzip.decompress(content)
+        return limits.read_at_most(path, most, packed).getvalue()
     except (OSError, EOFError, zlib.error) as error:
         raise ValueError(
             f"{path}: gzip data damaged or cut short ({error})"
@@ -277,7 +292,8 @@ def _read_svhn(folder: Path, part: str) -> Part:
     """
     file = _find("svhn", folder, FILES["svhn"][part][0])
     try:
-        content = scipy.io.loadmat(file, variable_names=("X", "y"))
+        unpacked = _unpacked_mat(file)
+        content = scipy.io.loadmat(unpacked, variable_names=("X", "y"))
     except Exception as error:  # what a cut or damaged file makes it raise
         raise ValueError(
             f"{file}: not a readable MATLAB file "
@@ -289,6 +305,47 @@ def _read_svhn(folder: Path, part: str) -> Part:
     return _checked_part(file, images, content["y"].ravel(), highest=10)
 
 
+def _unpacked_mat(file: Path) -> io.BytesIO:
+    """A MATLAB file whose variables are not compressed, none of them longer
+    than the file says.
+
+    Of version 5: a header, then variables; one that is compressed begins with
+    15 and the number of its bytes, and what it unpacks to with 14 and the
+    number of its own.
+    """
+    limits.check_declared(file, file.stat().st_size, "size")
+    content = memoryview(file.read_bytes())
+    mark = bytes(content[126:128])
+    if mark not in (b"IM", b"MI"):
+        return io.BytesIO(content)
+    order = "<" if mark == b"IM" else ">"
+    unpacked = io.BytesIO()
+    unpacked.write(content[:_MAT_HEADER])
+    place = _MAT_HEADER
+    while place + 8 <= len(content):
+        kind, size = struct.unpack(f"{order}2I", content[place : place + 8])
+        end = place + 8 + size
+        variable = content[place:end]
+        if kind == _COMPRESSED:
+            packer = zlib.decompressobj()
+            tag = packer.decompress(variable[8:], 8)
+            _, declared = struct.unpack(f"{order}2I", tag)
+            total = unpacked.tell() + declared
+            limits.check_declared(file, total, "variables")
+            # one more, to see whether there is more
+            rest = packer.decompress(packer.unconsumed_tail, declared + 1)
+            if len(rest) != declared:
+                raise ValueError(
+                    f"a variable of {len(rest)} bytes found, its header says "
+                    f"{declared}"
+                )
+            variable = tag + rest
+        unpacked.write(variable)
+        place = end
+    unpacked.seek(0)
+    return unpacked
+
+
 def _read_npz(file: Path) -> list[Part]:
     """Both parts: x_train, y_train, x_test, y_test, or X and y with the last
     fifth apart.
@@ -296,13 +353,13 @@ def _read_npz(file: Path) -> list[Part]:
     if not file.is_file():
         raise ValueError(f"{file}: neither a folder nor a file")
     try:
-        with np.load(file) as archive:
-            content = {name.lower(): archive[name] for name in archive.files}
+        arrays = limits.read_npz(file)
     except Exception as error:  # what a cut or damaged file makes it raise
         raise ValueError(
             f"{file}: not a readable npz archive "
             f"({type(error).__name__}: {error})"
         ) from error
+    content = {name.lower(): array for name, array in arrays.items()}
     if {"x_train", "y_train", "x_test", "y_test"} <= content.keys():
         parts = []
         for part in PARTS:

@@ -40,6 +40,7 @@ MD5 = {  # as published with torchvision's data sets
 
 _TIMEOUT = 20  # seconds a mirror may stay silent
 _CHUNK = 1 << 18
+_LARGEST = 1 << 28  # bytes of a file, 256 MiB; SVHN's largest has 182 MB
 
 
 class DownloadError(OSError):
@@ -134,7 +135,13 @@ def _get(url: str, file: Path, published: str, progress: bool) -> None:
         atomic.file(file) as temporary,
         temporary.open("wb") as out,
     ):
-        size = int(answer.headers.get("Content-Length") or 0)
+        declared = answer.headers.get("Content-Length") or ""
+        size = int(declared) if declared.isdecimal() else 0
+        most = size or _LARGEST
+        if size > _LARGEST:
+            raise DownloadError(
+                f"{size} bytes declared, expected at most {_LARGEST}"
+            )
         progress_bar = tqdm(
             total=size or None,
             unit="B",
@@ -145,6 +152,10 @@ def _get(url: str, file: Path, published: str, progress: bool) -> None:
         with progress_bar:
             while block := answer.read(_CHUNK):
                 out.write(block)
+                if out.tell() > most:
+                    raise DownloadError(
+                        f"{out.tell()} bytes or more, expected at most {most}"
+                    )
                 digest.update(block)
                 progress_bar.update(len(block))
         if digest.hexdigest() != published:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from mmssl.cohorts.cohort import Cohort, write
+from mmssl.ledger import limits
 from mmssl.preprocessing.person import Person
 from mmssl.preprocessing.registration_status import DOUBTFUL, STATUSES
 
@@ -111,7 +112,7 @@ def _write_cohort(
 def _check_same(path: Path, parameters: dict) -> None:
     """ValueError for a folder that does not hold this very person."""
     file = path / "cohort.json"
-    fields = json.loads(file.read_text()) if file.is_file() else {}
+    fields = json.loads(limits.read_text(file)) if file.is_file() else {}
     kind, found = fields.get("kind"), fields.get("parameters")
     if found is not None:
         found.pop("accept", None)
@@ -135,5 +136,5 @@ def _write_tables(person: Person, folder: Path) -> None:
         transforms["t1_to_bold"] = person.to_bold.tolist()
         person.motion.to_csv(folder / "motion.tsv", sep="\t", index=False)
     (folder / "transforms.json").write_text(
-        json.dumps(transforms, indent=1) + "\n"
+        json.dumps(transforms, indent=1) + "\n", encoding="utf-8"
     )

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from scipy import ndimage
 
+from mmssl.ledger import limits
 from mmssl.ledger.artefacts import KEYS
 
 if TYPE_CHECKING:
@@ -81,9 +82,7 @@ def read_atlas(image: str | Path, names: str | Path) -> Atlas:
     ValueError
         If the image is not 3D or holds no labels, or a label has no name.
     """
-    import nibabel as nib
-
-    loaded = nib.load(image)
+    loaded = limits.load_image(image)
     labels = np.asarray(loaded.dataobj)
     whole = np.array_equal(labels, np.rint(labels))
     if labels.ndim != 3 or not whole or (labels < 0).any():
@@ -92,7 +91,7 @@ def read_atlas(image: str | Path, names: str | Path) -> Atlas:
             f"{labels.shape}, values from {labels.min()} to {labels.max()}"
         )
     labels = labels.astype(np.int64)
-    name_of = _region_names(Path(names).read_text())
+    name_of = _region_names(limits.read_text(names))
     missing = sorted(set(np.unique(labels).tolist()) - {0} - set(name_of))
     if missing:
         raise ValueError(f"{names}: no name for label {missing[0]} of {image}")

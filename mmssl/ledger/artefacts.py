@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from mmssl.ledger import atomic
+from mmssl.ledger import atomic, limits
 from mmssl.ledger.hashes import hash_array, hash_file
 from mmssl.ledger.sidecars import (
     changed,
@@ -383,12 +383,11 @@ def _check_types(
 
 def _values(file: Path) -> np.ndarray:
     """A map's values, (X, Y, Z); ValueError where it is no NIfTI."""
-    import nibabel as nib
     from nibabel.filebasedimages import ImageFileError
     from nibabel.spatialimages import HeaderDataError
 
     try:
-        return np.asarray(nib.load(file).dataobj)
+        return np.asarray(limits.load_image(file).dataobj)
     except (
         ImageFileError,
         HeaderDataError,
@@ -597,9 +596,7 @@ def read_map(path: str | Path, shape, affine) -> np.ndarray:
         If its shape or its affine (beyond 0.001) is another, naming file,
         found and expected.
     """
-    import nibabel as nib
-
-    image = nib.load(path)
+    image = limits.load_image(path)
     if image.shape != tuple(shape):
         raise ValueError(
             f"{path}: shape {image.shape}, expected {tuple(shape)}"

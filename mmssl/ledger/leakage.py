@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from mmssl.ledger import atomic
+from mmssl.ledger import atomic, limits
 from mmssl.ledger.hashes import as_json, hash_json
 
 TRAIN, CHOOSE, TEST = ROLES = ("train", "choose", "test")
@@ -224,7 +224,9 @@ def write_exposures(path: str | Path, exposures: Iterable[Exposure]) -> Path:
     path = Path(path)
     records = [one._asdict() for one in exposures]
     with atomic.file(path) as temporary:
-        temporary.write_text(as_json(records, indent=0) + "\n")
+        temporary.write_text(
+            as_json(records, indent=0) + "\n", encoding="utf-8"
+        )
     return path
 
 
@@ -243,7 +245,7 @@ def read_exposures(path: str | Path) -> list[Exposure]:
             f"{path}: not found, so nobody knows whom {path.parent.name} has "
             "seen; make the run anew, so that it writes one"
         )
-    records = json.loads(path.read_text())
+    records = json.loads(limits.read_text(path))
     if not all("key" in record for record in records):
         raise LeakError(
             f"{path}: does not say by which list of participants its people "

@@ -49,5 +49,5 @@ def project(path: str | Path) -> Path:
 def _is_project(pyproject: Path) -> bool:
     if not pyproject.is_file():
         return False
-    project_table = tomllib.loads(pyproject.read_text()).get("project", {})
-    return project_table.get("name") == "mmssl"
+    content = tomllib.loads(pyproject.read_text(encoding="utf-8"))
+    return content.get("project", {}).get("name") == "mmssl"

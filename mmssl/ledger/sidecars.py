@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from mmssl import __version__
-from mmssl.ledger import atomic, paths
+from mmssl.ledger import atomic, limits, paths
 from mmssl.ledger.code import fingerprint, source_of
 from mmssl.ledger.hashes import (
     as_json,
@@ -151,7 +151,7 @@ def read_sidecar(artefact: str | Path) -> dict[str, Any]:
     sidecar = sidecar_of(artefact)
     try:
         record = json.loads(
-            sidecar.read_text(encoding="utf-8"), parse_constant=_no_number
+            limits.read_text(sidecar), parse_constant=_no_number
         )
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{sidecar}: not JSON in UTF-8 ({error})") from error

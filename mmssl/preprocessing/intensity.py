@@ -17,6 +17,21 @@ KNOTS = np.flatnonzero(~np.isin(PERCENTILES, (25, 75)))
 SMALLEST_WIDTH = 1e-5
 
 
+class VolumeError(ValueError):
+    """One of several volumes cannot be standardised.
+
+    row : int
+        Which.
+    reason : str
+        What was found and what is expected.
+    """
+
+    def __init__(self, row: int, reason: str):
+        super().__init__(f"volumes[{row}]: {reason}")
+        self.row = row
+        self.reason = reason
+
+
 def histogram_landmarks(
     volumes: np.ndarray, mask: np.ndarray | None = None
 ) -> np.ndarray:
@@ -59,10 +74,11 @@ def histogram_landmarks(
     constant = np.flatnonzero(spread <= 0)
     if constant.size:
         low, high = percentiles[constant[0], [0, -1]]
-        raise ValueError(
-            f"volumes[{constant[0]}]: 1st and 99th percentile found equal "
-            f"({low:g}, {high:g}), expected them to differ: the volume is "
-            "constant where it is measured"
+        raise VolumeError(
+            int(constant[0]),
+            f"1st and 99th percentile found equal ({low:g}, {high:g}), "
+            "expected them to differ: the volume is constant where it is "
+            "measured",
         )
     slopes = (STANDARD_RANGE[1] - STANDARD_RANGE[0]) / spread
     stretched = slopes[:, None] * (percentiles - percentiles[:, :1])
@@ -155,9 +171,10 @@ def z_normalise(
         _check_finite(average, row)
         inside = values[values > average if own_mean else mask[row]]
         if inside.size < 2 or inside.min() == inside.max():
-            raise ValueError(
-                f"volumes[{row}]: found {inside.size} voxels without "
-                "variation in its foreground, expected them to vary"
+            raise VolumeError(
+                row,
+                f"found {inside.size} voxels without variation in its "
+                "foreground, expected them to vary",
             )
         mean = inside.mean(dtype=np.float64)
         out[row] = (values - mean) / inside.std(dtype=np.float64, ddof=1)
@@ -171,9 +188,8 @@ def _percentiles(volume: np.ndarray, mask: np.ndarray, row: int) -> np.ndarray:
     """
     values = volume[mask]
     if not values.size:
-        raise ValueError(
-            f"volumes[{row}]: found no voxel inside its mask, expected at "
-            "least one"
+        raise VolumeError(
+            row, "found no voxel inside its mask, expected at least one"
         )
     percentiles = np.percentile(
         np.asarray(values, dtype=np.float32), PERCENTILES
@@ -185,9 +201,8 @@ def _percentiles(volume: np.ndarray, mask: np.ndarray, row: int) -> np.ndarray:
 def _check_finite(statistic: np.ndarray, row: int) -> None:
     """ValueError where NaN or Inf in a volume has reached its statistic."""
     if not np.isfinite(statistic).all():
-        raise ValueError(
-            f"volumes[{row}]: found values that are not finite, "
-            "expected finite"
+        raise VolumeError(
+            row, "found values that are not finite, expected finite"
         )
 
 

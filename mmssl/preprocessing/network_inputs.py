@@ -8,7 +8,8 @@ volume, and holds more of the variance between people than their brains do.
 Images already in [0, 1] pass unchanged.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
 import numpy as np
 
@@ -47,7 +48,8 @@ def fit_landmarks(cohort, fold: int, region: str = "brain") -> Landmarks:
     Raises
     ------
     ValueError
-        For an unknown region or fold, or as `check_registered`.
+        For an unknown region or fold, or as `check_registered`; for a volume
+        that cannot be standardised, naming its file, row and person.
     """
     if region not in REGIONS:
         raise ValueError(f"region={region!r}, expected one of {REGIONS}")
@@ -59,7 +61,8 @@ def fit_landmarks(cohort, fold: int, region: str = "brain") -> Landmarks:
     for modality in cohort.modalities:
         volumes = cohort.volumes[modality][rows]
         mask = _measured(region, volumes, cohort.mask)
-        learned = intensity.histogram_landmarks(volumes, mask)
+        with _naming(cohort, modality, rows):
+            learned = intensity.histogram_landmarks(volumes, mask)
         landmarks[modality] = {
             "region": region,
             "positions": learned.tolist(),
@@ -94,7 +97,8 @@ def standardised(
     Raises
     ------
     ValueError
-        As `check_registered`.
+        As `check_registered`; for a volume that cannot be standardised,
+        naming its file, row and person.
     """
     if rows is None:
         rows = np.arange(len(cohort))
@@ -108,9 +112,10 @@ def standardised(
         result = np.empty((len(rows), *volumes.shape[1:]), dtype)
         for start in range(0, len(rows), _BLOCK):
             block = slice(start, start + _BLOCK)
-            result[block] = _network_input(
-                volumes[rows[block]], landmarks[modality], cohort.mask
-            )
+            with _naming(cohort, modality, rows[block]):
+                result[block] = _network_input(
+                    volumes[rows[block]], landmarks[modality], cohort.mask
+                )
         if cohort.channels[modality] == 1:
             result = result[:, None]
         inputs[modality] = result
@@ -132,6 +137,21 @@ def foreground(volumes: np.ndarray, mask: np.ndarray | None) -> np.ndarray:
     """
     inside = np.asarray(volumes) != 0
     return inside if mask is None else inside & mask
+
+
+@contextmanager
+def _naming(cohort, modality: str, rows: np.ndarray) -> Iterator[None]:
+    """Let an error about one of these rows of a cohort name the cohort's own
+    file and row.
+    """
+    try:
+        yield
+    except intensity.VolumeError as error:
+        row = int(rows[error.row])
+        raise ValueError(
+            f"{cohort.path / modality}.npy: row {row} "
+            f"({cohort.subjects[row]}): {error.reason}"
+        ) from error
 
 
 def _measured(

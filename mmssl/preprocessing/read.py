@@ -5,8 +5,8 @@ be right.
 from __future__ import annotations
 
 import gzip
-import io
 import json
+import math
 import re
 import warnings
 from collections.abc import Iterator
@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from scipy.spatial.transform import Rotation
 
+from mmssl.ledger import limits
 from mmssl.preprocessing import space
 from mmssl.preprocessing.falff import frequencies_in_band
 
@@ -69,8 +70,9 @@ def read_t1(path: str | Path, orientation: str | None = None) -> Image:
     Raises
     ------
     ValueError
-        If the file is missing, truncated, damaged or no NIfTI; it is not 3D (a
-        last axis of length 1 is dropped); its values are no real numbers; its
+        If the file is missing, truncated, damaged or no NIfTI, or says that
+        it holds more than `mmssl.ledger.limits.LARGEST`; it is not 3D (a last
+        axis of length 1 is dropped); its values are no real numbers; its
         orientation is unknown, contradictory or not at right angles; its
         voxels are no head's; it holds NaN or Inf, is constant or almost
         nowhere positive.
@@ -275,7 +277,7 @@ def _volumes_left(path: Path, volumes: int, dummy_scans: int) -> int:
 def _json(path: Path) -> dict:
     """The fields of a sidecar."""
     try:
-        fields = json.loads(path.read_bytes())
+        fields = json.loads(limits.read_text(path))
     except (ValueError, RecursionError, OSError) as error:
         raise ValueError(f"{path}: not valid JSON ({error})") from error
     if not isinstance(fields, dict):
@@ -513,33 +515,36 @@ def _read(path: Path, dims: int, orientation: str | None) -> Image:
     """The file, whole and once, so that damage anywhere in it is found."""
     import nibabel as nib
 
-    with _reading(path):
-        content = path.read_bytes()
-        if content[:2] == b"\x1f\x8b":
-            content = gzip.decompress(content)
-        header = _parsed(content[:_HEADER_BYTES])
+    header = _header(path)
     shape, affine = _check_header(path, header, dims, orientation)
     with _reading(path):
         offset = int(header["vox_offset"])
         dtype = header.get_data_dtype()
-    expected = int(np.prod(shape, dtype=object)) * dtype.itemsize
-    found = len(content) - offset
+    values = math.prod(shape)
+    expected = values * dtype.itemsize
+    in_memory = max(offset + expected, values * np.float32().itemsize)
+    limits.check_declared(path, in_memory, f"header, shape {shape}")
+    with _reading(path):
+        most = max(0, offset + expected + _PADDING)
+        content = limits.read_at_most(path, most, _is_gzip(path))
+    found = len(content.getbuffer()) - offset
     if offset < header.single_vox_offset:
         raise ValueError(
             f"{path}: vox_offset found {offset}, expected at least "
             f"{header.single_vox_offset}"
         )
     if not expected <= found < expected + _PADDING:
+        or_more = " or more" if found > expected else ""
         raise ValueError(
-            f"{path}: found {found} bytes of values, expected {expected} for "
-            f"{shape} of {dtype.name}: truncated or damaged"
+            f"{path}: found {found} bytes of values{or_more}, expected "
+            f"{expected} for {shape} of {dtype.name}: truncated or damaged"
         )
     slope, intercept = float(header["scl_slope"]), float(header["scl_inter"])
     if np.isnan(slope) or slope == 0:
         slope, intercept = 1.0, 0.0
     with _reading(path), np.errstate(all="ignore"):
         place = (shape, dtype, offset, slope, intercept)
-        stored = nib.arrayproxy.ArrayProxy(io.BytesIO(content), place)
+        stored = nib.arrayproxy.ArrayProxy(content, place)
         data = np.asarray(stored, dtype=np.float32)
         axes = nib.io_orientation(affine)
         data = nib.apply_orientation(data, axes)

@@ -5,12 +5,11 @@ the embeddings they give.
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from pickle import UnpicklingError
 
 import numpy as np
 import torch
 
-from mmssl.ledger import atomic
+from mmssl.ledger import atomic, limits
 from mmssl.ledger.manifest import check_manifest
 from mmssl.models.dcgan import Encoder
 from mmssl.preprocessing.network_inputs import standardised
@@ -111,7 +110,8 @@ def load_encoders(run_dir: str | Path) -> tuple[dict[str, Encoder], dict]:
     ------
     ValueError
         If the folder is no finished run, one of its files is not the one that
-        was made, or its checkpoint not readable.
+        was made, or its checkpoint not readable, or of a network for which it
+        does not hold the weights.
     """
     path = Path(run_dir) / "checkpoint.ckpt"
     if not path.exists():
@@ -120,18 +120,40 @@ def load_encoders(run_dir: str | Path) -> tuple[dict[str, Encoder], dict]:
         )
     check_manifest(run_dir)
     try:
+        limits.check_archive(path)
         # made where there was a GPU, read where there may be none
         content = torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, UnpicklingError, EOFError, OSError) as error:
+        network, state = content["network"], content["objective"]
+        _check_network(path, network)
+        encoders = make_encoders(network)
+        for m, encoder in encoders.items():
+            encoder.load_state_dict(_state_below(state, f"encoders.{m}."))
+            encoder.eval()
+        return encoders, content["landmarks"]
+    except Exception as error:  # of zip, pickle, torch or a missing field
         raise ValueError(
-            f"{path}: not a readable checkpoint ({error})"
+            f"{path}: not a readable checkpoint "
+            f"({type(error).__name__}: {error})"
         ) from error
-    encoders = make_encoders(content["network"])
-    for m, encoder in encoders.items():
-        state = _state_below(content["objective"], f"encoders.{m}.")
-        encoder.load_state_dict(state)
-        encoder.eval()
-    return encoders, content["landmarks"]
+
+
+def _check_network(path: Path, network: Mapping) -> None:
+    """ValueError for a network of more weights than its file has bytes
+    for.
+    """
+    with torch.device("meta"):  # shapes without memory
+        encoders = make_encoders(network)
+    needed = 0
+    for encoder in encoders.values():
+        for value in encoder.state_dict().values():
+            needed += value.numel() * value.element_size()
+    held = path.stat().st_size
+    if needed > held:
+        raise ValueError(
+            f"network of width {network['width']} and latent "
+            f"{network['latent']}: {needed} bytes of weights declared, the "
+            f"file holds {held}"
+        )
 
 
 def _state_below(state: Mapping, prefix: str) -> dict:
@@ -186,11 +208,9 @@ def embed(
         raise ValueError(
             f"{cohort.path}: volumes of {sides}, the run expects {expected}"
         )
-    record = (run_dir / "params.json").read_text(encoding="utf-8")
-    parameters = json.loads(record)
+    parameters = json.loads(limits.read_text(run_dir / "params.json"))
     if parameters["cohort"]["hashes"] == dict(cohort.hashes):
-        with np.load(run_dir / "embeddings.npz") as cached:
-            return {m: cached[m] for m in shared}
+        return limits.read_npz(run_dir / "embeddings.npz", shared)
     # through float16, as the training inputs are kept
     shared_landmarks = {m: landmarks[m] for m in shared}
     inputs = standardised(cohort, shared_landmarks, np.float16)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from mmssl.ledger import atomic
+from mmssl.ledger import atomic, limits
 from mmssl.ledger.manifest import check_manifest, write_manifest
 from mmssl.pretrain.encoders import encode, export_embeddings
 
@@ -54,7 +54,7 @@ def begin(folder: Path, parameters: Mapping, made_by: Mapping) -> None:
     atomic.remove_unfinished(folder)
     record = {**parameters, **made_by, "resumed_in": []}
     if (folder / LAST).exists():
-        earlier = json.loads(_text(folder / PARAMETERS))
+        earlier = json.loads(limits.read_text(folder / PARAMETERS))
         resumed_in = _resumed_in(earlier, _environment(record))
         record = {**earlier, "resumed_in": resumed_in}
     text = json.dumps(record, indent=1, sort_keys=True)
@@ -108,7 +108,7 @@ def read_parameters(run_dir: str | Path) -> dict:
         )
     check_manifest(folder)
     try:
-        return json.loads(_text(folder / PARAMETERS))
+        return json.loads(limits.read_text(folder / PARAMETERS))
     except ValueError as error:
         raise ValueError(
             f"{folder / PARAMETERS}: not valid JSON ({error})"
@@ -144,7 +144,7 @@ def check_parameters(folder: Path, parameters: Mapping) -> None:
     path = folder / PARAMETERS
     if not path.exists():
         return
-    found = json.loads(_text(path))
+    found = json.loads(limits.read_text(path))
     for name, expected in json.loads(json.dumps(parameters)).items():
         value = found.get(name)
         if value == expected:
@@ -177,6 +177,7 @@ def check_checkpoint(path: Path) -> None:
     if not path.exists():
         return
     try:
+        limits.check_archive(path)
         # its checksums, which torch does not look at
         with zipfile.ZipFile(path) as archive:
             damaged = archive.testzip()
@@ -239,10 +240,6 @@ def finish(
     for name in (LAST, BEST):
         (folder / name).unlink()
     write_manifest(folder)
-
-
-def _text(path: Path) -> str:
-    return path.read_text(encoding="utf-8")
 
 
 def _dimension_table(records: list[dict]) -> pd.DataFrame:

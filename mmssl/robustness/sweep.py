@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from mmssl.ledger import atomic, locks
+from mmssl.ledger import atomic, limits, locks
 from mmssl.ledger.code import fingerprint
 from mmssl.ledger.hashes import hash_array, hash_file, hash_json
 from mmssl.ledger.manifest import (
@@ -148,10 +148,12 @@ def sweep(
                     inputs, models, point, seeds, affine, block
                 )
                 _keep(folder, name, *arrays)
-            with np.load(folder / name) as content:
-                scores.append(content["scores"])
-                finite.append(content["finite"])
-                voxels.append(np.median(content["voxels"], axis=-1))
+            content = limits.read_npz(
+                folder / name, ("scores", "finite", "voxels")
+            )
+            scores.append(content["scores"])
+            finite.append(content["finite"])
+            voxels.append(np.median(content["voxels"], axis=-1))
     is_collapsed = np.stack(voxels) < COLLAPSED * voxels[0]
     swept = Sweep(
         points.assign(collapsed=is_collapsed.any(axis=1)),

@@ -188,7 +188,8 @@ def _write_person(
         "mm at volume t",
         "factors": hidden,
     }
-    (folder / "truth.json").write_text(json.dumps(truth, indent=1) + "\n")
+    text = json.dumps(truth, indent=1) + "\n"
+    (folder / "truth.json").write_text(text, encoding="utf-8")
 
 
 def _similarity(rng: np.random.Generator) -> np.ndarray:
@@ -386,4 +387,5 @@ def _save(
         image.header.set_zooms((*image.header.get_zooms()[:3], tr))
     image.to_filename(path)
     file = path.with_name(path.name.replace(".nii.gz", ".json"))
-    file.write_text(json.dumps(sidecar, indent=1) + "\n")
+    text = json.dumps(sidecar, indent=1) + "\n"
+    file.write_text(text, encoding="utf-8")
