@@ -122,5 +122,5 @@ if __name__ == "__main__":  # a fresh process that tests once
         people(VOXELS), labels(), int(sys.argv[1]), progress=False
     )
     # not getrusage: its maximum is inherited from the parent process
-    status = Path("/proc/self/status").read_text()
+    status = Path("/proc/self/status").read_text(encoding="utf-8")
     print(int(re.search(r"VmHWM:\s+(\d+)", status)[1]) / 1024)

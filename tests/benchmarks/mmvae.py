@@ -106,5 +106,5 @@ if __name__ == "__main__":
     way = sys.argv[5] if len(sys.argv) > 5 else "again"
     seconds, _ = Step(*sizes)(way)
     # not getrusage: its maximum is inherited from the parent process
-    status = Path("/proc/self/status").read_text()
+    status = Path("/proc/self/status").read_text(encoding="utf-8")
     print(seconds, int(re.search(r"VmHWM:\s+(\d+)", status)[1]) / 1024)

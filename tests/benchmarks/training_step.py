@@ -151,7 +151,7 @@ def serve(way: str) -> None:
     for _ in sys.stdin:
         print(step(), flush=True)
     # not getrusage: its maximum is inherited from the parent process
-    status = Path("/proc/self/status").read_text()
+    status = Path("/proc/self/status").read_text(encoding="utf-8")
     print(int(re.search(r"VmHWM:\s+(\d+)", status)[1]) / 1024)
 
 
