@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import logging
 import os
+import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
@@ -405,17 +406,25 @@ def _train(
         enable_model_summary=False,
         use_distributed_sampler=False,
         num_sanity_val_steps=0,
+        # Lightning warns of a module that validates without anything to read
+        limit_val_batches=1.0 if module.draws["valid"] else 0,
         default_root_dir=folder,
     )
     steps = {}
     for role, draw in module.draws.items():
-        steps[role] = range(len(draw)) if draw else None
+        steps[role] = range(len(draw) if draw else 1)
     last = folder / run_folder.LAST
     run_folder.check_checkpoint(last)
-    trainer.fit(
-        module,
-        steps["train"],
-        steps["valid"],
-        ckpt_path=last if last.exists() else None,
-        weights_only=True,
-    )
+    with warnings.catch_warnings():
+        # Lightning's own, of torch 2.13; what makes errors of warnings may not
+        # stop a run for it
+        warnings.filterwarnings(
+            "default", r".*LeafSpec.* is deprecated", FutureWarning
+        )
+        trainer.fit(
+            module,
+            steps["train"],
+            steps["valid"],
+            ckpt_path=last if last.exists() else None,
+            weights_only=True,
+        )
