@@ -36,7 +36,7 @@ _DAMAGED = (
     RuntimeError,
 )
 # Bytes unpacked at once.
-_BLOCK = 1 << 24
+_BLOCK = 1 << 20
 
 
 def check_declared(path: str | Path, declared: int, what: str) -> None:

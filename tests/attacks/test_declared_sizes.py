@@ -39,10 +39,12 @@ TOO_LONG = 1 << 41
 def refused(message):
     """Expect a ValueError from what never holds a good part of a bomb."""
     tracemalloc.start()
-    with pytest.raises(ValueError, match=message):
-        yield
-    _, peak = tracemalloc.get_traced_memory()
-    tracemalloc.stop()
+    try:
+        with pytest.raises(ValueError, match=message):
+            yield
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
     assert peak < SPARE
 
 
