@@ -1,9 +1,12 @@
 """A small cohort that is written in no time, for tests of several rooms."""
 
+import json
+
 import numpy as np
 import pandas as pd
 
 from mmssl.cohorts.cohort import write
+from mmssl.ledger.hashes import hash_files, hash_json
 
 
 def write_small_cohort(
@@ -58,3 +61,16 @@ def write_small_cohort(
             }
         },
     )
+
+
+def rehash(folder):
+    """Let a cohort that was changed by hand say that this is how it was
+    made.
+    """
+    file = folder / "cohort.json"
+    fields = json.loads(file.read_text(encoding="utf-8"))
+    del fields["content"]
+    fields["hashes"] = hash_files(folder)
+    del fields["hashes"]["cohort.json"]
+    fields["content"] = hash_json(fields)
+    file.write_text(json.dumps(fields), encoding="utf-8")

@@ -47,13 +47,15 @@ def check_modalities(file: Path, modalities: Iterable[str]) -> None:
             not is_file
             or not name
             or name[0] in ".-"
-            or {*name} & {*"/\\"}
+            or name != name.strip()
+            or {*name} & {*"/\\:"}
             or name in _TAKEN
         ):
             raise ValueError(
                 f"{file}: modality {name!r} found, expected a name that can "
-                "be a file's: printable, without '/' and '\\', its first "
-                "character neither '.' nor '-', and none of "
+                "be a file's: printable, without '/', '\\' and ':', its "
+                "first character neither '.' nor '-', no space at its ends, "
+                "and none of "
                 f"{', '.join(_TAKEN)}"
             )
 

@@ -19,11 +19,11 @@ import torch
 from mmssl.cohorts import download
 from mmssl.cohorts.cohort import load, write
 from mmssl.cohorts.digits import read_digits, read_idx
-from mmssl.evaluate.runs import unreadable_runs
 from mmssl.groupmaps.clusters import read_atlas
 from mmssl.ledger import limits
 from mmssl.ledger.artefacts import read_map
 from mmssl.ledger.leakage import read_exposures
+from mmssl.ledger.manifest import write_manifest
 from mmssl.preprocessing.read import read_bold, read_t1
 from mmssl.pretrain.encoders import load_encoders
 from mmssl.pretrain.run_folder import check_checkpoint, check_parameters
@@ -249,6 +249,7 @@ def test_a_checkpoint_of_a_network_that_it_does_not_hold(
     file = tmp_path / "checkpoint.ckpt"
     content = {"objective": {}, "landmarks": {}, "network": NETWORK | change}
     torch.save(content, file)
+    write_manifest(tmp_path)
     state = torch.random.get_rng_state()
     with pytest.raises(ValueError, match=f"checkpoint.ckpt.*{message}"):
         load_encoders(tmp_path)
@@ -265,6 +266,7 @@ def test_a_checkpoint_whose_weights_are_one_number(tmp_path):
         "network": NETWORK | {"width": 10**6},
     }
     torch.save(content, file)
+    write_manifest(tmp_path)
     with pytest.raises(ValueError, match="bytes of weights declared"):
         load_encoders(tmp_path)
 
@@ -282,24 +284,12 @@ def test_a_checkpoint_that_is_no_archive_of_its_own_size(
         torch.save({"a": 1}, file, _use_new_zipfile_serialization=False)
     else:
         file.write_bytes(b"")
+    write_manifest(tmp_path)
     with pytest.raises(ValueError, match="checkpoint.ckpt: not a readable"):
         if check == "finished":
             load_encoders(tmp_path)
         else:
             check_checkpoint(file)
-
-
-def test_a_run_of_packed_zeros_is_unreadable(tmp_path, monkeypatch):
-    monkeypatch.setattr(limits, "LARGEST", 1 << 20)
-    run = tmp_path / "run"
-    run.mkdir()
-    params = {"fold": 0, "seed": 0, "cohort": {"hashes": {}}}
-    (run / "params.json").write_text(json.dumps(params), encoding="utf-8")
-    (run / "exposures.json").write_text("[]", encoding="utf-8")
-    npz(run / "checkpoint.ckpt", {"data": bytes(BOMB)})
-    reason = unreadable_runs(tmp_path)["run"]
-    assert reason.startswith("checkpoint.ckpt: 1 members: ")
-    assert str(tmp_path) not in reason
 
 
 @pytest.fixture

@@ -23,6 +23,7 @@ from mdit_py_plugins.deflist import deflist_plugin
 from mdit_py_plugins.dollarmath import dollarmath_plugin
 from nbconvert import HTMLExporter
 from nbconvert.filters.markdown import markdown2html
+from small_cohort import rehash
 
 from mmssl import ledger, plotting
 from mmssl.cohorts import cohort
@@ -287,6 +288,7 @@ def _hostile_cohort(folder):
     for column in ("group", "site", "sex"):
         people[column] += f" {MALICE}"
     people.to_csv(table, sep="\t", index=False)
+    rehash(folder)
 
 
 def _raw_markup(text):

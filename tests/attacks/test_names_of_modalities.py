@@ -50,7 +50,7 @@ def parts(name):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_name_that_is_no_files_is_refused(tmp_path, name):
-    said = "cohort.json: channels names the modality .*, expected the name"
+    said = "cohort.json: modality .* found, expected a name"
     with pytest.raises(ValueError, match=said) as caught:
         write(tmp_path / "in" / "one", **parts(name))
     assert repr(name) in str(caught.value)

@@ -18,8 +18,9 @@ FILES = [
     *ROOT.glob("notebooks/*"),
 ]
 FILES = sorted(file for file in FILES if file.suffix in (".py", ".ipynb"))
-# of archives, of the system, and ours, which are UTF-8 whatever is asked
-OTHERS = ("archive", "os", "limits")
+# of archives, the system, images, installed packages, and ours: UTF-8
+# whatever is asked, or no text
+OTHERS = ("archive", "os", "Image", "package", "limits")
 PLAIN = "import pathlib\npathlib.Path('a')."
 
 
@@ -119,7 +120,7 @@ assert cohort.parameters["Stra\u00dfe"] == "\u96ea"
 seen = [leakage.exposure("M\u00fcller", "test", cohort, [0, 1])]
 file = leakage.write_exposures(folder / "exposures.json", seen)
 assert leakage.read_exposures(file) == seen
-run_folder.write_parameters(folder, {"name": "\u00fc"})
+run_folder.begin(folder, {"name": "\u00fc"}, {})
 run_folder.check_parameters(folder, {"name": "\u00fc"})
 project = '# \u00fc\n[project]\nname = "mmssl"\n'
 (folder / "pyproject.toml").write_bytes(project.encode())
