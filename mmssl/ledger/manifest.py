@@ -110,5 +110,7 @@ def _fault(file: Path, expected: str | None) -> str:
 def _write(folder: Path, hashes: Mapping[str, str]) -> Path:
     file = folder / MANIFEST
     with atomic.file(file) as temporary:
-        temporary.write_text(as_json(hashes, indent=1) + "\n", "utf-8")
+        temporary.write_text(
+            as_json(hashes, indent=1) + "\n", encoding="utf-8"
+        )
     return file
