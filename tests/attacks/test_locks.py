@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from small_checkout import EDITION, make_checkout, snakemake
 from small_cohort import write_small_cohort
 
 from mmssl.cohorts.simulated import phantom
@@ -191,6 +192,22 @@ def test_an_edition_of_one_page_is_a_name_too(tmp_path, name, capsys):
     assert execute.main([source, page, "-r", "edition", name]) == 2
     assert "edition: found" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.slow
+def test_two_workflows_of_one_checkout(tmp_path, holder):
+    root = make_checkout(tmp_path / "checkout")
+    page = "book/executed/tiny/01_one.ipynb"
+    owner = holder(root / "data" / "executed")
+    status, said = snakemake(root, EDITION, page)
+    assert status != 0 and f"process {owner.pid} on" in said
+    assert not (root / page).exists()
+    owner.kill()
+    owner.wait()
+    status, said = snakemake(root, EDITION, page)
+    assert status == 0, said
+    assert (root / page).exists()
+    assert not locks.lock_of(root / "data" / "executed").exists()
 
 
 def test_two_builds_of_the_book(tmp_path, holder, monkeypatch, capsys):

@@ -9,9 +9,14 @@ import subprocess
 import sys
 from pathlib import Path
 
-import nbformat
 import pytest
 import yaml
+from small_checkout import (
+    EDITION,
+    make_checkout,
+    snakemake,
+    write_notebook,
+)
 
 ROOT = Path(__file__).parents[2]
 sys.path[:0] = [str(ROOT / "notebooks"), str(ROOT / "book")]
@@ -48,11 +53,6 @@ BAD = [
     "x\x00y",
 ]
 OTHER = [None, True, 3, ["x"], {"x": 1}]
-EDITION = {
-    "edition": "tiny",
-    "banner": "Tiny edition.",
-    "notebooks": {"01_one": {}},
-}
 PLACES = {
     "edition": lambda name: {"edition": name},
     "notebooks": lambda name: {"notebooks": {name: {}}},
@@ -91,45 +91,19 @@ def test_the_book_is_not_built_of_a_bad_edition(name, tmp_path):
     assert reason.startswith(f"{file}: edition: found {name!r}, expected")
 
 
-def _notebook(folder, name, made, page=None):
-    """Write a notebook that makes a folder by a parameter of it."""
-    source = 'edition: str = "smoke"  # which edition\n'
-    source += f"output: str = {made!r}  # folder"
-    tagged = {"tags": ["parameters"]}
-    cells = [
-        nbformat.v4.new_code_cell(source, metadata=tagged),
-        nbformat.v4.new_code_cell(
-            "from pathlib import Path\n"
-            "Path(output).mkdir(parents=True)\n"
-            "print(edition, output)"
-        ),
-    ]
-    kernel = {
-        "name": "python3",
-        "display_name": "Python",
-        "language": "python",
-    }
-    metadata = {
-        "page": page or {"after": [], "makes": "output"},
-        "kernelspec": kernel,
-    }
-    notebook = nbformat.v4.new_notebook(cells=cells, metadata=metadata)
-    nbformat.write(notebook, folder / f"{name}.ipynb")
-
-
 MADE = [name for name in BAD if name not in ("a/b", "/etc")]
 
 
 @pytest.mark.parametrize("made", [*MADE, "/etc/x", "a/../..", "/", "a/ /b"])
 def test_make_removes_no_folder_with_a_bad_name(made, tmp_path):
-    _notebook(tmp_path, "01_one", made)
+    write_notebook(tmp_path, "01_one", made)
     with pytest.raises(pages.PageError, match=r"01_one\.ipynb: output: "):
         pages.rules_for_make(tmp_path)
 
 
 @pytest.mark.parametrize("name", ["01_$(shell id)", "01 one", "01_one;id"])
 def test_make_is_told_of_no_notebook_with_a_bad_name(name, tmp_path):
-    _notebook(tmp_path, name, "data/x")
+    write_notebook(tmp_path, name, "data/x")
     with pytest.raises(pages.PageError, match="expected a name of letters"):
         pages.rules_for_make(tmp_path)
 
@@ -137,44 +111,14 @@ def test_make_is_told_of_no_notebook_with_a_bad_name(name, tmp_path):
 @pytest.fixture
 def checkout(tmp_path):
     """Give a small checkout in a folder that a shell would trip over."""
-    root = tmp_path / "a b \u00e4'c {x} $(touch made) \"d"
-    (root / "notebooks").mkdir(parents=True)
-    for folder in ("mmssl", "book/claims"):
-        shutil.copytree(ROOT / folder, root / folder)
-    for file in ("Snakefile", "Makefile", "pyproject.toml"):
-        shutil.copy(ROOT / file, root)
-    for name in ("execute.py", "pages.py"):
-        shutil.copy(ROOT / "notebooks" / name, root / "notebooks")
-    # an environment of its own, whose Python has the folder in its name
-    shell = root / "python"
-    shell.symlink_to(sys.executable)
-    _notebook(root / "notebooks", "01_one", "data/x")
-    return root
-
-
-def _snakemake(root, edition, *flags):
-    """Let a checkout run an edition; return status and text."""
-    file = root / "config" / "tiny.yaml"
-    file.parent.mkdir(exist_ok=True)
-    file.write_text(yaml.safe_dump(edition))
-    command = [root / "python", "-m", "snakemake", *flags]
-    command += ["--nolock", "--cores", "1", "--configfile", "config/tiny.yaml"]
-    python = [str(root), *(path for path in sys.path if "site-" in path)]
-    done = subprocess.run(
-        command,
-        cwd=root,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(python)},
-        capture_output=True,
-        text=True,
-    )
-    return done.returncode, done.stdout + done.stderr
+    return make_checkout(tmp_path / "a b \u00e4'c {x} $(touch made) \"d")
 
 
 @pytest.mark.slow
 def test_every_command_is_quoted_wherever_the_checkout_lies(checkout):
     text = "a \"b\" 'c' $(touch made) ; touch made"
     edition = EDITION | {"notebooks": {"01_one": {"output": "data/y"}}}
-    status, said = _snakemake(checkout, edition, "--dry-run", "-p")
+    status, said = snakemake(checkout, edition, "--dry-run", "-p")
     assert status == 0, said
     commands = []
     for line in said.splitlines():
@@ -191,9 +135,9 @@ def test_every_command_is_quoted_wherever_the_checkout_lies(checkout):
         *("-r", "edition", "tiny", "-r", "output", "data/y"),
     ]
     # a text that names no file may be anything
-    _notebook(checkout / "notebooks", "01_one", "x", {"after": []})
+    write_notebook(checkout / "notebooks", "01_one", "x", {"after": []})
     edition["notebooks"] = {"01_one": {"output": text}}
-    status, said = _snakemake(checkout, edition, "--dry-run", "-p")
+    status, said = snakemake(checkout, edition, "--dry-run", "-p")
     assert status == 0, said
     assert shlex.quote(text) in said
     assert not list(checkout.parent.rglob("made"))
@@ -202,7 +146,7 @@ def test_every_command_is_quoted_wherever_the_checkout_lies(checkout):
 @pytest.mark.slow
 def test_a_rule_runs_wherever_the_checkout_lies(checkout):
     page = "book/executed/tiny/01_one.ipynb"
-    status, said = _snakemake(checkout, EDITION, page)
+    status, said = snakemake(checkout, EDITION, page)
     assert status == 0, said
     assert "tiny data/x" in (checkout / page).read_text()
     assert (checkout / "data/x").is_dir()
@@ -212,10 +156,10 @@ def test_a_rule_runs_wherever_the_checkout_lies(checkout):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["x$(touch made)", "x y", "../x"])
 def test_nothing_starts_for_a_bad_edition(checkout, name):
-    status, said = _snakemake(checkout, EDITION | {"edition": name})
+    status, said = snakemake(checkout, EDITION | {"edition": name})
     assert status != 0
     assert f"config/tiny.yaml: edition: found {name!r}, expected" in said
-    status, said = _snakemake(
+    status, said = snakemake(
         checkout, EDITION | {"notebooks": {"01_one": {"output": name}}}
     )
     assert status != 0 and "config/tiny.yaml: 01_one: output: " in said

@@ -1,0 +1,77 @@
+"""A checkout with one small notebook, whose workflow runs for real."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import yaml
+
+ROOT = Path(__file__).parents[1]
+EDITION = {
+    "edition": "tiny",
+    "banner": "Tiny edition.",
+    "notebooks": {"01_one": {}},
+}
+
+
+def write_notebook(folder, name, made, page=None):
+    """Write a notebook that makes a folder by a parameter of it."""
+    source = 'edition: str = "smoke"  # which edition\n'
+    source += f"output: str = {made!r}  # folder"
+    tagged = {"tags": ["parameters"]}
+    cells = [
+        nbformat.v4.new_code_cell(source, metadata=tagged),
+        nbformat.v4.new_code_cell(
+            "from pathlib import Path\n"
+            "Path(output).mkdir(parents=True)\n"
+            "print(edition, output)"
+        ),
+    ]
+    kernel = {
+        "name": "python3",
+        "display_name": "Python",
+        "language": "python",
+    }
+    metadata = {
+        "page": page or {"after": [], "makes": "output"},
+        "kernelspec": kernel,
+    }
+    notebook = nbformat.v4.new_notebook(cells=cells, metadata=metadata)
+    nbformat.write(notebook, folder / f"{name}.ipynb")
+
+
+def make_checkout(root):
+    """Write a checkout with one notebook to a folder; return the folder."""
+    (root / "notebooks").mkdir(parents=True)
+    for folder in ("mmssl", "book/claims"):
+        shutil.copytree(ROOT / folder, root / folder)
+    for file in ("Snakefile", "Makefile", "pyproject.toml"):
+        shutil.copy(ROOT / file, root)
+    for name in ("execute.py", "pages.py"):
+        shutil.copy(ROOT / "notebooks" / name, root / "notebooks")
+    # an environment of its own, whose Python has the folder in its name
+    shell = root / "python"
+    shell.symlink_to(sys.executable)
+    write_notebook(root / "notebooks", "01_one", "data/x")
+    return root
+
+
+def snakemake(root, edition, *flags):
+    """Let a checkout run an edition; return status and text."""
+    file = root / "config" / "tiny.yaml"
+    file.parent.mkdir(exist_ok=True)
+    file.write_text(yaml.safe_dump(edition))
+    command = [root / "python", "-m", "snakemake", *flags]
+    command += ["--nolock", "--cores", "1", "--configfile", "config/tiny.yaml"]
+    python = [str(root), *(path for path in sys.path if "site-" in path)]
+    done = subprocess.run(
+        command,
+        cwd=root,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(python)},
+        capture_output=True,
+        text=True,
+    )
+    return done.returncode, done.stdout + done.stderr
