@@ -7,9 +7,8 @@ and spread, by epoch), ``dimensions.csv`` (standard deviation of each latent
 dimension, by epoch), ``checkpoint.ckpt`` (the best encoder and its intensity
 landmarks; loads without executing pickles), ``embeddings.npz`` (the whole
 cohort, with the participant_id and session of every row) and ``manifest.json``
-(the hashes of these). Until it is complete
-it lies under ``<run_dir>.partial``, from which a killed run continues bit for
-bit.
+(the hashes of these). Until it is complete it lies under
+``<run_dir>.partial``, from which a killed run continues bit for bit.
 """
 
 from __future__ import annotations
