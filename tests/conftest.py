@@ -6,12 +6,22 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+TOLD = "told at the end"
+"""The property of a test that is printed when all have run, wherever the test
+ran.
+"""
+
 
 def pytest_terminal_summary(terminalreporter):
-    """Print how many of the attacks were tried and how many held."""
+    """Print what tests tell, and how many of the attacks were tried and how
+    many held.
+    """
     tried = {}
     for outcome in ("passed", "failed", "error"):
         for report in terminalreporter.stats.get(outcome, ()):
+            told = dict(report.user_properties).get(TOLD)
+            if told:
+                terminalreporter.write_line(told)
             if "attacks" in Path(report.nodeid.split("::")[0]).parts:
                 holds = outcome == "passed"
                 tried[report.nodeid] = tried.get(report.nodeid, True) and holds
@@ -19,6 +29,12 @@ def pytest_terminal_summary(terminalreporter):
         terminalreporter.write_line(
             f"attacks: {len(tried)} tried, {sum(tried.values())} held"
         )
+
+
+@pytest.fixture
+def tell(record_property):
+    """Give the function that has a line printed when all tests have run."""
+    return lambda line: record_property(TOLD, line)
 
 
 @pytest.fixture

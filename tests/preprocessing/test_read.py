@@ -522,11 +522,10 @@ def test_damaged_files_are_refused_by_name_or_read_right(tmp_path):
 
 
 @pytest.mark.slow
-def test_two_thousand_damaged_files(tmp_path, capsys):
+def test_two_thousand_damaged_files(tmp_path, tell):
     files, read_right = fuzz(tmp_path, 2_000)
-    with capsys.disabled():
-        print(
-            f"\n{files} damaged files: {read_right} read right, "
-            f"{files - read_right} refused by name"
-        )
+    tell(
+        f"{files} damaged files: {read_right} read right, "
+        f"{files - read_right} refused by name"
+    )
     assert files >= 2_000
