@@ -327,7 +327,7 @@ def _parsed(start: bytes) -> nib.Nifti1Header:
         for order, endianness in (("little", "<"), ("big", ">")):
             if int.from_bytes(start[:4], order) == size:
                 header = kind(start[:size], endianness, check=False)
-                if header["magic"].item().startswith(b"n+"):
+                if header["magic"].item() == kind.single_magic:
                     return header
     raise ValueError(f"{len(start)} bytes without the header of a NIfTI")
 

@@ -292,6 +292,7 @@ def test_damage_in_a_stored_block_is_found(tmp_path, integers):
         ({"dim": [3, 9, 10, 12, 1, 1, 1, 1]}, ["bytes", "(9, 10, 12)"]),
         ({"dim": [3, 9, 10, -11, 1, 1, 1, 1]}, ["(9, 10, -11)"]),
         ({"magic": b"nix"}, ["not a readable NIfTI"]),
+        ({"magic": b"n+0"}, ["not a readable NIfTI"]),
     ],
 )
 def test_a_damaged_header_is_named(tmp_path, integers, fields, words):
