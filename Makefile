@@ -102,7 +102,7 @@ registrations: $(INSTALLED)
 	$(RUN) tests/simulation/registrations.py
 
 verify: $(INSTALLED)
-	$(RUN) -m mmssl.ledger.verify data book figures
+	$(RUN) -m mmssl.ledger data book figures
 
 # all rooms take hours: ROOMS="stats losses"
 mutants: $(INSTALLED)

@@ -4,7 +4,6 @@ python -m mmssl.ledger.verify data book/executed
 """
 
 import json
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -90,19 +89,3 @@ def _is_sidecar(file: Path) -> bool:
     except ValueError:
         return False
     return isinstance(record, dict) and record.get("artefact") == file.stem
-
-
-def main(folders: list[str]) -> int:
-    """Run the command line; return its exit status."""
-    reasons = []
-    for folder in folders:
-        reasons += [f"{folder}/{reason}" for reason in verify(folder)]
-    for reason in reasons:
-        print(reason, file=sys.stderr)
-    if not reasons:
-        print(f"all files of {', '.join(folders)} are those that were made")
-    return 1 if reasons else 0
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

@@ -14,8 +14,9 @@ from small_cohort import write_small_cohort
 from mmssl import ledger
 from mmssl.cohorts.cohort import load
 from mmssl.evaluate.runs import finished_runs
+from mmssl.ledger.__main__ import main
 from mmssl.ledger.manifest import MANIFEST
-from mmssl.ledger.verify import main, verify
+from mmssl.ledger.verify import verify
 from mmssl.pretrain.encoders import embed, load_encoders
 from mmssl.pretrain.fit import fit
 from mmssl.pretrain.run_folder import read_history, read_parameters
