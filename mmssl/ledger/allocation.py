@@ -15,6 +15,8 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from mmssl.ledger.atomic import UNFINISHED
+
 # Bytes written at once where a file system cannot allocate.
 _BLOCK = 1 << 24
 # What a system or a file system that cannot allocate answers.
@@ -94,7 +96,7 @@ def _allocate(file: BinaryIO, size: int) -> None:
 def _final_folder(path: Path) -> Path:
     """The folder that somebody asked for, of a file that is still hidden."""
     for folder in path.parents:
-        hidden = any(part.startswith(".tmp-") for part in folder.parts)
+        hidden = any(part.startswith(UNFINISHED) for part in folder.parts)
         if not hidden:
             return folder
     return path.parent

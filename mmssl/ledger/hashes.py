@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from mmssl.ledger.atomic import UNFINISHED
+
 HASH_LENGTH = 64
 # of each state of a file, see `hash_once`
 _HASHES: dict[tuple[int, ...], str] = {}
@@ -136,7 +138,7 @@ def hash_files(folder: str | Path) -> dict[str, str]:
     hashes = {}
     for file in sorted(folder.rglob("*")):
         name = file.relative_to(folder)
-        if file.is_file() and not _unfinished(name):
+        if file.is_file() and not is_unfinished(name):
             hashes[name.as_posix()] = hash_file(file)
     return hashes
 
@@ -164,12 +166,12 @@ def _plain(value: Any) -> Any:
     )
 
 
-def _unfinished(name: Path) -> bool:
-    """Whether a file, or a folder it lies in, is still being written, or says
-    who writes it.
+def is_unfinished(name: Path) -> bool:
+    """Return whether a file, or a folder it lies in, is still being written,
+    or says who writes it; `name` is its path in the folder that is read.
     """
     return any(
-        part.startswith(".tmp-")
+        part.startswith(UNFINISHED)
         or part.endswith(".partial")
         or (part.startswith(".") and part.endswith(".lock"))
         for part in name.parts

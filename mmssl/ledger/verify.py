@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
-from mmssl.ledger.hashes import hash_file, hash_json
+from mmssl.ledger.hashes import hash_file, hash_json, is_unfinished
 from mmssl.ledger.manifest import MANIFEST, read_manifest
 from mmssl.ledger.sidecars import changed, sidecar_of
 
@@ -33,18 +33,11 @@ def verify(folder: str | Path) -> list[str]:
     folder = Path(folder)
     reasons = []
     for file in sorted(folder.rglob("*")):
-        if not file.is_file() or _is_unfinished(file.relative_to(folder)):
+        if not file.is_file() or is_unfinished(file.relative_to(folder)):
             continue
         for reason in _faults(file):
             reasons.append(f"{file.relative_to(folder).parent}: {reason}")
     return reasons
-
-
-def _is_unfinished(name: Path) -> bool:
-    return any(
-        part.startswith(".") or part.endswith(".partial")
-        for part in name.parts
-    )
 
 
 def _faults(file: Path) -> Iterator[str]:
