@@ -8,7 +8,7 @@ import pytest
 import torch
 from small_cohort import write_small_cohort
 
-from mmssl.pretrain import run_folder
+from mmssl.pretrain import loop, run_folder
 from mmssl.pretrain.encoders import embed
 from mmssl.pretrain.fit import fit
 
@@ -22,24 +22,42 @@ SMALL = {
 
 
 class Stopped(Exception):
-    """The run ends before its last files are written."""
+    """The run ends before its last epoch."""
+
+
+def stop_after(epochs, people, run):
+    """Leave a run unfinished after so many epochs; return its folder."""
+    written = loop.Recorder.on_train_epoch_end
+    left = [epochs]
+
+    def stop(*arguments):
+        written(*arguments)
+        left[0] -= 1
+        if left[0] == 0:
+            raise Stopped
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(loop.Recorder, "on_train_epoch_end", stop)
+        with pytest.raises(Stopped):
+            fit(people, "RR", run, **SMALL)
+    partial = run.with_name(f"{run.name}.partial")
+    assert (partial / run_folder.LAST).exists()
+    return partial
 
 
 @pytest.fixture(scope="module")
 def stopped(tmp_path_factory):
-    """Give a cohort and an unfinished run after its last epoch."""
+    """Give a cohort and a run that was stopped after its first epoch."""
     folder = tmp_path_factory.mktemp("resume")
     people = write_small_cohort(folder / "cohort")
-    with pytest.MonkeyPatch.context() as patch:
+    return people, stop_after(1, people, folder / "run")
 
-        def stop(*_):
-            raise Stopped
 
-        patch.setattr(run_folder, "finish", stop)
-        with pytest.raises(Stopped):
-            fit(people, "RR", folder / "run", **SMALL)
-    assert (folder / "run.partial" / run_folder.LAST).exists()
-    return people, folder / "run.partial"
+@pytest.fixture(scope="module")
+def stopped_at_the_end(stopped, tmp_path_factory):
+    """Give a run that was stopped after its last epoch."""
+    folder = tmp_path_factory.mktemp("end")
+    return stop_after(SMALL["epochs"], stopped[0], folder / "run")
 
 
 @pytest.fixture
@@ -118,8 +136,12 @@ def test_another_parameter_is_refused(stopped, partial, name):
 @pytest.mark.parametrize("name", [run_folder.LAST, run_folder.BEST])
 @pytest.mark.parametrize("place", np.linspace(0.05, 0.95, 7).round(2))
 def test_a_flipped_bit_is_refused_or_changes_nothing(
-    stopped, partial, name, place
+    stopped, stopped_at_the_end, partial, name, place
 ):
+    if name == run_folder.BEST:
+        # an earlier one is replaced by a better epoch
+        shutil.rmtree(partial)
+        shutil.copytree(stopped_at_the_end, partial)
     file = partial / name
     content = bytearray(file.read_bytes())
     content[int(place * len(content))] ^= 16
