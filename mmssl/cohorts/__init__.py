@@ -1,17 +1,29 @@
 """Cohorts: paired images of people, tables of who they are, and splits."""
 
+from mmssl.cohorts.batch import (
+    from_bids,
+    from_oasis3,
+    from_study,
+    prepare_study,
+)
 from mmssl.cohorts.cohort import Cohort, load, write
 from mmssl.cohorts.natural import mnist_svhn, two_view_mnist
 from mmssl.cohorts.preprocessed import write_person
 from mmssl.cohorts.simulated.phantom import make_phantom
 from mmssl.cohorts.simulated.planted_masks import planted
+from mmssl.cohorts.study import Study
 
 __all__ = [
     "Cohort",
+    "Study",
+    "from_bids",
+    "from_oasis3",
+    "from_study",
     "load",
     "make_phantom",
     "mnist_svhn",
     "planted",
+    "prepare_study",
     "two_view_mnist",
     "write",
     "write_person",

@@ -277,10 +277,10 @@ def load(path: str | Path) -> Cohort:
         kind=fields["kind"],
         modalities=tuple(fields["channels"]),
         volumes={m: _open(path / f"{m}.npy") for m in fields["channels"]},
-        participants=_read_table(
+        participants=read_table(
             path / "participants.tsv", ("participant_id",), words
         ),
-        pairs=_read_table(path / "pairs.tsv", PAIR_COLUMNS, WORDS),
+        pairs=read_table(path / "pairs.tsv", PAIR_COLUMNS, WORDS),
         splits=_read_json(path / "splits.json"),
         affine=affine,
         mask=mask,
@@ -477,7 +477,7 @@ def _read_json(file: Path) -> dict:
         raise ValueError(f"{file}: not valid JSON ({error})") from error
 
 
-def _read_table(
+def read_table(
     file: Path, columns: Sequence[str], words: Collection[str]
 ) -> pd.DataFrame:
     """A table: numbers where all of a column are, and text as it stands.

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -130,23 +130,59 @@ def prepare(
         As `read.check`, `read.read_t1` and `read.read_bold`, before any long
         work; if the T1 or the BOLD meets nothing in any pose.
     """
-    grid = template.grid(size)
-    shape = (size,) * 3
     tr = read.check(t1, bold, tr, low, high, orientation, dummy_scans)
-    original = read.read_t1(t1, orientation)
     series = None
     if bold is not None:
-        series = read.read_bold(bold, orientation)
-        series = series._replace(data=series.data[..., dummy_scans:])
-    anatomy = read.Image(*space.coarsen(*original, _FINEST))
+        series = read_series(bold, orientation, dummy_scans)
+    anatomy = prepare_anatomy(t1, size, orientation)
+    if series is None:
+        return anatomy.person
+    return add_series(
+        anatomy, bold, series, tr, low, high, dummy_scans, progress
+    )
+
+
+class Anatomy(NamedTuple):
+    """A person's registered T1, and what a BOLD series needs of it.
+
+    Attributes
+    ----------
+    person : the T1 alone.
+    image : the T1 as it was registered, in its own space.
+    mask : (X, Y, Z) bool, its brain.
+    """
+
+    person: Person
+    image: read.Image
+    mask: np.ndarray
+
+
+def prepare_anatomy(
+    t1: str | Path, size: int = 64, orientation: str | None = None
+) -> Anatomy:
+    """Register a T1 to MNI152, find the brain and resample it.
+
+    Parameters
+    ----------
+    t1, size, orientation : as `prepare` takes them.
+
+    Raises
+    ------
+    ValueError
+        As `read.read_t1`; if the T1 meets nothing in any pose.
+    """
+    grid = template.grid(size)
+    shape = (size,) * 3
+    original = read.read_t1(t1, orientation)
+    image = read.Image(*space.coarsen(*original, _FINEST))
     with _named(t1):
-        to_native = registration.to_template(*anatomy).matrix
-        native_mask = brain.brain_mask(*anatomy, to_native)
+        to_native = registration.to_template(*image).matrix
+        native_mask = brain.brain_mask(*image, to_native)
     coverage = space.resample(
-        native_mask, anatomy.affine, to_native, grid, shape
+        native_mask, image.affine, to_native, grid, shape
     )
     mask = coverage > _INSIDE
-    volume = space.resample(*anatomy, to_native, grid, shape, mask=native_mask)
+    volume = space.resample(*image, to_native, grid, shape, mask=native_mask)
     wrong = shifted(to_native, PLANTED_SHIFT)
     person = Person(
         volumes={"T1": np.where(mask, volume, 0).astype(np.float32)},
@@ -154,24 +190,56 @@ def prepare(
         measured={"T1": mask},
         affine=grid,
         to_native=to_native,
-        native_mask=_mask_image(native_mask, anatomy.affine, original),
-        quality=similarity_to_template(*anatomy, native_mask, to_native),
-        control=similarity_to_template(*anatomy, native_mask, wrong),
+        native_mask=_mask_image(native_mask, image.affine, original),
+        quality=similarity_to_template(*image, native_mask, to_native),
+        control=similarity_to_template(*image, native_mask, wrong),
         hashes={"t1": hash_file(t1)},
         parameters={"size": size, "orientation": orientation},
     )
-    if series is None:
-        return person
+    return Anatomy(person, image, native_mask)
+
+
+def read_series(
+    bold: str | Path, orientation: str | None = None, dummy_scans: int = 0
+) -> read.Image:
+    """A BOLD series without its first volumes; as `read.read_bold`."""
+    series = read.read_bold(bold, orientation)
+    return series._replace(data=series.data[..., dummy_scans:])
+
+
+def add_series(
+    anatomy: Anatomy,
+    bold: str | Path,
+    series: read.Image,
+    tr: float,
+    low: float = 0.01,
+    high: float = 0.1,
+    dummy_scans: int = 0,
+    progress: bool = True,
+) -> Person:
+    """The person with the fALFF of a BOLD series, on the grid of the T1.
+
+    Parameters
+    ----------
+    anatomy : from `prepare_anatomy`.
+    bold : file of the series, for its hash and for messages.
+    series : from `read_series`, without the ``dummy_scans`` first volumes.
+    tr : repetition time, s.
+    low, high, progress : as `prepare` takes them.
+
+    Raises
+    ------
+    ValueError
+        If the series meets the T1 in no pose.
+    """
     with _named(bold):
-        person = _add_falff(
-            person, anatomy, native_mask, series, tr, (low, high), progress
-        )
+        person = _add_falff(anatomy, series, tr, (low, high), progress)
     # Numbered as in the file.
     motion = person.motion.assign(volume=person.motion["volume"] + dummy_scans)
     return replace(
         person,
         motion=motion,
-        hashes={"t1": hash_file(t1), "bold": hash_file(bold)},
+        hashes={**person.hashes, "bold": hash_file(bold)},
         parameters={
             **person.parameters,
             "tr": tr,
@@ -193,25 +261,22 @@ def _named(path: str | Path) -> Iterator[None]:
 
 
 def _add_falff(
-    person: Person,
-    anatomy: read.Image,
-    native_mask: np.ndarray,
+    anatomy: Anatomy,
     series: read.Image,
     tr: float,
     band: tuple[float, float],
     progress: bool,
 ) -> Person:
-    """The person with the fALFF of a BOLD series on the grid of the T1.
-
-    ``anatomy`` and ``native_mask`` are the T1 and its brain in native space;
+    """The person with the fALFF of a BOLD series on the grid of the T1, in a
     ``band`` in Hz.
     """
+    person = anatomy.person
     realigned = realign(*series, progress=progress)
     mean = realigned.bold.mean(axis=3)
     to_bold = registration.to_anatomy(
-        mean, series.affine, *anatomy, native_mask
+        mean, series.affine, *anatomy.image, anatomy.mask
     ).matrix
-    inside = _brain_in_bold(anatomy, native_mask, mean, series.affine, to_bold)
+    inside = _brain_in_bold(anatomy, mean, series.affine, to_bold)
     ratio = falff(realigned.bold, tr, *band, mask=inside)
     inside &= ratio > 0  # voxels without any fluctuation were not measured
     to_series = to_bold @ person.to_native
@@ -249,8 +314,7 @@ def _check_contrast(quality: dict[str, float]) -> None:
 
 
 def _brain_in_bold(
-    anatomy: read.Image,
-    native_mask: np.ndarray,
+    anatomy: Anatomy,
     mean: np.ndarray,
     bold_affine: np.ndarray,
     to_bold: np.ndarray,
@@ -262,7 +326,7 @@ def _brain_in_bold(
     """
     to_t1 = np.linalg.inv(to_bold)
     coverage = space.resample(
-        native_mask, anatomy.affine, to_t1, bold_affine, mean.shape
+        anatomy.mask, anatomy.image.affine, to_t1, bold_affine, mean.shape
     )
     inside = coverage > _INSIDE
     return inside & (mean > _SIGNAL * np.median(mean[inside]))

@@ -1,0 +1,113 @@
+"""A dataset's raw images to a cohort folder, from the command line.
+
+python -m mmssl.cohorts bids DATASET data/derived/study --jobs 4
+python -m mmssl.cohorts oasis3 DOWNLOAD data/derived/oasis3 --jobs 16
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from mmssl.cohorts import batch, bids, derivatives, oasis3
+from mmssl.cohorts.study import SUFFIXES, Study
+from mmssl.preprocessing.registration_status import DOUBTFUL, STATUSES
+
+
+def main(words: Sequence[str]) -> int:
+    """Make a cohort; return the exit status."""
+    options = _parser().parse_args(words)
+    try:
+        study = options.read(options)
+        print(study.flow.to_string(index=False))
+        excluded = {}
+        if options.excluded is not None:
+            excluded = derivatives.read_exclusions(study, options.excluded)
+        cohort = batch.from_study(
+            study,
+            options.path,
+            options.prepared,
+            options.jobs,
+            preparation={"size": options.size},
+            accept=options.accept,
+            excluded=excluded,
+            folds=options.folds,
+            holdout=options.holdout,
+            seed=options.seed,
+        )
+    except (ValueError, OSError) as error:
+        print(error, file=sys.stderr)
+        return 2
+    print(cohort)
+    print(
+        f"set aside: {options.path}/aside.tsv; figures of every pair: "
+        f"{options.path}/quality.tsv"
+    )
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    shared = argparse.ArgumentParser(add_help=False)
+    add = shared.add_argument
+    add("root", help="folder of the dataset")
+    add("path", help="folder of the cohort to make")
+    add("--prepared", help="folder of the derivatives (PATH-derivatives)")
+    add("--jobs", type=int, default=1, help="people at once")
+    add("--size", type=int, default=64, help="voxels a side over 192 mm")
+    add("--modalities", default=",".join(SUFFIXES), help="T1, or T1,fALFF")
+    add("--accept", choices=STATUSES, default=DOUBTFUL)
+    add("--excluded", help="table with the images to leave out")
+    add("--folds", type=int, default=5)
+    add("--holdout", type=float, default=0.2, help="share of each group")
+    add("--seed", type=int, default=0, help="of the splits")
+    add("--most-days", type=float, help="between the images of a pair")
+    parser = argparse.ArgumentParser(
+        prog="python -m mmssl.cohorts", description=__doc__.splitlines()[0]
+    )
+    kinds = parser.add_subparsers(required=True)
+    kind = kinds.add_parser("bids", parents=[shared], help="any BIDS dataset")
+    kind.set_defaults(read=_read_bids)
+    kind.add_argument("--task", default="rest", help="of the BOLD series")
+    kind.add_argument("--group", help="column of participants.tsv")
+    kind.add_argument("--classes", help="its values to be told apart: A,B")
+    kind = kinds.add_parser("oasis3", parents=[shared], help="OASIS-3")
+    kind.set_defaults(read=_read_oasis3)
+    kind.add_argument("--tables", help="folder of the clinical tables")
+    kind.add_argument("--rule", choices=oasis3.RULES, default="papers")
+    kind.add_argument("--subset", choices=oasis3.SUBSETS, default="papers")
+    return parser
+
+
+def _read_bids(options: argparse.Namespace) -> Study:
+    modalities = options.modalities.split(",")
+    unknown = set(modalities) - set(SUFFIXES)
+    if unknown:
+        raise ValueError(
+            f"--modalities: found {sorted(unknown)}, expected some of "
+            f"{', '.join(SUFFIXES)}"
+        )
+    reading = {"suffixes": {m: SUFFIXES[m] for m in modalities}}
+    if options.group is not None:
+        reading["columns"] = {**bids.COLUMNS, "group": options.group}
+    if options.classes is not None:
+        reading["classes"] = options.classes.split(",")
+    return bids.read(
+        options.root,
+        task=options.task,
+        most_days=options.most_days,
+        **reading,
+    )
+
+
+def _read_oasis3(options: argparse.Namespace) -> Study:
+    return oasis3.read(
+        options.root,
+        options.tables,
+        options.rule,
+        options.subset,
+        options.modalities.split(","),
+        options.most_days,
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

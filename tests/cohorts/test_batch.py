@@ -1,0 +1,116 @@
+"""From a dataset to a cohort in one call, and in one command."""
+
+import json
+
+import pandas as pd
+import pytest
+from oasis3_tree import make_images, make_tables
+from small_dataset import write_image
+
+from mmssl.cohorts import __main__ as command
+from mmssl.cohorts import batch, bids, derivatives
+
+SMALL = {"preparation": {"size": 16}, "progress": False, "folds": 2}
+
+
+def test_a_bids_dataset_becomes_a_cohort(dataset, quick, tmp_path):
+    made = batch.from_bids(dataset, tmp_path / "cohort", **SMALL)
+    assert made.kind == "study"
+    assert len(made) == 6
+    described = tmp_path / "cohort-derivatives/dataset_description.json"
+    assert json.loads(described.read_text())["DatasetType"] == "derivative"
+    with pytest.raises(ValueError, match="cohort: exists already"):
+        batch.from_bids(dataset, tmp_path / "cohort", **SMALL)
+
+
+def test_want_of_room_names_the_people_and_the_next_call_goes_on(
+    dataset, quick, tmp_path, monkeypatch
+):
+    save = derivatives.nib.save
+
+    def full(nifti, file):
+        if "sub-02" in str(file):
+            raise OSError(28, "No space left on device")
+        save(nifti, file)
+
+    monkeypatch.setattr(derivatives.nib, "save", full)
+    with pytest.raises(OSError, match="1 of 6 people.*sub-02.*No space left"):
+        batch.from_bids(dataset, tmp_path / "cohort", **SMALL)
+    assert not (tmp_path / "cohort").exists()
+    monkeypatch.setattr(derivatives.nib, "save", save)
+    quick["T1"].clear()
+    batch.from_bids(dataset, tmp_path / "cohort", **SMALL)
+    assert quick["T1"] == ["sub-02_T1w.nii.gz"]
+
+
+def test_oasis3_from_the_download_to_a_cohort(quick, tmp_path):
+    make_images(tmp_path / "images", "xnat")
+    make_tables(tmp_path / "tables")
+    for number, file in enumerate(sorted(tmp_path.rglob("*.nii.gz"))):
+        series = file.name.endswith("bold.nii.gz")
+        shape = (10, 11, 12, 80) if series else (10, 11, 12)
+        write_image(file, shape, 2.2 if series else None, number)
+    made = batch.from_oasis3(
+        tmp_path / "images",
+        tmp_path / "cohort",
+        {"tables": tmp_path / "tables", "subset": "everybody"},
+        holdout=[],
+        **SMALL,
+    )
+    assert made.labels().tolist().count(0) > 0
+    assert (tmp_path / "cohort-derivatives/sub-OAS30001/ses-d0757").is_dir()
+    groups = made.participants.set_index("participant_id")["group"]
+    assert groups["OAS30003"] == "other"
+    flow = pd.read_csv(tmp_path / "cohort/flow.tsv", sep="\t")
+    assert flow["step"].iloc[-1] == "prepared and accepted"
+
+
+def test_the_command_does_the_same(dataset, quick, tmp_path, capsys):
+    arguments = ["--size", "16", "--folds", "2"]
+    status = command.main(
+        ["bids", str(dataset), str(tmp_path / "a"), *arguments]
+    )
+    assert status == 0
+    assert "closest pairs" in capsys.readouterr().out
+    made = batch.from_bids(dataset, tmp_path / "b", **SMALL)
+    for modality in made.modalities:
+        assert (
+            made.hashes[f"{modality}.npy"]
+            == (
+                batch.derivatives.cohorts.load(tmp_path / "a").hashes[
+                    f"{modality}.npy"
+                ]
+            )
+        )
+    status = command.main(
+        ["bids", str(dataset), str(tmp_path / "a"), *arguments]
+    )
+    assert status == 2
+    assert "exists already" in capsys.readouterr().err
+    status = command.main(
+        ["bids", str(dataset), str(tmp_path / "c"), "--group", "diagnosis"]
+    )
+    assert status == 2
+    assert "missing columns: diagnosis" in capsys.readouterr().err
+
+
+def test_people_side_by_side_are_the_same_as_one_by_one(tmp_path, dataset):
+    """Each in its own process, each with a T1 that is cut short."""
+    for file in dataset.rglob("*_T1w.nii.gz"):
+        whole = file.read_bytes()
+        file.write_bytes(whole[: len(whole) // 2])
+    study = bids.read(dataset)
+    for jobs in (1, 2):
+        batch.prepare_study(
+            study,
+            tmp_path / str(jobs),
+            jobs,
+            progress=False,
+            preparation={"size": 16},
+        )
+    for name in study.participants["participant_id"]:
+        records = [
+            derivatives.read_record(tmp_path / jobs / name) for jobs in "12"
+        ]
+        assert records[0] == records[1]
+        assert all("reason" in pair for pair in records[0]["pairs"])
