@@ -200,7 +200,7 @@ def components(labels, scores, subjects) -> Components:
         )
     names, subject = np.unique(subjects, return_inverse=True)
     placements = _placements(labels, scores)
-    estimate, spread, people, rows = 0.0, {}, {}, {}
+    spread, people, rows = {}, {}, {}
     for c in (0, 1):
         members = subject[labels == c]
         people[c], rows[c] = len(np.unique(members)), len(members)

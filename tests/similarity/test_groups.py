@@ -112,6 +112,11 @@ def test_a_study_is_one_test_of_codes_that_share_an_eighth(d, rank):
     expected = group_test(x, y, labels, 5, seed=3)
     second = found[found["study"] == 1].drop(columns="study")
     pd.testing.assert_frame_equal(second.reset_index(drop=True), expected)
+    design = (2, (12, 6), d, 0.6, 5)
+    pd.testing.assert_frame_equal(
+        studies_without_difference(*design),
+        studies_without_difference(*design, seed=0),
+    )
 
 
 def test_bad_groups_are_named(codes, rng):
