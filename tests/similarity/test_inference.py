@@ -181,3 +181,11 @@ def test_a_code_with_one_row_that_differs_has_no_null(compare, rng):
     one_row[5] = 2.7
     with pytest.raises(ValueError, match="y: one row differs"):
         compare(rng.normal(size=(8, 4)), one_row)
+
+
+def test_a_null_of_200_permutations_where_nothing_else_is_said(codes, rng):
+    x, y = codes(rng, 12)
+    found = shuffled_null(x, y)
+    for name, values in shuffled_null(x, y, 200, 0, 0.99).items():
+        assert len(found[name]) == 200
+        np.testing.assert_array_equal(found[name], values)
