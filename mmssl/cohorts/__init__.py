@@ -9,6 +9,7 @@ from mmssl.cohorts.batch import (
 from mmssl.cohorts.cohort import Cohort, load, write
 from mmssl.cohorts.natural import mnist_svhn, two_view_mnist
 from mmssl.cohorts.preprocessed import write_person
+from mmssl.cohorts.public import abide, oasis1
 from mmssl.cohorts.simulated.phantom import make_phantom
 from mmssl.cohorts.simulated.planted_masks import planted
 from mmssl.cohorts.study import Study
@@ -16,12 +17,14 @@ from mmssl.cohorts.study import Study
 __all__ = [
     "Cohort",
     "Study",
+    "abide",
     "from_bids",
     "from_oasis3",
     "from_study",
     "load",
     "make_phantom",
     "mnist_svhn",
+    "oasis1",
     "planted",
     "prepare_study",
     "two_view_mnist",
