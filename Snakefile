@@ -3,7 +3,8 @@
     snakemake --cores 2 --resources slots=2 --configfile config/demo.yaml
 
 The edition's file says which notebooks run with which parameters, and over
-which grid notebook 03 runs; each notebook's metadata says which pages it
+which grid notebook 03 runs; where it starts from a dataset of real people
+(study), one job prepares each of them, and one writes their cohort. Each notebook's metadata says which pages it
 reads and what it makes (notebooks/pages.py). All of it is checked before
 anything starts. Each job is one call of notebooks/execute.py; a job runs
 again when its notebook, the code it reaches, its parameters or what it reads
@@ -27,7 +28,7 @@ import pages
 from mmssl.ledger import locks
 from mmssl.ledger.code import fingerprint, source_of
 
-ENTRIES = {"edition", "banner", "notebooks", "grid", "variants"}
+ENTRIES = {"edition", "banner", "notebooks", "grid", "variants", "study"}
 
 
 @dataclass
@@ -63,6 +64,54 @@ class Job:
             kind = "-r" if isinstance(value, str) else "-p"
             words += [kind, name, str(value)]
         return shlex.join(words)
+
+
+@dataclass
+class Dataset:
+    """A dataset of real people: what prepares them, and the cohort of them."""
+
+    words: list
+    cohort: str
+    prepared: Path
+    files: dict
+
+    @property
+    def folders(self):
+        return [str(self.prepared / person) for person in self.files]
+
+
+def dataset_of(config):
+    """Return the dataset that an edition starts from; None without one, and
+    where its cohort is there and the dataset is not.
+    """
+    entry = config.get("study")
+    if entry is None:
+        return None
+    from mmssl.cohorts import __main__ as datasets
+    from mmssl.cohorts import derivatives
+
+    unknown = set(entry) ^ {"dataset", "root", "cohort", "options"}
+    if unknown:
+        raise WorkflowError(
+            f"study: {sorted(unknown)} unknown or missing, expected dataset, "
+            "root, cohort and options"
+        )
+    pages.check_folder(entry["cohort"], "study: cohort")
+    if (ROOT / entry["cohort"]).is_dir() and not Path(entry["root"]).is_dir():
+        return None
+    words = [entry["dataset"], entry["root"], entry["cohort"]]
+    for name, value in entry["options"].items():
+        words += [f"--{name}", str(value)]
+    try:
+        study, prepared = datasets.read(words)
+    except ValueError as error:
+        raise WorkflowError(f"study: {error}")
+    files = {}
+    for person, pairs in study.pairs.groupby("participant_id"):
+        images = {file for m in study.modalities for file in pairs[m]}
+        name = derivatives.place(prepared, person).name
+        files[name] = [str(study.root / image) for image in sorted(images)]
+    return Dataset(words, entry["cohort"], prepared, files)
 
 
 def plan(config):
@@ -158,7 +207,12 @@ EDITION_FILE = Path(workflow.configfiles[-1])
 if EDITION_FILE.is_relative_to(ROOT):
     EDITION_FILE = EDITION_FILE.relative_to(ROOT)
 
+DATASET = dataset_of(config)
 JOBS = plan(config)
+if DATASET is not None:
+    for job in JOBS:
+        if DATASET.cohort in job.parameters.values():
+            job.after = [*job.after, DATASET.cohort]
 EXECUTED = [job.executed for job in JOBS]
 PAGES = sorted(path for path in EXECUTED if path.startswith("book/"))
 
@@ -190,6 +244,37 @@ rule all:
         "book/_build/html/index.html",
         EXECUTED,
         [folder for job in JOBS for folder in job.folders],
+
+
+if DATASET is not None:
+    PREPARATION = fingerprint("mmssl.cohorts.derivatives")
+
+    rule person:
+        input:
+            lambda words: DATASET.files[words.person],
+            code=[str(source_of(m).relative_to(ROOT)) for m in PREPARATION],
+        output:
+            directory(str(DATASET.prepared / "{person}")),
+        wildcard_constraints:
+            person="sub-[A-Za-z0-9]+",
+        params:
+            words=shlex.join(DATASET.words),
+        resources:
+            slots=1,
+        shell:
+            "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS=1 OMP_NUM_THREADS=1 "
+            "{sys.executable:q} -m mmssl.cohorts {params.words} "
+            "--person {wildcards.person:q}"
+
+    rule cohort:
+        input:
+            DATASET.folders,
+        output:
+            directory(DATASET.cohort),
+        params:
+            words=shlex.join(DATASET.words),
+        shell:
+            "{sys.executable:q} -m mmssl.cohorts {params.words}"
 
 
 for job in JOBS:

@@ -107,6 +107,7 @@ def test_every_point_of_the_grid_is_a_run(tiny):
 @pytest.mark.parametrize("file", EDITIONS, ids=lambda file: file.stem)
 def test_every_edition_has_every_method_of_the_taxonomy(tmp_path, file):
     edition = yaml.safe_load(file.read_text())
+    edition.pop("study", None)  # of a download that is not here
     status, text = _plan(tmp_path, edition)
     assert status == 0, text
     terms = ("CR", "XX", "CC", "RR")
@@ -188,10 +189,71 @@ def test_a_new_notebook_takes_its_place_by_its_metadata(scratch, tmp_path):
 def test_a_page_that_the_edition_leaves_out_is_not_waited_for(tmp_path):
     paper = yaml.safe_load((ROOT / "config" / "paper.yaml").read_text())
     assert "01_cohort" not in paper["notebooks"]
-    status, text = _plan(tmp_path, paper | {"grid": SMALL_GRID})
+    study = _study_of_six(tmp_path)
+    status, text = _plan(tmp_path, paper | {"grid": SMALL_GRID} | study)
     assert status == 0, text
     inputs = _jobs(text)["03_pretraining"]["input"]
     assert not [file for file in inputs if "/executed/" in file]
+
+
+def _study_of_six(folder, **changes):
+    """The paper edition's entry of a dataset, for six people of no images."""
+    for number in range(6):
+        name = f"sub-{number}/anat/sub-{number}_T1w.nii.gz"
+        (folder / "dataset" / name).parent.mkdir(parents=True)
+        (folder / "dataset" / name).touch()
+    entry = {
+        "dataset": "bids",
+        "root": str(folder / "dataset"),
+        "cohort": "data/derived/oasis3",
+        "options": {"modalities": "T1", "size": 16},
+    }
+    return {"study": entry | changes}
+
+
+def test_an_edition_may_start_from_a_dataset(tmp_path):
+    paper = yaml.safe_load((ROOT / "config" / "paper.yaml").read_text())
+    edition = paper | {"grid": SMALL_GRID} | _study_of_six(tmp_path)
+    status, text = _plan(tmp_path, edition)
+    assert status == 0, text
+    assert re.search(r"^person +6$", text, re.MULTILINE)
+    jobs = _jobs(text)
+    prepared = "data/derived/oasis3-derivatives"
+    people = {f"{prepared}/sub-{number}" for number in range(6)}
+    assert set(jobs["cohort"]["input"]) == people
+    assert jobs["cohort"]["output"] == ["data/derived/oasis3"]
+    assert "data/derived/oasis3" in jobs["03_pretraining"]["input"]
+    # pages of other data do not wait for it
+    assert "data/derived/oasis3" not in jobs["09_natural_images"]["input"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"root": "data/nowhere"}, "data/nowhere: found no folder sub-"),
+        ({"people": 3}, "study: ['people'] unknown or missing"),
+        ({"cohort": "data/derived/a b"}, "'a b'"),
+    ],
+)
+def test_a_bad_dataset_is_refused(tmp_path, changes, message):
+    edition = DEMO | _study_of_six(tmp_path, **changes)
+    status, text = _plan(tmp_path, edition)
+    assert status != 0
+    assert message in text
+
+
+def test_a_person_of_the_workflow_is_prepared_and_set_aside(tmp_path):
+    """Of images that are none: the job ends well and says why."""
+    study = _study_of_six(tmp_path)["study"]
+    words = [study["dataset"], study["root"], str(tmp_path / "cohort")]
+    words += ["--modalities", "T1", "--size", "16", "--person", "sub-3"]
+    command = [sys.executable, "-m", "mmssl.cohorts", *words]
+    subprocess.run(command, cwd=ROOT, check=True)
+    (made,) = (tmp_path / "cohort-derivatives").glob("sub-*")
+    record = json.loads((made / "prepared.json").read_text())
+    assert made.name == record["participant_id"] == "sub-3"
+    assert "sub-3_T1w.nii.gz" in record["pairs"][0]["reason"]
+    assert not (tmp_path / "cohort").exists()
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ python -m mmssl.cohorts oasis3 DOWNLOAD data/derived/oasis3 --jobs 16
 import argparse
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from mmssl.cohorts import batch, bids, derivatives, oasis3
 from mmssl.cohorts.study import SUFFIXES, Study
@@ -18,6 +19,17 @@ def main(words: Sequence[str]) -> int:
     options = _parser().parse_args(words)
     try:
         study = options.read(options)
+        if options.person is not None:
+            derivatives.describe(prepared_folder(options))
+            names = dict.fromkeys(study.pairs["participant_id"])
+            by_folder = {derivatives.place("", n).name: n for n in names}
+            derivatives.prepare_person(
+                study,
+                by_folder.get(options.person, options.person),
+                prepared_folder(options),
+                size=options.size,
+            )
+            return 0
         print(study.flow.to_string(index=False))
         excluded = {}
         if options.excluded is not None:
@@ -25,7 +37,7 @@ def main(words: Sequence[str]) -> int:
         cohort = batch.from_study(
             study,
             options.path,
-            options.prepared,
+            prepared_folder(options),
             options.jobs,
             preparation={"size": options.size},
             accept=options.accept,
@@ -45,12 +57,26 @@ def main(words: Sequence[str]) -> int:
     return 0
 
 
+def read(words: Sequence[str]) -> tuple[Study, Path]:
+    """The study that a command is about, and the folder of its derivatives."""
+    options = _parser().parse_args(words)
+    return options.read(options), prepared_folder(options)
+
+
+def prepared_folder(options: argparse.Namespace) -> Path:
+    """Where a command keeps the people it has prepared."""
+    if options.prepared is None:
+        return batch.prepared_beside(options.path)
+    return Path(options.prepared)
+
+
 def _parser() -> argparse.ArgumentParser:
     shared = argparse.ArgumentParser(add_help=False)
     add = shared.add_argument
     add("root", help="folder of the dataset")
     add("path", help="folder of the cohort to make")
     add("--prepared", help="folder of the derivatives (PATH-derivatives)")
+    add("--person", help="prepare this one alone, by id or folder")
     add("--jobs", type=int, default=1, help="people at once")
     add("--size", type=int, default=64, help="voxels a side over 192 mm")
     add("--modalities", default=",".join(SUFFIXES), help="T1, or T1,fALFF")

@@ -93,9 +93,14 @@ def from_study(
             f"{path}: exists already; remove it, or choose another folder"
         )
     if prepared is None:
-        prepared = path.with_name(f"{path.name}-derivatives")
+        prepared = prepared_beside(path)
     prepare_study(study, prepared, jobs, progress, preparation)
     return derivatives.assemble(study, prepared, path, **options)
+
+
+def prepared_beside(path: str | Path) -> Path:
+    """The folder of derivatives of a cohort for which none is named."""
+    return Path(path).with_name(f"{Path(path).name}-derivatives")
 
 
 def prepare_study(

@@ -127,7 +127,9 @@ def place(folder: str | Path, participant: str) -> Path:
 
 
 def describe(folder: str | Path) -> None:
-    """Write what makes a folder of derivatives a BIDS dataset."""
+    """Write what makes a folder of derivatives a BIDS dataset, once."""
+    if (Path(folder) / ".bidsignore").exists():
+        return
     with atomic.file(Path(folder) / "dataset_description.json") as file:
         text = json.dumps(_DESCRIPTION, indent=1)
         file.write_text(text + "\n", encoding="utf-8")
