@@ -117,6 +117,10 @@ def test_a_study_is_one_test_of_codes_that_share_an_eighth(d, rank):
         studies_without_difference(*design),
         studies_without_difference(*design, seed=0),
     )
+    pd.testing.assert_frame_equal(
+        studies_without_difference(1, (6, 5), d),
+        studies_without_difference(1, (6, 5), d, permutations=99),
+    )
 
 
 def test_bad_groups_are_named(codes, rng):
