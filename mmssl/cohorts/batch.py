@@ -5,6 +5,7 @@ side by side, and the cohort written.
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -147,7 +148,10 @@ def prepare_study(
     progress_bar = tqdm(
         failures, desc="people", total=len(names), disable=not progress
     )
-    failed = [failure for failure in progress_bar if failure]
+    with warnings.catch_warnings():
+        # a worker that has grown by a person's images is replaced
+        warnings.filterwarnings("ignore", message="A worker stopped")
+        failed = [failure for failure in progress_bar if failure]
     if failed:
         raise OSError(
             f"{prepared}: {len(failed)} of {len(names)} people could not be "
