@@ -134,7 +134,10 @@ def describe(folder: str | Path) -> None:
         text = json.dumps(_DESCRIPTION, indent=1)
         file.write_text(text + "\n", encoding="utf-8")
     with atomic.file(Path(folder) / ".bidsignore") as file:
-        file.write_text(f"**/{RECORD}\n", encoding="utf-8")
+        # maps of a statistic are not in the standard yet, though many write
+        # them so
+        text = f"**/{RECORD}\n**/*_boldmap.nii.gz\n"
+        file.write_text(text, encoding="utf-8")
 
 
 def _check_modalities(study: Study) -> None:
@@ -209,9 +212,13 @@ def _prepared_pairs(
             name = _name(pair, modality)
             _write_image(folder / name, volume, prepared.affine)
             volumes[modality] = name
+        sidecar = folder / volumes[ANATOMY].replace(".nii.gz", ".json")
+        text = json.dumps({"SkullStripped": True}) + "\n"
+        sidecar.write_text(text, encoding="utf-8")
         if prepared.motion is not None:
-            name = _name(pair, SERIES).split("_space-")[0] + "_motion.tsv"
-            prepared.motion.to_csv(folder / name, sep="\t", index=False)
+            name = _name(pair, SERIES).split("_space-")[0]
+            file = folder / f"{name}_desc-motion_timeseries.tsv"
+            prepared.motion.to_csv(file, sep="\t", index=False)
         yield {
             **record,
             "volumes": volumes,

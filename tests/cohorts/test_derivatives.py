@@ -2,7 +2,9 @@
 
 import json
 import shutil
+from pathlib import Path
 
+import bids2table
 import nibabel as nib
 import numpy as np
 import pandas as pd
@@ -49,6 +51,23 @@ def test_a_damaged_image_sets_its_pair_aside_and_the_rest_goes_on(
     first, second = records["sub-03"]["pairs"]
     assert first["volumes"]["T1"] == second["volumes"]["T1"]
     assert first["volumes"]["fALFF"] != second["volumes"]["fALFF"]
+
+
+def test_the_derivatives_are_a_bids_dataset(dataset, quick, tmp_path):
+    """Names by the standard's schema; `.bidsignore` has what it lacks."""
+    derivatives.describe(tmp_path / "out")
+    prepare_all(bids.read(dataset), tmp_path / "out")
+    found = bids2table.index_dataset(tmp_path / "out").to_pandas()
+    assert set(found["suffix"]) == {"T1w", "boldmap", "timeseries"}
+    assert set(found["space"].dropna()) == {derivatives.SPACE}
+    ignored = (tmp_path / "out/.bidsignore").read_text().split()
+    for path, extra in zip(
+        found["path"], found["extra_entities"], strict=True
+    ):
+        named = any(Path(path).match(pattern[3:]) for pattern in ignored)
+        assert named == bool(len(extra)), path
+    for file in (tmp_path / "out").rglob("*_T1w.json"):
+        assert json.loads(file.read_text())["SkullStripped"]
 
 
 def test_a_second_time_prepares_only_what_changed(dataset, quick, tmp_path):
