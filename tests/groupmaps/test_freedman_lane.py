@@ -127,6 +127,18 @@ def test_without_covariates_it_is_the_rank_biserial_map(study):
     assert np.allclose(found.corrected, plain, atol=0.1)
 
 
+@pytest.mark.parametrize("unit", [1e-6, 1e6])
+def test_the_unit_of_a_covariate_does_not_matter(study, unit):
+    values, group, table = study
+    changed = table.assign(age=unit * table["age"])
+    found, other = (
+        freedman_lane(values, group, t, 40, progress=False)
+        for t in (table, changed)
+    )
+    assert np.allclose(found.correlation, other.correlation)
+    assert np.allclose(found.corrected, other.corrected)
+
+
 def test_what_age_explains_goes_and_the_group_stays():
     rng = np.random.default_rng(2)
     age = rng.normal(size=120)
