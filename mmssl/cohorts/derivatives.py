@@ -297,8 +297,8 @@ def quality_table(study: Study, folder: str | Path) -> pd.DataFrame:
     table
         pair, participant_id, session, registration (one of
         `mmssl.preprocessing.registration_status.STATUSES`, or "none"),
-        reason, and the figures of
-        `mmssl.preprocessing.quality`.
+        reason, unusual (figures far from everybody's, see `unusual`), and
+        the figures of `mmssl.preprocessing.quality`.
 
     Raises
     ------
@@ -317,7 +317,33 @@ def quality_table(study: Study, folder: str | Path) -> pd.DataFrame:
                 "reason": pair.get("reason"),
             }
             rows.append({**row, **pair.get("quality", {})})
-    return pd.DataFrame(rows).sort_values("pair", ignore_index=True)
+    table = pd.DataFrame(rows).sort_values("pair", ignore_index=True)
+    table.insert(5, "unusual", unusual(table.iloc[:, 5:]))
+    return table
+
+
+def unusual(figures: pd.DataFrame, limit: float = 3.5) -> pd.Series:
+    """Which figures of each row lie far from those of the others.
+
+    By the modified z-score of Iglewicz and Hoaglin (1993), .6745 (x - median)
+    / MAD, which a few bad rows do not move. Far is no fault: it is what to
+    look at first.
+
+    Parameters
+    ----------
+    figures : numbers, one column a figure.
+    limit : of the modified z-score.
+
+    Returns
+    -------
+    Series of str
+        Names of figures, joined by ", "; missing where there is none.
+    """
+    away = figures - figures.median()
+    score = 0.6745 * away / away.abs().median()
+    far = score.abs() > limit
+    names = [", ".join(figures.columns[row]) for row in far.to_numpy()]
+    return pd.Series(names, figures.index, dtype="str").replace("", np.nan)
 
 
 def assemble(

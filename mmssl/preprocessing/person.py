@@ -23,6 +23,7 @@ from mmssl.preprocessing.motion import realign
 from mmssl.preprocessing.quality import (
     shifted,
     similarity_to_template,
+    temporal_snr,
     tissue_contrast,
 )
 from mmssl.preprocessing.registration_status import registration_status
@@ -60,8 +61,9 @@ class Person:
     to_bold : (4, 4), the T1's mm to the BOLD's mm (rigid); None without.
     native_mask : NIfTI image, the brain in the T1's own space.
     motion : table of `motion.Motion`; None without.
-    quality : {figure: value}, of `quality.similarity_to_template` and
-        `quality.tissue_contrast`.
+    quality : {figure: value}, of `quality.similarity_to_template` and, with a
+        BOLD series, `quality.tissue_contrast`, `quality.temporal_snr`, the
+        share of the brain it covers and the mean framewise displacement (mm).
     control : {figure: value}, the same with the registration made 5 mm wrong.
     tr : s; None without.
     hashes : {"t1": sha256, "bold": sha256}, of the files read.
@@ -289,6 +291,7 @@ def _add_falff(
     quality.update(tissue_contrast(volume, measured, mni.grey, mni.white))
     _check_contrast(quality)
     quality["falff_coverage"] = float(measured.sum() / person.mask.sum())
+    quality["temporal_snr"] = temporal_snr(realigned.bold, inside)
     displacement = realigned.parameters["framewise_displacement"].iloc[1:]
     quality["mean_framewise_displacement_mm"] = float(displacement.mean())
     return replace(

@@ -60,6 +60,29 @@ def similarity_to_template(
     }
 
 
+def temporal_snr(bold: np.ndarray, mask: np.ndarray) -> float:
+    """Temporal signal-to-noise ratio of a realigned series: mean over standard
+    deviation in time, the median over voxels.
+
+    Parameters
+    ----------
+    bold : (X, Y, Z, T) array.
+    mask : (X, Y, Z) bool array, voxels that count; those that never change do
+        not.
+
+    Returns
+    -------
+    float
+        NaN where nothing changes.
+    """
+    series = bold[mask]
+    spread = series.std(axis=1)
+    varies = spread > 0
+    if not varies.any():
+        return float("nan")
+    return float(np.median(series.mean(axis=1)[varies] / spread[varies]))
+
+
 def flatten(t1: np.ndarray, mask: np.ndarray, side: float = 2.0) -> np.ndarray:
     """Divide a T1 by its local mean in the mask, which takes away the coil's
     slow shading.

@@ -70,6 +70,18 @@ def test_the_derivatives_are_a_bids_dataset(dataset, quick, tmp_path):
         assert json.loads(file.read_text())["SkullStripped"]
 
 
+def test_figures_far_from_everybodys_are_named(rng):
+    figures = pd.DataFrame(rng.normal(size=(40, 3)), columns=list("abc"))
+    figures.loc[3, "a"] = 9.0
+    figures.loc[[5, 6], "c"] = [-20.0, np.nan]
+    found = derivatives.unusual(figures)
+    assert (found[3], found[5]) == ("a", "c")
+    assert pd.isna(found[6])
+    # neither unit nor origin matters, and a constant is not far from itself
+    moved = figures.assign(b=7.0) * 1000 - 3
+    assert derivatives.unusual(moved).equals(found)
+
+
 def test_a_second_time_prepares_only_what_changed(dataset, quick, tmp_path):
     study = bids.read(dataset)
     prepare_all(study, tmp_path / "out")

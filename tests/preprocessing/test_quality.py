@@ -73,3 +73,16 @@ def test_five_millimetres_make_every_figure_clearly_worse():
         wrong = quality.similarity_to_template(volume, affine, mask, moved)
         for figure, difference in least.items():
             assert right[figure] - wrong[figure] > difference, figure
+
+
+def test_temporal_snr_of_known_noise(rng):
+    signal = rng.uniform(50, 200, (6, 7, 8, 1))
+    noise = rng.normal(size=(6, 7, 8, 4000))
+    mask = rng.random((6, 7, 8)) > 0.3
+    bold = signal * (1 + noise / 25)
+    bold[~mask] = 0
+    assert quality.temporal_snr(bold, mask) == pytest.approx(25, rel=0.03)
+    # what never changes is no voxel of a brain
+    bold[3] = 100
+    assert quality.temporal_snr(bold, mask) == pytest.approx(25, rel=0.03)
+    assert np.isnan(quality.temporal_snr(0 * bold, mask))
