@@ -11,6 +11,7 @@ from pathlib import Path
 
 from mmssl.cohorts import batch, bids, derivatives, oasis3
 from mmssl.cohorts.study import SUFFIXES, Study
+from mmssl.preprocessing.person import BACKENDS
 from mmssl.preprocessing.registration_status import DOUBTFUL, STATUSES
 
 
@@ -28,6 +29,7 @@ def main(words: Sequence[str]) -> int:
                 by_folder.get(options.person, options.person),
                 prepared_folder(options),
                 size=options.size,
+                backend=options.backend,
             )
             return 0
         print(study.flow.to_string(index=False))
@@ -39,14 +41,14 @@ def main(words: Sequence[str]) -> int:
             options.path,
             prepared_folder(options),
             options.jobs,
-            preparation={"size": options.size},
+            preparation={"size": options.size, "backend": options.backend},
             accept=options.accept,
             excluded=excluded,
             folds=options.folds,
             holdout=options.holdout,
             seed=options.seed,
         )
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, RuntimeError) as error:
         print(error, file=sys.stderr)
         return 2
     print(cohort)
@@ -79,6 +81,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--person", help="prepare this one alone, by id or folder")
     add("--jobs", type=int, default=1, help="people at once")
     add("--size", type=int, default=64, help="voxels a side over 192 mm")
+    add("--backend", choices=BACKENDS, default=BACKENDS[0])
     add("--modalities", default=",".join(SUFFIXES), help="T1, or T1,fALFF")
     add("--accept", choices=STATUSES, default=DOUBTFUL)
     add("--excluded", help="table with the images to leave out")

@@ -5,8 +5,10 @@ side by side, and the cohort written.
 from __future__ import annotations
 
 import os
-import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 
 from tqdm.auto import tqdm
@@ -15,6 +17,7 @@ from mmssl.cohorts import bids, derivatives, oasis3
 from mmssl.cohorts.cohort import Cohort
 from mmssl.cohorts.study import Study
 from mmssl.ledger.workers import end_with
+from mmssl.preprocessing.person import SIMPLEITK, check_backend
 
 _SHOWN = 3  # people that a message names
 
@@ -123,35 +126,28 @@ def prepare_study(
     jobs : people at once, each on one core.
     progress : show a progress bar.
     preparation : options of `derivatives.prepare_person`: size, tr, low,
-        high, orientation, dummy_scans.
+        high, orientation, dummy_scans, backend.
 
     Raises
     ------
+    RuntimeError
+        If FSL is asked for and not installed.
     OSError
         When everybody has been tried, where somebody could not be prepared
         for want of room, memory or rights; the next call goes on from there.
     """
-    from joblib import Parallel, delayed
-
+    preparation = dict(preparation or {})
+    check_backend(preparation.get("backend", SIMPLEITK))
     names = sorted(set(study.pairs["participant_id"]))
     derivatives.describe(prepared)
-    pool = Parallel(
-        jobs,
-        return_as="generator_unordered",
-        initializer=end_with,
-        initargs=(os.getpid(),),
+    work = partial(_failure, study, prepared, preparation)
+    results = tqdm(
+        _unordered(work, names, jobs),
+        desc="people",
+        total=len(names),
+        disable=not progress,
     )
-    one = delayed(_failure)
-    failures = pool(
-        one(study, name, prepared, dict(preparation or {})) for name in names
-    )
-    progress_bar = tqdm(
-        failures, desc="people", total=len(names), disable=not progress
-    )
-    with warnings.catch_warnings():
-        # a worker that has grown by a person's images is replaced
-        warnings.filterwarnings("ignore", message="A worker stopped")
-        failed = [failure for failure in progress_bar if failure]
+    failed = [failure for failure in results if failure]
     if failed:
         raise OSError(
             f"{prepared}: {len(failed)} of {len(names)} people could not be "
@@ -159,8 +155,25 @@ def prepare_study(
         )
 
 
+def _unordered(work: Callable, names: Sequence[str], jobs: int) -> Iterator:
+    """The results of a function for each name, as they come."""
+    if jobs == 1:
+        yield from map(work, names)
+        return
+    # a fork would inherit locks that threads of the libraries may hold
+    pool = ProcessPoolExecutor(
+        jobs, get_context("spawn"), end_with, (os.getpid(),)
+    )
+    try:
+        tasks = [pool.submit(work, name) for name in names]
+        for task in as_completed(tasks):
+            yield task.result()
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
 def _failure(
-    study: Study, name: str, prepared: str | Path, preparation: Mapping
+    study: Study, prepared: str | Path, preparation: Mapping, name: str
 ) -> str | None:
     """Prepare one person; what the machine lacked for it, or None."""
     from SimpleITK import ProcessObject

@@ -56,6 +56,7 @@ def prepare_person(
     high: float = 0.1,
     orientation: str | None = None,
     dummy_scans: int = 0,
+    backend: str = people.SIMPLEITK,
     progress: bool = False,
 ) -> dict:
     """Prepare every pair of one person.
@@ -66,7 +67,7 @@ def prepare_person(
     participant : one of its people.
     folder : of the derivatives; a finished folder of the person, made of the
         same images with the same parameters and code, is taken as it is.
-    size, tr, low, high, orientation, dummy_scans, progress
+    size, tr, low, high, orientation, dummy_scans, backend, progress
         As `mmssl.preprocessing.prepare` takes them; ``tr`` None: what the
         study says, then sidecar and header.
 
@@ -86,6 +87,7 @@ def prepare_person(
         Of the machine; the folder is not made.
     """
     _check_modalities(study)
+    people.check_backend(backend)
     own = study.pairs[study.pairs["participant_id"] == participant]
     if own.empty:
         raise ValueError(
@@ -99,6 +101,7 @@ def prepare_person(
         "high": high,
         "orientation": orientation,
         "dummy_scans": dummy_scans,
+        "backend": backend,
     }
     record = {
         "participant_id": participant,
@@ -248,7 +251,9 @@ def _prepared(
     tr = read.check(t1, bold, tr, *band, orientation, dummy_scans)
     if pair[ANATOMY] not in anatomies:
         try:
-            found = people.prepare_anatomy(t1, parameters["size"], orientation)
+            found = people.prepare_anatomy(
+                t1, parameters["size"], orientation, parameters["backend"]
+            )
         except ValueError as error:
             found = error
         anatomies[pair[ANATOMY]] = found

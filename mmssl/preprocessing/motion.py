@@ -11,6 +11,7 @@ once, so that a step costs one interpolation and a 7 x 7 system.
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -103,12 +104,10 @@ def realign(
         With their numbers, if the first volumes are not in the steady state
         or volumes could not be aligned.
     """
-    import pandas as pd
-
     bold = np.asarray(bold)
     _check(bold)
     affine = np.asarray(affine, dtype=np.float64)
-    steady, alike = _steadiness(bold)
+    steady, alike = steadiness(bold)
     first = int((steady & alike).argmax())  # 0 without one
     references = [
         _reference(bold[..., first], affine, *level) for level in _LEVELS
@@ -126,7 +125,29 @@ def realign(
     # A first volume without a pose of its own is taken to lie where the
     # volume lies that the others were compared with.
     poses = poses @ np.linalg.inv(poses[0])
-    centre = space.apply(affine, (np.array(bold.shape[:3]) - 1) / 2)
+    table = motion_table(poses, affine, bold.shape[:3], steady, aligned)
+    return Motion(_resampled(bold, affine, poses), table, poses)
+
+
+def motion_table(
+    poses: np.ndarray,
+    affine: np.ndarray,
+    shape: Sequence[int],
+    steady: np.ndarray,
+    aligned: np.ndarray,
+) -> pd.DataFrame:
+    """The parameters of `Motion`, of the poses of a series.
+
+    Parameters
+    ----------
+    poses : (T, 4, 4) array, world mm of the first volume to world mm of each.
+    affine : (4, 4), voxels to world mm.
+    shape : (X, Y, Z).
+    steady, aligned : (T,) bool arrays.
+    """
+    import pandas as pd
+
+    centre = space.apply(affine, (np.array(shape) - 1) / 2)
     parameters = np.stack([_parameters(pose, centre) for pose in poses])
     table = pd.DataFrame(parameters, columns=COLUMNS)
     table.insert(0, "volume", np.arange(len(table)))
@@ -134,7 +155,7 @@ def realign(
     table["framewise_displacement"] = np.where(aligned, displacement, np.nan)
     table["steady"] = steady
     table["aligned"] = aligned
-    return Motion(_resampled(bold, affine, poses), table, poses)
+    return table
 
 
 def _resampled(
@@ -155,7 +176,7 @@ def _resampled(
     return realigned
 
 
-def _steadiness(bold: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def steadiness(bold: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Two (T,) bool arrays: volumes in the steady state, and volumes that
     look like most of the series.
 

@@ -17,7 +17,14 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from mmssl.ledger.hashes import hash_file
-from mmssl.preprocessing import brain, read, registration, space, template
+from mmssl.preprocessing import (
+    brain,
+    fsl,
+    read,
+    registration,
+    space,
+    template,
+)
 from mmssl.preprocessing.falff import falff
 from mmssl.preprocessing.motion import realign
 from mmssl.preprocessing.quality import (
@@ -31,6 +38,9 @@ from mmssl.preprocessing.registration_status import registration_status
 if TYPE_CHECKING:
     import nibabel as nib
     import pandas as pd
+
+SIMPLEITK, FSL = BACKENDS = ("simpleitk", "fsl")
+"""What aligns, registers and finds the brain."""
 
 # Error that the quality figures must notice, mm. It is sideways, where brains
 # are symmetric: a shift forward or up can by accident suit a person's own
@@ -67,8 +77,8 @@ class Person:
     control : {figure: value}, the same with the registration made 5 mm wrong.
     tr : s; None without.
     hashes : {"t1": sha256, "bold": sha256}, of the files read.
-    parameters : size and orientation, and with a BOLD series tr, low, high and
-        dummy_scans.
+    parameters : size, orientation and backend, and with a BOLD series tr,
+        low, high and dummy_scans.
     """
 
     volumes: dict[str, np.ndarray]
@@ -102,6 +112,7 @@ def prepare(
     progress: bool = True,
     orientation: str | None = None,
     dummy_scans: int = 0,
+    backend: str = SIMPLEITK,
 ) -> Person:
     """Register a person's raw images to MNI152 and compute the fALFF.
 
@@ -121,6 +132,8 @@ def prepare(
     orientation : where the voxel axes of a file that does not say so point
         to, as "LAS".
     dummy_scans : first volumes of the series to leave out.
+    backend : one of `BACKENDS`; "fsl" runs the papers' commands
+        (`mmssl.preprocessing.fsl`).
 
     Returns
     -------
@@ -131,12 +144,15 @@ def prepare(
     ValueError
         As `read.check`, `read.read_t1` and `read.read_bold`, before any long
         work; if the T1 or the BOLD meets nothing in any pose.
+    RuntimeError
+        If FSL is asked for and not installed.
     """
+    check_backend(backend)
     tr = read.check(t1, bold, tr, low, high, orientation, dummy_scans)
     series = None
     if bold is not None:
         series = read_series(bold, orientation, dummy_scans)
-    anatomy = prepare_anatomy(t1, size, orientation)
+    anatomy = prepare_anatomy(t1, size, orientation, backend)
     if series is None:
         return anatomy.person
     return add_series(
@@ -159,14 +175,29 @@ class Anatomy(NamedTuple):
     mask: np.ndarray
 
 
+def check_backend(backend: str) -> None:
+    """ValueError for an unknown backend, RuntimeError for FSL that is not
+    installed.
+    """
+    if backend not in BACKENDS:
+        raise ValueError(
+            f"backend is {backend!r}, expected one of {', '.join(BACKENDS)}"
+        )
+    if backend == FSL:
+        fsl.check_installed()
+
+
 def prepare_anatomy(
-    t1: str | Path, size: int = 64, orientation: str | None = None
+    t1: str | Path,
+    size: int = 64,
+    orientation: str | None = None,
+    backend: str = SIMPLEITK,
 ) -> Anatomy:
     """Register a T1 to MNI152, find the brain and resample it.
 
     Parameters
     ----------
-    t1, size, orientation : as `prepare` takes them.
+    t1, size, orientation, backend : as `prepare` takes them.
 
     Raises
     ------
@@ -178,8 +209,11 @@ def prepare_anatomy(
     original = read.read_t1(t1, orientation)
     image = read.Image(*space.coarsen(*original, _FINEST))
     with _named(t1):
-        to_native = registration.to_template(*image).matrix
-        native_mask = brain.brain_mask(*image, to_native)
+        if backend == FSL:
+            native_mask, to_native = fsl.register_anatomy(*image)
+        else:
+            to_native = registration.to_template(*image).matrix
+            native_mask = brain.brain_mask(*image, to_native)
     coverage = space.resample(
         native_mask, image.affine, to_native, grid, shape
     )
@@ -196,7 +230,11 @@ def prepare_anatomy(
         quality=similarity_to_template(*image, native_mask, to_native),
         control=similarity_to_template(*image, native_mask, wrong),
         hashes={"t1": hash_file(t1)},
-        parameters={"size": size, "orientation": orientation},
+        parameters={
+            "size": size,
+            "orientation": orientation,
+            "backend": backend,
+        },
     )
     return Anatomy(person, image, native_mask)
 
@@ -273,11 +311,16 @@ def _add_falff(
     ``band`` in Hz.
     """
     person = anatomy.person
-    realigned = realign(*series, progress=progress)
-    mean = realigned.bold.mean(axis=3)
-    to_bold = registration.to_anatomy(
-        mean, series.affine, *anatomy.image, anatomy.mask
-    ).matrix
+    if person.parameters["backend"] == FSL:
+        realigned = fsl.realign(*series)
+        mean = realigned.bold.mean(axis=3)
+        place = (mean, series.affine, *anatomy.image, anatomy.mask)
+        to_bold = fsl.register_series(*place)
+    else:
+        realigned = realign(*series, progress=progress)
+        mean = realigned.bold.mean(axis=3)
+        place = (mean, series.affine, *anatomy.image, anatomy.mask)
+        to_bold = registration.to_anatomy(*place).matrix
     inside = _brain_in_bold(anatomy, mean, series.affine, to_bold)
     ratio = falff(realigned.bold, tr, *band, mask=inside)
     inside &= ratio > 0  # voxels without any fluctuation were not measured

@@ -23,7 +23,7 @@ def quick(monkeypatch):
     """
     seen = {"T1": [], "status": {}}
 
-    def prepare_anatomy(t1, size, orientation):
+    def prepare_anatomy(t1, size, orientation, _):
         seen["T1"].append(t1.name)
         volume = read.read_t1(t1, orientation).data
         shape = (size,) * 3
