@@ -2,6 +2,7 @@
 written out by hand.
 """
 
+import inspect
 import itertools
 import math
 
@@ -15,12 +16,23 @@ from mmssl.losses.infonce import (
     info_nce,
     info_nce_all_locations,
 )
+from mmssl.models.dcgan import Encoder
 from mmssl.objectives.language import TERMS, build, options_of, parse
 from mmssl.objectives.term import Batch, Context, Term
 from mmssl.objectives.views import Clean, PadCropFlip, View
 
 SMALL = {"width": 4, "latent": 8, "size": 16}
 EDGES = ("CR", "XX", "CC", "RR")
+
+
+def test_where_nothing_is_said_the_networks_are_the_papers():
+    """64 voxels a side, 32 channels, 64 dimensions, without dropout."""
+    stated = inspect.signature(build).parameters
+    expected = {"in_channels": 1, "width": 32, "latent": 64, "size": 64}
+    expected |= {"dims": 3, "dropout": 0.0}
+    assert {name: stated[name].default for name in expected} == expected
+    of_encoder = inspect.signature(Encoder).parameters
+    assert {name: of_encoder[name].default for name in expected} == expected
 
 
 @pytest.mark.parametrize(

@@ -100,5 +100,8 @@ def test_of_three_modalities_the_two_that_are_related_are_found(rng):
     del codes["b"]
     modalities, pairs = dimension_pairs.strongest_modalities(codes, 99, 5)
     np.testing.assert_array_equal(pairs.p, alone.p)
+    by_default = dimension_pairs.strongest_modalities(codes, 99)[1]
+    seeded = dimension_pairs.strongest_modalities(codes, 99, 0)[1]
+    np.testing.assert_array_equal(by_default.null, seeded.null)
     with pytest.raises(ValueError, match="codes of a, expected two modalit"):
         dimension_pairs.strongest_modalities({"a": codes["a"]})
