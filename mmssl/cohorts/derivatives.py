@@ -76,8 +76,8 @@ def prepare_person(
     dict
         The record, as it stands in ``prepared.json``: "participant_id",
         "parameters", "inputs" {file: sha256}, "modules", "versions", and
-        "pairs", each with its number in the study, its files, and either
-        "volumes", "registration" and "quality", or a "reason".
+        "pairs", each with its files and either "volumes", "registration" and
+        "quality", or a "reason".
 
     Raises
     ------
@@ -107,7 +107,7 @@ def prepare_person(
         "participant_id": participant,
         "parameters": parameters,
         "inputs": _hashes(study, own),
-        "pairs": own.index.tolist(),
+        "pairs": [_files(study, pair) for _, pair in own.iterrows()],
         "modules": fingerprint("mmssl.preprocessing.person"),
         "versions": versions(),
     }
@@ -152,6 +152,11 @@ def _check_modalities(study: Study) -> None:
         )
 
 
+def _files(study: Study, pair: pd.Series) -> dict[str, str]:
+    """{modality: image} of a pair, which tell it from any other."""
+    return {m: pair[m] for m in study.modalities}
+
+
 def _hashes(study: Study, own: pd.DataFrame) -> dict[str, str]:
     """{file: sha256} of a person's images; of a missing one None."""
     files = sorted({file for m in study.modalities for file in own[m]})
@@ -167,8 +172,8 @@ def _is_current(target: Path, record: Mapping) -> bool:
     if not (target / RECORD).is_file():
         return False
     found = read_record(target)
-    numbers = [pair["pair"] for pair in found["pairs"]]
-    found = {**found, "pairs": numbers}
+    files = [pair["files"] for pair in found["pairs"]]
+    found = {**found, "pairs": files}
     return all(found.get(key) == record[key] for key in record)
 
 
@@ -198,11 +203,8 @@ def _prepared_pairs(
 ) -> Iterator[dict]:
     """Prepare each pair of a person and write its images; one record each."""
     anatomies: dict[str, people.Anatomy | ValueError] = {}
-    for number, pair in own.iterrows():
-        record = {
-            "pair": number,
-            "files": {m: pair[m] for m in study.modalities},
-        }
+    for _, pair in own.iterrows():
+        record = {"files": _files(study, pair)}
         try:
             prepared = _prepared(study, pair, anatomies, parameters, progress)
         except ValueError as error:
@@ -311,20 +313,35 @@ def quality_table(study: Study, folder: str | Path) -> pd.DataFrame:
         For a person who is not prepared.
     """
     rows = []
-    for participant in study.participants["participant_id"]:
-        record = read_record(place(folder, participant))
-        for pair in record["pairs"]:
-            row = {
-                "pair": pair["pair"],
-                "participant_id": participant,
-                "session": study.pairs.at[pair["pair"], "session"],
-                "registration": pair.get("registration", "none"),
-                "reason": pair.get("reason"),
-            }
-            rows.append({**row, **pair.get("quality", {})})
+    for number, _, record in _prepared_of(study, folder):
+        row = {
+            "pair": number,
+            "participant_id": study.pairs.at[number, "participant_id"],
+            "session": study.pairs.at[number, "session"],
+            "registration": record.get("registration", "none"),
+            "reason": record.get("reason"),
+        }
+        rows.append({**row, **record.get("quality", {})})
     table = pd.DataFrame(rows).sort_values("pair", ignore_index=True)
     table.insert(5, "unusual", unusual(table.iloc[:, 5:]))
     return table
+
+
+def _prepared_of(
+    study: Study, folder: str | Path
+) -> Iterator[tuple[int, Path, dict]]:
+    """Each pair of a study: its number, its person's folder, its record."""
+    for participant, own in study.pairs.groupby("participant_id"):
+        target = place(folder, participant)
+        records = read_record(target)["pairs"]
+        asked = [_files(study, pair) for _, pair in own.iterrows()]
+        if [record["files"] for record in records] != asked:
+            raise ValueError(
+                f"{target / RECORD}: pairs found {len(records)}, expected "
+                f"{len(asked)} of the study's images; prepare the person anew"
+            )
+        for number, record in zip(own.index, records, strict=True):
+            yield number, target, record
 
 
 def unusual(figures: pd.DataFrame, limit: float = 3.5) -> pd.Series:
@@ -533,11 +550,9 @@ def _write_volumes(
 ) -> None:
     """Fill the arrays of the cohort, row by row."""
     files = {}
-    for participant in study.participants["participant_id"]:
-        target = place(folder, participant)
-        for pair in read_record(target)["pairs"]:
-            for modality, name in pair.get("volumes", {}).items():
-                files[pair["pair"], modality] = target / name
+    for number, target, record in _prepared_of(study, folder):
+        for modality, name in record.get("volumes", {}).items():
+            files[number, modality] = target / name
     for modality in study.modalities:
         array = None
         for row, number in enumerate(numbers):

@@ -105,6 +105,33 @@ def test_a_second_time_prepares_only_what_changed(dataset, quick, tmp_path):
     }
 
 
+def test_a_new_person_leaves_the_others_as_they_are(dataset, quick, tmp_path):
+    prepare_all(bids.read(dataset), tmp_path / "out")
+    quick["T1"].clear()
+    name = "sub-00"  # before all others
+    image = dataset / name / "anat" / f"{name}_T1w.nii.gz"
+    series = dataset / name / "func" / f"{name}_task-rest_bold.nii.gz"
+    write_image(image, (10, 11, 12), value=50)
+    write_image(series, (10, 11, 12, 80), 2.0, value=51)
+    with (dataset / "participants.tsv").open("a", encoding="utf-8") as table:
+        table.write(f"{name}\tHC\n")
+    study = bids.read(dataset)
+    prepare_all(study, tmp_path / "out")
+    assert quick["T1"] == ["sub-00_T1w.nii.gz"]
+    table = derivatives.quality_table(study, tmp_path / "out")
+    assert table["pair"].tolist() == study.pairs.index.tolist()
+    assert table["participant_id"].equals(study.pairs["participant_id"])
+    # another series of somebody: that person alone is not what was asked for
+    write_image(
+        series.with_name(f"{name}_task-rest_run-9_bold.nii.gz"),
+        (10, 11, 12, 80),
+        2.0,
+        value=52,
+    )
+    with pytest.raises(ValueError, match="sub-00.*pairs found 1, expected 2"):
+        derivatives.quality_table(bids.read(dataset), tmp_path / "out")
+
+
 def test_an_interrupted_batch_ends_as_an_unbroken_one(
     dataset, quick, tmp_path, monkeypatch
 ):
