@@ -24,10 +24,16 @@ from mmssl.cohorts import cohort as cohorts
 from mmssl.cohorts import splits
 from mmssl.cohorts.cohort import Cohort
 from mmssl.cohorts.study import Study
-from mmssl.ledger import atomic
+from mmssl.ledger import atomic, limits
 from mmssl.ledger.allocation import new_array
 from mmssl.ledger.code import fingerprint
 from mmssl.ledger.hashes import hash_file
+from mmssl.ledger.manifest import (
+    MANIFEST,
+    check_files,
+    read_manifest,
+    write_manifest,
+)
 from mmssl.ledger.sidecars import versions
 from mmssl.preprocessing import person as people
 from mmssl.preprocessing import read, template
@@ -121,6 +127,7 @@ def prepare_person(
         record["pairs"] = list(pairs)
         text = json.dumps(record, indent=1, ensure_ascii=False)
         (unfinished / RECORD).write_text(text + "\n", encoding="utf-8")
+        write_manifest(unfinished)
     return record
 
 
@@ -139,7 +146,7 @@ def describe(folder: str | Path) -> None:
     with atomic.file(Path(folder) / ".bidsignore") as file:
         # maps of a statistic are not in the standard yet, though many write
         # them so
-        text = f"**/{RECORD}\n**/*_boldmap.nii.gz\n"
+        text = f"**/{RECORD}\n**/{MANIFEST}\n**/*_boldmap.nii.gz\n"
         file.write_text(text, encoding="utf-8")
 
 
@@ -183,15 +190,13 @@ def read_record(target: str | Path) -> dict:
     Raises
     ------
     ValueError
-        Where there is no record, or none that can be read.
+        Where there is no record, or it is not the one that was made.
     """
     file = Path(target) / RECORD
     if not file.is_file():
         raise ValueError(f"{file}: not found; the person is not prepared")
-    try:
-        return json.loads(file.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{file}: not valid JSON ({error})") from error
+    check_files(target, read_manifest(target), [RECORD])
+    return json.loads(limits.read_text(file))
 
 
 def _prepared_pairs(
@@ -551,7 +556,9 @@ def _write_volumes(
     """Fill the arrays of the cohort, row by row."""
     files = {}
     for number, target, record in _prepared_of(study, folder):
-        for modality, name in record.get("volumes", {}).items():
+        volumes = record.get("volumes", {})
+        check_files(target, read_manifest(target), volumes.values())
+        for modality, name in volumes.items():
             files[number, modality] = target / name
     for modality in study.modalities:
         array = None

@@ -260,6 +260,25 @@ def test_who_is_not_prepared_is_named(dataset, quick, tmp_path):
     assert not (tmp_path / "cohort").exists()
 
 
+def test_what_was_changed_by_hand_is_not_used(dataset, quick, tmp_path):
+    study = bids.read(dataset)
+    prepare_all(study, tmp_path / "out")
+    (map_,) = (tmp_path / "out/sub-02").rglob("*_boldmap.nii.gz")
+    kept = map_.read_bytes()
+    nifti = nib.load(map_)
+    nib.save(nib.Nifti1Image(nifti.get_fdata() + 1, nifti.affine), map_)
+    with pytest.raises(ValueError, match="boldmap.nii.gz: was changed"):
+        derivatives.assemble(
+            study, tmp_path / "out", tmp_path / "a", folds=2, holdout=0.0
+        )
+    map_.write_bytes(kept)
+    record = tmp_path / "out/sub-02" / derivatives.RECORD
+    record.write_text(record.read_text().replace("registered", "failed"))
+    with pytest.raises(ValueError, match="prepared.json: was changed"):
+        derivatives.quality_table(study, tmp_path / "out")
+    assert not (tmp_path / "a").exists()
+
+
 def test_repetition_times_that_contradict_are_a_reason(
     dataset, quick, tmp_path
 ):
