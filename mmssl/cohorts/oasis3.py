@@ -403,7 +403,8 @@ def _dated(table: pd.DataFrame, file: str) -> tuple[pd.DataFrame, list[dict]]:
         day = pd.Series(pd.NA, table.index, dtype="Float64")
     reason = pd.Series(np.nan, table.index, dtype="str")
     reason[day.isna()] = "a visit without a day"
-    reason[~day.between(0, _LAST_DAY).fillna(True)] = "a visit on no real day"
+    real = day.between(0, _LAST_DAY) & (day % 1 == 0)
+    reason[~real.fillna(True)] = "a visit on no real day"
     reason[(stated.min(axis=1) != stated.max(axis=1)).fillna(False)] = (
         "a visit whose day and label differ"
     )

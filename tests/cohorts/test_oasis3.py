@@ -195,6 +195,7 @@ def test_flow_counts_who_is_left(download):
         ("OAS30002_UDSb4_d0010", "11", "day and label differ"),
         ("OAS30002_UDSb4_d99999", "99999", "no real day"),
         ("OAS30002_UDSb4_d-10", "-10", "no real day"),
+        (".", "10.5", "no real day"),
         (".", "", "without a day"),
     ],
 )
