@@ -1,7 +1,9 @@
 """The cohort folder: what is written is read, and what disagrees is named."""
 
 import json
+import re
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -428,3 +430,21 @@ def test_tables_that_disagree_are_refused(
     content[table][column] = value
     with pytest.raises(ValueError, match=message):
         write(tmp_path / "bad", **content)
+
+
+def test_the_example_of_the_book_makes_a_cohort(tmp_path, rng):
+    page = Path(__file__).parents[2] / "book" / "data.md"
+    (example,) = re.findall(r"```python\n(.*?)```", page.read_text(), re.S)
+    given = {
+        "t1": rng.normal(size=(30, 16, 16, 16)),
+        "falff": rng.normal(size=(30, 16, 16, 16)),
+        "groups": ["control", "patient"] * 15,
+        "affine": np.diag([12.0, 12, 12, 1]),
+        "mask": np.ones((16, 16, 16), bool),
+        "folder": tmp_path / "mine",
+    }
+    exec(example, given)
+    loaded = load(tmp_path / "mine")
+    assert loaded.labels().tolist() == [0, 1] * 15
+    assert len(loaded.splits["folds"]) == 5
+    np.testing.assert_allclose(loaded.volumes["T1"], given["t1"], rtol=1e-6)
