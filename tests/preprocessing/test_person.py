@@ -142,6 +142,7 @@ def test_every_falff_is_asked_for_its_contrast(rng, monkeypatch, slow):
         quality={},
         control={},
         hashes={},
+        parameters={"backend": person.SIMPLEITK},
     )
     still = pd.DataFrame({"framewise_displacement": np.zeros(60)})
     monkeypatch.setattr(
@@ -153,11 +154,11 @@ def test_every_falff_is_asked_for_its_contrast(rng, monkeypatch, slow):
         lambda *_: registration.Registration(np.eye(4), 1.0),
     )
     image = read.Image(mni.t1, mni.affine)
+    anatomy = person.Anatomy(head, image, mni.mask)
     bold = read.Image(series, mni.affine)
-    options = (image, mni.mask, bold, 2.0, (0.01, 0.1), False)
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")
-        found = person._add_falff(head, *options)
+        found = person._add_falff(anatomy, bold, 2.0, (0.01, 0.1), False)
     assert found.quality["falff_coverage"] > 0.9
     words = [str(warning.message) for warning in said]
     asked = [text for text in words if "expected more in grey" in text]
