@@ -53,6 +53,11 @@ linear_evaluation._logistic_scores(
 """
 
 
+def listen():
+    """Listen to a hang-up, also where nohup has it ignored."""
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
 def start(folder, code, as_notebook):
     """Start code in a process or in a notebook, whose two workers say when
     they work; return the process and all that descends from it.
@@ -73,7 +78,9 @@ def start(folder, code, as_notebook):
         files = [folder / "in.ipynb", folder / "out.ipynb"]
         command = [sys.executable, str(RUNNER), *map(str, files)]
     with (folder / "said.txt").open("w", encoding="utf-8") as said:
-        process = subprocess.Popen(command, stdout=said, stderr=said)
+        process = subprocess.Popen(
+            command, stdout=said, stderr=said, preexec_fn=listen
+        )
     started = psutil.Process(process.pid)
     until = time.monotonic() + PATIENCE
     while len(list(folder.glob("*.working"))) < 2:
