@@ -154,7 +154,7 @@ def _fetched(fetch: Callable, name: str, data_dir: str | Path | None):
 
     try:
         return fetch(datasets)
-    except (OSError, ValueError) as error:
+    except OSError as error:
         folder = datasets.get_data_dirs(data_dir)[0]
         raise ConnectionError(
             f"{name}: not in {folder} and not downloaded "

@@ -159,3 +159,8 @@ def test_offline_says_what_to_do(make, tmp_path):
             url="http://127.0.0.1:9",
         )
     assert not (tmp_path / "cohort").exists()
+
+
+def test_a_wrong_number_of_people_is_no_want_of_a_network(tmp_path):
+    with pytest.raises(ValueError, match="number of subjects"):
+        public.oasis1(tmp_path / "cohort", people=-1, data_dir=tmp_path)
