@@ -148,6 +148,17 @@ def test_diagnosis_by_the_second_table_and_contradictions():
     assert found == ["HC", "AD", "HC", "AD", "?", "?"]
 
 
+@pytest.mark.parametrize(("day", "mmse"), [("d0704", 28), ("d0705", None)])
+def test_scores_are_of_a_visit_within_a_year(tmp_path, day, mmse):
+    """The last visit is that of day 339."""
+    scan = ("OAS30001", day, ("T1w", "task-rest_bold"))
+    make_images(tmp_path / "images", "bids", [scan])
+    make_tables(tmp_path / "tables")
+    (person,) = read(tmp_path).participants.itertuples()
+    assert person.group == "HC"
+    assert person.mmse == mmse or (mmse is None and pd.isna(person.mmse))
+
+
 def test_one_visit_makes_a_patient_and_every_visit_a_control(download):
     add_visit(
         download,
