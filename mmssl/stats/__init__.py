@@ -1,5 +1,5 @@
-"""How sure a ROC-AUC is: intervals, differences, permutation, power; and the
-calibration of probabilities.
+"""How sure a ROC-AUC is: intervals, differences, permutation, power; the
+calibration of probabilities; and how well numbers are predicted.
 
 The person is the unit everywhere: all scans of one subject count together.
 Three families of interval are compared by simulation: the BCa bootstrap
@@ -31,6 +31,7 @@ from mmssl.stats.power import (
     minimum_detectable_gap,
     power_of_difference,
 )
+from mmssl.stats.regression import mae_interval, r2_difference, r2_interval
 
 __all__ = [
     "Calibration",
@@ -45,11 +46,14 @@ __all__ = [
     "difference_interval",
     "labellings",
     "logit_interval",
+    "mae_interval",
     "minimum_detectable_difference",
     "minimum_detectable_gap",
     "permutation_p",
     "power_of_difference",
     "proportion_interval",
+    "r2_difference",
+    "r2_interval",
     "reliability",
     "roc_auc",
     "score_interval",

@@ -26,14 +26,16 @@ def roc_auc(labels, scores) -> float:
         \mathrm{AUC} = \frac{\sum_{i \in \mathrm{pos}} r_i - n_1 (n_1 + 1) / 2}
         {n_1 n_0}
 
-    with :math:`r_i` the midranks of all scores (Hanley & McNeil 1982).
+    with :math:`r_i` the midranks of all scores (Hanley & McNeil 1982). Of more
+    than two classes, the macro average of one against the rest: the plain mean
+    over classes of the AUC of "is of class k" by the score of class k.
 
     Parameters
     ----------
     labels : array-like, shape (n,)
-        0 or 1; both must occur.
+        0 or 1; both must occur. Or 0, …, K - 1, all of which must.
     scores : array-like, shape (n,)
-        Larger means class 1.
+        Larger means class 1. With K > 2 classes (K, n), a score of each.
 
     Raises
     ------
@@ -41,8 +43,14 @@ def roc_auc(labels, scores) -> float:
         One class only, labels other than 0 and 1, scores not finite, shapes
         that differ.
     """
-    labels, scores = checked(labels, scores)
-    return float(weighted_auc(labels, scores, np.ones((1, len(labels))))[0])
+    labels, scores = checked_classes(labels, scores)
+    truths, rows = one_against_rest(labels, scores)
+    equal = np.ones((1, len(labels)))
+    aucs = [
+        weighted_auc(truth, row, equal)[0]
+        for truth, row in zip(truths, rows, strict=True)
+    ]
+    return float(np.mean(aucs))
 
 
 def weighted_auc(
@@ -115,6 +123,52 @@ def checked_all(labels, scores) -> tuple[np.ndarray, np.ndarray]:
     valid = [checked(labels, row) for row in rows]
     valid_labels, _ = valid[0]
     return valid_labels, np.stack([row for _, row in valid])
+
+
+def checked_classes(labels, scores) -> tuple[np.ndarray, np.ndarray]:
+    """As `checked_all`, for two classes or more: labels (n,) and scores (k,
+    n), or (k, K, n) of K > 2 classes.
+    """
+    labels = np.asarray(labels)
+    if labels.ndim != 1 or np.isin(labels, (0, 1)).all():
+        return checked_all(labels, scores)
+    classes = np.unique(labels)
+    number = len(classes)
+    if not np.array_equal(classes, np.arange(number)):
+        raise ValueError(
+            f"labels must be 0 or 1, or 0 to K - 1 and each of them, found "
+            f"{classes[:5].tolist()}"
+        )
+    scores = np.asarray(scores, dtype=np.float64)
+    expected = (number, len(labels))
+    if scores.ndim not in (2, 3) or scores.shape[-2:] != expected:
+        raise ValueError(
+            f"scores: shape {scores.shape}, expected {expected}, one line a "
+            "class"
+        )
+    scores = scores.reshape(-1, *expected)
+    for k, of_class in enumerate(scores.swapaxes(0, 1)):
+        checked_all(labels == k, of_class)
+    return labels.astype(np.int64), scores
+
+
+def one_against_rest(
+    labels: np.ndarray, scores: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Problems of two classes whose AUCs are averaged: labels and scores, both
+    (rows, n).
+
+    Parameters
+    ----------
+    labels, scores
+        Of `checked_classes`. Two classes are one problem for each line of
+        scores.
+    """
+    if scores.ndim == 2:
+        return np.broadcast_to(labels, scores.shape), scores
+    _, number, people = scores.shape
+    truths = (labels == np.arange(number)[:, None]).astype(np.int64)
+    return np.tile(truths, (len(scores), 1)), scores.reshape(-1, people)
 
 
 def checked_level(level: float) -> float:

@@ -12,7 +12,13 @@ from __future__ import annotations
 import numpy as np
 from scipy.special import ndtr, ndtri
 
-from mmssl.stats.auc import Interval, checked_all, checked_level, weighted_auc
+from mmssl.stats.auc import (
+    Interval,
+    checked_classes,
+    checked_level,
+    one_against_rest,
+    weighted_auc,
+)
 from mmssl.stats.intervals import score_interval
 from mmssl.stats.missing import all_known
 
@@ -43,7 +49,8 @@ def auc_interval(
     labels : array-like, shape (n,)
     scores : array-like, shape (n,) or (k, n)
         As in `roc_auc`; of k scores of the same rows, the mean of their AUCs
-        is estimated.
+        is estimated. Of K > 2 classes (K, n) or (k, K, n), their macro
+        average.
     subjects : array-like, shape (n,), optional
         Whose row it is; by default each row is a person of its own.
     resamples : int
@@ -62,30 +69,56 @@ def auc_interval(
         As `roc_auc`; also fewer than two subjects in a class, fewer than 100
         resamples, or a level outside (0, 1).
     """
-    labels, scores = checked_all(labels, scores)
+    labels, scores = checked_classes(labels, scores)
+    truths, rows = one_against_rest(labels, scores)
     level = checked_level(level)
     if resamples < 100:
         raise ValueError(f"resamples must be at least 100, found {resamples}")
     clusters = Clusters(labels, subjects)
 
     def mean_auc(weights: np.ndarray) -> np.ndarray:
-        aucs = [weighted_auc(labels, each, weights) for each in scores]
+        aucs = [
+            weighted_auc(truth, row, weights)
+            for truth, row in zip(truths, rows, strict=True)
+        ]
         return np.mean(aucs, 0)
 
     estimate = float(mean_auc(np.ones((1, len(labels))))[0])
     draws = mean_auc(clusters.draws(resamples, seed))
     if np.ptp(draws) == 0:
-        positives = max(1, int((clusters.stratum == 1).sum()))
-        negatives = max(1, int((clusters.stratum == 0).sum()))
-        return score_interval(estimate, positives, negatives, level)
-    bias = _bias(estimate, draws)
+        return score_interval(estimate, *clusters.smallest_problem(), level)
     jackknife = mean_auc(clusters.leave_one_out())
-    acceleration = _acceleration(jackknife, clusters.stratum)
+    low, high = bca_limits(estimate, draws, jackknife, clusters.stratum, level)
+    return Interval(estimate, low, high, level, "BCa")
+
+
+def bca_limits(
+    estimate: float,
+    draws: np.ndarray,
+    jackknife: np.ndarray,
+    stratum: np.ndarray,
+    level: float,
+) -> tuple[float, float]:
+    """Limits of the bias-corrected and accelerated bootstrap (Efron 1987).
+
+    Parameters
+    ----------
+    estimate : float
+    draws : array, shape (B,)
+        The estimate in each resample.
+    jackknife : array, shape (subjects,)
+        The estimate without each subject.
+    stratum : array, shape (subjects,)
+        Within which subjects are drawn.
+    level : float
+    """
+    bias = _bias(estimate, draws)
+    acceleration = _acceleration(jackknife, stratum)
     normal = ndtri(np.array([0.5 - level / 2, 0.5 + level / 2]))
     limits = bias + normal
     shares = ndtr(bias + limits / (1 - acceleration * limits))
     low, high = np.quantile(draws, shares)
-    return Interval(estimate, float(low), float(high), level, "BCa")
+    return float(low), float(high)
 
 
 def bias_corrected(
@@ -143,8 +176,9 @@ class Clusters:
     """Subjects, whose rows are resampled together, and their strata.
 
     rows : (n,) index of each row's subject.
-    stratum : (subjects,) 0 or 1 for who has rows of that class only, 2 for who
-        has rows of both.
+    stratum : (subjects,) the class of who has rows of that class only; the
+        number of classes for who has rows of several.
+    sizes : (classes,) subjects with rows of that class only.
     """
 
     def __init__(self, labels: np.ndarray, subjects) -> None:
@@ -157,15 +191,29 @@ class Clusters:
                 "not equal"
             )
         _, self.rows = np.unique(subjects, return_inverse=True)
-        share = np.bincount(self.rows, weights=labels) / np.bincount(self.rows)
-        self.stratum = np.where(share == 0, 0, np.where(share == 1, 1, 2))
-        for label in (0, 1):
-            count = int(np.isin(self.stratum, (label, 2)).sum())
+        number = int(labels.max()) + 1
+        has = np.zeros((self.rows.max() + 1, number), dtype=bool)
+        has[self.rows, labels] = True
+        self.stratum = np.where(has.sum(1) == 1, has.argmax(1), number)
+        for label, count in enumerate(has.sum(0).tolist()):
             if count < 2:
                 raise ValueError(
                     f"class {label} has {count} subject, an interval needs "
                     "at least 2"
                 )
+
+        self.sizes = np.bincount(self.stratum, minlength=number)[:number]
+
+    def smallest_problem(self) -> tuple[int, int]:
+        """Subjects of one class and of the others, of whom an AUC is known
+        least: of two classes of class 1 and 0, else of the smallest and the
+        rest. Who has rows of several counts in none; at least 1.
+        """
+        positives = self.sizes[1]
+        if len(self.sizes) > 2:
+            positives = self.sizes.min()
+        others = self.sizes.sum() - positives
+        return max(1, int(positives)), max(1, int(others))
 
     def draws(self, resamples: int, seed: int) -> np.ndarray:
         """How often each row is drawn, (resamples, n)."""

@@ -18,6 +18,7 @@ degrees of freedom of the Brunner-Munzel test (2000),
 
 from __future__ import annotations
 
+from itertools import combinations
 from typing import NamedTuple
 
 import numpy as np
@@ -25,7 +26,12 @@ from scipy.special import expit, logit
 from scipy.stats import rankdata
 from scipy.stats import t as student
 
-from mmssl.stats.auc import Interval, checked_all, checked_level
+from mmssl.stats.auc import (
+    Interval,
+    checked_all,
+    checked_classes,
+    checked_level,
+)
 from mmssl.stats.intervals import score_interval
 from mmssl.stats.missing import all_known
 
@@ -126,11 +132,13 @@ def difference_interval(
     """AUC of `scores_a` minus AUC of `scores_b` on the same people, with
     Student-t limits.
 
-    Parameters and errors as in `logit_interval`. Identical rankings differ by
-    exactly 0, and the interval is then [0, 0].
+    Parameters and errors as in `logit_interval`; of K > 2 classes scores are
+    (K, n) or (k, K, n), and the difference is that of macro averages
+    (`mmssl.stats.auc.roc_auc`). Identical rankings differ by exactly 0, and
+    the interval is then [0, 0].
     """
-    labels, scores_a = checked_all(labels, scores_a)
-    labels, scores_b = checked_all(labels, scores_b)
+    labels, scores_a = checked_classes(labels, scores_a)
+    labels, scores_b = checked_classes(labels, scores_b)
     first = components(labels, scores_a, subjects)
     second = components(labels, scores_b, subjects)
     parts = first.minus(second)
@@ -158,7 +166,7 @@ class Components(NamedTuple):
 
     def minus(self, other: Components) -> Components:
         """The components of a difference of AUCs on the same rows."""
-        spread = {c: self.spread[c] - other.spread[c] for c in (0, 1)}
+        spread = {c: own - other.spread[c] for c, own in self.spread.items()}
         return self._replace(
             estimate=self.estimate - other.estimate, spread=spread
         )
@@ -171,25 +179,29 @@ class Components(NamedTuple):
 
     @property
     def variance(self) -> float:
-        """Of the estimate; people with scans of both classes tie the two
+        """Of the estimate; people with scans of several classes tie these
         (Obuchowski 1997).
         """
         subjects = len(self.spread[0])
-        products = (self.spread[0] * self.spread[1]).sum()
-        cross = subjects / (subjects - 1) * products
-        covariance = float(2 * cross / (self.rows[0] * self.rows[1]))
-        return self.share(0) + self.share(1) + covariance
+        total = sum(self.share(c) for c in self.spread)
+        for a, b in combinations(self.spread, 2):
+            products = (self.spread[a] * self.spread[b]).sum()
+            cross = subjects / (subjects - 1) * products
+            total += float(2 * cross / (self.rows[a] * self.rows[b]))
+        return total
 
     def quantile(self, level: float) -> float:
         """Of Student's t with the degrees of freedom of Brunner and Munzel."""
-        shares = np.array([self.share(c) for c in (0, 1)])
-        freedom = np.array([self.people[c] - 1 for c in (0, 1)])
+        shares = np.array([self.share(c) for c in self.spread])
+        freedom = np.array([self.people[c] - 1 for c in self.spread])
         nu = shares.sum() ** 2 / (shares**2 / freedom).sum()
         return float(student.ppf(0.5 + checked_level(level) / 2, nu))
 
 
 def components(labels, scores, subjects) -> Components:
-    """Components of the mean AUC of the rows of scores, (k, n)."""
+    """Components of the mean AUC of scores (k, n), or (k, K, n) of K
+    classes.
+    """
     if subjects is None:
         subjects = np.arange(len(labels))
     subjects = all_known(subjects, "subjects")
@@ -199,9 +211,12 @@ def components(labels, scores, subjects) -> Components:
             "equal"
         )
     names, subject = np.unique(subjects, return_inverse=True)
-    placements = _placements(labels, scores)
+    if scores.ndim == 2:
+        estimate, parts = _two_class_parts(labels, scores)
+    else:
+        estimate, parts = _macro_parts(labels, scores)
     spread, people, rows = {}, {}, {}
-    for c in (0, 1):
+    for c, part in parts.items():
         members = subject[labels == c]
         people[c], rows[c] = len(np.unique(members)), len(members)
         if people[c] < 2:
@@ -209,13 +224,51 @@ def components(labels, scores, subjects) -> Components:
                 f"class {c} has {people[c]} subject, an interval needs at "
                 "least 2"
             )
-        placement = placements[c].mean(axis=0)  # (rows of c,)
-        # the mean over either class is the AUC
-        estimate = float(placement.mean())
         spread[c] = np.bincount(
-            members, weights=placement - estimate, minlength=len(names)
+            members, weights=part - float(part.mean()), minlength=len(names)
         )
     return Components(estimate, spread, people, rows)
+
+
+def _two_class_parts(
+    labels: np.ndarray, scores: np.ndarray
+) -> tuple[float, dict[int, np.ndarray]]:
+    """Mean AUC of scores (k, n), and what each row of a class adds to it,
+    {class: (rows of it,)}: the mean over either class is the AUC.
+    """
+    placements = _placements(labels, scores)
+    parts = {c: placements[c].mean(axis=0) for c in (0, 1)}
+    return float(parts[1].mean()), parts
+
+
+def _macro_parts(
+    labels: np.ndarray, scores: np.ndarray
+) -> tuple[float, dict[int, np.ndarray]]:
+    r"""Macro average of the AUCs of scores (k, K, n), and what each row of a
+    class adds to it, {class: (rows of it,)}.
+
+    A row i of class c is a positive of the problem "is of class c" and a
+    negative of all others. The classes are samples of their own, of fixed
+    sizes, so that what a row adds is scaled to its class,
+
+    .. math:: W_i = \frac{1}{K} \sum_k V_{k,i} \frac{n_c}{n_{k,i}},
+
+    with :math:`n_{k,i}` the rows on its side of problem k; within a class W is
+    centred by `components`.
+    """
+    number = scores.shape[1]
+    sizes = np.bincount(labels)
+    added = np.zeros(len(labels))
+    aucs = []
+    for k in range(number):
+        is_class = labels == k
+        placements = _placements(is_class.astype(int), scores[:, k])
+        for side, rows in ((1, is_class), (0, ~is_class)):
+            value = placements[side].mean(axis=0)
+            added[rows] += value * sizes[labels[rows]] / rows.sum()
+        aucs.append(placements[1].mean())
+    parts = {c: added[labels == c] / number for c in range(number)}
+    return float(np.mean(aucs)), parts
 
 
 def _placements(

@@ -60,7 +60,7 @@ def test_weighted_auc_is_the_auc_of_rows_drawn_so_often(rng):
     ("labels", "scores", "message"),
     [
         ([1, 1, 1], [1, 2, 3], "one class only"),
-        ([0, 1, 2], [1, 2, 3], "must be 0 or 1"),
+        ([0, 2, 2], [1, 2, 3], "must be 0 or 1"),
         ([0, 1, 1], [1, np.nan, 3], "1 values that are not finite"),
         ([0, 1, 1], [1, 2], r"found \(3,\) and \(2,\)"),
         ([[0, 1]], [[1, 2]], r"must both be \(n,\)"),

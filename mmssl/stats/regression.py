@@ -1,0 +1,168 @@
+r"""How well numbers are predicted, such as an age or a test score: the
+coefficient of determination and the mean absolute error, with intervals.
+
+.. math::
+    R^2 = 1 - \frac{\sum_i (y_i - \hat y_i)^2}{\sum_i (y_i - \bar y)^2}, \quad
+    \mathrm{MAE} = \frac{1}{n} \sum_i |y_i - \hat y_i| ,
+
+both of people whom no fit has seen, so that :math:`R^2` is below 0 where a
+prediction is worse than their mean. Intervals are BCa bootstraps over people;
+each row is a person.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from mmssl.stats.auc import Interval, checked_level
+from mmssl.stats.bootstrap import bca_limits, draw_counts
+
+SMALLEST_SAMPLE = 4
+"""People below whom no interval is given."""
+
+# of how often each person is drawn, (draws, n): a value of each draw
+Statistic = Callable[[np.ndarray], np.ndarray]
+
+
+def r2_interval(
+    truth,
+    predictions,
+    resamples: int = 2000,
+    seed: int = 0,
+    level: float = 0.95,
+) -> Interval:
+    """R2 with its BCa interval.
+
+    Parameters
+    ----------
+    truth : array-like, shape (n,)
+    predictions : array-like, shape (n,) or (k, n)
+        Of k predictions of the same people, the mean of their R2.
+    resamples, seed : int
+        Of the bootstrap.
+    level : float
+        Confidence level, in (0, 1).
+
+    Raises
+    ------
+    ValueError
+        Fewer than 4 people, a truth that is the same in everybody, shapes
+        that differ, values that are not finite, or a level outside (0, 1).
+    """
+    truth, predictions = _checked(truth, predictions)
+    error = _squared_error(truth, predictions)
+
+    def statistic(weights: np.ndarray) -> np.ndarray:
+        return 1 - weights @ error / _spread(truth, weights)
+
+    return _interval(statistic, len(truth), resamples, seed, level)
+
+
+def mae_interval(
+    truth,
+    predictions,
+    resamples: int = 2000,
+    seed: int = 0,
+    level: float = 0.95,
+) -> Interval:
+    """Mean absolute error with its BCa interval, in the unit of the truth.
+
+    Parameters and errors as in `r2_interval`.
+    """
+    truth, predictions = _checked(truth, predictions)
+    error = np.abs(truth - predictions).mean(0)
+
+    def statistic(weights: np.ndarray) -> np.ndarray:
+        return weights @ error / weights.sum(1)
+
+    return _interval(statistic, len(truth), resamples, seed, level)
+
+
+def r2_difference(
+    truth,
+    first,
+    second,
+    resamples: int = 2000,
+    seed: int = 0,
+    level: float = 0.95,
+) -> Interval:
+    """R2 of the first predictions minus that of the second, of the same
+    people, with its BCa interval.
+
+    Parameters and errors as in `r2_interval`, for both predictions. Equal
+    predictions differ by exactly 0, and the interval is then [0, 0].
+    """
+    truth, first = _checked(truth, first)
+    _, second = _checked(truth, second)
+    gained = _squared_error(truth, second) - _squared_error(truth, first)
+
+    def statistic(weights: np.ndarray) -> np.ndarray:
+        return weights @ gained / _spread(truth, weights)
+
+    return _interval(statistic, len(truth), resamples, seed, level)
+
+
+def _checked(truth, predictions) -> tuple[np.ndarray, np.ndarray]:
+    """Truth (n,) and predictions (k, n) as float64, or a ValueError."""
+    truth = np.asarray(truth, dtype=np.float64)
+    rows = np.atleast_2d(np.asarray(predictions, dtype=np.float64))
+    if truth.ndim != 1 or rows.ndim != 2 or rows.shape[1] != len(truth):
+        raise ValueError(
+            "truth must be (n,) and predictions (n,) or (k, n), found "
+            f"{truth.shape} and {np.shape(predictions)}"
+        )
+    if len(truth) < SMALLEST_SAMPLE:
+        raise ValueError(
+            f"{len(truth)} people, expected at least {SMALLEST_SAMPLE}"
+        )
+    for name, values in (("truth", truth), ("predictions", rows)):
+        bad = int((~np.isfinite(values)).sum())
+        if bad:
+            raise ValueError(f"{name}: {bad} values are not finite")
+    if np.ptp(truth) == 0:
+        raise ValueError(
+            f"truth is {truth[0]} in everybody: there is nothing to predict"
+        )
+    return truth, rows
+
+
+def _squared_error(truth: np.ndarray, predictions: np.ndarray) -> np.ndarray:
+    """Of each person, the mean over predictions: (n,)."""
+    return ((truth - predictions) ** 2).mean(0)
+
+
+def _spread(truth: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Sum of squares about the mean of those drawn, (draws,); NaN where these
+    are of one value.
+    """
+    values = truth - truth.mean()
+    sums = weights @ values
+    spread = weights @ values**2 - sums**2 / weights.sum(1)
+    smallest = 1e-9 * (values**2).max()
+    return np.where(spread > smallest, spread, np.nan)
+
+
+def _interval(
+    statistic: Statistic, people: int, resamples: int, seed: int, level: float
+) -> Interval:
+    """A statistic of everybody and its limits, over the draws in which it is
+    defined.
+    """
+    level = checked_level(level)
+    if resamples < 100:
+        raise ValueError(f"resamples must be at least 100, found {resamples}")
+    estimate = float(statistic(np.ones((1, people)))[0])
+    everybody = np.zeros(people)
+    rng = np.random.default_rng(seed)
+    draws = statistic(draw_counts(everybody, resamples, rng))
+    draws = draws[~np.isnan(draws)]
+    if np.ptp(draws) == 0:
+        return Interval(estimate, estimate, estimate, level, "BCa")
+    left_out = statistic(1 - np.eye(people))
+    defined = ~np.isnan(left_out)
+    low, high = bca_limits(
+        estimate, draws, left_out[defined], everybody[defined], level
+    )
+    return Interval(estimate, low, high, level, "BCa")
