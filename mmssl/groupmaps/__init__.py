@@ -1,5 +1,5 @@
-"""Where two groups differ: voxelwise tests, corrections for their number,
-clusters and overlap with a planted mask.
+"""Where two groups differ, or a number goes along: voxelwise tests, their
+corrections for the number of voxels, clusters and overlap with a planted mask.
 """
 
 from mmssl.groupmaps.clusters import (
@@ -20,11 +20,13 @@ from mmssl.groupmaps.mann_whitney import (
     rank_biserial,
 )
 from mmssl.groupmaps.overlap import Overlap, edges, overlap, overlaps
+from mmssl.groupmaps.spearman import Correlation, correlate
 from mmssl.groupmaps.tfce import EnhancedDifference, enhance, tfce_test
 
 __all__ = [
     "AdjustedDifference",
     "Atlas",
+    "Correlation",
     "EnhancedDifference",
     "GroupDifference",
     "Overlap",
@@ -32,6 +34,7 @@ __all__ = [
     "clusters",
     "compare",
     "compare_corrections",
+    "correlate",
     "edges",
     "enhance",
     "freedman_lane",

@@ -134,6 +134,24 @@ def to_volume(values, mask, fill: float = 0.0) -> np.ndarray:
     return volume
 
 
+def to_volumes(
+    effects, corrected, mask
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """(effect, corrected p) of every map, (…, voxels), as images (X, Y, Z);
+    outside the mask 0 and 1.
+    """
+    voxels = effects.shape[-1]
+    maps = zip(
+        effects.reshape(-1, voxels),
+        corrected.reshape(-1, voxels),
+        strict=True,
+    )
+    return [
+        (to_volume(effect, mask), to_volume(p, mask, fill=1.0))
+        for effect, p in maps
+    ]
+
+
 def peak(volume, affine, mask=None) -> tuple[np.ndarray, tuple[int, int, int]]:
     """World coordinates (3,) in mm, and voxel, of the largest absolute value
     of a map (X, Y, Z).

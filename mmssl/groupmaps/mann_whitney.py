@@ -23,7 +23,7 @@ from scipy.special import ndtr
 from scipy.stats import false_discovery_control
 from tqdm.auto import tqdm
 
-from mmssl.groupmaps.clusters import to_volume
+from mmssl.groupmaps.clusters import to_volumes
 from mmssl.stats.permutation import (
     check_group_sizes,
     labellings,
@@ -221,13 +221,7 @@ class GroupDifference(NamedTuple):
         """(rbc, corrected p) of every map as images (X, Y, Z); outside the
         mask 0 and 1.
         """
-        voxels = self.rbc.shape[-1]
-        effects = self.rbc.reshape(-1, voxels)
-        corrected = self.corrected.reshape(-1, voxels)
-        return [
-            (to_volume(rbc, mask), to_volume(p, mask, fill=1.0))
-            for rbc, p in zip(effects, corrected, strict=True)
-        ]
+        return to_volumes(self.rbc, self.corrected, mask)
 
 
 def compare(
@@ -349,9 +343,21 @@ def largest_deviations(
     draws: np.ndarray,
     device: torch.device,
     progress: bool = False,
+    scale: np.ndarray | None = None,
 ) -> np.ndarray:
     """The largest |n1 n0 RBC| over voxels of every labelling, (P,), in blocks
     of G R.
+
+    Parameters
+    ----------
+    ranks : array, shape (voxels, n)
+        Of `centred_ranks`.
+    draws : array, shape (P, n)
+        Labels, or ranks of a number (`mmssl.groupmaps.spearman`).
+    device : torch.device
+    progress : bool
+    scale : array, shape (voxels,), optional
+        What the products of a voxel are multiplied by.
     """
     voxels, n = ranks.shape
     # |R| < n: integers up to 256 are exact in every format a device may
@@ -362,6 +368,8 @@ def largest_deviations(
     elements = _ELEMENTS.get(device.type, _ELEMENTS_ELSEWHERE)
     rows = min(len(g), int(elements**0.5))
     columns = max(1, elements // rows)
+    if scale is not None:
+        scale = torch.from_numpy(scale).to(device, dtype)
     for start in tqdm(
         range(0, voxels, columns),
         desc="permutations",
@@ -372,6 +380,8 @@ def largest_deviations(
         block = block.to(device, dtype).T.contiguous()
         parts = zip(g.split(rows), largest.split(rows), strict=True)
         for labels, maxima in parts:
-            deviations = (labels @ block).abs_().amax(dim=1)
-            torch.maximum(maxima, deviations, out=maxima)
+            deviations = (labels @ block).abs_()
+            if scale is not None:
+                deviations *= scale[start : start + columns]
+            torch.maximum(maxima, deviations.amax(dim=1), out=maxima)
     return largest.cpu().numpy()

@@ -224,8 +224,10 @@ class Provenance(NamedTuple):
         reports: Mapping,
         affine,
         permutations: int,
+        effect: str = "rbc",
     ) -> list[Path]:
-        """Save effect sizes and corrected p of group differences.
+        """Save effect sizes and corrected p of group differences, or of what
+        goes along with a number.
 
         Parameters
         ----------
@@ -235,6 +237,8 @@ class Provenance(NamedTuple):
         affine : array, shape (4, 4)
         permutations : int
             Behind the corrected p.
+        effect : "rbc" or "rho"
+            The rank-biserial correlation, or Spearman's; ends the file's name.
 
         Returns
         -------
@@ -252,9 +256,10 @@ class Provenance(NamedTuple):
         files, stems = [], {}
         for key in maps:
             stems[key] = "group_" + "_".join(key).replace(" ", "-")
-        together = sorted(f"{stem}_rbc.nii.gz" for stem in stems.values())
+        ending = f"_{effect}.nii.gz"
+        together = sorted(f"{stem}{ending}" for stem in stems.values())
         for key, (rbc, p) in maps.items():
-            effect_file = folder / f"{stems[key]}_rbc.nii.gz"
+            effect_file = folder / f"{stems[key]}{ending}"
             p_file = folder / f"{stems[key]}_p.nii.gz"
             correction = {
                 "method": "largest absolute effect of permuted labels, "

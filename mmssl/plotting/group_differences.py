@@ -56,6 +56,7 @@ def group_maps(
     affine: np.ndarray,
     truth: Mapping[str, np.ndarray] | None = None,
     level: float = 0.05,
+    effect: str = "RBC",
 ) -> Figure:
     """Draw maps of group differences, each cut at its absolute peak; left is
     the person's left.
@@ -72,6 +73,8 @@ def group_maps(
         {line: bool array (X, Y, Z)} of what was planted, where it is known.
     level : float
         Of the corrected p.
+    effect : str
+        What the scale is called.
 
     Returns
     -------
@@ -135,7 +138,7 @@ def group_maps(
     )
     scale = ScalarMappable(Normalize(-limit, limit), DIVERGING)
     figure.colorbar(scale, cax=bar)
-    bar.set_title("RBC", fontsize=9, loc="center")
+    bar.set_title(effect, fontsize=9, loc="center")
     bar.tick_params(labelsize=8)
     return figure
 

@@ -31,6 +31,7 @@ from tqdm.auto import tqdm
 
 from mmssl.evaluate import probes
 from mmssl.groupmaps.mann_whitney import compare
+from mmssl.groupmaps.spearman import correlate
 from mmssl.ledger.artefacts import (
     CHECKS,
     KEYS,
@@ -602,31 +603,53 @@ def arrange_for_figure(
 
 
 def positive_control(
-    cohort, landmarks: Mapping, rows, permutations: int = 10_000, seed: int = 0
+    cohort,
+    landmarks: Mapping,
+    rows,
+    permutations: int = 10_000,
+    seed: int = 0,
+    number=None,
 ) -> tuple[dict, dict[tuple[str, str, str], SanityReport]]:
     """The positive control: the test of `mmssl.groupmaps.mann_whitney.compare`
-    on the images themselves.
+    on the images themselves, or of `mmssl.groupmaps.spearman.correlate`.
 
     No encoder is checked, and the report says only that. Because this function
     reads the images from the cohort and makes both map and report, no other
     map can get this exemption.
 
+    Parameters
+    ----------
+    cohort : Cohort
+    landmarks : {modality: landmarks}
+    rows : array of int
+        People who are compared, by the label of the first task.
+    permutations, seed : int
+    number : array-like, shape (pairs,), optional
+        Of every pair; the images are correlated with it instead.
+
     Returns
     -------
-    maps : {("voxels", modality, "voxels"): (rbc, corrected p)}, (X, Y, Z)
-        each.
+    maps : {("voxels", modality, "voxels"): (effect, corrected p)}, (X, Y, Z)
+        each; the effect is the rank-biserial correlation, or Spearman's, and
+        the third part of the key then "number".
     reports : {the same: SanityReport}
     """
     images = standardised(cohort, landmarks, np.float32, rows)
     in_brain = [x[:, 0][:, cohort.mask] for x in images.values()]
     values = np.stack(in_brain, axis=1)
-    test = compare(values, cohort.labels()[rows], permutations, seed)
+    if number is None:
+        test = compare(values, cohort.labels()[rows], permutations, seed)
+        asked = "voxels"
+    else:
+        asked = "number"
+        number = np.asarray(number)[rows]
+        test = correlate(values, number, permutations, seed)
     maps, reports = {}, {}
     volumes = test.volumes(cohort.mask)
-    for modality, (rbc, p) in zip(images, volumes, strict=True):
-        key = ("voxels", modality, "voxels")
-        maps[key] = rbc, p
-        reports[key] = SanityReport(map_hash(rbc), {}, POSITIVE_CONTROL)
+    for modality, (effect, p) in zip(images, volumes, strict=True):
+        key = ("voxels", modality, asked)
+        maps[key] = effect, p
+        reports[key] = SanityReport(map_hash(effect), {}, POSITIVE_CONTROL)
     return maps, reports
 
 
