@@ -190,6 +190,58 @@ class Cohort:
         ]
         return np.array(labels, dtype=np.int64)
 
+    def with_task(
+        self, task: str = "", classes: str | Sequence[str] = ()
+    ) -> Cohort:
+        """The cohort as a study of one task, or of some of its classes, sees
+        it; nothing is written.
+
+        Parameters
+        ----------
+        task : str
+            Becomes the first task; empty: the one that is.
+        classes : str, comma-separated, or a sequence of str
+            The only classes, in this order: labels are indices in it, and who
+            is of another class has none. Empty: all, in their order.
+
+        Raises
+        ------
+        ValueError
+            For a task or a class that the cohort does not have, fewer than two
+            classes, or one twice.
+        """
+        name = self._task(task or None)
+        spec = dict(self.tasks[name])
+        known = [str(own) for own in spec["classes"]]
+        if isinstance(classes, str):
+            classes = [c.strip() for c in classes.split(",") if c.strip()]
+        chosen = [str(own) for own in classes] or known
+        if not {*chosen} <= {*known} or not 1 < len(chosen) == len({*chosen}):
+            raise ValueError(
+                f"{self.path / 'cohort.json'}: classes {chosen} asked for, "
+                f"expected two or more of task {name!r}, each once: {known}"
+            )
+        others = [own for own in known if own not in chosen]
+        spec["classes"] = chosen
+        spec["ignored"] = [*spec.get("ignored", ()), *others]
+        return replace(self, tasks={name: spec} | {**self.tasks, name: spec})
+
+    def contrast(
+        self, task: str = "", classes: str | Sequence[str] = ()
+    ) -> Cohort:
+        """As `with_task`, for a comparison of two classes: the first two of
+        those that are named, or of the task.
+        """
+        chosen = self.with_task(task, classes)
+        return chosen.with_task(classes=chosen.classes[:2])
+
+    @property
+    def classes(self) -> list[str]:
+        """Names of the classes of the first task; ValueError where there is
+        none.
+        """
+        return [str(name) for name in self.tasks[self._task(None)]["classes"]]
+
     def _task(self, task: str | None) -> str:
         """Name of a task, the first by default; ValueError where there is
         none.

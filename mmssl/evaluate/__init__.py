@@ -13,6 +13,12 @@ from mmssl.evaluate.probes import (
     linear_probe,
     logistic_regression,
 )
+from mmssl.evaluate.regression import (
+    formatted_regression,
+    probe_target,
+    regression_table,
+    target_values,
+)
 from mmssl.evaluate.results import (
     formatted_results,
     load_probes,
@@ -41,6 +47,7 @@ __all__ = [
     "choice_differences",
     "deviating_settings",
     "finished_runs",
+    "formatted_regression",
     "formatted_results",
     "linear_probe",
     "load_probes",
@@ -49,7 +56,10 @@ __all__ = [
     "matching_table",
     "nuisance_table",
     "probe",
+    "probe_target",
+    "regression_table",
     "results_table",
     "runs_of_folds",
+    "target_values",
     "unreadable_runs",
 ]

@@ -23,6 +23,7 @@ from tqdm.auto import tqdm
 
 from mmssl.evaluate.probes import (
     INNER_FOLDS,
+    class_scores,
     finite_embedding,
     linear_probe,
     logistic_regression,
@@ -53,7 +54,10 @@ class ProbeResults(NamedTuple):
     scores : one line per protocol, model, modality, draw and held-out person:
         fold, protocol, model, modality, draw (of initial weights; 0 for all
         but the untrained encoder), baseline, pair (row of the cohort),
-        subject, label, score (larger means class 1).
+        subject, label, class (1 of two; of more, a line for each), score
+        (larger means that class). Of numbers that are predicted
+        (`mmssl.evaluate.regression`), label is the true one, score the
+        predicted one, and there is no class.
     fits : one line per protocol, model, modality and draw: fold, protocol,
         model, modality, draw, train (people); of the logistic regression also
         inner_folds (5, or as many as the smaller class has people),
@@ -105,7 +109,7 @@ def probe(
         Of searches and probes; untrained encoders have this seed and the next
         ones.
     task : str, optional
-        A task of two classes; by default the cohort's first.
+        By default the cohort's first.
     width : int
         Of the untrained encoder.
     seen : {model: exposures}, optional
@@ -127,36 +131,23 @@ def probe(
     ------
     ValueError
         Before any fit: no runs, an unknown protocol, a shape that does not fit
-        the cohort, one class only.
+        the cohort, one class only, a class that no two people have in a role.
     LeakError
         Before any fit: a subject or an image in two of training, validation,
         hold-out and shift, or seen by an encoder and tested.
     """
-    import pandas as pd
-
     unknown = set(protocols) - set(PROTOCOLS)
     if unknown:
         raise ValueError(
             f"protocols: {sorted(unknown)} found, expected of {PROTOCOLS}"
         )
     train, test = training_and_holdout(cohort, fold, task)
-    _check_two_classes(cohort, fold, task, train, test)
-    _check_embeddings(cohort, embeddings)
-    exposures = fold_exposures(cohort, fold, train, test, embeddings, seen)
-    leakage.prove(exposures)
-
+    _check_classes(cohort, fold, task, train, test)
+    exposures = proven_exposures(cohort, fold, train, test, embeddings, seen)
     everything = with_baselines(cohort, embeddings, fold, seed, width)
-    z = _by_model_and_modality(everything)
-    more_draws = untrained_draws(
-        cohort,
-        fold,
-        range(seed + 1, seed + initialisations),
-        width,
-        _latent(embeddings),
+    z = with_untrained_draws(
+        cohort, everything, fold, seed, width, initialisations
     )
-    for draw, by_modality in enumerate(more_draws, 1):
-        for modality, embedding in by_modality.items():
-            z[RANDOM, modality, draw] = embedding
     labels = cohort.labels(task)
     fitted = {}
     if LOGISTIC in protocols:
@@ -172,9 +163,69 @@ def probe(
         "subject": cohort.subjects[test],
         "label": labels[test],
     }
+    return gathered(fitted, fold, len(train), people, exposures, everything)
+
+
+def with_untrained_draws(
+    cohort,
+    everything: Embeddings,
+    fold: int,
+    seed: int,
+    width: int,
+    initialisations: int,
+) -> dict[tuple[str, str, int], np.ndarray]:
+    """All embeddings to be probed, {(model, modality, draw): (pairs, latent)}:
+    those given are draw 0, further untrained encoders 1, 2, ….
+
+    Parameters
+    ----------
+    cohort : Cohort
+    everything : {model: {modality: (pairs, latent)}}
+        Of `with_baselines`.
+    fold, seed, width, initialisations : int
+        As in `probe`.
+    """
+    z = _by_model_and_modality(everything)
+    any_untrained = next(iter(everything[RANDOM].values()))
+    more_draws = untrained_draws(
+        cohort,
+        fold,
+        range(seed + 1, seed + initialisations),
+        width,
+        any_untrained.shape[1],
+    )
+    for draw, by_modality in enumerate(more_draws, 1):
+        for modality, embedding in by_modality.items():
+            z[RANDOM, modality, draw] = embedding
+    return z
+
+
+def gathered(
+    fitted: Mapping[str, Mapping],
+    fold: int,
+    train: int,
+    people: Mapping[str, np.ndarray],
+    exposures: Sequence[leakage.Exposure],
+    everything: Embeddings,
+) -> ProbeResults:
+    """The results of one fold, from what each probe scored.
+
+    Parameters
+    ----------
+    fitted : {protocol: {(model, modality, draw): (scores, facts of the fit)}}
+        Scores (people,), or (K, people) of K classes.
+    fold, train : int
+        The fold, and how many people the probes learned from.
+    people : mapping
+        pair, subject and label of the tested people, each (people,).
+    exposures, everything
+        Of `ProbeResults`.
+    """
+    import pandas as pd
+
     scores, fits = [], []
-    for protocol in protocols:
-        for (model, modality, draw), found in fitted[protocol].items():
+    for protocol, by_embedding in fitted.items():
+        for (model, modality, draw), found in by_embedding.items():
             score, fit = found
             probed = {
                 "fold": fold,
@@ -183,15 +234,27 @@ def probe(
                 "modality": modality,
                 "draw": draw,
             }
-            fits.append({**probed, "train": len(train), **fit})
+            fits.append({**probed, "train": train, **fit})
             lines = {**probed, "baseline": is_baseline(model), **people}
-            scores.append(pd.DataFrame({**lines, "score": score}))
+            for of_class in _by_class(score, people["label"]):
+                scores.append(pd.DataFrame({**lines, **of_class}))
     return ProbeResults(
         pd.concat(scores, ignore_index=True),
         pd.DataFrame(fits),
         exposures,
         everything,
     )
+
+
+def _by_class(score: np.ndarray, labels: np.ndarray) -> list[dict]:
+    """Scores and the class they are for; without one where labels are
+    numbers.
+    """
+    if labels.dtype.kind == "f":
+        return [{"score": score}]
+    if score.ndim == 1:
+        return [{"class": 1, "score": score}]
+    return [{"class": k, "score": own} for k, own in enumerate(score)]
 
 
 def accuracy_table(
@@ -219,10 +282,8 @@ def accuracy_table(
     import pandas as pd
 
     train, test = training_and_holdout(cohort, fold, task)
-    _check_embeddings(cohort, embeddings)
-    proof = leakage.prove(
-        fold_exposures(cohort, fold, train, test, embeddings, seen)
-    )
+    exposures = proven_exposures(cohort, fold, train, test, embeddings, seen)
+    proof = leakage.prove(exposures)
     labels = cohort.labels(task)
     classes = int(labels.max()) + 1
     z = _by_model_and_modality(embeddings)
@@ -293,7 +354,12 @@ def training_and_holdout(
 
 
 def with_baselines(
-    cohort, embeddings: Embeddings, fold: int, seed: int, width: int
+    cohort,
+    embeddings: Embeddings,
+    fold: int,
+    seed: int,
+    width: int,
+    predicted: str | None = None,
 ) -> dict[str, Mapping[str, np.ndarray]]:
     """The embeddings of the baselines, then those that are given.
 
@@ -304,19 +370,42 @@ def with_baselines(
         The untrained encoder has as many dimensions as the widest of them.
     fold, seed, width : int
         Of the baselines.
+    predicted : str, optional
+        A covariate that is predicted, and so is none.
     """
-    latent = _latent(embeddings)
-    baselines = baseline_embeddings(cohort, fold, seed, width, latent)
-    simple = simple_features(cohort, fold)
-    return {**baselines, **simple, **embeddings}
-
-
-def _latent(embeddings: Embeddings) -> int:
-    """Dimensions of the widest embedding."""
     dimensions = []
     for by_modality in embeddings.values():
         dimensions += [z.shape[1] for z in by_modality.values()]
-    return max(dimensions)
+    baselines = baseline_embeddings(cohort, fold, seed, width, max(dimensions))
+    simple = simple_features(cohort, fold, predicted)
+    return {**baselines, **simple, **embeddings}
+
+
+def proven_exposures(
+    cohort,
+    fold: int,
+    train,
+    test,
+    embeddings: Embeddings,
+    seen: Records | None = None,
+) -> list[leakage.Exposure]:
+    """Whom everything behind the scores of one fold has seen, once it is
+    proven that nobody of them is tested.
+
+    Parameters as in `fold_exposures`, with the embeddings of the encoders,
+    which are checked.
+
+    Raises
+    ------
+    ValueError
+        For embeddings that are not of this cohort.
+    LeakError
+        For a subject or image that was seen and is tested.
+    """
+    _check_embeddings(cohort, embeddings)
+    exposures = fold_exposures(cohort, fold, train, test, embeddings, seen)
+    leakage.prove(exposures)
+    return exposures
 
 
 def fold_exposures(
@@ -380,8 +469,8 @@ def _logistic_scores(
             seed,
         )
         chosen = {"inner_folds": inner_folds, "tuning_auc": fit.score}
-        scores = fit.pipeline.decision_function(embedding[test])
-        return scores, {**chosen, **fit.parameters}
+        logits = fit.pipeline.decision_function(embedding[test])
+        return class_scores(logits), {**chosen, **fit.parameters}
 
     pool = Parallel(
         jobs,
@@ -400,13 +489,11 @@ def _projection_scores(
     z: Mapping, labels, train, test, epochs: int, seed: int
 ) -> dict:
     """{(model, modality, draw): (hold-out scores, {})} of the linear
-    projection: the logit of class 1 minus that of class 0.
+    projection.
     """
-    logits = _probe_logits(z, labels, train, test, 2, epochs, seed)
-    return {
-        key: (values[:, 1] - values[:, 0], {})
-        for key, values in logits.items()
-    }
+    classes = int(labels.max()) + 1
+    logits = _probe_logits(z, labels, train, test, classes, epochs, seed)
+    return {key: (class_scores(own), {}) for key, own in logits.items()}
 
 
 def _probe_logits(
@@ -442,18 +529,17 @@ def _by_model_and_modality(embeddings: Embeddings) -> dict:
     return z
 
 
-def _check_two_classes(cohort, fold: int, task, train, test) -> None:
-    """ValueError unless both samples hold two people of each of two
-    classes.
-    """
+def _check_classes(cohort, fold: int, task, train, test) -> None:
+    """ValueError unless both samples hold two people of each class."""
     labels = cohort.labels(task)
+    number = int(labels.max()) + 1
     for role, rows in (("training", train), ("hold-out", test)):
-        people = np.bincount(labels[rows])
-        if len(people) > 2 or people.min() < 2:
+        people = np.bincount(labels[rows], minlength=number)
+        if people.min() < 2:
             raise ValueError(
-                f"{cohort.path}: ROC-AUC needs two classes of at least two "
-                f"people, the {role} rows of fold {fold} hold "
-                f"{people.tolist()}"
+                f"{cohort.path}: ROC-AUC needs at least two people of each "
+                f"class, the {role} rows of fold {fold} hold "
+                f"{people.tolist()}; `with_task` chooses among classes"
             )
 
 

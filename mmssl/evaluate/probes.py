@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
+from scipy.special import logsumexp
 
 from mmssl.stats.auc import roc_auc
 
@@ -64,14 +65,15 @@ def logistic_regression(
     The search space is that of "Application to Alzheimer's disease", section
     4: C log-uniform in [1e-6, 1e3]; penalty l1, l2 or elastic net, spelled
     through scikit-learn's l1_ratio as 1, 0 or uniform in [0, 1]; solver saga;
-    objective the mean ROC-AUC. That paper runs 500 trials. The same seed gives
-    the same fit bit for bit: a seeded TPE sampler, one process.
+    objective the mean ROC-AUC, of more than two classes its macro average.
+    That paper runs 500 trials. The same seed gives the same fit bit for bit: a
+    seeded TPE sampler, one process.
 
     Parameters
     ----------
     z : array, shape (n, latent)
     labels : array, shape (n,)
-        0 or 1.
+        0 or 1; of K classes 0 to K - 1, and the regression is multinomial.
     subjects : array, shape (n,)
         A subject's rows stay in one inner fold.
     trials, folds, seed : int
@@ -101,7 +103,7 @@ def logistic_regression(
         for train, valid in splits:
             fit_pipeline(pipeline, z[train], labels[train])
             converged.append(pipeline[-1].n_iter_[0] < _ITERATIONS)
-            scores = pipeline.decision_function(z[valid])
+            scores = class_scores(pipeline.decision_function(z[valid]))
             aucs.append(roc_auc(labels[valid], scores))
         trial.set_user_attr("converged", float(np.mean(converged)))
         return float(np.mean(aucs))
@@ -188,6 +190,33 @@ def logistic_pipeline(
         random_state=seed,
     )
     return make_pipeline(StandardScaler(), model)
+
+
+def class_scores(logits: np.ndarray) -> np.ndarray:
+    r"""What a probe says for each class: its log odds.
+
+    .. math:: s_k = a_k - \log \sum_{j \ne k} e^{a_j}
+
+    Parameters
+    ----------
+    logits : array, shape (n,) or (n, K)
+        Of scikit-learn's ``decision_function``, which of two classes are the
+        log odds of class 1, or of `linear_probe`.
+
+    Returns
+    -------
+    array
+        (n,), of class 1, for two classes; (K, n) for more.
+    """
+    if logits.ndim == 1:
+        return logits
+    if logits.shape[1] == 2:
+        return logits[:, 1] - logits[:, 0]
+    scores = []
+    for k in range(logits.shape[1]):
+        others = np.delete(logits, k, axis=1)
+        scores.append(logits[:, k] - logsumexp(others, axis=1))
+    return np.stack(scores)
 
 
 def linear_probe(
@@ -355,12 +384,14 @@ def _inner_folds(
             f"subjects: shape {subjects.shape}, expected {labels.shape} as "
             "the labels"
         )
-    if not np.array_equal(np.unique(labels), (0, 1)):
+    classes = np.unique(labels)
+    if not np.array_equal(classes, np.arange(len(classes))):
         raise ValueError(
-            f"labels must be 0 and 1, found {np.unique(labels).tolist()}"
+            f"labels must be 0 and 1, or 0 to K - 1, found {classes.tolist()}"
         )
     people = {
-        label: len(np.unique(subjects[labels == label])) for label in (0, 1)
+        label: len(np.unique(subjects[labels == label]))
+        for label in classes.tolist()
     }
     if min(people.values()) < folds:
         raise ValueError(
@@ -370,10 +401,11 @@ def _inner_folds(
     splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
     splits = list(splitter.split(labels, labels, subjects))
     for number, split in enumerate(splits):
-        if any(len(np.unique(labels[rows])) < 2 for rows in split):
+        present = [len(np.unique(labels[rows])) for rows in split]
+        if min(present) < len(classes):
             raise ValueError(
-                f"one class only in inner fold {number}: use fewer than "
-                f"{folds} folds"
+                f"{min(present)} of {len(classes)} classes in inner fold "
+                f"{number}: use fewer than {folds} folds"
             )
     return splits
 

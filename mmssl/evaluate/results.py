@@ -58,7 +58,8 @@ def results_table(
     -------
     DataFrame
         One line per protocol, model and modality: auc (mean over folds, and
-        over the draws of an untrained encoder's weights), auc_sd (over folds
+        over the draws of an untrained encoder's weights; of more than two
+        classes the macro average of one against the rest), auc_sd (over folds
         and draws; NaN for one), low, high (BCa subject bootstrap of that mean,
         95 %: people are resampled, the same in every fold and draw; NaN where
         the best setting has no coefficient, so that everybody has one score
@@ -68,7 +69,8 @@ def results_table(
         is too short at 22 patients); minimum_detectable, the true gain that
         an interval of that width would tell from 0 with power .8, NaN where
         even an AUC of 1 would not; baseline, folds, draws, train, positives,
-        negatives (people), tuning_auc (mean).
+        negatives (people; of more than two classes instead classes, people and
+        smallest, the people of the smallest class), tuning_auc (mean).
         ``attrs["proof"]`` is that of `mmssl.ledger.leakage.prove`, for the
         sidecar.
 
@@ -83,7 +85,7 @@ def results_table(
     import pandas as pd
 
     exposures = [seen for results in probed for seen in results.exposures]
-    proof = leakage.prove(exposures, _needed_records(probed))
+    proof = leakage.prove(exposures, needed_records(probed))
     scores = pd.concat(
         [results.scores for results in probed], ignore_index=True
     )
@@ -91,7 +93,7 @@ def results_table(
     lines, untrained = [], {}
     for key, group in scores.groupby(_KEYS, sort=False):
         protocol, model, modality = key
-        people, by_fold = _scores_by_fold(group, folds)
+        people, by_fold = scores_by_fold(group, folds)
         # the untrained encoder comes first
         baseline = untrained.setdefault((protocol, modality), by_fold)
         draws = group["draw"].nunique()
@@ -102,8 +104,7 @@ def results_table(
         line["draws"] = draws
         line |= _auc(labels, by_fold, people["subject"], resamples, seed)
         line |= _gain(labels, by_fold, baseline, people["subject"])
-        line["positives"] = int((labels == 1).sum())
-        line["negatives"] = int((labels == 0).sum())
+        line |= _sizes(labels)
         lines.append(line)
     fits = pd.concat([results.fits for results in probed], ignore_index=True)
     fits = fits.reindex(columns=[*_KEYS, "train", "tuning_auc"])
@@ -245,7 +246,9 @@ def _check_saved(scores, cohort, fold: int, test, models) -> None:
     if not same_people or (cohort.labels()[pairs] != people["label"]).any():
         raise ValueError(
             f"{PREFIX}_scores.tsv: scores of {len(pairs)} people who are not "
-            f"the hold-out of {cohort.path}"
+            f"the hold-out of {cohort.path} with the classes "
+            f"{cohort.classes}: task and classes must be those of the page "
+            "that scored them"
         )
     missing = sorted(set(models) - set(scores["model"]))
     if missing:
@@ -255,7 +258,7 @@ def _check_saved(scores, cohort, fold: int, test, models) -> None:
         )
 
 
-def _needed_records(probed: Sequence[ProbeResults]) -> list[str]:
+def needed_records(probed: Sequence[ProbeResults]) -> list[str]:
     """Fits that must be on record before a table of these scores is shown."""
     encoders, folds = set(), set()
     for results in probed:
@@ -270,17 +273,45 @@ def _needed_records(probed: Sequence[ProbeResults]) -> list[str]:
     return [*needed, *sorted(encoders)]
 
 
-def _scores_by_fold(
+def _sizes(labels) -> dict[str, int]:
+    """How many people an AUC rests on."""
+    people = np.bincount(labels)
+    if len(people) == 2:
+        return {"positives": int(people[1]), "negatives": int(people[0])}
+    return {
+        "classes": len(people),
+        "people": len(labels),
+        "smallest": int(people.min()),
+    }
+
+
+def scores_by_fold(
     scores: pd.DataFrame, folds: int
 ) -> tuple[pd.DataFrame, np.ndarray]:
     """People of one model and modality, and their scores, (folds x draws,
-    people).
+    people), or (folds x draws, classes, people) of more than two classes.
+
+    Parameters
+    ----------
+    scores : DataFrame
+        Of `mmssl.evaluate.linear_evaluation.ProbeResults`, one protocol, model
+        and modality.
+    folds : int
+
+    Raises
+    ------
+    ValueError
+        If folds score other people.
     """
     draws = scores["draw"].nunique()
-    by_fold = scores.pivot(
-        index=["fold", "draw"], columns="pair", values="score"
-    )
-    if by_fold.isna().any(axis=None) or len(by_fold) < folds * draws:
+    index = ["fold", "draw"]
+    classes = 1
+    if "class" in scores:
+        index.append("class")
+        classes = scores["class"].nunique()
+    by_fold = scores.pivot(index=index, columns="pair", values="score")
+    expected = folds * draws * classes
+    if by_fold.isna().any(axis=None) or len(by_fold) < expected:
         model, modality = scores.iloc[0][["model", "modality"]]
         raise ValueError(
             f"{model}, {modality}: folds {sorted(set(scores['fold']))} score "
@@ -288,17 +319,20 @@ def _scores_by_fold(
             f"all {folds}"
         )
     people = scores.drop_duplicates("pair").set_index("pair")
-    return people.loc[by_fold.columns], by_fold.to_numpy()
+    values = by_fold.to_numpy()
+    if classes > 1:
+        values = values.reshape(-1, classes, values.shape[-1])
+    return people.loc[by_fold.columns], values
 
 
 def _auc(
     labels, scores, subjects, resamples: int, seed: int
 ) -> dict[str, float]:
-    """Mean AUC of scores (folds x draws, people) with its interval and
+    """Mean AUC of scores (folds x draws, …, people) with its interval and
     spread.
     """
     auc = auc_interval(labels, scores, subjects.to_numpy(), resamples, seed)
-    if not np.ptp(scores, axis=1).any():
+    if not np.ptp(scores, axis=-1).any():
         auc = auc._replace(low=np.nan, high=np.nan)
     folds = [roc_auc(labels, fold_scores) for fold_scores in scores]
     spread = np.std(folds, ddof=1) if len(folds) > 1 else np.nan
@@ -314,8 +348,8 @@ def _gain(labels, scores, baseline, subjects) -> dict[str, float]:
     """Difference of AUC to the mean of the baseline's draws with its interval,
     and the smallest that could have been found; NaN for the baseline itself.
 
-    scores : (folds, people)
-    baseline : (folds x draws, people)
+    scores : (folds, …, people)
+    baseline : (folds x draws, …, people)
     """
     if scores is baseline:
         return {

@@ -21,7 +21,9 @@ SIMPLE_FEATURES = (REGION_MEANS, COVARIATES)
 """Names of the models in tables, in their order."""
 
 
-def simple_features(cohort, fold: int = 0) -> dict[str, dict[str, np.ndarray]]:
+def simple_features(
+    cohort, fold: int = 0, predicted: str | None = None
+) -> dict[str, dict[str, np.ndarray]]:
     """Region means and covariates of every pair, each column z-scored by the
     training rows.
 
@@ -29,6 +31,8 @@ def simple_features(cohort, fold: int = 0) -> dict[str, dict[str, np.ndarray]]:
     ----------
     cohort : Cohort
     fold : int
+    predicted : str, optional
+        Column of participants.tsv that is to be predicted: no covariate then.
 
     Returns
     -------
@@ -46,8 +50,12 @@ def simple_features(cohort, fold: int = 0) -> dict[str, dict[str, np.ndarray]]:
         features[REGION_MEANS] = _region_means(cohort, fold, regions)
     if _are_covariates_known(cohort):
         # "89+" among ages is a missing number here, so the training mean
-        columns = _columns(covariates(cohort, mixed="drop"))
-        features[COVARIATES] = dict.fromkeys(cohort.modalities, columns)
+        table = covariates(cohort, mixed="drop")
+        if predicted in table:
+            table = table.drop(columns=predicted)
+        columns = _columns(table)
+        if columns.shape[1]:
+            features[COVARIATES] = dict.fromkeys(cohort.modalities, columns)
     for by_modality in features.values():
         for modality, values in by_modality.items():
             mean = np.nanmean(values[train], 0)

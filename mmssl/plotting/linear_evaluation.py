@@ -15,24 +15,30 @@ from mmssl.plotting.look import (
     name_lines,
 )
 
+MEASURES = {"auc": ("ROC-AUC", 0.5), "r2": ("R²", 0.0)}
+"""{column: (what the axis calls it, what chance reaches)}."""
+
 
 def linear_evaluation(
-    table: pd.DataFrame, ceiling: float | None = None
+    table: pd.DataFrame, ceiling: float | None = None, measure: str = "auc"
 ) -> Figure:
-    """Draw hold-out ROC-AUC of every objective and baseline, and its gain over
-    untrained encoders.
+    """Draw how well the hold-out is told from every objective and baseline,
+    and the gain over untrained encoders.
 
     Parameters
     ----------
     table : DataFrame
-        Of `mmssl.evaluate.results.results_table`, one protocol.
+        Of `mmssl.evaluate.results.results_table`, one protocol, or of
+        `mmssl.evaluate.regression.regression_table`.
     ceiling : float, optional
         The best AUC that anybody could reach, where the truth is known.
+    measure : "auc" or "r2"
+        Column of the table.
 
     Returns
     -------
     Figure
-        A row of axes per modality. Left: AUC with its interval, and one
+        A row of axes per modality. Left: the measure with interval, and one
         standard deviation over folds and initialisations as ticks where there
         are several (004, figure 6). Untrained encoders are grey and below; all
         else is sorted by its mean over modalities (001, figure 2), principal
@@ -42,30 +48,34 @@ def linear_evaluation(
         where not even an AUC of 1 would have been.
     """
     modalities = list(dict.fromkeys(table["modality"]))
-    order = _models_in_order(table)
+    order = _models_in_order(table, measure)
+    name, chance = MEASURES[measure]
     inches = len(modalities) * (0.8 + 0.3 * len(order))
     figure, axes = canvas(len(modalities), 2, 8.5, inches, sharex="col")
     for (left, right), modality in zip(axes, modalities, strict=True):
         lines = table[table["modality"] == modality].set_index("model")
         lines = lines.reindex(order)
         colours = _colours(lines, modality)
-        _aucs(left, lines, colours, ceiling)
+        _estimates(left, lines, colours, measure)
+        left.axvline(chance, **DOTTED)
+        if ceiling is not None:
+            left.axvline(ceiling, color=PALETTE[7], ls="--", lw=1)
         _gains(right, lines, colours)
         name_lines(left, order)
         name_lines(right, order, shown=False)
         left.set_title(modality)
     limits = table[["difference_low", "difference_high"]]
     reach = 1.1 * limits.abs().max(axis=None)
-    axes[-1, 0].set(xlabel="hold-out ROC-AUC", xlim=(None, 1.02))
+    axes[-1, 0].set(xlabel=f"hold-out {name}", xlim=(None, 1.02))
     axes[-1, 1].set(
         xlabel="gain over untrained encoders", xlim=(-reach, reach)
     )
     return figure
 
 
-def _models_in_order(table: pd.DataFrame) -> list[str]:
-    """Untrained encoders, then all else by its mean AUC over modalities."""
-    means = table.groupby("model")["auc"].mean().sort_values()
+def _models_in_order(table: pd.DataFrame, measure: str) -> list[str]:
+    """Untrained encoders, then all else by its mean over modalities."""
+    means = table.groupby("model")[measure].mean().sort_values()
     untrained = set(table.loc[table["difference"].isna(), "model"])
     return sorted(means.index, key=lambda model: model not in untrained)
 
@@ -83,21 +93,18 @@ def _colours(lines: pd.DataFrame, modality: str) -> list[str]:
     return colours
 
 
-def _aucs(
-    axis: Axes, lines: pd.DataFrame, colours: list[str], ceiling: float | None
+def _estimates(
+    axis: Axes, lines: pd.DataFrame, colours: list[str], measure: str
 ) -> None:
-    """AUC with interval and spread over folds; chance and the ceiling."""
+    """A measure with its interval, and its spread over folds."""
     height = np.arange(len(lines))
     axis.hlines(height, lines["low"], lines["high"], color=colours)
     # where a probe has no coefficient, .5 is no estimate
-    estimated = lines["auc"].where(lines["low"].notna())
+    estimated = lines[measure].where(lines["low"].notna())
     axis.scatter(estimated, height, color=colours, zorder=3)
     for sign in (-1, 1):
-        spread = lines["auc"] + sign * lines["auc_sd"]
+        spread = lines[measure] + sign * lines[f"{measure}_sd"]
         axis.scatter(spread, height, marker="|", color=colours, zorder=3)
-    axis.axvline(0.5, **DOTTED)
-    if ceiling is not None:
-        axis.axvline(ceiling, color=PALETTE[7], ls="--", lw=1)
 
 
 def _gains(axis: Axes, lines: pd.DataFrame, colours: list[str]) -> None:

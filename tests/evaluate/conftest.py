@@ -1,4 +1,4 @@
-"""A cohort of two classes, and a run on it."""
+"""A cohort of two classes, and a run on it; a cohort of three classes."""
 
 import numpy as np
 import pandas as pd
@@ -64,4 +64,50 @@ def run(cohort, tmp_path_factory):
         latent=8,
         precision="fp32",
         progress=False,
+    )
+
+
+@pytest.fixture(scope="session")
+def three_classes(tmp_path_factory):
+    """Give 110 people of three classes and some years, one pair of 16x16
+    images each; a few have no age.
+    """
+    rng = np.random.default_rng(8)
+    people = 110
+    groups = np.array(["HC"] * 60 + ["MCI"] * 20 + ["AD"] * 30)
+    age = rng.normal(70, 8, people).round(1)
+    table = pd.DataFrame(
+        {
+            "participant_id": [f"sub-{i:03d}" for i in range(people)],
+            "group": rng.permutation(groups),
+            "sex": rng.permutation(["F", "M"] * (people // 2)),
+            "age": np.where(np.arange(people) % 20 == 7, np.nan, age),
+            "word": "none",
+            "same": 1.5,
+        }
+    )
+    pairs = pd.DataFrame(
+        {
+            "pair": range(people),
+            "participant_id": table["participant_id"],
+            "session": 1,
+            "day": 0,
+            "downstream": 1,
+        }
+    )
+    shape = (people, 16, 16)
+    return write(
+        tmp_path_factory.mktemp("classes") / "three",
+        name="three",
+        kind="test",
+        volumes={m: rng.random(shape, "f4") for m in ("T1", "fALFF")},
+        participants=table,
+        pairs=pairs,
+        splits=splits.make(table, folds=2, holdout=0.3, seed=1),
+        intensity="unit",
+        tasks={
+            "diagnosis": {"column": "group", "classes": ["HC", "MCI", "AD"]},
+            "sex": {"column": "sex", "classes": ["F", "M"]},
+        },
+        seed=0,
     )
