@@ -17,6 +17,7 @@ from mmssl.evaluate.regression import (
     formatted_regression,
     probe_target,
     regression_table,
+    rows_with_value,
     target_values,
 )
 from mmssl.evaluate.results import (
@@ -59,6 +60,7 @@ __all__ = [
     "probe_target",
     "regression_table",
     "results_table",
+    "rows_with_value",
     "runs_of_folds",
     "target_values",
     "unreadable_runs",

@@ -44,6 +44,7 @@ from mmssl.stats.regression import (
 
 if TYPE_CHECKING:
     import pandas as pd
+    from sklearn.pipeline import Pipeline
 
 RIDGE = "ridge regression"
 PENALTIES = np.logspace(-2, 6, 33)
@@ -82,6 +83,60 @@ def target_values(cohort, target: str, mixed: str = "refuse") -> np.ndarray:
             f"{file}: column {target!r} holds {found}, expected numbers"
         )
     return column.to_numpy(dtype=np.float64)
+
+
+def rows_with_value(
+    cohort, values: np.ndarray, role: str, fold: int = 0
+) -> np.ndarray:
+    """The downstream rows of a role that have a value.
+
+    Parameters
+    ----------
+    cohort : Cohort
+    values : array, shape (pairs,)
+        Of `target_values`.
+    role : str
+        As of `mmssl.cohorts.cohort.Cohort.rows`.
+    fold : int
+
+    Raises
+    ------
+    ValueError
+        For fewer than 4 people, or one value in all of them.
+    """
+    rows = cohort.rows(role, fold)
+    downstream = cohort.pairs["downstream"].to_numpy()[rows] == 1
+    chosen = rows[downstream & np.isfinite(values[rows])]
+    distinct = len(np.unique(values[chosen]))
+    if len(chosen) < SMALLEST_SAMPLE or distinct < 2:
+        raise ValueError(
+            f"{cohort.path}: {role}, fold {fold}: {len(chosen)} people with "
+            f"{distinct} values, expected {SMALLEST_SAMPLE} with 2 at least"
+        )
+    return chosen
+
+
+def ridge_regression(z, values) -> Pipeline:
+    """Standardisation and ridge regression, the penalty of the smallest
+    leave-one-out error.
+
+    Parameters
+    ----------
+    z : array, shape (n, latent)
+    values : array, shape (n,)
+        Rows are people.
+
+    Returns
+    -------
+    Pipeline
+        StandardScaler and RidgeCV, fitted.
+    """
+    from sklearn.linear_model import RidgeCV
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    model = make_pipeline(StandardScaler(), RidgeCV(PENALTIES))
+    return model.fit(np.asarray(z, dtype=np.float64), values)
 
 
 def probe_target(
@@ -125,8 +180,8 @@ def probe_target(
     roles = ("train", "valid", "holdout", "shift")
     rows = {role: cohort.rows(role, fold) for role in roles}
     leakage.check_disjoint(cohort, rows)
-    train = _known(cohort, values, rows["train"], f"training, fold {fold}")
-    test = _known(cohort, values, rows["holdout"], "hold-out")
+    train = rows_with_value(cohort, values, "train", fold)
+    test = rows_with_value(cohort, values, "holdout", fold)
     exposures = proven_exposures(cohort, fold, train, test, embeddings, seen)
     everything = with_baselines(
         cohort, embeddings, fold, seed, width, predicted=target
@@ -235,29 +290,11 @@ def formatted_regression(table: pd.DataFrame, unit: str = "") -> pd.DataFrame:
     return pd.DataFrame(shown)
 
 
-def _known(cohort, values: np.ndarray, rows, role: str) -> np.ndarray:
-    """The downstream rows of a role that have a value, or a ValueError."""
-    downstream = cohort.pairs["downstream"].to_numpy()[rows] == 1
-    chosen = rows[downstream & np.isfinite(values[rows])]
-    distinct = len(np.unique(values[chosen]))
-    if len(chosen) < SMALLEST_SAMPLE or distinct < 2:
-        raise ValueError(
-            f"{cohort.path}: {role}: {len(chosen)} people with {distinct} "
-            f"values, expected {SMALLEST_SAMPLE} with 2 at least"
-        )
-    return chosen
-
-
 def _ridge_scores(
     z: np.ndarray, values: np.ndarray, train: np.ndarray, test: np.ndarray
 ) -> tuple[np.ndarray, dict[str, float]]:
     """Predictions of the tested rows, and the penalty that was chosen."""
-    from sklearn.linear_model import RidgeCV
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import StandardScaler
-
-    model = make_pipeline(StandardScaler(), RidgeCV(PENALTIES))
-    model.fit(np.asarray(z[train], dtype=np.float64), values[train])
+    model = ridge_regression(z[train], values[train])
     predicted = model.predict(np.asarray(z[test], dtype=np.float64))
     return predicted, {"alpha": float(model[-1].alpha_)}
 

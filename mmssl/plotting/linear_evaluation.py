@@ -9,14 +9,12 @@ from scipy.stats import t as student
 from mmssl.plotting.look import (
     BASELINE,
     DOTTED,
+    MEASURES,
     PALETTE,
     canvas,
     colour,
     name_lines,
 )
-
-MEASURES = {"auc": ("ROC-AUC", 0.5), "r2": ("R²", 0.0)}
-"""{column: (what the axis calls it, what chance reaches)}."""
 
 
 def linear_evaluation(

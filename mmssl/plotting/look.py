@@ -51,6 +51,11 @@ BASELINE = "#7F7F7F"
 PCA.
 """
 
+MEASURES: Mapping[str, tuple[str, float]] = MappingProxyType(
+    {"auc": ("ROC-AUC", 0.5), "r2": ("R²", 0.0)}
+)
+"""{column of a table: (what an axis calls it, what chance reaches)}."""
+
 DOTTED: Mapping = MappingProxyType({"color": BASELINE, "ls": ":", "lw": 1})
 """The line of a value that says nothing: chance, no difference, no gain."""
 

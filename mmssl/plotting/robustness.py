@@ -1,5 +1,5 @@
-"""Figures of robustness: AUC by population and its parts, along each panel of
-distortions, the images.
+"""Figures of robustness: AUC, or R2, by population and its parts, along each
+panel of distortions, the images.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,6 +14,7 @@ from mmssl.plotting.look import (
     BASELINE,
     DIVERGING,
     DOTTED,
+    MEASURES,
     PALETTE,
     LiteralFigure,
     canvas,
@@ -84,6 +85,7 @@ def population_gaps(
     table: pd.DataFrame,
     margin: float,
     names: Sequence[str] = ("hold-out", "second population"),
+    measure: str = "auc",
 ) -> Figure:
     """Draw AUC in two populations and the gap between them, a line of axes per
     modality.
@@ -96,6 +98,7 @@ def population_gaps(
         Of the equivalence test: the band on the right.
     names : two str
         Of the populations.
+    measure : "auc" or "r2"
 
     Returns
     -------
@@ -109,19 +112,24 @@ def population_gaps(
     inches = 0.6 + len(modalities) * (0.5 + 0.34 * len(models))
     figure, axes = canvas(len(modalities), 2, 8.5, inches, sharex="col")
     height = np.arange(len(models))
+    scale, chance = MEASURES[measure]
     for (left, right), modality in zip(axes, modalities, strict=True):
         lines = table[table["modality"] == modality]
         lines = lines.set_index("model").loc[models]
-        _draw_aucs(left, lines, "source", height + 0.14, PALETTE[0], names[0])
-        _draw_aucs(left, lines, "shift", height - 0.14, PALETTE[1], names[1])
-        left.axvline(0.5, **DOTTED)
+        _draw_population(
+            left, lines, "source", height + 0.14, PALETTE[0], names[0]
+        )
+        _draw_population(
+            left, lines, "shift", height - 0.14, PALETTE[1], names[1]
+        )
+        left.axvline(chance, **DOTTED)
         name_lines(left, models)
         left.set_title(modality, loc="left")
         right.axvspan(-margin, margin, color=BASELINE, alpha=0.18, lw=0)
         _draw_gaps(right, lines, 0.0, _DARK)
         right.axvline(0.0, **DOTTED)
         name_lines(right, models, shown=False)
-    axes[-1, 0].set(xlabel="ROC-AUC", xlim=(None, 1.02))
+    axes[-1, 0].set(xlabel=scale, xlim=(None, 1.02))
     axes[-1, 1].set(xlabel=f"gap: {names[1]} minus {names[0]}")
     _legend_above(figure, axes[0, 0])
     return figure
@@ -150,7 +158,9 @@ def robustness_curves(
     """
     lines = table[table["modality"] == modality]
     undistorted = lines[lines["distortion"] == "none"]
-    undistorted = undistorted.set_index("model")["auc"]
+    measure = "r2" if "r2" in table else "auc"
+    scale, chance = MEASURES[measure]
+    undistorted = undistorted.set_index("model")[measure]
     distorted = lines[lines["distortion"] != "none"]
     panels = list(distorted.groupby(["distortion", "parameter"], sort=False))
     line_styles = _line_styles(list(undistorted.index), baselines)
@@ -159,10 +169,10 @@ def robustness_curves(
     for axis, (names, panel) in zip(axes.flat, panels, strict=False):
         for model, curve in panel.groupby("model", sort=False):
             look = line_styles[model]
-            _draw_curve(axis, curve, model, look)
+            _draw_curve(axis, curve, measure, model, look)
             _mark_left_edge(axis, undistorted[model], look["color"])
         _shade_collapsed(axis, panel)
-        axis.axhline(0.5, **DOTTED)
+        axis.axhline(chance, **DOTTED)
         title = f"{names[0]}: {names[1].replace('_', ' ')}"
         unit = panel["unit"].iloc[0]
         if unit:
@@ -172,7 +182,7 @@ def robustness_curves(
     for axis in axes.flat[len(panels) :]:
         axis.set_axis_off()
     for axis in axes[:, 0]:
-        axis.set_ylabel("ROC-AUC", fontsize=9)
+        axis.set_ylabel(scale, fontsize=9)
     figure.legend(
         *axes[0, 0].get_legend_handles_labels(),
         loc="outside lower center",
@@ -184,7 +194,9 @@ def robustness_curves(
     return figure
 
 
-def robustness_comparisons(table: pd.DataFrame, areas: pd.DataFrame) -> Figure:
+def robustness_comparisons(
+    table: pd.DataFrame, areas: pd.DataFrame, measure: str = "auc"
+) -> Figure:
     """Draw mean AUC under distortion and who is more robust than whom, a line
     per modality.
 
@@ -195,6 +207,7 @@ def robustness_comparisons(table: pd.DataFrame, areas: pd.DataFrame) -> Figure:
         of panels").
     areas : DataFrame
         Of `mmssl.robustness.comparison.areas`.
+    measure : "auc" or "r2"
 
     Returns
     -------
@@ -210,6 +223,7 @@ def robustness_comparisons(table: pd.DataFrame, areas: pd.DataFrame) -> Figure:
     figure, axes = canvas(
         len(modalities), 2, 9.0, inches * len(modalities), sharey="row"
     )
+    scale, chance = MEASURES[measure]
     largest = table["difference"].abs().max() or 1.0
     lowest = np.nanmin(means[["low", "high"]].to_numpy())
     for (left, right), modality in zip(axes, modalities, strict=True):
@@ -218,6 +232,7 @@ def robustness_comparisons(table: pd.DataFrame, areas: pd.DataFrame) -> Figure:
         models = list(lines["model"])
         height = np.arange(len(models))
         _draw_areas(left, lines, height)
+        left.axvline(chance, **DOTTED)
         left.set(xlim=(lowest - 0.03, 1.02))
         left.set_title(modality, loc="left")
         pairs = table[table["modality"] == modality]
@@ -225,7 +240,7 @@ def robustness_comparisons(table: pd.DataFrame, areas: pd.DataFrame) -> Figure:
         left.set(
             yticks=height, yticklabels=models, ylim=(len(models) - 0.5, -0.5)
         )
-    axes[-1, 0].set_xlabel("mean ROC-AUC over the panels")
+    axes[-1, 0].set_xlabel(f"mean {scale} over the panels")
     figure.legend(
         *axes[0, 0].get_legend_handles_labels(),
         loc="outside upper left",
@@ -291,7 +306,7 @@ def distortion_gallery(
     return figure
 
 
-def _draw_aucs(
+def _draw_population(
     axis: Axes,
     lines: pd.DataFrame,
     population: str,
@@ -299,7 +314,7 @@ def _draw_aucs(
     shade: str,
     label: str,
 ) -> None:
-    """AUC of one population with its interval, a line of the table a dot."""
+    """AUC of one population with interval, a line of the table a dot."""
     low, high = lines[f"{population}_low"], lines[f"{population}_high"]
     axis.hlines(height, low, high, color=shade)
     axis.scatter(
@@ -333,11 +348,11 @@ def _draw_gaps(
 
 
 def _draw_curve(
-    axis: Axes, curve: pd.DataFrame, model: str, look: Mapping
+    axis: Axes, curve: pd.DataFrame, measure: str, model: str, look: Mapping
 ) -> None:
-    """AUC of a model along a panel, with the band of its interval."""
+    """A measure of a model along a panel, with the band of its interval."""
     curve = curve.drop_duplicates("value")
-    axis.plot(curve["value"], curve["auc"], label=model, **look)
+    axis.plot(curve["value"], curve[measure], label=model, **look)
     axis.fill_between(
         curve["value"],
         curve["low"],
@@ -391,7 +406,6 @@ def _draw_areas(axis: Axes, lines: pd.DataFrame, height: np.ndarray) -> None:
         edgecolors=_DARK,
         label="undistorted",
     )
-    axis.axvline(0.5, **DOTTED)
 
 
 def _draw_differences(

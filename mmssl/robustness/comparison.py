@@ -1,5 +1,6 @@
 """Who is more robust than whom: AUC along each panel, the area under it, and
-corrected pairwise comparisons.
+corrected pairwise comparisons. Where numbers are predicted, R2 takes the place
+of the AUC (`mmssl.robustness.measures`).
 
 People are resampled once, within their class, and every model, panel and value
 is scored on the same resamples: differences are paired. A reader who compares
@@ -17,9 +18,8 @@ import numpy as np
 from scipy.stats import norm
 from scipy.stats import t as student
 
+from mmssl.robustness import measures
 from mmssl.robustness.sweep import UNDISTORTED, Sweep
-from mmssl.stats.auc import weighted_auc
-from mmssl.stats.bootstrap import Clusters
 from mmssl.stats.permutation import permutation_p
 
 if TYPE_CHECKING:
@@ -31,29 +31,31 @@ NOT_RESOLVED = "not resolved"
 
 class Bootstrap(NamedTuple):
     """ROC-AUC of every point, model and modality, and of every resample of the
-    people.
+    people; or their R2.
 
     points, models, modalities : as in `mmssl.robustness.sweep.Sweep`.
-    auc : (points, models, modalities); NaN where less than half of a class is
-        left.
+    values : (points, models, modalities); NaN where less than half of a class
+        is left.
     draws : (points, models, modalities, resamples).
     people : (points, modalities), how many were scored.
-    classes : people of each class.
+    classes : people of each class; of numbers, of all.
+    measure : "auc" or "r2", what the values are.
     """
 
     points: pd.DataFrame
     models: tuple[str, ...]
     modalities: tuple[str, ...]
-    auc: np.ndarray
+    values: np.ndarray
     draws: np.ndarray
     people: np.ndarray
-    classes: tuple[int, int]
+    classes: tuple[int, ...]
+    measure: str
 
 
 def bootstrap(
     sweep: Sweep, labels, resamples: int = 2000, seed: int = 0
 ) -> Bootstrap:
-    """AUC of a sweep and its resamples.
+    """AUC of a sweep and its resamples, or R2.
 
     A person whose volume or embedding is not finite for one model is left out
     of that point for all models, so that they are compared on the same people.
@@ -62,41 +64,45 @@ def bootstrap(
     ----------
     sweep : Sweep
     labels : array, shape (people,)
-        0 or 1; two people of each at least.
+        0 or 1; two people of each at least. Of K classes 0 to K - 1, and of
+        numbers float: those that the scores predict.
     resamples : int
         Bootstrap draws, stratified by class.
 
     Raises
     ------
     ValueError
-        Labels of another number than the people, other than 0 and 1, of one
-        class only, or of one person of a class.
+        Labels of another number than the people, other than 0 to K - 1, of one
+        class only, or of one person of a class; numbers that are the same.
     """
-    labels = _checked_labels(labels, sweep.scores.shape[-1])
-    weights = Clusters(labels, None).draws(resamples, seed)
+    labels = measures.checked_truth(labels, sweep.scores.shape[-1])
+    weights = measures.resampled(labels, resamples, seed)
     equal = np.ones((1, len(labels)))
-    points, models, modalities, _ = sweep.scores.shape
-    auc = np.full((points, models, modalities), np.nan)
+    points, models, modalities = sweep.scores.shape[:3]
+    values = np.full((points, models, modalities), np.nan)
     draws = np.full((points, models, modalities, resamples), np.nan)
     people = np.zeros((points, modalities), int)
     for p in range(points):
         for j in range(modalities):
             scores = sweep.scores[p, :, j].astype(np.float64)
-            scored = np.isfinite(scores).all(0)
+            outputs = scores.reshape(-1, len(labels))
+            scored = np.isfinite(outputs).all(0)
             people[p, j] = scored.sum()
-            if not _half_of_each_class(labels, scored):
+            if not measures.are_half_scored(labels, scored):
                 continue
-            chosen = labels[scored], scores[:, scored]
-            auc[p, :, j] = _model_aucs(*chosen, equal[:, scored])[:, 0]
-            draws[p, :, j] = _model_aucs(*chosen, weights[:, scored])
+            chosen = labels[scored], scores[..., scored]
+            once = measures.measured(*chosen, equal[:, scored])
+            values[p, :, j] = once[:, 0]
+            draws[p, :, j] = measures.measured(*chosen, weights[:, scored])
     return Bootstrap(
         sweep.points,
         sweep.models,
         sweep.modalities,
-        auc,
+        values,
         draws,
         people,
-        tuple(np.bincount(labels).tolist()),
+        measures.sizes(labels),
+        measures.name_of(labels),
     )
 
 
@@ -107,8 +113,8 @@ def curves(boot: Bootstrap, level: float = 0.95) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        The columns of the points; model, modality, auc, low, high, people. The
-        undistorted point has distortion "none".
+        The columns of the points; model, modality, auc (or r2), low, high,
+        people. The undistorted point has distortion "none".
     """
     import pandas as pd
 
@@ -121,7 +127,7 @@ def curves(boot: Bootstrap, level: float = 0.95) -> pd.DataFrame:
                     **point,
                     "model": model,
                     "modality": modality,
-                    "auc": boot.auc[p, i, j],
+                    boot.measure: boot.values[p, i, j],
                     "low": low[p, i, j],
                     "high": high[p, i, j],
                     "people": boot.people[p, j],
@@ -191,7 +197,8 @@ def pairwise_comparisons(
     and D ± c s with c the `level` quantile of that maximum holds for all lines
     at once. A bootstrap of few people is too sure of itself: s is widened by
     sqrt(n / (n - 1)), n the people of the smaller class, and c moves from the
-    normal to Student's t, of all people minus 2 degrees of freedom.
+    normal to Student's t, of all people minus the number of classes degrees of
+    freedom.
 
     Parameters
     ----------
@@ -253,7 +260,7 @@ def pairwise_comparisons(
 def _simultaneous(
     difference: np.ndarray,
     deviation: np.ndarray,
-    classes: tuple[int, int],
+    classes: tuple[int, ...],
     level: float,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Half-widths of simultaneous intervals, and corrected p.
@@ -268,7 +275,7 @@ def _simultaneous(
     largest = np.nanmax(np.abs(deviation) / scale[..., None], axis=(0, 1, 2))
     fewest = min(classes)
     widening = np.sqrt(fewest / (fewest - 1))
-    freedom = sum(classes) - 2
+    freedom = sum(classes) - len(classes)
     critical = student.isf(norm.sf(np.quantile(largest, level)), freedom)
     half_widths = error * widening * critical
     tail = student.sf(np.abs(difference) / (scale * widening), freedom)
@@ -298,7 +305,7 @@ def _measured(
     if measure == "loss":
         undistorted = boot.points["distortion"] == UNDISTORTED
         point = np.flatnonzero(undistorted)[0]
-        area = area - boot.auc[point]
+        area = area - boot.values[point]
         draws = draws - boot.draws[point]
     return names, area, draws
 
@@ -312,16 +319,19 @@ def _areas(boot: Bootstrap) -> tuple[list[str], np.ndarray, np.ndarray]:
     names, area, draws = [], [], []
     for (distortion, parameter), points in panels:
         names.append(f"{distortion} {parameter}")
-        values = points["value"].to_numpy()
-        auc, auc_draws = boot.auc[points.index], boot.draws[points.index]
-        weights = np.empty((len(values), len(boot.modalities)))
+        value = points["value"].to_numpy()
+        along, along_draws = (
+            boot.values[points.index],
+            boot.draws[points.index],
+        )
+        weights = np.empty((len(value), len(boot.modalities)))
         is_image = ~points["collapsed"].to_numpy()
         for j in range(len(boot.modalities)):
-            scored = is_image & ~np.isnan(auc[:, 0, j])
-            weights[:, j] = _trapezoid(values, scored)
-        auc, auc_draws = np.nan_to_num(auc), np.nan_to_num(auc_draws)
-        area.append(np.einsum("pj,pij->ij", weights, auc))
-        draws.append(np.einsum("pj,pijb->ijb", weights, auc_draws))
+            scored = is_image & ~np.isnan(along[:, 0, j])
+            weights[:, j] = _trapezoid(value, scored)
+        along, along_draws = np.nan_to_num(along), np.nan_to_num(along_draws)
+        area.append(np.einsum("pj,pij->ij", weights, along))
+        draws.append(np.einsum("pj,pijb->ijb", weights, along_draws))
     names.append(OVERALL)
     area.append(np.nanmean(np.stack(area), 0))
     draws.append(np.nanmean(np.stack(draws), 0))
@@ -344,43 +354,6 @@ def _trapezoid(values: np.ndarray, scored: np.ndarray) -> np.ndarray:
     return weights
 
 
-def _model_aucs(
-    labels: np.ndarray, scores: np.ndarray, weights: np.ndarray
-) -> np.ndarray:
-    """AUC of each model's scores (k, n) under each weighting (R, n), (k, R).
-
-    A weighting without anybody of a class gets the AUC of equal weights.
-    """
-    positives = weights[:, labels == 1].sum(1)
-    negatives = weights[:, labels == 0].sum(1)
-    one_class = (positives == 0) | (negatives == 0)
-    weights = np.where(one_class[:, None], 1.0, weights)
-    return np.stack([weighted_auc(labels, each, weights) for each in scores])
-
-
-def _half_of_each_class(labels: np.ndarray, scored: np.ndarray) -> bool:
-    """Whether at least half of the people of each class were scored."""
-    all_people = np.bincount(labels, minlength=2)
-    scored_people = np.bincount(labels[scored], minlength=2)
-    return bool((scored_people >= all_people / 2).all())
-
-
 def _limits(level: float) -> list[float]:
     """The two quantiles of a percentile interval."""
     return [0.5 - level / 2, 0.5 + level / 2]
-
-
-def _checked_labels(labels, people: int) -> np.ndarray:
-    """Labels of both classes, (people,), or a ValueError."""
-    labels = np.asarray(labels)
-    if labels.shape != (people,):
-        raise ValueError(
-            f"labels: shape {labels.shape}, expected ({people},) as the scores"
-        )
-    classes = np.unique(labels).tolist()
-    if classes != [0, 1]:
-        raise ValueError(
-            f"labels: classes {classes}, expected 0 and 1: one class has no "
-            "AUC"
-        )
-    return labels

@@ -49,8 +49,8 @@ class Sweep(NamedTuple):
         image has fewer effective voxels (:func:`effective_voxels`) than
         :data:`COLLAPSED` of the undistorted image's, in any modality.
     models, modalities, subjects : the other axes.
-    scores : float32 (points, models, modalities, people); NaN where the volume
-        or its embedding is not finite.
+    scores : float32 (points, models, modalities, people), or (…, K, people) of
+        K > 2 classes; NaN where the volume or its embedding is not finite.
     excluded : one line for each NaN: distortion, parameter, value, modality,
         subject, model, and not_finite: "embedding", or "volume", which is one
         line, of model "all".
@@ -211,12 +211,15 @@ def _score_point(
     affine: np.ndarray,
     block: int,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Scores (models, modalities, people) of one point, and of its volumes
+    """Scores (models, modalities, …, people) of one point, and of its volumes
     which are finite and how many effective voxels they have, (modalities,
     people).
     """
     people = len(seeds)
-    scores = np.full((len(models), len(inputs), people), np.nan, np.float32)
+    any_model = next(iter(next(iter(models.values())).values()))
+    outputs = np.shape(any_model.bias)
+    shape = (len(models), len(inputs), *outputs, people)
+    scores = np.full(shape, np.nan, np.float32)
     finite = np.zeros((len(inputs), people), bool)
     voxels = np.zeros((len(inputs), people))
     for j, (modality, images) in enumerate(inputs.items()):
@@ -232,7 +235,7 @@ def _score_point(
             voxels[j, rows] = effective_voxels(volumes).cpu()
             volumes = volumes.contiguous(memory_format=torch.channels_last_3d)
             for i, model in enumerate(linear_models):
-                scores[i, j, rows] = _score(model, volumes).cpu()
+                scores[i, j, ..., rows] = _score(model, volumes).cpu()
     return scores, finite, voxels
 
 
@@ -266,11 +269,13 @@ def effective_voxels(volumes: Tensor) -> Tensor:
 
 
 def _score(model: LinearModel, volumes: Tensor) -> Tensor:
-    """Score of each volume, NaN where its embedding is not finite."""
+    """Score of each volume, (B,) or (K, B), NaN where its embedding is not
+    finite.
+    """
     encoder = model.encoder.eval().to(memory_format=torch.channels_last_3d)
     # an encoder may begin in place, and others see the same volumes
     z = encoder(volumes.clone()).z.float()
-    score = z @ torch.as_tensor(model.weight).to(z) + model.bias
+    score = model.scores(z)
     finite = z.isfinite().all(1) & score.isfinite()
     return score.masked_fill(~finite, torch.nan)
 
@@ -343,10 +348,14 @@ def _excluded(swept: Sweep, finite: np.ndarray) -> pd.DataFrame:
     point_columns = ["distortion", "parameter", "value"]
     columns = [*point_columns, "modality", "subject", "model", "not_finite"]
     lines = []
-    for p, j, n in np.argwhere(np.isnan(swept.scores).any(1)):
+    # of K classes all are missing together, or one is past the largest float
+    missing = np.isnan(swept.scores)
+    if missing.ndim > 4:
+        missing = missing.any(axis=3)
+    for p, j, n in np.argwhere(missing.any(1)):
         models, part = ["all"], "volume"
         if finite[p, j, n]:
-            failed = np.flatnonzero(np.isnan(swept.scores[p, :, j, n]))
+            failed = np.flatnonzero(missing[p, :, j, n])
             models = [swept.models[i] for i in failed]
             part = "embedding"
         for model in models:

@@ -21,6 +21,7 @@ from mmssl.stats.equivalence import (
     Gap,
     auc_by_group,
     auc_gap,
+    r2_gap,
     spread_by_chance,
 )
 from mmssl.stats.intervals import proportion_interval, score_interval
@@ -53,6 +54,7 @@ __all__ = [
     "power_of_difference",
     "proportion_interval",
     "r2_difference",
+    "r2_gap",
     "r2_interval",
     "reliability",
     "roc_auc",

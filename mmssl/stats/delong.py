@@ -120,7 +120,7 @@ def logit_limits(parts: Components, level: float) -> Interval:
     """`logit_interval` from the components of an AUC."""
     auc, variance = parts.estimate, parts.variance
     if variance <= 0 or not 0 < auc < 1:
-        return score_interval(auc, parts.people[1], parts.people[0], level)
+        return score_interval(auc, *parts.smallest_problem(), level)
     reach = parts.quantile(level) * np.sqrt(variance) / (auc * (1 - auc))
     low, high = expit(logit(auc) + reach * np.array([-1, 1]))
     return Interval(auc, float(low), float(high), level, "logit t")
@@ -170,6 +170,15 @@ class Components(NamedTuple):
         return self._replace(
             estimate=self.estimate - other.estimate, spread=spread
         )
+
+    def smallest_problem(self) -> tuple[int, int]:
+        """People of one class and of the others, of whom an AUC is known
+        least: of two classes of class 1 and 0, else of the smallest and the
+        rest.
+        """
+        counts = [self.people[c] for c in sorted(self.people)]
+        positives = counts[1] if len(counts) == 2 else min(counts)
+        return positives, sum(counts) - positives
 
     def share(self, c: int) -> float:
         """Variance that class c contributes."""

@@ -1,5 +1,5 @@
-r"""Groups of people side by side: the AUC in each, the gap of two, whether
-they are equivalent.
+r"""Groups of people side by side: the AUC or R2 in each, the gap of two,
+whether they are equivalent.
 
 Two groups share nobody, so their AUCs are independent, and the gap's limits
 follow from those of each (square and add; Zou & Donner 2008):
@@ -9,32 +9,41 @@ follow from those of each (square and add; Zou & Donner 2008):
     d_{\mathrm{low}} = d - \sqrt{(A - l_A)^2 + (u_B - B)^2}, \quad
     d_{\mathrm{high}} = d + \sqrt{(u_A - A)^2 + (B - l_B)^2}
 
-with the limits l, u of `logit_interval`. No difference found is not
+with the limits l, u of `logit_interval`, or of `mmssl.stats.regression`. No
+difference found is not
 equivalence shown: that takes two one-sided tests against a margin (TOST;
 Schuirmann 1987).
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from scipy.optimize import brentq
+from scipy.special import ndtri
 
-from mmssl.stats.auc import Interval, checked_all, checked_level
+from mmssl.stats.auc import Interval, checked_classes, checked_level
 from mmssl.stats.delong import components, logit_interval, logit_limits
 from mmssl.stats.missing import all_known
 from mmssl.stats.permutation import permutation_p
 from mmssl.stats.power import minimum_detectable_gap
+from mmssl.stats.regression import r2_resampled
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
-class Gap(NamedTuple):
-    """AUC of a first group minus AUC of a second, independent one.
+# of a level, the interval of one group
+Limits = Callable[[float], Interval]
 
-    first, second : the AUC of each.
+
+class Gap(NamedTuple):
+    """AUC of a first group minus AUC of a second, independent one; or of R2.
+
+    first, second : the AUC or R2 of each.
     gap : their difference.
     p : two-sided, against no gap; the limits of `gap` exclude 0 just where p <
         1 - level.
@@ -42,7 +51,8 @@ class Gap(NamedTuple):
     equivalence_p : of the two one-sided tests; .5 where the observed gap is
         not inside the margin.
     detectable : the fall from the first AUC that so many people would show
-        with power .8, by a test at the level of `gap`.
+        with power .8, by a test at the level of `gap`; of R2, the gap that an
+        interval of this width would show.
     """
 
     first: Interval
@@ -81,10 +91,11 @@ def auc_gap(
     Parameters
     ----------
     labels : array-like, shape (n,)
-        0 or 1; both in each group.
+        0 or 1; both in each group. Of K classes 0 to K - 1.
     scores : array-like, shape (n,) or (k, n)
         Of k scores of the same rows, such as those of k folds, the mean of
-        their AUCs counts.
+        their AUCs counts. Of K > 2 classes (K, n) or (k, K, n), and the macro
+        average counts.
     second : array-like of bool, shape (n,)
         Who belongs to the second group.
     subjects : array-like, shape (n,), optional
@@ -98,25 +109,81 @@ def auc_gap(
         As `logit_interval`; also for a person in both groups, or a margin that
         is not positive.
     """
-    labels, scores = checked_all(labels, scores)
+    labels, scores = checked_classes(labels, scores)
     second = np.asarray(second, dtype=bool)
     if subjects is None:
         subjects = np.arange(len(labels))
     subjects = np.asarray(subjects)
     _check_groups(labels, second, subjects)
+    parts = []
+    for members in (~second, second):
+        own = components(
+            labels[members], scores[..., members], subjects[members]
+        )
+        parts.append(own)
+    limits = [partial(logit_limits, own) for own in parts]
+    gap = _gap(*limits, margin, level)
+    return gap._replace(
+        detectable=minimum_detectable_gap(
+            gap.first.estimate,
+            *(own.smallest_problem() for own in parts),
+            level=level,
+        )
+    )
+
+
+def r2_gap(
+    truth,
+    predictions,
+    second,
+    margin: float = 0.1,
+    level: float = 0.95,
+    resamples: int = 2000,
+    seed: int = 0,
+) -> Gap:
+    """Compare the R2 of two groups of people, with an equivalence test.
+
+    Parameters
+    ----------
+    truth : array-like, shape (n,)
+        Numbers; rows are people.
+    predictions : array-like, shape (n,) or (k, n)
+    second, margin, level
+        As in `auc_gap`.
+    resamples, seed : int
+        Of the bootstrap in each group.
+
+    Raises
+    ------
+    ValueError
+        As `mmssl.stats.regression.r2_interval` in a group; also for a margin
+        that is not positive.
+    """
+    truth, second = np.asarray(truth), np.asarray(second, dtype=bool)
+    predictions = np.atleast_2d(np.asarray(predictions))
+    _check_groups(truth, second, np.arange(len(truth)))
+    limits = []
+    for members in (~second, second):
+        own = r2_resampled(
+            truth[members], predictions[:, members], resamples, seed
+        )
+        limits.append(own.interval)
+    gap = _gap(*limits, margin, level)
+    # half of the interval is as many errors as the level takes; power .8 needs
+    # .84 more
+    reach = (gap.gap.high - gap.gap.low) / 2
+    errors = ndtri(0.5 + level / 2)
+    return gap._replace(detectable=reach * (1 + ndtri(0.8) / errors))
+
+
+def _gap(first: Limits, second: Limits, margin: float, level: float) -> Gap:
+    """The gap of two groups of which limits of every level are known."""
     if not margin > 0:
         raise ValueError(f"margin is {margin}, expected above 0")
     checked_level(level)
 
-    groups = []
-    for members in (~second, second):
-        groups.append(
-            components(labels[members], scores[:, members], subjects[members])
-        )
-
     def gap_at(alpha: float) -> Interval:
-        limits = [logit_limits(group, 1 - alpha) for group in groups]
-        return _square_and_add(*limits)
+        return _square_and_add(first(1 - alpha), second(1 - alpha))
 
     def excludes_zero(alpha: float) -> float:
         gap = gap_at(alpha)
@@ -126,19 +193,15 @@ def auc_gap(
         gap = gap_at(alpha)
         return min(margin - gap.high, margin + gap.low)
 
-    auc_first, auc_second = (logit_limits(group, level) for group in groups)
-    sizes = [(group.people[1], group.people[0]) for group in groups]
     return Gap(
-        first=auc_first,
-        second=auc_second,
-        gap=_square_and_add(auc_first, auc_second),
+        first=first(level),
+        second=second(level),
+        gap=_square_and_add(first(level), second(level)),
         p=_smallest_alpha(excludes_zero),
         margin=margin,
         # two one-sided tests at alpha are the limits at 1 - 2 alpha
         equivalence_p=_smallest_alpha(inside_margin) / 2,
-        detectable=minimum_detectable_gap(
-            auc_first.estimate, *sizes, level=level
-        ),
+        detectable=np.nan,
     )
 
 

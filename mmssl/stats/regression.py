@@ -7,12 +7,15 @@ coefficient of determination and the mean absolute error, with intervals.
 
 both of people whom no fit has seen, so that :math:`R^2` is below 0 where a
 prediction is worse than their mean. Intervals are BCa bootstraps over people;
-each row is a person.
+each row is a person. Of an :math:`R^2` of .71, 95 % intervals held the truth
+in .95, .94 and .89 of 600 simulated worlds of 88, 30 and 12 people, those of a
+difference in .94, .94 and .93: with few people they are too narrow.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 
@@ -24,6 +27,30 @@ SMALLEST_SAMPLE = 4
 
 # of how often each person is drawn, (draws, n): a value of each draw
 Statistic = Callable[[np.ndarray], np.ndarray]
+
+
+class Resampled(NamedTuple):
+    """A statistic and its resamples.
+
+    estimate : of everybody.
+    draws : (B,), of each resample.
+    left_out : (n,), without each person.
+    """
+
+    estimate: float
+    draws: np.ndarray
+    left_out: np.ndarray
+
+    def interval(self, level: float = 0.95) -> Interval:
+        """Its BCa interval; without width where no resample differs."""
+        level = checked_level(level)
+        low = high = self.estimate
+        if np.ptp(self.draws) > 0:
+            stratum = np.zeros(len(self.left_out))
+            low, high = bca_limits(
+                self.estimate, self.draws, self.left_out, stratum, level
+            )
+        return Interval(self.estimate, low, high, level, "BCa")
 
 
 def r2_interval(
@@ -51,13 +78,23 @@ def r2_interval(
         Fewer than 4 people, a truth that is the same in everybody, shapes
         that differ, values that are not finite, or a level outside (0, 1).
     """
+    return r2_resampled(truth, predictions, resamples, seed).interval(level)
+
+
+def r2_resampled(
+    truth, predictions, resamples: int = 2000, seed: int = 0
+) -> Resampled:
+    """R2 and its resamples, for intervals of several levels.
+
+    Parameters and errors as in `r2_interval`.
+    """
     truth, predictions = _checked(truth, predictions)
     error = _squared_error(truth, predictions)
 
     def statistic(weights: np.ndarray) -> np.ndarray:
         return 1 - weights @ error / _spread(truth, weights)
 
-    return _interval(statistic, len(truth), resamples, seed, level)
+    return _resampled(statistic, len(truth), resamples, seed)
 
 
 def mae_interval(
@@ -77,7 +114,7 @@ def mae_interval(
     def statistic(weights: np.ndarray) -> np.ndarray:
         return weights @ error / weights.sum(1)
 
-    return _interval(statistic, len(truth), resamples, seed, level)
+    return _resampled(statistic, len(truth), resamples, seed).interval(level)
 
 
 def r2_difference(
@@ -101,7 +138,7 @@ def r2_difference(
     def statistic(weights: np.ndarray) -> np.ndarray:
         return weights @ gained / _spread(truth, weights)
 
-    return _interval(statistic, len(truth), resamples, seed, level)
+    return _resampled(statistic, len(truth), resamples, seed).interval(level)
 
 
 def _checked(truth, predictions) -> tuple[np.ndarray, np.ndarray]:
@@ -144,25 +181,18 @@ def _spread(truth: np.ndarray, weights: np.ndarray) -> np.ndarray:
     return np.where(spread > smallest, spread, np.nan)
 
 
-def _interval(
-    statistic: Statistic, people: int, resamples: int, seed: int, level: float
-) -> Interval:
-    """A statistic of everybody and its limits, over the draws in which it is
-    defined.
+def _resampled(
+    statistic: Statistic, people: int, resamples: int, seed: int
+) -> Resampled:
+    """A statistic of everybody, of resamples, and without each person; those
+    in which it is defined.
     """
-    level = checked_level(level)
     if resamples < 100:
         raise ValueError(f"resamples must be at least 100, found {resamples}")
     estimate = float(statistic(np.ones((1, people)))[0])
-    everybody = np.zeros(people)
     rng = np.random.default_rng(seed)
-    draws = statistic(draw_counts(everybody, resamples, rng))
-    draws = draws[~np.isnan(draws)]
-    if np.ptp(draws) == 0:
-        return Interval(estimate, estimate, estimate, level, "BCa")
+    draws = statistic(draw_counts(np.zeros(people), resamples, rng))
     left_out = statistic(1 - np.eye(people))
-    defined = ~np.isnan(left_out)
-    low, high = bca_limits(
-        estimate, draws, left_out[defined], everybody[defined], level
+    return Resampled(
+        estimate, draws[~np.isnan(draws)], left_out[~np.isnan(left_out)]
     )
-    return Interval(estimate, low, high, level, "BCa")

@@ -8,7 +8,7 @@ import pytest
 from planted_models import Averager, linear_model
 from sklearn.metrics import roc_auc_score
 
-from mmssl.robustness import comparison, spaces
+from mmssl.robustness import comparison, measures, spaces
 from mmssl.robustness.sweep import Sweep, sweep
 from mmssl.stats.bootstrap import Clusters
 
@@ -72,11 +72,11 @@ def test_collapsed_points_have_curves_and_no_area(rng):
     late = sweep.points["value"] > 2
     points = sweep.points.assign(collapsed=late)
     boot = comparison.bootstrap(sweep._replace(points=points), labels, 50)
-    assert np.array_equal(boot.auc, all_points.auc)
+    assert np.array_equal(boot.values, all_points.values)
     assert comparison.curves(boot)["collapsed"].sum() == 2 * late.sum()
     areas = comparison.areas(boot).set_index(["panel", "model"])["area"]
     for panel, first in (("d p", 1), ("d q", 6)):
-        auc = boot.auc[first : first + 3, :, 0]
+        auc = boot.values[first : first + 3, :, 0]
         expected = (auc[0] / 2 + auc[1] + auc[2] / 2) / 2
         assert areas[panel].to_numpy() == pytest.approx(expected)
     whole = comparison.areas(all_points).set_index(["panel", "model"])["area"]
@@ -87,7 +87,7 @@ def test_weighted_aucs_equal_scikit_learn_with_ties(rng):
     labels = (np.arange(30) % 3 == 0).astype(int)
     scores = np.round(rng.normal(size=(4, 30)) + labels, 1)
     weights = rng.integers(0, 4, (5, 30))
-    aucs = comparison._model_aucs(labels, scores, weights)
+    aucs = measures.measured(labels, scores, weights)
     for each, row in zip(scores, aucs, strict=True):
         expected = [
             roc_auc_score(labels, each, sample_weight=w) for w in weights
@@ -96,7 +96,7 @@ def test_weighted_aucs_equal_scikit_learn_with_ties(rng):
     # a resample without anybody of a class counts everybody once
     for absent in (0, 1):
         one_class = np.where(labels == absent, 0, weights[:1])
-        aucs = comparison._model_aucs(labels, scores, one_class)
+        aucs = measures.measured(labels, scores, one_class)
         expected = [[roc_auc_score(labels, each)] for each in scores]
         np.testing.assert_allclose(aucs, expected)
 

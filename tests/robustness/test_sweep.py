@@ -157,11 +157,11 @@ def test_what_is_not_finite_is_reported_and_not_scored(
     # lives on what is left
     every = swept._replace(points=swept.points.assign(collapsed=False))
     boot = comparison.bootstrap(every, np.array([0, 1] * 3), resamples=100)
-    assert np.isnan(boot.auc[2, :, 1]).all()
-    assert np.isfinite(boot.auc[1]).all()
+    assert np.isnan(boot.values[2, :, 1]).all()
+    assert np.isfinite(boot.values[1]).all()
     areas = comparison.areas(boot)
     areas = areas.query("modality == 'fALFF' and model == 'tame'")
-    assert areas["area"].to_numpy() == pytest.approx(boot.auc[1, 0, 1])
+    assert areas["area"].to_numpy() == pytest.approx(boot.values[1, 0, 1])
 
 
 def test_effective_voxels_count_what_shows():

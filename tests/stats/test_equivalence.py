@@ -9,7 +9,13 @@ from hypothesis import strategies as st
 from scipy.special import ndtri
 from scipy.stats import bootstrap
 
-from mmssl.stats.equivalence import auc_by_group, auc_gap, spread_by_chance
+from mmssl.stats.equivalence import (
+    auc_by_group,
+    auc_gap,
+    r2_gap,
+    spread_by_chance,
+)
+from mmssl.stats.regression import r2_interval
 
 
 def two_populations(rng, sizes, aucs):
@@ -148,3 +154,48 @@ def test_who_has_no_group_is_named(study):
         "row 5",
     ):
         auc_by_group(labels, scores, groups)
+
+
+def test_a_gap_of_r2_is_that_of_two_groups_of_people():
+    """Zou and Donner's limits of two bootstraps, and what they conclude."""
+    rng = np.random.default_rng(12)
+    truth = rng.normal(70, 8, 160)
+    second = np.arange(160) >= 80
+    noise = np.where(second, 6.0, 2.0)
+    predicted = truth + noise * rng.normal(size=160)
+    gap = r2_gap(truth, predicted, second, margin=0.2)
+    alone = [r2_interval(truth[m], predicted[m]) for m in (~second, second)]
+    assert gap.first == alone[0]
+    assert gap.second == alone[1]
+    assert gap.gap.estimate == alone[0].estimate - alone[1].estimate
+    below = np.hypot(
+        alone[0].estimate - alone[0].low, alone[1].high - alone[1].estimate
+    )
+    assert gap.gap.low == pytest.approx(gap.gap.estimate - below)
+    assert gap.conclusion == "different"
+    assert gap.p < 0.05
+    same = r2_gap(truth, truth + 2 * rng.normal(size=160), second, 0.2)
+    assert same.conclusion == "equivalent"
+    assert 0 < same.detectable < 0.2
+    with pytest.raises(ValueError, match="margin is 0"):
+        r2_gap(truth, predicted, second, margin=0)
+    with pytest.raises(ValueError, match="second: shape"):
+        r2_gap(truth, predicted, second[1:])
+
+
+def test_a_gap_of_macro_averages_holds_none_as_often_as_it_says():
+    rng = np.random.default_rng(13)
+    labels = np.tile(np.repeat([0, 1, 2], (10, 12, 18)), 2)
+    second = np.arange(80) >= 40
+    held = 0
+    for _ in range(200):
+        scores = rng.normal(size=(3, 80))
+        scores[labels, np.arange(80)] += 1
+        gap = auc_gap(labels, scores, second)
+        held += gap.gap.low <= 0 <= gap.gap.high
+    assert 0.9 <= held / 200 <= 0.995
+    perfect = np.zeros((3, 80))
+    perfect[labels, np.arange(80)] = 1
+    gap = auc_gap(labels, perfect, second)
+    assert gap.gap.estimate == 0
+    assert gap.first.method == "score"
