@@ -19,7 +19,9 @@ def pytest_terminal_summary(terminalreporter):
     tried = {}
     for outcome in ("passed", "failed", "error"):
         for report in terminalreporter.stats.get(outcome, ()):
-            told = dict(report.user_properties).get(TOLD)
+            # a file that could not be collected has none
+            properties = getattr(report, "user_properties", ())
+            told = dict(properties).get(TOLD)
             if told:
                 terminalreporter.write_line(told)
             if "attacks" in Path(report.nodeid.split("::")[0]).parts:

@@ -10,7 +10,7 @@ by the training people,
     \min_{w, b} \sum_i (y_i - w^\top z_i - b)^2 + \alpha \lVert w \rVert_2^2 ,
 
 with :math:`\alpha` of the smallest leave-one-out error. How good a prediction
-is, `mmssl.stats.regression` says.
+is, `mmssl.stats.r2` says.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from mmssl.evaluate.linear_evaluation import (
 from mmssl.evaluate.results import needed_records, scores_by_fold
 from mmssl.ledger import leakage
 from mmssl.pretrain.baselines import INITIALISATIONS
-from mmssl.stats.regression import (
+from mmssl.stats.r2 import (
     SMALLEST_SAMPLE,
     mae_interval,
     r2_difference,

@@ -32,7 +32,7 @@ from mmssl.stats.power import (
     minimum_detectable_gap,
     power_of_difference,
 )
-from mmssl.stats.regression import mae_interval, r2_difference, r2_interval
+from mmssl.stats.r2 import mae_interval, r2_difference, r2_interval
 
 __all__ = [
     "Calibration",

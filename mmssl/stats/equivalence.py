@@ -9,7 +9,7 @@ follow from those of each (square and add; Zou & Donner 2008):
     d_{\mathrm{low}} = d - \sqrt{(A - l_A)^2 + (u_B - B)^2}, \quad
     d_{\mathrm{high}} = d + \sqrt{(u_A - A)^2 + (B - l_B)^2}
 
-with the limits l, u of `logit_interval`, or of `mmssl.stats.regression`. No
+with the limits l, u of `logit_interval`, or of `mmssl.stats.r2`. No
 difference found is not
 equivalence shown: that takes two one-sided tests against a margin (TOST;
 Schuirmann 1987).
@@ -30,7 +30,7 @@ from mmssl.stats.delong import components, logit_interval, logit_limits
 from mmssl.stats.missing import all_known
 from mmssl.stats.permutation import permutation_p
 from mmssl.stats.power import minimum_detectable_gap
-from mmssl.stats.regression import r2_resampled
+from mmssl.stats.r2 import r2_resampled
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -156,7 +156,7 @@ def r2_gap(
     Raises
     ------
     ValueError
-        As `mmssl.stats.regression.r2_interval` in a group; also for a margin
+        As `mmssl.stats.r2.r2_interval` in a group; also for a margin
         that is not positive.
     """
     truth, second = np.asarray(truth), np.asarray(second, dtype=bool)

@@ -15,7 +15,7 @@ from mmssl.stats.equivalence import (
     r2_gap,
     spread_by_chance,
 )
-from mmssl.stats.regression import r2_interval
+from mmssl.stats.r2 import r2_interval
 
 
 def two_populations(rng, sizes, aucs):
