@@ -126,7 +126,7 @@ def test_people_who_train_and_are_tested_are_refused(
     [
         ("height", "no column 'height', expected one of numbers: age, same"),
         ("word", r"column 'word' holds \['none'\], expected numbers"),
-        ("same", "train, fold 0: . people with 1 values"),
+        ("same", "train, fold 0: 38 people with 1 values"),
     ],
 )
 def test_what_is_no_number_is_refused(
