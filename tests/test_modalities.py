@@ -2,23 +2,14 @@
 must be on none of them.
 """
 
-import ast
 import shutil
-import sys
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
-from matplotlib.figure import Figure
-from matplotlib.text import Text
+from page_in_process import ROOT, run_page, text_of
 
 from mmssl.cohorts import cohort, splits
-
-ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT / "notebooks"))
-
-import execute  # noqa: E402
 
 MODALITIES = ("T1", "fALFF", "dMRI")
 OBJECTIVES = {1: "CR-AE", 2: "CR-XX-CC", 3: "CR-XX-CC"}
@@ -38,6 +29,7 @@ FEW = {
         "trials": 2,
         "probe_epochs": 2,
         "resamples": 100,
+        "target": "age",
     },
     "05_similarity": {"permutations": 9, "blocks": 5, "studies": 1},
     "06_saliency": {
@@ -53,6 +45,7 @@ FEW = {
         "correction_permutations": 10,
         "null_draws": 1,
         "compared_people": 4,
+        "target": "age",
     },
     "14_sanity_checks": {},
     "08_robustness": {
@@ -68,17 +61,18 @@ can be asked for.
 """
 
 
-def write_cohort(folder, number):
+def write_cohort(folder, number, classes=("AD", "HC")):
     """Sixty people, twelve of them of another population, one pair each; a
     ball is dimmer in patients.
     """
     rng = np.random.default_rng(number)
     ids = [f"{PLANTED}-{k:02d}" for k in range(60)]
-    sick = np.arange(60) % 2 == 0
+    group = np.array(classes)[np.arange(60) % len(classes)]
+    sick = group == "AD"
     people = pd.DataFrame(
         {
             "participant_id": ids,
-            "group": np.where(sick, "AD", "HC"),
+            "group": group,
             "age": rng.normal(70, 8, 60).round(1),
             "sex": rng.choice(["F", "M"], 60),
             "site": rng.choice(["1", "2"], 60),
@@ -112,38 +106,10 @@ def write_cohort(folder, number):
         splits=splits.make(people, folds=2, holdout=0.4),
         affine=np.diag([12.0, 12.0, 12.0, 1.0]),
         mask=brain,
-        tasks={"diagnosis": {"column": "group", "classes": ["HC", "AD"]}},
+        tasks={
+            "diagnosis": {"column": "group", "classes": sorted(classes)[::-1]}
+        },
     )
-
-
-def run_page(name, values, shown):
-    """Run the code of a page in this process; what it displays is added to
-    what is shown.
-    """
-    path = ROOT / "notebooks" / f"{name}.ipynb"
-    parameters, *cells = execute.code_of(path)
-    names = {"__name__": f"page_{name[:2]}"}
-    exec(compile(parameters, name, "exec"), names)
-    assert values.keys() <= names.keys()
-    names.update(values)
-    for cell in cells:
-        tree = ast.parse(cell)
-        last = None
-        if tree.body and isinstance(tree.body[-1], ast.Expr):
-            last = ast.Expression(tree.body.pop().value)
-        exec(compile(tree, name, "exec"), names)
-        if last is not None:
-            shown.append(eval(compile(last, name, "eval"), names))
-
-
-def text_of(thing):
-    """Return all that a displayed thing lets somebody read."""
-    if isinstance(thing, Figure):
-        return " ".join(t.get_text() for t in thing.findobj(Text))
-    for method in ("_repr_markdown_", "_repr_html_", "get_iframe"):
-        if hasattr(thing, method):
-            return getattr(thing, method)() or ""
-    return str(thing)
 
 
 def parameters_of(name, number):
@@ -174,12 +140,9 @@ def leave_unreadable(run):
     (broken / "checkpoint.ckpt").write_bytes(content[:1000])
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("number", [1, 2, 3])
-@pytest.mark.filterwarnings("ignore")
-def test_pages_take_any_number_of_modalities_and_name_nobody(
-    number, tmp_path, monkeypatch, capsys
-):
+@pytest.fixture
+def shown(tmp_path, monkeypatch):
+    """Stand in an empty project; give the list of what pages display."""
     (tmp_path / "pyproject.toml").write_text('[project]\nname = "mmssl"\n')
     # the compendium's own tables, which pages show beside theirs
     (tmp_path / "book").symlink_to(ROOT / "book")
@@ -188,6 +151,15 @@ def test_pages_take_any_number_of_modalities_and_name_nobody(
     monkeypatch.setattr(
         "IPython.display.display", lambda *things, **_: shown.extend(things)
     )
+    return shown
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [1, 2, 3])
+@pytest.mark.filterwarnings("ignore")
+def test_pages_take_any_number_of_modalities_and_name_nobody(
+    number, tmp_path, shown, capsys
+):
     write_cohort(tmp_path / "cohort", number)
     for name in FEW:
         values = parameters_of(name, number)
@@ -216,3 +188,41 @@ def test_pages_take_any_number_of_modalities_and_name_nobody(
         assert pairs["pair"].nunique() == 3
         groups = pd.read_csv(tmp_path / "results/group_peaks.tsv", sep="\t")
         assert set(groups["modality"]) == set(MODALITIES)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+def test_pages_take_three_classes_two_of_them_and_a_number(tmp_path, shown):
+    """Probes and curves of all classes; similarity and maps of two; what a
+    page of another choice of classes says.
+    """
+    write_cohort(tmp_path / "cohort", 2, ("AD", "HC", "MCI"))
+    named = parameters_of("13_calibration_and_confounds", 2)
+    for name in (
+        "03_pretraining",
+        "04_linear_evaluation",
+        "05_similarity",
+        "07_group_differences",
+        "08_robustness",
+    ):
+        run_page(name, parameters_of(name, 2), shown)
+    table = pd.read_csv(tmp_path / "results/linear_evaluation.tsv", sep="\t")
+    assert (table["classes"] == 3).all()
+    age = tmp_path / "results/linear_evaluation_regression.tsv"
+    assert pd.read_csv(age, sep="\t")["r2"].notna().all()
+    along = pd.read_csv(tmp_path / "results/group_regression.tsv", sep="\t")
+    assert set(along["modality"]) == {"T1", "fALFF"}
+    maps = [file.name for file in (tmp_path / "results/maps").iterdir()]
+    assert "group_voxels_T1_number_rho.nii.gz" in maps
+    with pytest.raises(ValueError, match="must be those of the page that"):
+        run_page("13_calibration_and_confounds", named, shown)
+
+    two = {"classes": "HC,AD"}
+    for name in ("04_linear_evaluation", "13_calibration_and_confounds"):
+        run_page(name, {**parameters_of(name, 2), **two}, shown)
+    table = pd.read_csv(tmp_path / "results/linear_evaluation.tsv", sep="\t")
+    assert "positives" in table
+    values = {**parameters_of("08_robustness", 2), "target": "age"}
+    run_page("08_robustness", values, shown)
+    curves = tmp_path / "results/robustness_curves.tsv"
+    assert pd.read_csv(curves, sep="\t")["r2"].max() <= 1

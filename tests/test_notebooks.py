@@ -99,6 +99,7 @@ def test_all_chapters_are_there():
         "12_claims",
         "13_calibration_and_confounds",
         "14_sanity_checks",
+        "15_dataset",
     ]
 
 

@@ -7,6 +7,11 @@ from mmssl.cohorts.batch import (
     prepare_study,
 )
 from mmssl.cohorts.cohort import Cohort, load, write
+from mmssl.cohorts.derivatives import (
+    prepared_volumes,
+    quality_table,
+    reasons,
+)
 from mmssl.cohorts.natural import mnist_svhn, two_view_mnist
 from mmssl.cohorts.preprocessed import write_person
 from mmssl.cohorts.public import abide, oasis1
@@ -27,6 +32,9 @@ __all__ = [
     "oasis1",
     "planted",
     "prepare_study",
+    "prepared_volumes",
+    "quality_table",
+    "reasons",
     "two_view_mnist",
     "write",
     "write_person",

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mmssl.cohorts import batch, bids, derivatives, oasis3
+from mmssl.cohorts.cohort import Cohort
 from mmssl.cohorts.study import SUFFIXES, Study
 from mmssl.preprocessing.person import BACKENDS
 from mmssl.preprocessing.registration_status import DOUBTFUL, STATUSES
@@ -28,26 +29,11 @@ def main(words: Sequence[str]) -> int:
                 study,
                 by_folder.get(options.person, options.person),
                 prepared_folder(options),
-                size=options.size,
-                backend=options.backend,
+                **_preparation(options),
             )
             return 0
         print(study.flow.to_string(index=False))
-        excluded = {}
-        if options.excluded is not None:
-            excluded = derivatives.read_exclusions(study, options.excluded)
-        cohort = batch.from_study(
-            study,
-            options.path,
-            prepared_folder(options),
-            options.jobs,
-            preparation={"size": options.size, "backend": options.backend},
-            accept=options.accept,
-            excluded=excluded,
-            folds=options.folds,
-            holdout=options.holdout,
-            seed=options.seed,
-        )
+        cohort = _write(options, study)
     except (ValueError, OSError, RuntimeError) as error:
         print(error, file=sys.stderr)
         return 2
@@ -57,6 +43,60 @@ def main(words: Sequence[str]) -> int:
         f"{options.path}/quality.tsv"
     )
     return 0
+
+
+def prepare(words: Sequence[str]) -> tuple[Study, Path]:
+    """Prepare everybody whom a command is about; return the study and the
+    folder of its derivatives.
+
+    Raises
+    ------
+    ValueError, OSError, RuntimeError
+        As `mmssl.cohorts.bids.read`, `mmssl.cohorts.oasis3.read` and
+        `mmssl.cohorts.batch.prepare_study`.
+    """
+    options = _parser().parse_args(words)
+    study, prepared = options.read(options), prepared_folder(options)
+    batch.prepare_study(
+        study, prepared, options.jobs, preparation=_preparation(options)
+    )
+    return study, prepared
+
+
+def write(words: Sequence[str]) -> Cohort:
+    """Make the cohort that a command is about.
+
+    Raises
+    ------
+    ValueError, OSError, RuntimeError
+        As `prepare` and `mmssl.cohorts.derivatives.assemble`.
+    """
+    options = _parser().parse_args(words)
+    return _write(options, options.read(options))
+
+
+def _write(options: argparse.Namespace, study: Study) -> Cohort:
+    """Prepare everybody and write the cohort."""
+    excluded = {}
+    if options.excluded is not None:
+        excluded = derivatives.read_exclusions(study, options.excluded)
+    return batch.from_study(
+        study,
+        options.path,
+        prepared_folder(options),
+        options.jobs,
+        preparation=_preparation(options),
+        accept=options.accept,
+        excluded=excluded,
+        folds=options.folds,
+        holdout=options.holdout,
+        seed=options.seed,
+    )
+
+
+def _preparation(options: argparse.Namespace) -> dict:
+    """Options of `mmssl.cohorts.derivatives.prepare_person`."""
+    return {"size": options.size, "backend": options.backend}
 
 
 def read(words: Sequence[str]) -> tuple[Study, Path]:

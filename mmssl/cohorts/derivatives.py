@@ -332,6 +332,72 @@ def quality_table(study: Study, folder: str | Path) -> pd.DataFrame:
     return table
 
 
+def reasons(study: Study, quality: pd.DataFrame) -> pd.DataFrame:
+    """Why images and pairs were set aside, without anybody's identifier.
+
+    Parameters
+    ----------
+    study : that was read.
+    quality : of `quality_table`.
+
+    Returns
+    -------
+    table
+        reason, number; the most frequent first. Files, people and sessions
+        that a reason names are replaced by "…".
+    """
+    left_out = quality.loc[quality["reason"].notna()]
+    aside = pd.concat([study.aside, left_out], ignore_index=True)
+    texts = []
+    for row in aside.itertuples():
+        text = str(row.reason)
+        pairs = study.pairs[
+            study.pairs["participant_id"].eq(row.participant_id)
+        ]
+        files = pairs[list(study.modalities)].to_numpy().ravel().tolist()
+        names = [*files, row.file, row.participant_id, row.session]
+        names += [Path(name).name for name in files]
+        known = {str(name) for name in names if pd.notna(name)}
+        for name in sorted(known, key=len, reverse=True):
+            text = text.replace(name, "…") if len(name) > 1 else text
+        texts.append(text)
+    counts = pd.Series(texts, dtype="str").value_counts()
+    return counts.rename_axis("reason").reset_index(name="number")
+
+
+def prepared_volumes(
+    study: Study, folder: str | Path, pairs: Sequence[int]
+) -> dict[int, dict[str, np.ndarray]]:
+    """The images of some pairs as they were prepared.
+
+    Parameters
+    ----------
+    study, folder : as `prepare_person` took them.
+    pairs : rows of the study's pairs.
+
+    Returns
+    -------
+    {pair: {modality: (X, Y, Z) float32}}
+        In the template's space; without the pairs that were set aside.
+
+    Raises
+    ------
+    ValueError
+        For a file that is not the one that was made.
+    """
+    found = {}
+    for number, target, record in _prepared_of(study, folder):
+        volumes = record.get("volumes", {})
+        if number not in pairs or not volumes:
+            continue
+        check_files(target, read_manifest(target), volumes.values())
+        found[number] = {
+            modality: nib.load(target / name).get_fdata(dtype=np.float32)
+            for modality, name in volumes.items()
+        }
+    return {number: found[number] for number in pairs if number in found}
+
+
 def _prepared_of(
     study: Study, folder: str | Path
 ) -> Iterator[tuple[int, Path, dict]]:

@@ -32,7 +32,12 @@ from mmssl.plotting.look import (
 )
 from mmssl.plotting.natural_images import accuracy_per_view, example_pairs
 from mmssl.plotting.objective_graph import objective_graph
-from mmssl.plotting.preprocessing import head_motion, overlay, tissue_histogram
+from mmssl.plotting.preprocessing import (
+    head_motion,
+    overlay,
+    quality_distributions,
+    tissue_histogram,
+)
 from mmssl.plotting.pretraining import (
     pair_views,
     term_history,
@@ -101,6 +106,7 @@ __all__ = [
     "person_randomisation",
     "planted_regions",
     "population_gaps",
+    "quality_distributions",
     "robustness_comparisons",
     "robustness_curves",
     "roles",

@@ -1,4 +1,6 @@
-"""Figures of registration, head motion and tissue values."""
+"""Figures of registration, head motion, tissue values, and of the quality of
+many people.
+"""
 
 from collections.abc import Iterable, Mapping
 
@@ -7,11 +9,13 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from mmssl.plotting.look import ANATOMY, PALETTE, canvas
+from mmssl.plotting.look import ANATOMY, BASELINE, PALETTE, canvas
 from mmssl.plotting.slices import name_sides
 
 LINES = PALETTE[1::3]
 """Colours of the contours, in their order."""
+
+_COLUMNS = 4
 
 
 def overlay(
@@ -141,3 +145,78 @@ def tissue_histogram(
     axis.set(xlabel=label, ylabel="density")
     axis.legend()
     return figure
+
+
+def quality_distributions(
+    figures: pd.DataFrame,
+    unusual: pd.Series,
+    reference: pd.DataFrame | None = None,
+) -> Figure:
+    """Draw every person's figures of quality, an axis a figure.
+
+    Parameters
+    ----------
+    figures : DataFrame
+        A row a pair, a column a figure; missing where there is none.
+    unusual : Series
+        Names of each row's unusual figures, joined by ", ".
+    reference : DataFrame, optional
+        The same figures of other people, drawn in grey beside.
+
+    Returns
+    -------
+    Figure
+        As MRIQC's group report: a dot a pair, with its row beside a dot that
+        is unusual; the line is the median.
+    """
+    names = [name for name in figures if figures[name].notna().any()]
+    rows = -(-len(names) // _COLUMNS)  # rounded up
+    figure, axes = canvas(rows, _COLUMNS, 9.5, 2.1 * rows)
+    for axis, name in zip(axes.flat, names, strict=False):
+        others = None
+        if reference is not None and name in reference:
+            others = reference[name]
+        flagged = (
+            unusual.fillna("")
+            .str.split(", ")
+            .map(lambda own, name=name: name in own)
+        )
+        _draw_quality(axis, figures[name], flagged, others)
+        axis.set_title(name.replace("_", " "), fontsize=9.5, loc="left")
+    for axis in axes.flat[len(names) :]:
+        axis.set_axis_off()
+    return figure
+
+
+def _draw_quality(
+    axis: Axes,
+    values: pd.Series,
+    flagged: pd.Series,
+    others: pd.Series | None,
+) -> None:
+    """Dots of one figure; whoever is unusual in colour and by its row."""
+    # spread by a number of each row, the same in every drawing
+    spread = (np.arange(len(values)) * 0.618) % 1 - 0.5
+    shade = np.where(flagged, PALETTE[1], PALETTE[0])
+    axis.scatter(0.5 * spread, values, s=14, c=shade, zorder=3)
+    axis.hlines(values.median(), -0.35, 0.35, color=PALETTE[7], lw=1)
+    for place, value, row in zip(
+        spread[flagged], values[flagged], values.index[flagged], strict=True
+    ):
+        axis.annotate(
+            str(row),
+            (0.5 * place, value),
+            xytext=(4, 0),
+            textcoords="offset points",
+            fontsize=7,
+            va="center",
+        )
+    labels = ["this dataset"]
+    if others is not None:
+        apart = (np.arange(len(others)) * 0.618) % 1 - 0.5
+        axis.scatter(1 + 0.5 * apart, others, s=8, color=BASELINE, alpha=0.6)
+        axis.hlines(others.median(), 0.65, 1.35, color=BASELINE, lw=1)
+        labels.append("simulated heads")
+    axis.set_xticks(range(len(labels)), labels, fontsize=8)
+    axis.set_xlim(-0.5, len(labels) - 0.5)
+    axis.tick_params(axis="y", labelsize=8)

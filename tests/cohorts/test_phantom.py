@@ -13,6 +13,7 @@ from scipy import ndimage
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 
+from mmssl.cohorts import bids
 from mmssl.cohorts.simulated import (
     anatomy,
     factors,
@@ -230,19 +231,23 @@ def test_bad_requests_and_other_parameters_are_refused(tiny_phantom, tmp_path):
     assert same.hashes == tiny_phantom.hashes
 
 
+TRUTH = "derivatives/truth/sub-01"
+BOLD = "sub-01/func/sub-01_task-rest_bold"
+
+
 @pytest.fixture(scope="module")
 def raw_folder(tmp_path_factory):
-    """Files of one raw person."""
+    """A BIDS dataset of one raw person."""
     folder = tmp_path_factory.mktemp("raw")
     raw.write_raw_people(folder, 1, seed=9000, design=images.Design())
-    return folder / "raw-01"
+    return folder
 
 
 def test_a_raw_person_lies_where_its_truth_says(raw_folder):
-    truth = json.loads((raw_folder / "truth.json").read_text())
+    truth = json.loads((raw_folder / TRUTH / "truth.json").read_text())
     similarity = np.array(truth["similarity"])
-    mask = nib.load(raw_folder / "truth_mask.nii.gz")
-    t1 = nib.load(raw_folder / "raw-01_T1w.nii.gz")
+    mask = nib.load(raw_folder / TRUTH / "truth_mask.nii.gz")
+    t1 = nib.load(raw_folder / "sub-01/anat/sub-01_T1w.nii.gz")
     np.testing.assert_allclose(mask.affine, t1.affine)
     brain = mask.get_fdata() > 0
     native = space.apply(mask.affine, np.argwhere(brain))
@@ -264,7 +269,7 @@ def test_a_raw_person_lies_where_its_truth_says(raw_folder):
 
 
 def test_a_raw_head_moves_as_its_truth_says(raw_folder):
-    truth = json.loads((raw_folder / "truth.json").read_text())
+    truth = json.loads((raw_folder / TRUTH / "truth.json").read_text())
     motion = np.array(truth["motion"])
     np.testing.assert_array_equal(motion[0], np.eye(4))
     turn = motion[:, :3, :3]
@@ -273,10 +278,8 @@ def test_a_raw_head_moves_as_its_truth_says(raw_folder):
         np.eye(3)[None].repeat(len(motion), axis=0),
         atol=1e-12,
     )
-    bold = nib.load(raw_folder / "raw-01_task-rest_bold.nii.gz")
-    sidecar = json.loads(
-        (raw_folder / "raw-01_task-rest_bold.json").read_text()
-    )
+    bold = nib.load(raw_folder / f"{BOLD}.nii.gz")
+    sidecar = json.loads((raw_folder / f"{BOLD}.json").read_text())
     assert bold.shape[3] == len(motion)
     tr = bold.header.get_zooms()[3]
     assert tr == pytest.approx(sidecar["RepetitionTime"])
@@ -289,3 +292,16 @@ def test_a_raw_head_moves_as_its_truth_says(raw_folder):
     expected = space.apply(motion[-1], first)
     assert np.linalg.norm(expected - first) > 1
     np.testing.assert_allclose(last, expected, atol=0.25)
+
+
+def test_raw_people_are_a_dataset_that_studies_are_read_from(raw_folder):
+    study = bids.read(raw_folder)
+    assert study.aside.empty
+    assert len(study.pairs) == 1
+    pair = study.pairs.iloc[0]
+    assert pair["T1"] == "sub-01/anat/sub-01_T1w.nii.gz"
+    assert pair["fALFF"] == f"{BOLD}.nii.gz"
+    truth = json.loads((raw_folder / TRUTH / "truth.json").read_text())
+    person = study.participants.iloc[0]
+    assert person["group"] == truth["factors"]["group"]
+    assert person["age"] == pytest.approx(truth["factors"]["age"])

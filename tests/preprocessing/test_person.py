@@ -32,9 +32,11 @@ def raw_person(tmp_path_factory):
     """
     folder = tmp_path_factory.mktemp("phantom") / "cohort"
     phantom.make_phantom(folder, subjects=30, size=32, seed=5, raw=1)
-    (t1,) = folder.glob("raw/*/*_T1w.nii.gz")
-    bold = t1.with_name(t1.name.replace("_T1w", "_task-rest_bold"))
-    return t1.parent, person.prepare(t1, bold, size=32, progress=False)
+    (t1,) = folder.glob("raw/*/anat/*_T1w.nii.gz")
+    name = t1.name.replace("_T1w", "_task-rest_bold")
+    bold = t1.parents[1] / "func" / name
+    truth = folder / "raw/derivatives/truth/sub-01"
+    return truth, person.prepare(t1, bold, size=32, progress=False)
 
 
 def test_raw_phantom_meets_its_planted_truth(raw_person):

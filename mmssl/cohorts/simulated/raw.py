@@ -13,9 +13,11 @@ the first volume is the reference. The smooth individual deformation has its
 affine part removed, so that the planted similarity is the one that
 registration should find.
 
-Layout, under ``<cohort>/raw/<id>/``: ``<id>_T1w.nii.gz``,
-``<id>_task-rest_bold.nii.gz``, a JSON sidecar each, ``truth.json``
-(similarity, motion) and ``truth_mask.nii.gz`` (brain, T1 space).
+``<cohort>/raw`` is a BIDS dataset, ``sub-01/anat/sub-01_T1w.nii.gz`` and
+``sub-01/func/sub-01_task-rest_bold.nii.gz`` with a JSON sidecar each, so that
+what reads datasets of real people can be tried on it. The truth lies apart, in
+``derivatives/truth/sub-01``: ``truth.json`` (similarity, motion) and
+``truth_mask.nii.gz`` (brain, T1 space).
 """
 
 from __future__ import annotations
@@ -27,6 +29,7 @@ from typing import NamedTuple
 
 import nibabel as nib
 import numpy as np
+import pandas as pd
 from scipy import ndimage
 
 from mmssl.cohorts.simulated import factors, images
@@ -96,17 +99,31 @@ def head() -> Head:
 def write_raw_people(
     folder: Path, people: int, seed: int, design: images.Design
 ) -> None:
-    """Write raw people ``raw-01``, ``raw-02``, … under a folder.
+    """Write raw people ``sub-01``, ``sub-02``, … as a BIDS dataset.
 
     Parameters
     ----------
-    folder : made where it is missing.
+    folder : made where it is missing; nothing is written for nobody.
     people : how many.
     seed : of every draw.
     design : strengths of the effects.
     """
+    rows = []
     for number in range(people):
-        _write_person(folder / f"raw-{number + 1:02d}", number, seed, design)
+        name = f"sub-{number + 1:02d}"
+        known = _write_person(folder, name, number, seed, design)
+        rows.append({"participant_id": name, **known})
+    if not rows:
+        return
+    file = folder / "participants.tsv"
+    pd.DataFrame(rows).to_csv(file, sep="\t", index=False, na_rep="n/a")
+    about = {
+        "Name": "simulated people, raw",
+        "BIDSVersion": "1.9.0",
+        "DatasetType": "raw",
+    }
+    text = json.dumps(about, indent=1) + "\n"
+    (folder / "dataset_description.json").write_text(text, encoding="utf-8")
 
 
 class RawT1(NamedTuple):
@@ -158,8 +175,11 @@ def _geometry(rng: np.random.Generator, flip: bool) -> tuple:
 
 
 def _write_person(
-    folder: Path, number: int, seed: int, design: images.Design
-) -> None:
+    dataset: Path, name: str, number: int, seed: int, design: images.Design
+) -> dict:
+    """Write the images and the truth of a person; what a study knows of
+    them.
+    """
     person = _person(number, seed)
     rng = person.rng(_GEOMETRY)
     similarity, t1_grid, bold_grid = _geometry(rng, flip=number % 2 == 1)
@@ -169,15 +189,19 @@ def _write_person(
     volumes = int(np.ceil(rng.uniform(104, 124) / tr))
     centre = (similarity @ [*template.CENTRE, 1])[:3]
     motion = _motion(person.rng(_MOTION), volumes, centre)
-    folder.mkdir(parents=True)
+    hidden_folder = dataset / "derivatives" / "truth" / name
+    folders = [dataset / name / "anat", dataset / name / "func"]
+    for folder in (*folders, hidden_folder):
+        folder.mkdir(parents=True)
     t1, brain = _t1(person, similarity, *t1_grid, design)
     bold = _bold(person, similarity, *bold_grid, motion, tr, design)
-    t1_file = folder / f"{folder.name}_T1w.nii.gz"
+    t1_file = folders[0] / f"{name}_T1w.nii.gz"
     _save(t1_file, t1, t1_affine, {"Modality": "MR"})
-    bold_file = folder / f"{folder.name}_task-rest_bold.nii.gz"
+    bold_file = folders[1] / f"{name}_task-rest_bold.nii.gz"
     sidecar = {"Modality": "MR", "TaskName": "rest", "RepetitionTime": tr}
     _save(bold_file, bold, bold_affine, sidecar, tr)
-    nib.Nifti1Image(brain, t1_affine).to_filename(folder / "truth_mask.nii.gz")
+    true_mask = nib.Nifti1Image(brain, t1_affine)
+    true_mask.to_filename(hidden_folder / "truth_mask.nii.gz")
     hidden = dict(person.factors)
     del hidden["participant_id"]
     truth = {
@@ -189,7 +213,8 @@ def _write_person(
         "factors": hidden,
     }
     text = json.dumps(truth, indent=1) + "\n"
-    (folder / "truth.json").write_text(text, encoding="utf-8")
+    (hidden_folder / "truth.json").write_text(text, encoding="utf-8")
+    return {known: hidden[known] for known in ("group", "age", "sex")}
 
 
 def _similarity(rng: np.random.Generator) -> np.ndarray:
