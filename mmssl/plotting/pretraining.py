@@ -8,16 +8,22 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from mmssl.plotting.look import ANATOMY, BASELINE, PALETTE, canvas, colour
+from mmssl.plotting.slices import name_sides
 
 
-def pair_views(images: Mapping[str, Mapping[str, np.ndarray]]) -> Figure:
+def pair_views(
+    images: Mapping[str, Mapping[str, np.ndarray]], flipped: bool = False
+) -> Figure:
     """Draw several views of one pair of images, one row a modality.
 
     Parameters
     ----------
     images : mapping
         Title -> {modality: array (X, Y, Z) or (H, W)}; of a volume the middle
-        slice of the last axis is drawn, x to the right and y up.
+        slice of the last axis is drawn, x to the right and y up, of an image
+        its first row on top.
+    flipped : bool
+        Whether views may be mirrored, so that no side can be named.
 
     Returns
     -------
@@ -31,9 +37,15 @@ def pair_views(images: Mapping[str, Mapping[str, np.ndarray]]) -> Figure:
         of_modality = [views[m] for views in images.values()]
         low, high = np.percentile(of_modality, [1, 99.5])
         for axis, image in zip(axes[row], of_modality, strict=True):
+            origin = "upper"
             if image.ndim == 3:
-                image = image[..., image.shape[-1] // 2]
-            axis.imshow(image.T, cmap=ANATOMY, vmin=low, vmax=high)
+                origin = "lower"
+                if not flipped:
+                    name_sides(axis)
+                image = image[..., image.shape[-1] // 2].T
+            axis.imshow(
+                image, cmap=ANATOMY, vmin=low, vmax=high, origin=origin
+            )
             axis.set(xticks=[], yticks=[])
         axes[row, 0].set_ylabel(m)
     for axis, title in zip(axes[0], images, strict=True):

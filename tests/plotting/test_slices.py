@@ -2,9 +2,18 @@
 
 import numpy as np
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.text import Text
 
-from mmssl.plotting import cohort, preprocessing, robustness, saliency
+from mmssl.ledger.artefacts import POSITIVE_CONTROL, SanityReport, map_hash
+from mmssl.plotting import (
+    cohort,
+    group_differences,
+    preprocessing,
+    pretraining,
+    robustness,
+    saliency,
+)
 from mmssl.plotting.slices import name_sides
 
 SHAPE = (9, 10, 11)
@@ -68,9 +77,84 @@ def test_slices_of_people_and_of_distortions_name_the_sides(head):
     assert sides(sagittal) == {}
 
 
-def test_maps_name_the_sides(head):
-    affine = np.diag([2.0, 2.0, 2.0, 1.0])
-    figure = saliency.saliency_maps({"T1": {"k": head}}, head, affine)
+def test_views_of_a_brain_stand_upright_with_their_sides(head):
+    front = head.copy()
+    front[4, 8, 5] = 9.0  # anterior, where y is large
+    figure = pretraining.pair_views({"one": {"T1": front}})
+    (axis,) = figure.axes
+    assert sides(axis)["L"] < 0.5 < sides(axis)["R"]
+    rows = np.asarray(axis.images[0].get_array()).max(axis=1)
+    bottom, top = axis.get_ylim()
+    assert bottom < top
+    assert rows.argmax() == 8
+    check(pretraining.pair_views({"one": {"T1": head}}).axes[0])
+    mirrored = pretraining.pair_views({"one": {"T1": head}}, flipped=True)
+    assert sides(mirrored.axes[0]) == {}
+
+
+def test_views_of_a_picture_stand_as_it_was_taken():
+    picture = np.zeros((6, 8), np.float32)
+    picture[0, 5] = 1.0  # in the first row, which is on top
+    figure = pretraining.pair_views({"one": {"view1": picture}})
+    (axis,) = figure.axes
+    assert np.array_equal(axis.images[0].get_array(), picture)
+    bottom, top = axis.get_ylim()
+    assert bottom > top
+    assert sides(axis) == {}
+
+
+def red_beside_its_l(figure):
+    """How often what is red lies nearer to an L than to its R, and whether it
+    lies nearer to one at all.
+    """
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    pixels = np.asarray(canvas.buffer_rgba())[..., :3].astype(int)
+    height = pixels.shape[0]
+    red = pixels[..., 0] - np.maximum(pixels[..., 1], pixels[..., 2]) > 80
+    answers = []
+    for axis in figure.axes:
+        named = {t.get_text(): t for t in axis.texts}
+        if not {"L", "R"} <= named.keys():
+            continue
+        box = axis.get_window_extent()
+        rows = slice(int(height - box.y1), int(height - box.y0))
+        columns = np.flatnonzero(red[rows, int(box.x0) : int(box.x1)].any(0))
+        if len(columns) == 0:
+            continue
+        at = box.x0 + columns.mean()
+        left, right = (
+            named[side].get_window_extent().get_points()[:, 0].mean()
+            for side in ("L", "R")
+        )
+        answers.append(abs(at - left) < abs(at - right))
+    return answers
+
+
+@pytest.mark.parametrize("turn", [1.0, -1.0])
+def test_a_lesion_on_the_left_is_drawn_beside_the_l(turn):
+    """Whichever way x is stored, nilearn goes by the affine."""
+    shape = (24, 26, 25)
+    affine = np.diag([turn * 6.0, 6.0, 6.0, 1.0])
+    affine[:3, 3] = [-turn * 69, -75, -72]
+    place = 5 if turn > 0 else 18  # x of -39 mm
+    background = np.random.default_rng(0).random(shape, np.float32)
+    lesion = np.zeros(shape, np.float32)
+    lesion[place - 1 : place + 2, 11:15, 11:14] = 0.9
+    lesion[place, 12, 12] = 1.0
+    report = SanityReport(map_hash(lesion), {}, POSITIVE_CONTROL)
+    p = np.full(shape, 0.01)
+    maps = {"T1": {"k": (lesion, p, report)}}
+    figure = group_differences.group_maps(maps, background, affine)
+    found = red_beside_its_l(figure)
+    assert len(found) == 2
+    assert all(found)
+    flipped = lesion[::-1]
+    report = SanityReport(map_hash(flipped), {}, POSITIVE_CONTROL)
+    mirrored = {"T1": {"k": (flipped, p, report)}}
+    figure = group_differences.group_maps(mirrored, background, affine)
+    assert not any(red_beside_its_l(figure))
+    figure = saliency.saliency_maps({"T1": {"k": lesion}}, background, affine)
     texts = {text.get_text() for text in figure.findobj(Text)}
     assert {"L", "R"} <= texts
 
