@@ -271,9 +271,12 @@ def formatted_regression(table: pd.DataFrame, unit: str = "") -> pd.DataFrame:
         Of `regression_table`.
     unit : str
         Of the number.
-    """
-    import pandas as pd
 
+    Returns
+    -------
+    DataFrame
+        Cells such as "0.41 [0.20, 0.55]"; a dash where there is no number.
+    """
     columns = {
         "R² [95 %]": ("r2", "low", "high"),
         "gain [95 %]": ("difference", "difference_low", "difference_high"),
@@ -287,7 +290,7 @@ def formatted_regression(table: pd.DataFrame, unit: str = "") -> pd.DataFrame:
             text = f"{value:{sign}.2f} [{low:{sign}.2f}, {high:{sign}.2f}]"
             cells.append("–" if np.isnan(value) else text)
         shown[title] = cells
-    return pd.DataFrame(shown)
+    return shown
 
 
 def _ridge_scores(

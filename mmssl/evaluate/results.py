@@ -259,7 +259,18 @@ def _check_saved(scores, cohort, fold: int, test, models) -> None:
 
 
 def needed_records(probed: Sequence[ProbeResults]) -> list[str]:
-    """Fits that must be on record before a table of these scores is shown."""
+    """Fits that must be on record before a table of these scores is shown.
+
+    Parameters
+    ----------
+    probed : sequence of ProbeResults
+
+    Returns
+    -------
+    list of str
+        Names of landmarks and components, probes and encoders, of every fold,
+        for `mmssl.ledger.leakage.prove`.
+    """
     encoders, folds = set(), set()
     for results in probed:
         models = results.scores[["model", "fold"]].drop_duplicates()
