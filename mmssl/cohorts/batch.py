@@ -134,7 +134,8 @@ def prepare_study(
         If FSL is asked for and not installed.
     OSError
         When everybody has been tried, where somebody could not be prepared
-        for want of room, memory or rights; the next call goes on from there.
+        for want of room, memory or rights, or because their folder was
+        changed by hand; the next call goes on from there.
     """
     preparation = dict(preparation or {})
     check_backend(preparation.get("backend", SIMPLEITK))
@@ -175,14 +176,14 @@ def _unordered(work: Callable, names: Sequence[str], jobs: int) -> Iterator:
 def _failure(
     study: Study, prepared: str | Path, preparation: Mapping, name: str
 ) -> str | None:
-    """Prepare one person; what the machine lacked for it, or None."""
+    """Prepare one person; what stood in its way, or None."""
     from SimpleITK import ProcessObject
 
     threads = ProcessObject.GetGlobalDefaultNumberOfThreads()
     ProcessObject.SetGlobalDefaultNumberOfThreads(1)
     try:
         derivatives.prepare_person(study, name, prepared, **preparation)
-    except (OSError, MemoryError) as error:
+    except (OSError, MemoryError, ValueError) as error:
         return f"{name}: {type(error).__name__}: {error}"
     finally:
         ProcessObject.SetGlobalDefaultNumberOfThreads(threads)

@@ -1,6 +1,7 @@
 """From a dataset to a cohort in one call, and in one command."""
 
 import json
+import shutil
 
 import pandas as pd
 import pytest
@@ -40,6 +41,23 @@ def test_want_of_room_names_the_people_and_the_next_call_goes_on(
     monkeypatch.setattr(derivatives.nib, "save", save)
     quick["T1"].clear()
     batch.from_bids(dataset, tmp_path / "cohort", **SMALL)
+    assert quick["T1"] == ["sub-02_T1w.nii.gz"]
+
+
+def test_a_folder_changed_by_hand_stops_nobody_else(dataset, quick, tmp_path):
+    prepared = tmp_path / "prepared"
+    study = bids.read(dataset)
+    derivatives.prepare_person(study, "sub-02", prepared, size=16)
+    record = prepared / "sub-02" / derivatives.RECORD
+    record.write_text(record.read_text().replace("registered", "failed"))
+    options = {"preparation": SMALL["preparation"], "progress": False}
+    with pytest.raises(OSError, match="1 of 6 people.*sub-02.*was changed"):
+        batch.prepare_study(study, prepared, **options)
+    made = {file.parent.name for file in prepared.glob("*/prepared.json")}
+    assert len(made) == 6
+    shutil.rmtree(prepared / "sub-02")
+    quick["T1"].clear()
+    batch.prepare_study(study, prepared, **options)
     assert quick["T1"] == ["sub-02_T1w.nii.gz"]
 
 
