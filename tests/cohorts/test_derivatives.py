@@ -293,7 +293,8 @@ def test_a_lesion_on_the_left_stays_on_the_left(tmp_path):
     source = tmp_path / "source"
     raw.write_raw_people(source, 1, seed=4, design=images.Design())
     (t1,) = source.rglob("*_T1w.nii.gz")
-    truth = json.loads((t1.parent / "truth.json").read_text(encoding="utf-8"))
+    file = source / "derivatives/truth/sub-01/truth.json"
+    truth = json.loads(file.read_text(encoding="utf-8"))
     centre = np.array([-38.0, -22.0, 12.0])  # MNI mm
     native = space.apply(np.array(truth["similarity"]), centre[None])[0]
     nifti = nib.load(t1)
