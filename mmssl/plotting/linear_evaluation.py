@@ -64,7 +64,9 @@ def linear_evaluation(
         left.set_title(modality)
     limits = table[["difference_low", "difference_high"]]
     reach = 1.1 * limits.abs().max(axis=None)
-    axes[-1, 0].set(xlabel=f"hold-out {name}", xlim=(None, 1.02))
+    axes[-1, 0].set_xlabel(f"hold-out {name}")
+    if measure == "auc":
+        axes[-1, 0].set_xlim(None, 1.02)
     axes[-1, 1].set(
         xlabel="gain over untrained encoders", xlim=(-reach, reach)
     )
