@@ -148,7 +148,8 @@ def _other_inputs(
     notebook: Path, record: Mapping[str, Any], root: Path
 ) -> Iterator[str]:
     named = execute.named_paths(record["parameters"], root)
-    made = {*pages.read_page(notebook).makes, RESULTS}
+    page = pages.read_page(notebook)
+    made = {*page.makes, *page.recorded, RESULTS}
     inputs = record["inputs"]
     required = {name: path for name, path in named.items() if name not in made}
     required["notebook"] = notebook

@@ -208,7 +208,9 @@ def execute(
     _check_output(notebook, output, failed)
     root = paths.root(notebook.resolve().parent)
     changed = {name: parameters[name] for name in values}
-    hashes_before = _hashes(parameters, root)
+    recorded = own_records(notebook)
+    read = {n: v for n, v in parameters.items() if n not in recorded}
+    hashes_before = _hashes(read, root)
     started = time.perf_counter()
     processor_started = _children_seconds()
     with (
@@ -230,7 +232,7 @@ def execute(
         "processor_seconds": round(_children_seconds() - processor_started, 1),
     }
     inputs = {"notebook": notebook}
-    hashes_after = _hashes(parameters, root)
+    hashes_after = _hashes(read, root)
     for name, value in hashes_before.items():
         # what the notebook changed itself is its result, not its input
         if hashes_after.get(name) == value:
@@ -260,6 +262,14 @@ def named_paths(parameters: Mapping[str, Any], root: Path) -> dict[str, Path]:
         if isinstance(value, str) and value and os.path.exists(root / value):
             found[name] = root / value
     return found
+
+
+def own_records(notebook: str | Path) -> list[str]:
+    """Return the parameters of folders whose files carry hashes of their own:
+    ``recorded`` of `pages`; none where a notebook does not say.
+    """
+    page = nbformat.read(notebook, as_version=4).metadata.get("page")
+    return page.get("recorded", []) if isinstance(page, dict) else []
 
 
 def code_of(notebook: str | Path) -> list[str]:

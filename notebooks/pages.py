@@ -5,9 +5,11 @@ metadata.
 
 ``after`` names the pages whose results the notebook reads; ``["*"]`` means
 every page that does not say the same. ``makes`` names the parameters of the
-folders that the notebook makes: one name, or a list. ``grid`` is true where
-the notebook runs once for each point of an edition's grid. Only ``after`` is
-required.
+folders that the notebook makes: one name, or a list. ``recorded`` names those
+of folders that it reads and adds to, and whose files carry hashes of their
+own, so that they are not hashed once more for its record: a dataset may hold
+terabytes. ``grid`` is true where the notebook runs once for each point of an
+edition's grid. Only ``after`` is required.
 
     python notebooks/pages.py
 
@@ -26,7 +28,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 FOLDER = Path(__file__).resolve().parent
-ENTRIES = {"after", "makes", "grid"}
+ENTRIES = {"after", "makes", "recorded", "grid"}
 EVERY_OTHER = "*"
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 """What is safe as the name of a file, in a shell and in a Makefile."""
@@ -50,6 +52,8 @@ class Page:
         Pages whose results it reads; ``("*",)``: all others.
     makes : tuple of str
         Parameters that name the folders it makes.
+    recorded : tuple of str
+        Parameters that name folders with records of their own.
     grid : bool
         Whether it runs once for each point of the grid.
     """
@@ -57,6 +61,7 @@ class Page:
     name: str
     after: tuple[str, ...] = ()
     makes: tuple[str, ...] = ()
+    recorded: tuple[str, ...] = ()
     grid: bool = False
 
 
@@ -171,14 +176,17 @@ def read_page(notebook: str | Path) -> Page:
     makes = entry.get("makes", [])
     if isinstance(makes, str):
         makes = [makes]
-    for key, names in (("after", entry["after"]), ("makes", makes)):
+    recorded = entry.get("recorded", [])
+    lists = {"after": entry["after"], "makes": makes, "recorded": recorded}
+    for key, names in lists.items():
         if not isinstance(names, list):
             raise PageError(
                 f"{notebook.name}: metadata.page.{key} is {names!r}, expected "
                 f"a list of names"
             )
     grid = entry.get("grid", False)
-    return Page(notebook.stem, tuple(entry["after"]), tuple(makes), grid)
+    after, makes, recorded = map(tuple, (entry["after"], makes, recorded))
+    return Page(notebook.stem, after, makes, recorded, grid)
 
 
 def read_pages(folder: str | Path = FOLDER) -> dict[str, Page]:

@@ -14,6 +14,7 @@ import pytest
 from mmssl.ledger.sidecars import read_sidecar, stale
 
 RUNNER = Path(__file__).parents[1] / "notebooks" / "execute.py"
+sys.path.insert(0, str(RUNNER.parent))
 CELL = """\
 edition: str = "smoke"  # which edition
 epochs: int = 2  # passes over the data
@@ -301,3 +302,18 @@ def test_a_run_that_nothing_can_vouch_for_leaves_no_trace(
     with pytest.raises(OSError, match="disk full"):
         execute.execute(notebook, tmp_path / "o.ipynb", {})
     assert [file.name for file in tmp_path.iterdir()] == ["n.ipynb"]
+
+
+@pytest.mark.parametrize("recorded", [["source"], []])
+def test_a_folder_with_a_record_of_its_own_is_not_hashed(tmp_path, recorded):
+    """A page may add to it, and a dataset may hold terabytes."""
+    (tmp_path / "pyproject.toml").write_text('[project]\nname = "mmssl"\n')
+    (tmp_path / "dataset").mkdir()
+    (tmp_path / "dataset" / "image").write_text("voxels")
+    path = _notebook(tmp_path / "n.ipynb", "1")
+    notebook = nbformat.read(path, as_version=4)
+    notebook.metadata["page"] = {"after": [], "recorded": recorded}
+    nbformat.write(notebook, path)
+    output = tmp_path / "out.ipynb"
+    execute.execute(path, output, {"source": "dataset"})
+    assert ("source" in read_sidecar(output)["inputs"]) == (not recorded)
