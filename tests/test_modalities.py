@@ -7,7 +7,7 @@ import shutil
 import numpy as np
 import pandas as pd
 import pytest
-from page_in_process import ROOT, run_page, text_of
+from page_in_process import LEAST, empty_project, run_page, text_of
 
 from mmssl.cohorts import cohort, splits
 
@@ -17,48 +17,6 @@ PLANTED = "QXV7"
 """In the id of every person."""
 
 SIDE = 16
-FEW = {
-    "03_pretraining": {
-        "epochs": 2,
-        "batch_size": 4,
-        "width": 2,
-        "latent": 8,
-        "precision": "fp32",
-    },
-    "04_linear_evaluation": {
-        "trials": 2,
-        "probe_epochs": 2,
-        "resamples": 100,
-        "target": "age",
-    },
-    "05_similarity": {"permutations": 9, "blocks": 5, "studies": 1},
-    "06_saliency": {
-        "mapped": 2,
-        "samples": 1,
-        "permutations": 50,
-        "randomised_people": 1,
-    },
-    "07_group_differences": {
-        "trials": 2,
-        "samples": 1,
-        "permutations": 20,
-        "correction_permutations": 10,
-        "null_draws": 1,
-        "compared_people": 4,
-        "target": "age",
-    },
-    "14_sanity_checks": {},
-    "08_robustness": {
-        "step": 50,
-        "subjects": 12,
-        "probe_epochs": 2,
-        "resamples": 100,
-    },
-    "13_calibration_and_confounds": {"leading": 1, "resamples": 100},
-}
-"""The pages that read a cohort of people, in their order, with the least they
-can be asked for.
-"""
 
 
 def write_cohort(folder, number, classes=("AD", "HC")):
@@ -115,7 +73,7 @@ def write_cohort(folder, number, classes=("AD", "HC")):
 def parameters_of(name, number):
     """Return the values a page is run with."""
     objective = OBJECTIVES[number]
-    values = {"runs": "runs", "output": "results", **FEW[name]}
+    values = {"runs": "runs", "output": "results", **LEAST[name]}
     if name != "14_sanity_checks":
         values["cohort"] = "cohort"
     if name == "03_pretraining":
@@ -142,16 +100,8 @@ def leave_unreadable(run):
 
 @pytest.fixture
 def shown(tmp_path, monkeypatch):
-    """Stand in an empty project; give the list of what pages display."""
-    (tmp_path / "pyproject.toml").write_text('[project]\nname = "mmssl"\n')
-    # the compendium's own tables, which pages show beside theirs
-    (tmp_path / "book").symlink_to(ROOT / "book")
-    monkeypatch.chdir(tmp_path)
-    shown = []
-    monkeypatch.setattr(
-        "IPython.display.display", lambda *things, **_: shown.extend(things)
-    )
-    return shown
+    """Give the list of what pages display, in an empty project."""
+    return empty_project(tmp_path, monkeypatch)
 
 
 @pytest.mark.slow
@@ -161,7 +111,7 @@ def test_pages_take_any_number_of_modalities_and_name_nobody(
     number, tmp_path, shown, capsys
 ):
     write_cohort(tmp_path / "cohort", number)
-    for name in FEW:
+    for name in LEAST:
         values = parameters_of(name, number)
         if name == "05_similarity" and number == 1:
             with pytest.raises(ValueError, match="holds T1 alone, expected"):

@@ -65,6 +65,7 @@ def oasis1(
     """
 
     def fetch(datasets):
+        """Maps and table of OASIS-1, by nilearn."""
         return datasets.fetch_oasis_vbm(people, data_dir=data_dir, url=url)
 
     found = _fetched(fetch, "OASIS-1", data_dir)
@@ -121,6 +122,7 @@ def abide(
     """
 
     def fetch(datasets):
+        """Maps and table of ABIDE, by nilearn."""
         return datasets.fetch_abide_pcp(
             data_dir, people, derivatives="falff", url=url
         )

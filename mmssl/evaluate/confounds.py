@@ -403,6 +403,7 @@ def _r2(predictions: np.ndarray, centre: float) -> Score:
     """R2 of predictions (n,), against the mean of the training rows."""
 
     def score(y, weights):
+        """R2 of every weighting of the people."""
         errors = weights @ (y - predictions) ** 2
         return 1 - errors / (weights @ (y - centre) ** 2)
 
@@ -416,6 +417,7 @@ def _mean_auc(model: Pipeline, z: np.ndarray, words: np.ndarray) -> Score:
         decisions = np.column_stack([-decisions, decisions])
 
     def score(y, weights):
+        """Mean AUC of every weighting of the people."""
         aucs = []
         for k, word in enumerate(words):
             has = y == word

@@ -460,6 +460,7 @@ def _logistic_scores(
     inner_folds = int(min(INNER_FOLDS, np.bincount(labels[train]).min()))
 
     def search(embedding):
+        """Hold-out scores of one embedding, and what its search chose."""
         fit = logistic_regression(
             embedding[train],
             labels[train],

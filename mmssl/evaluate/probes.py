@@ -98,6 +98,7 @@ def logistic_regression(
     optuna.logging.set_verbosity(optuna.logging.WARNING)
 
     def objective(trial: optuna.Trial) -> float:
+        """Mean AUC over the inner folds at one point of the search."""
         pipeline = logistic_pipeline(_suggest(trial), seed, class_weight)
         aucs, converged = [], []
         for train, valid in splits:

@@ -19,7 +19,6 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.stats import norm
 
 from mmssl.evaluate.confounds import covariates
 from mmssl.evaluate.linear_evaluation import (
@@ -32,7 +31,11 @@ from mmssl.evaluate.linear_evaluation import (
     with_baselines,
     with_untrained_draws,
 )
-from mmssl.evaluate.results import needed_records, scores_by_fold
+from mmssl.evaluate.results import (
+    proven_scores,
+    scores_by_fold,
+    with_interval,
+)
 from mmssl.ledger import leakage
 from mmssl.pretrain.baselines import INITIALISATIONS
 from mmssl.stats.r2 import (
@@ -236,11 +239,7 @@ def regression_table(
     """
     import pandas as pd
 
-    exposures = [seen for results in probed for seen in results.exposures]
-    proof = leakage.prove(exposures, needed_records(probed))
-    scores = pd.concat(
-        [results.scores for results in probed], ignore_index=True
-    )
+    scores, proof = proven_scores(probed)
     folds = scores["fold"].nunique()
     lines, untrained = [], {}
     for key, group in scores.groupby(_KEYS, sort=False):
@@ -277,19 +276,12 @@ def formatted_regression(table: pd.DataFrame, unit: str = "") -> pd.DataFrame:
     DataFrame
         Cells such as "0.41 [0.20, 0.55]"; a dash where there is no number.
     """
-    columns = {
-        "R² [95 %]": ("r2", "low", "high"),
-        "gain [95 %]": ("difference", "difference_low", "difference_high"),
-        f"MAE [95 %] {unit}".strip(): ("mae", "mae_low", "mae_high"),
-    }
+    difference = ("difference", "difference_low", "difference_high")
+    error = ("mae", "mae_low", "mae_high")
     shown = table[["model", "modality"]].copy()
-    for title, names in columns.items():
-        sign = "+" if names[0] == "difference" else ""
-        cells = []
-        for value, low, high in table[list(names)].to_numpy():
-            text = f"{value:{sign}.2f} [{low:{sign}.2f}, {high:{sign}.2f}]"
-            cells.append("–" if np.isnan(value) else text)
-        shown[title] = cells
+    shown["R² [95 %]"] = with_interval(table, ("r2", "low", "high"))
+    shown["gain [95 %]"] = with_interval(table, difference, "+")
+    shown[f"MAE [95 %] {unit}".strip()] = with_interval(table, error)
     return shown
 
 
@@ -335,11 +327,9 @@ def _gain(
         names = ("difference", "difference_low", "difference_high")
         return dict.fromkeys([*names, "minimum_detectable"], np.nan)
     gain = r2_difference(truth, predicted, baseline, resamples, seed)
-    # half of the interval is 1.96 standard errors; power .8 takes .84 more
-    reach = (gain.high - gain.low) / 2
     return {
         "difference": gain.estimate,
         "difference_low": gain.low,
         "difference_high": gain.high,
-        "minimum_detectable": reach * (1 + norm.ppf(0.8) / norm.ppf(0.975)),
+        "minimum_detectable": gain.detectable(),
     }

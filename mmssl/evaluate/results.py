@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.stats import norm
 
 from mmssl.evaluate.linear_evaluation import (
     Embeddings,
@@ -84,11 +83,7 @@ def results_table(
     """
     import pandas as pd
 
-    exposures = [seen for results in probed for seen in results.exposures]
-    proof = leakage.prove(exposures, needed_records(probed))
-    scores = pd.concat(
-        [results.scores for results in probed], ignore_index=True
-    )
+    scores, proof = proven_scores(probed)
     folds = scores["fold"].nunique()
     lines, untrained = [], {}
     for key, group in scores.groupby(_KEYS, sort=False):
@@ -135,9 +130,9 @@ def formatted_results(table: pd.DataFrame) -> pd.DataFrame:
         {
             "model": table["model"],
             "modality": table["modality"],
-            "AUC [95 %]": _with_interval(table, ("auc", "low", "high")),
+            "AUC [95 %]": with_interval(table, ("auc", "low", "high")),
             "SD": _two_decimals(table["auc_sd"]),
-            "gain [95 %]": _with_interval(table, difference, "+"),
+            "gain [95 %]": with_interval(table, difference, "+"),
             "detectable gain": _two_decimals(table["minimum_detectable"]),
             "tuning AUC": _two_decimals(table["tuning_auc"]),
         }
@@ -258,8 +253,10 @@ def _check_saved(scores, cohort, fold: int, test, models) -> None:
         )
 
 
-def needed_records(probed: Sequence[ProbeResults]) -> list[str]:
-    """Fits that must be on record before a table of these scores is shown.
+def proven_scores(
+    probed: Sequence[ProbeResults],
+) -> tuple[pd.DataFrame, dict]:
+    """The scores of all folds, once it is proven that nobody tested was seen.
 
     Parameters
     ----------
@@ -267,10 +264,25 @@ def needed_records(probed: Sequence[ProbeResults]) -> list[str]:
 
     Returns
     -------
-    list of str
-        Names of landmarks and components, probes and encoders, of every fold,
-        for `mmssl.ledger.leakage.prove`.
+    scores : DataFrame
+    proof : dict
+        Of `mmssl.ledger.leakage.prove`, for the sidecar.
+
+    Raises
+    ------
+    LeakError
+        For somebody who was seen, or a fit without a record.
     """
+    import pandas as pd
+
+    exposures = [seen for results in probed for seen in results.exposures]
+    proof = leakage.prove(exposures, _needed_records(probed))
+    scores = [results.scores for results in probed]
+    return pd.concat(scores, ignore_index=True), proof
+
+
+def _needed_records(probed: Sequence[ProbeResults]) -> list[str]:
+    """Fits that must be on record before a table of these scores is shown."""
     encoders, folds = set(), set()
     for results in probed:
         models = results.scores[["model", "fold"]].drop_duplicates()
@@ -370,9 +382,7 @@ def _gain(labels, scores, baseline, subjects) -> dict[str, float]:
             "minimum_detectable": np.nan,
         }
     gain = difference_interval(labels, scores, baseline, subjects.to_numpy())
-    # half of the interval is 1.96 standard errors; power .8 takes .84 more
-    reach = (gain.high - gain.low) / 2
-    detectable = reach * (1 + norm.ppf(0.8) / norm.ppf(0.975))
+    detectable = gain.detectable()
     untrained = np.mean([roc_auc(labels, draw) for draw in baseline])
     if untrained + detectable > 1:
         detectable = np.nan
@@ -384,10 +394,19 @@ def _gain(labels, scores, baseline, subjects) -> dict[str, float]:
     }
 
 
-def _with_interval(
+def with_interval(
     table: pd.DataFrame, columns: Sequence[str], sign: str = ""
 ) -> list[str]:
-    """Cells such as "0.81 [0.70, 0.89]", or a dash."""
+    """Cells such as "0.81 [0.70, 0.89]", or a dash where there is no number.
+
+    Parameters
+    ----------
+    table : DataFrame
+    columns : sequence of three str
+        Of the value and its limits.
+    sign : "" or "+"
+        Whether gains carry their sign.
+    """
     cells = []
     for value, low, high in table[list(columns)].to_numpy():
         text = f"{value:{sign}.2f} [{low:{sign}.2f}, {high:{sign}.2f}]"

@@ -135,6 +135,7 @@ def tfce_test(
     ranks = ranks.T / (int(group.sum()) * int((~group).sum()))
 
     def enhanced(groups: np.ndarray) -> np.ndarray:
+        """Enhanced maps of some labellings."""
         rbc = groups.astype(float) @ ranks
         return enhance(rbc.reshape(len(groups), *shape), mask)
 

@@ -81,6 +81,7 @@ def without_places(text: str, instead: Mapping[str, str]) -> str:
     pattern = rf"{_IMAGE_IN_TEXT}|{_BEFORE}({places}){_AFTER}(/?)"
 
     def replacement(match: re.Match) -> str:
+        """What stands for a place that was found, or the image as it was."""
         place, slash = match.groups()
         if place is None:
             return match[0]
@@ -112,6 +113,7 @@ def clean_notebook(
         words |= zip(_spellings(word), _spellings(other), strict=True)
 
     def clean(value: Any) -> Any:
+        """A value, and all that it holds, without places and names."""
         if isinstance(value, str):
             for word, other in words.items():
                 value = value.replace(word, other)

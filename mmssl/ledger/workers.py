@@ -23,6 +23,7 @@ def end_with(parent: int, every: float = 0.5) -> None:
     """
 
     def watch() -> None:
+        """Look for the parent, and end without it."""
         while os.getppid() == parent:
             time.sleep(every)
         # nobody waits for results or for files to be closed

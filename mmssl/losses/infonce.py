@@ -188,6 +188,7 @@ def info_nce_all_locations(
         chunks = anchors.permute(2, 0, 1).split(max(1, max_bytes // each))
 
         def part(local: Tensor, chunk: Tensor) -> tuple[Tensor, Tensor]:
+            """Loss and squared scores of some locations."""
             scaled = _scaled_scores(local, chunk, clip)
             share = len(chunk) / anchors.shape[2]
             loss = _contrast(scaled, clip, "locations") * share

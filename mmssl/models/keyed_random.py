@@ -16,21 +16,28 @@ import zlib
 import torch
 from torch import Tensor
 
-# 2^64 over the golden ratio, as a signed integer
-_GOLDEN = 0x9E3779B97F4A7C15 - 2**64
-_MIX1 = 0xBF58476D1CE4E5B9 - 2**64
-_MIX2 = 0x94D049BB133111EB - 2**64
+_WORD = 64  # bits
+_MODULUS = 2**_WORD
+
+# constants of SplitMix64 as signed integers; the first is 2^64 over the
+# golden ratio
+_GOLDEN = 0x9E3779B97F4A7C15 - _MODULUS
+_MIX1 = 0xBF58476D1CE4E5B9 - _MODULUS
+_MIX2 = 0x94D049BB133111EB - _MODULUS
 
 
 def _shift_right(x: Tensor, bits: int) -> Tensor:
     """Logical shift; that of int64 in torch is arithmetic."""
-    return (x >> bits) & ((1 << (64 - bits)) - 1)
+    kept = (1 << (_WORD - bits)) - 1
+    return (x >> bits) & kept
 
 
 def _mix(x: Tensor) -> Tensor:
     """Finaliser of SplitMix64."""
-    x = (x ^ _shift_right(x, 30)) * _MIX1
-    x = (x ^ _shift_right(x, 27)) * _MIX2
+    x = x ^ _shift_right(x, 30)
+    x = x * _MIX1
+    x = x ^ _shift_right(x, 27)
+    x = x * _MIX2
     return x ^ _shift_right(x, 31)
 
 
@@ -49,7 +56,13 @@ class Stream:
         independent.
     """
 
-    def __init__(self, rows: Tensor, seed: int, step: int, purpose: str = ""):
+    def __init__(
+        self,
+        rows: Tensor,
+        seed: int,
+        step: int,
+        purpose: str = "",
+    ) -> None:
         self.rows = rows
         self.seed = seed
         self.step = step
@@ -66,25 +79,38 @@ class Stream:
 
     def _bits(self, purpose: str, count: int) -> Tensor:
         """Hashed keys, int64, shape (B, count)."""
-        purpose_hash = zlib.crc32(f"{self.purpose}/{purpose}".encode())
+        name = f"{self.purpose}/{purpose}"
+        parts = [
+            self.seed,
+            self.step,
+            zlib.crc32(name.encode()),
+            self.rows,
+        ]
         key = torch.zeros_like(self.rows)
-        for part in (self.seed, self.step, purpose_hash, self.rows):
+        for part in parts:
             key = _mix(key + part + _GOLDEN)
-        numbers = torch.arange(1, count + 1, device=self.rows.device)
-        return _mix(key[:, None] + numbers * _GOLDEN)
+        counter = torch.arange(1, count + 1, device=self.rows.device)
+        return _mix(key[:, None] + counter * _GOLDEN)
 
     def uniform(self, purpose: str, *shape: int) -> Tensor:
         """Uniform numbers in [0, 1), float32, shape (B, *shape)."""
-        bits = _shift_right(self._bits(purpose, math.prod(shape)), 40)
-        return (bits.to(torch.float32) * 2.0**-24).view(-1, *shape)
+        count = math.prod(shape)
+        # as many bits as a float32 holds
+        bits = _shift_right(self._bits(purpose, count), _WORD - 24)
+        numbers = bits.to(torch.float32) * 2.0**-24
+        return numbers.view(-1, *shape)
 
     def integers(self, purpose: str, high: int, *shape: int) -> Tensor:
         """Uniform integers in [0, high), int64, shape (B, *shape)."""
-        bits = _shift_right(self._bits(purpose, math.prod(shape)), 33)
-        return ((bits * high) >> 31).view(-1, *shape)
+        count = math.prod(shape)
+        bits = _shift_right(self._bits(purpose, count), _WORD - 31)
+        numbers = (bits * high) >> 31
+        return numbers.view(-1, *shape)
 
     def normal(self, purpose: str, *shape: int) -> Tensor:
         """Standard normal numbers (Box-Muller), float32, shape (B, *shape)."""
         u = self.uniform(purpose, 2, *shape)
-        radius = (-2 * torch.log1p(-u[:, 0])).sqrt()
-        return radius * torch.cos(2 * math.pi * u[:, 1])
+        # log of 1 - u, which is never 0
+        radius = torch.sqrt(-2 * torch.log1p(-u[:, 0]))
+        angle = 2 * math.pi * u[:, 1]
+        return radius * torch.cos(angle)

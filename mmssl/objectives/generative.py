@@ -205,12 +205,14 @@ class MMVAE(Term):
         passes = len(ctx.modalities) * self.samples
 
         def decode(z: Tensor) -> Tensor:
+            """Log-likelihood of the target under what z decodes to."""
             output = promote(ctx.decode(m, Features(z, None)))
             return laplace_log_density(
                 output.flatten(1), promote(target), self.likelihood_scale
             )
 
         def recompute():
+            """Contexts of the pass and of its repetition."""
             return nullcontext(), SharedUpdate(decoder, passes, None)
 
         with SharedUpdate(decoder, passes, index):

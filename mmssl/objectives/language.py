@@ -276,6 +276,7 @@ def build(
     shape = {"width": width, "size": size, "dims": dims}
 
     def dcgan(m: str) -> nn.Module:
+        """The papers' encoder of a modality."""
         return Encoder(channels[m], latent=latent, dropout=dropout, **shape)
 
     # the order of making is the order in which initial weights are drawn

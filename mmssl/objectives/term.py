@@ -300,6 +300,7 @@ class _Gather(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, x: Tensor) -> Tensor:
+        """The rows of all processes, in their order."""
         world = torch.distributed.get_world_size()
         parts = [torch.empty_like(x) for _ in range(world)]
         torch.distributed.all_gather(parts, x.contiguous())
@@ -307,6 +308,7 @@ class _Gather(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx, gradient: Tensor) -> Tensor:
+        """What all processes ask of the rows of this one."""
         gradient = gradient.contiguous()
         torch.distributed.all_reduce(gradient)
         world = torch.distributed.get_world_size()

@@ -305,6 +305,7 @@ def _optimise(
     costs, positions = [], [transform.GetParameters()]
 
     def note_step() -> None:
+        """Keep the cost and the pose of a step."""
         # the value is that of the pose before the step
         costs.append(method.GetMetricValue())
         positions.append(method.GetOptimizerPosition())

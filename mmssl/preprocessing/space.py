@@ -118,6 +118,7 @@ def resample(
     sigma = width / FWHM / old_sides
 
     def sample(values: np.ndarray) -> np.ndarray:
+        """One volume, smoothed and resampled."""
         smooth = ndimage.gaussian_filter(
             values, sigma, mode="constant", truncate=3.0
         )

@@ -230,6 +230,7 @@ def _affine(
     sampling = warps.matrix_sampling(world_map, affine, shape, device)
 
     def distort_row(volume: Tensor, _: Generator) -> Tensor:
+        """Move the volume by the matrix; nothing is drawn."""
         return warps.sample_volume(volume, sampling)
 
     return distort_row
@@ -244,6 +245,7 @@ def _elastic(
     shape = (num_control_points,) * 3 + (3,)
 
     def distort_row(volume: Tensor, generator: Generator) -> Tensor:
+        """Bend the volume by control points that are drawn."""
         displacements = (torch.rand(shape, generator=generator) - 0.5) * 2
         displacements *= max_displacement
         # two control points at either end stay in place; as in TorchIO, the
@@ -273,6 +275,7 @@ def _motion(space: Space, degrees: float, translation: float) -> RowDistortion:
         return torch.from_numpy(matrix).to(device, torch.float32)
 
     def distort_row(volume: Tensor, generator: Generator) -> Tensor:
+        """Mix still and moved k-space at a time that is drawn."""
         # TorchIO draws the movement first, one number an axis
         _uniform(generator, degrees, 1, 3)
         _uniform(generator, translation, 1, 3)
@@ -292,6 +295,7 @@ def _motion(space: Space, degrees: float, translation: float) -> RowDistortion:
 
 def _ghost(space: Space, intensity: float) -> RowDistortion:
     def distort_row(volume: Tensor, generator: Generator) -> Tensor:
+        """Add a ghost along an axis that is drawn."""
         torch.randint(1, 2, (1,), generator=generator)  # number of ghosts
         axis = int(torch.randint(0, 3, (1,), generator=generator))
         share = _uniform(generator, intensity).item()
@@ -303,6 +307,7 @@ def _ghost(space: Space, intensity: float) -> RowDistortion:
 
 def _spike(space: Space, intensity: float) -> RowDistortion:
     def distort_row(volume: Tensor, generator: Generator) -> Tensor:
+        """Add a plane wave at a place in k-space that is drawn."""
         torch.randint(1, 2, (1,), generator=generator)  # number of spikes
         height = _uniform(generator, intensity).item()
         place = torch.rand(1, 3, generator=generator).numpy()[0]
@@ -340,6 +345,7 @@ def _blur(space: Space, std: float) -> RowDistortion:
     along_x, along_y, along_z = matrices
 
     def distort_row(volume: Tensor, _: Generator) -> Tensor:
+        """Blur along each axis; nothing is drawn."""
         planes = along_y @ (volume @ along_z.T)
         return (along_x @ planes.flatten(1)).view(planes.shape)
 
@@ -358,6 +364,7 @@ def _bias(space: Space, coefficients: float, order: int) -> RowDistortion:
     field = torch.from_numpy(bias).to(space.device)
 
     def distort_row(volume: Tensor, _: Generator) -> Tensor:
+        """Multiply by the field; nothing is drawn."""
         return volume * field
 
     return distort_row
@@ -378,6 +385,7 @@ def _polynomial(axes: Sequence[np.ndarray], order: int) -> np.ndarray:
 
 def _noise(space: Space, mean: float, std: float) -> RowDistortion:
     def distort_row(volume: Tensor, generator: Generator) -> Tensor:
+        """Add noise of a seed that is drawn."""
         centre = _uniform(generator, mean).item()
         spread = _uniform(generator, std).item()
         # TorchIO draws a seed, and the noise from that
@@ -393,6 +401,7 @@ def _gamma(space: Space, log_gamma: float) -> RowDistortion:
     gamma = float(np.exp(_float32(log_gamma)))
 
     def distort_row(volume: Tensor, _: Generator) -> Tensor:
+        """Raise magnitudes to the power; nothing is drawn."""
         return volume.sign() * volume.abs() ** gamma
 
     return distort_row

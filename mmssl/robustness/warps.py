@@ -149,6 +149,7 @@ def spline_sampling(
     order = np.argsort(axes).tolist()
 
     def sampling(displacements: Tensor) -> SamplingGrid:
+        """Where each voxel looks, of control points' displacements in mm."""
         field = displacements.to(device) @ to_voxels
         field = torch.einsum("abcv,xa,yb,zc->xyzv", field, *bases)
         return sampling_grid(voxels + field.permute(*order, 3))

@@ -234,6 +234,7 @@ def _dcgan_gradient(
     rectifier_inputs: list[Tensor] = []
 
     def keep(module, arguments, output):
+        """Note what goes into a rectifier."""
         rectifier_inputs.append(output)
 
     hooks = [norm.register_forward_hook(keep) for norm in encoder.norms]

@@ -154,6 +154,7 @@ def strongest_modalities(
         )
 
     def strength(modalities: tuple[str, str]) -> float:
+        """Largest absolute correlation of a pair of modalities."""
         pairs = found[modalities]
         return abs(pairs.correlation[pairs.best])
 

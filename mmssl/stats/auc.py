@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
+from scipy.special import ndtri
 
 
 class Interval(NamedTuple):
@@ -17,6 +18,17 @@ class Interval(NamedTuple):
     high: float
     level: float
     method: str
+
+    def detectable(self, power: float = 0.8) -> float:
+        """The true value that an interval of this width would tell from 0
+        with the power.
+
+        Half of the interval is as many standard errors as its level takes,
+        and the power takes its own quantile more.
+        """
+        reach = (self.high - self.low) / 2
+        errors = ndtri(0.5 + self.level / 2)
+        return reach * (1 + ndtri(power) / errors)
 
 
 def roc_auc(labels, scores) -> float:

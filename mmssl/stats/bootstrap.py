@@ -77,6 +77,7 @@ def auc_interval(
     clusters = Clusters(labels, subjects)
 
     def mean_auc(weights: np.ndarray) -> np.ndarray:
+        """The estimate of every weighting of the rows."""
         aucs = [
             weighted_auc(truth, row, weights)
             for truth, row in zip(truths, rows, strict=True)

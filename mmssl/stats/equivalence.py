@@ -23,7 +23,6 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from scipy.optimize import brentq
-from scipy.special import ndtri
 
 from mmssl.stats.auc import Interval, checked_classes, checked_level
 from mmssl.stats.delong import components, logit_interval, logit_limits
@@ -169,11 +168,7 @@ def r2_gap(
         )
         limits.append(own.interval)
     gap = _gap(*limits, margin, level)
-    # half of the interval is as many errors as the level takes; power .8 needs
-    # .84 more
-    reach = (gap.gap.high - gap.gap.low) / 2
-    errors = ndtri(0.5 + level / 2)
-    return gap._replace(detectable=reach * (1 + ndtri(0.8) / errors))
+    return gap._replace(detectable=gap.gap.detectable())
 
 
 def _gap(first: Limits, second: Limits, margin: float, level: float) -> Gap:
@@ -183,13 +178,16 @@ def _gap(first: Limits, second: Limits, margin: float, level: float) -> Gap:
     checked_level(level)
 
     def gap_at(alpha: float) -> Interval:
+        """The gap with its limits at 1 - alpha."""
         return _square_and_add(first(1 - alpha), second(1 - alpha))
 
     def excludes_zero(alpha: float) -> float:
+        """Positive where the limits exclude 0."""
         gap = gap_at(alpha)
         return max(gap.low, -gap.high)
 
     def inside_margin(alpha: float) -> float:
+        """Positive where both limits lie inside the margin."""
         gap = gap_at(alpha)
         return min(margin - gap.high, margin + gap.low)
 

@@ -44,6 +44,7 @@ def score_interval(
     z = ndtri(0.5 + checked_level(level) / 2)
 
     def excess(candidate: float) -> float:
+        """Positive where a candidate is rejected."""
         return (auc - candidate) ** 2 - z**2 * auc_variance(
             candidate, positives, negatives
         )

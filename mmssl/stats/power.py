@@ -117,6 +117,7 @@ def minimum_detectable_difference(
         raise ValueError(f"power must be in (0, 1), found {power}")
 
     def shortfall(difference: float) -> float:
+        """Power at a difference less the power that is asked for."""
         reached = power_of_difference(
             auc, difference, positives, negatives, correlation, level
         )
@@ -166,6 +167,7 @@ def minimum_detectable_gap(
     variance = auc_variance(auc, *first)
 
     def shortfall(gap: float) -> float:
+        """Power at a gap less the power that is asked for."""
         error = np.sqrt(variance + auc_variance(auc - gap, *second))
         if error == 0:
             return 1 - power

@@ -92,6 +92,7 @@ def r2_resampled(
     error = _squared_error(truth, predictions)
 
     def statistic(weights: np.ndarray) -> np.ndarray:
+        """R2 of every weighting of the people."""
         return 1 - weights @ error / _spread(truth, weights)
 
     return _resampled(statistic, len(truth), resamples, seed)
@@ -112,6 +113,7 @@ def mae_interval(
     error = np.abs(truth - predictions).mean(0)
 
     def statistic(weights: np.ndarray) -> np.ndarray:
+        """Mean absolute error of every weighting of the people."""
         return weights @ error / weights.sum(1)
 
     return _resampled(statistic, len(truth), resamples, seed).interval(level)
@@ -136,6 +138,7 @@ def r2_difference(
     gained = _squared_error(truth, second) - _squared_error(truth, first)
 
     def statistic(weights: np.ndarray) -> np.ndarray:
+        """Difference of R2 of every weighting of the people."""
         return weights @ gained / _spread(truth, weights)
 
     return _resampled(statistic, len(truth), resamples, seed).interval(level)

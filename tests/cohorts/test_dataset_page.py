@@ -4,7 +4,7 @@ named.
 
 import pandas as pd
 import pytest
-from page_in_process import ROOT, run_page, text_of
+from page_in_process import empty_project, run_page, text_of
 from small_dataset import write_image
 
 from mmssl import cohorts
@@ -14,16 +14,8 @@ from mmssl.cohorts import bids, derivatives
 
 @pytest.fixture
 def shown(tmp_path, monkeypatch):
-    """Stand in an empty project; give the list of what the page displays."""
-    (tmp_path / "pyproject.toml").write_text('[project]\nname = "mmssl"\n')
-    (tmp_path / "book").symlink_to(ROOT / "book")
-    monkeypatch.chdir(tmp_path)
-    displayed = []
-    monkeypatch.setattr(
-        "IPython.display.display",
-        lambda *things, **_: displayed.extend(things),
-    )
-    return displayed
+    """Give the list of what the page displays, in an empty project."""
+    return empty_project(tmp_path, monkeypatch)
 
 
 def values(**more):

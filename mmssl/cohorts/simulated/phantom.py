@@ -203,6 +203,7 @@ def _write_images(
         )
 
     def scan(row: tuple) -> None:
+        """Fill the volumes of one pair."""
         key = (shared, persons[row.participant_id], row.session, design)
         volumes["T1"][row.pair] = images.t1_scan(*key)
         volumes["fALFF"][row.pair] = images.falff_scan(*key)
