@@ -8,6 +8,8 @@ import scipy.stats
 from sklearn.metrics import mean_absolute_error, r2_score
 
 from mmssl.stats import mae_interval, r2_difference, r2_interval
+from mmssl.stats.bootstrap import draw_counts
+from mmssl.stats.r2 import r2_resampled
 
 AGE = np.random.default_rng(3).normal(72, 8, 41)
 NOISE = np.random.default_rng(4).normal(0, 6, (3, 41))
@@ -43,6 +45,18 @@ def test_limits_are_those_of_scipys_bootstrap(interval, score):
     width = expected.high - expected.low
     assert found.low == pytest.approx(expected.low, abs=0.06 * width)
     assert found.high == pytest.approx(expected.high, abs=0.06 * width)
+
+
+def test_a_resample_is_scored_about_its_own_mean():
+    prediction = AGE + NOISE[0]
+    found = r2_resampled(AGE, prediction, resamples=100, seed=3)
+    rng = np.random.default_rng(3)
+    counts = draw_counts(np.zeros(len(AGE)), 100, rng)
+    expected = [r2_score(AGE, prediction, sample_weight=w) for w in counts]
+    assert np.allclose(found.draws, expected)
+    without = [np.delete(np.arange(len(AGE)), i) for i in range(len(AGE))]
+    left_out = [r2_score(AGE[i], prediction[i]) for i in without]
+    assert np.allclose(found.left_out, left_out)
 
 
 def test_a_difference_is_that_of_the_two_and_paired():
