@@ -33,12 +33,15 @@ sys.path[:0] = [str(ROOT / room) for room in ("book", "notebooks", "tests")]
 
 import build  # noqa: E402
 import execute  # noqa: E402
-from test_modalities import (  # noqa: E402
-    FEW,
-    MODALITIES,
-    parameters_of,
+from page_in_process import (  # noqa: E402
+    LEAST,
+    empty_project,
     run_page,
     text_of,
+)
+from test_modalities import (  # noqa: E402
+    MODALITIES,
+    parameters_of,
     write_cohort,
 )
 
@@ -311,17 +314,9 @@ def test_raw_markup_is_found():
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 def test_every_page_on_people_shows_hostile_names(tmp_path, monkeypatch):
-    (tmp_path / "pyproject.toml").write_text('[project]\nname = "mmssl"\n')
-    monkeypatch.chdir(tmp_path)
-    shown = []
-    monkeypatch.setattr(
-        "IPython.display.display", lambda *things, **_: shown.extend(things)
-    )
+    shown = empty_project(tmp_path, monkeypatch)
     _hostile_cohort(tmp_path / "cohort")
-    choices = "book/training_choices.tsv"
-    (tmp_path / "book").mkdir()
-    (tmp_path / choices).write_bytes((ROOT / choices).read_bytes())
-    for name in FEW:
+    for name in LEAST:
         values = parameters_of(name, 2)
         if name == "03_pretraining":
             values["run_dir"] = f"runs/{MALICE}-fold0-seed0"
