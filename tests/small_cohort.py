@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pandas as pd
 
-from mmssl.cohorts.cohort import write
+from mmssl.cohorts.cohort import load, write
 from mmssl.ledger.hashes import hash_files, hash_json
 
 
@@ -74,3 +74,17 @@ def rehash(folder):
     del fields["hashes"]["cohort.json"]
     fields["content"] = hash_json(fields)
     file.write_text(json.dumps(fields), encoding="utf-8")
+
+
+def lack(folder, modality, rows):
+    """Take images away from a cohort, and load it."""
+    file = folder / f"{modality}.npy"
+    volumes = np.load(file)
+    volumes[rows] = 0
+    np.save(file, volumes)
+    pairs = pd.read_csv(folder / "pairs.tsv", sep="\t", dtype=str)
+    pairs[f"has_{modality}"] = 1
+    pairs.loc[rows, f"has_{modality}"] = 0
+    pairs.to_csv(folder / "pairs.tsv", sep="\t", index=False)
+    rehash(folder)
+    return load(folder)

@@ -2,12 +2,14 @@
 must be on none of them.
 """
 
+import html
 import shutil
 
 import numpy as np
 import pandas as pd
 import pytest
 from page_in_process import LEAST, empty_project, run_page, text_of
+from small_cohort import lack
 
 from mmssl.cohorts import cohort, splits
 
@@ -176,3 +178,32 @@ def test_pages_take_three_classes_two_of_them_and_a_number(tmp_path, shown):
     run_page("08_robustness", values, shown)
     curves = tmp_path / "results/robustness_curves.tsv"
     assert pd.read_csv(curves, sep="\t")["r2"].max() <= 1
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+def test_pages_take_people_who_lack_a_modality(tmp_path, shown):
+    """Every page, and what it says of them; where two modalities are asked
+    about, who has both.
+    """
+    made = write_cohort(tmp_path / "cohort", 2)
+    people = lack(made.path, "fALFF", range(3, 60, 5))
+    for name in LEAST:
+        run_page(name, parameters_of(name, 2), shown)
+    texts = [html.unescape(text_of(thing)) for thing in shown]
+    assert any("(12 without fALFF)" in text for text in texts)
+    left_out = people.lacking(
+        people.downstream(people.rows("holdout"), modalities=())
+    )
+    said = [text for text in texts if f"Left out: {left_out}." in text]
+    assert len(said) == 3
+    table = pd.read_csv(tmp_path / "results/linear_evaluation.tsv", sep="\t")
+    sizes = table.groupby("modality")[["positives", "negatives"]].first()
+    lost = int(left_out.split()[0])
+    assert sizes.sum(1).diff().dropna().abs().tolist() == [lost]
+    similar = pd.read_csv(tmp_path / "results/similarity.tsv", sep="\t")
+    of_all = similar.query("group == 'all' and role == 'holdout'")["n"]
+    assert set(of_all) == {int(sizes.loc["fALFF"].sum())}
+    assert of_all.notna().all()
+    for file in (tmp_path / "results").glob("*.tsv"):
+        assert "inf" not in file.read_text(encoding="utf-8").split("\t")

@@ -7,14 +7,14 @@ from mmssl.cohorts.batch import (
     prepare_study,
 )
 from mmssl.cohorts.cohort import Cohort, load, write
-from mmssl.cohorts.derivatives import (
+from mmssl.cohorts.natural import mnist_svhn, two_view_mnist
+from mmssl.cohorts.preprocessed import write_person
+from mmssl.cohorts.public import abide, oasis1
+from mmssl.cohorts.quality_control import (
     prepared_volumes,
     quality_table,
     reasons,
 )
-from mmssl.cohorts.natural import mnist_svhn, two_view_mnist
-from mmssl.cohorts.preprocessed import write_person
-from mmssl.cohorts.public import abide, oasis1
 from mmssl.cohorts.simulated.phantom import make_phantom
 from mmssl.cohorts.simulated.planted_masks import planted
 from mmssl.cohorts.study import Study

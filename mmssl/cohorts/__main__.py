@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from mmssl.cohorts import batch, bids, derivatives, oasis3
+from mmssl.cohorts import assembly, batch, bids, derivatives, oasis3
 from mmssl.cohorts.cohort import Cohort
 from mmssl.cohorts.study import SUFFIXES, Study
 from mmssl.preprocessing.person import BACKENDS
@@ -69,7 +69,7 @@ def write(words: Sequence[str]) -> Cohort:
     Raises
     ------
     ValueError, OSError, RuntimeError
-        As `prepare` and `mmssl.cohorts.derivatives.assemble`.
+        As `prepare` and `mmssl.cohorts.assembly.assemble`.
     """
     options = _parser().parse_args(words)
     return _write(options, options.read(options))
@@ -79,7 +79,7 @@ def _write(options: argparse.Namespace, study: Study) -> Cohort:
     """Prepare everybody and write the cohort."""
     excluded = {}
     if options.excluded is not None:
-        excluded = derivatives.read_exclusions(study, options.excluded)
+        excluded = assembly.read_exclusions(study, options.excluded)
     return batch.from_study(
         study,
         options.path,
@@ -129,6 +129,8 @@ def _parser() -> argparse.ArgumentParser:
     add("--holdout", type=float, default=0.2, help="share of each group")
     add("--seed", type=int, default=0, help="of the splits")
     add("--most-days", type=float, help="between the images of a pair")
+    help = "keep who has a T1 and no other image that can be used"
+    add("--incomplete", action="store_true", help=help)
     parser = argparse.ArgumentParser(
         prog="python -m mmssl.cohorts", description=__doc__.splitlines()[0]
     )
@@ -163,6 +165,7 @@ def _read_bids(options: argparse.Namespace) -> Study:
         options.root,
         task=options.task,
         most_days=options.most_days,
+        incomplete=options.incomplete,
         **reading,
     )
 
@@ -175,6 +178,7 @@ def _read_oasis3(options: argparse.Namespace) -> Study:
         options.subset,
         options.modalities.split(","),
         options.most_days,
+        options.incomplete,
     )
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from tqdm.auto import tqdm
 
-from mmssl.cohorts import bids, derivatives, oasis3
+from mmssl.cohorts import assembly, bids, derivatives, oasis3
 from mmssl.cohorts.cohort import Cohort
 from mmssl.cohorts.study import Study
 from mmssl.ledger.workers import end_with
@@ -84,7 +84,7 @@ def from_study(
     path : of the cohort's folder to make.
     prepared : folder of the derivatives; None: ``<path>-derivatives``.
     jobs, progress, preparation : as `prepare_study` takes them.
-    **options : of `mmssl.cohorts.derivatives.assemble`.
+    **options : of `mmssl.cohorts.assembly.assemble`.
 
     Raises
     ------
@@ -99,7 +99,7 @@ def from_study(
     if prepared is None:
         prepared = prepared_beside(path)
     prepare_study(study, prepared, jobs, progress, preparation)
-    return derivatives.assemble(study, prepared, path, **options)
+    return assembly.assemble(study, prepared, path, **options)
 
 
 def prepared_beside(path: str | Path) -> Path:

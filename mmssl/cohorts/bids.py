@@ -21,6 +21,7 @@ from mmssl.cohorts.study import (
     SUFFIXES,
     Flow,
     Study,
+    add_pairs,
     nearest_pairs,
     table_of_aside,
     table_of_images,
@@ -41,6 +42,7 @@ def read(
     columns: Mapping[str, str] = COLUMNS,
     classes: Sequence[str] | None = None,
     most_days: float | None = None,
+    incomplete: bool = False,
 ) -> Study:
     """Read a BIDS dataset.
 
@@ -56,6 +58,7 @@ def read(
     classes : the values of the group's column that are to be told apart;
         others are kept and not labelled. None: all there are.
     most_days : between the images of a pair; None sets no limit.
+    incomplete : whether people who lack a modality other than the first stay.
 
     Returns
     -------
@@ -88,9 +91,9 @@ def read(
     flow.add("people in participants.tsv", images)
 
     modalities = tuple(suffixes)
-    pairs = nearest_pairs(images, modalities, most_days)
+    pairs = nearest_pairs(images, modalities, most_days, incomplete)
     aside += without_pair(images, pairs, modalities)
-    flow.add("closest pairs", pairs=pairs)
+    add_pairs(flow, pairs, modalities)
     people = people[listed.isin(pairs["participant_id"])]
     return Study(
         name=root.resolve().name,
@@ -101,6 +104,7 @@ def read(
         tasks=_tasks(root, people, classes),
         aside=table_of_aside(aside),
         flow=flow.table(),
+        incomplete=incomplete,
     )
 
 

@@ -10,6 +10,10 @@ import numpy as np
 from mmssl.ledger import limits
 
 INTENSITIES = ("brain", "unit")
+PRESENCE = "has_"
+"""Before a modality's name: the column of ``pairs.tsv`` that says which rows
+have its image, where some have not.
+"""
 # The brain's file, and what lies beside the modalities in exported embeddings.
 _TAKEN = ("mask", "participant_id", "session")
 # Bytes of a memory-mapped array that are checked at once.
@@ -115,6 +119,7 @@ def agree(cohort) -> None:
     _check_tasks(cohort)
     _check_tables(cohort)
     _check_splits(cohort)
+    _check_presence(cohort)
     for modality in cohort.modalities:
         _check_volumes(cohort, modality)
     side = (cohort.size,) * cohort.dims
@@ -266,6 +271,30 @@ def _check_roles(file: Path, fold: int, roles: dict, known: set) -> None:
             role_of[person] = role
 
 
+def _check_presence(cohort) -> None:
+    """ValueError for a presence that is neither 0 nor 1, or a row without any
+    image.
+    """
+    file = cohort.path / "pairs.tsv"
+    for column in cohort.pairs.columns:
+        if not column.startswith(PRESENCE):
+            continue
+        values = cohort.pairs[column]
+        if not values.isin((0, 1)).all():
+            raise ValueError(
+                f"{file}: column {column} holds "
+                f"{values.unique()[:_SHOWN].tolist()}, expected 0 or 1"
+            )
+    there = [cohort.present(modality) for modality in cohort.modalities]
+    empty = np.flatnonzero(~np.any(there, axis=0))
+    if len(empty):
+        lines = (empty[:_SHOWN] + _FIRST_LINE).tolist()
+        raise ValueError(
+            f"{file}: {len(empty)} rows have no image of any modality, first "
+            f"in lines {lines}; expected one at least"
+        )
+
+
 def _check_volumes(cohort, modality: str) -> None:
     file = cohort.path / f"{modality}.npy"
     volumes = cohort.volumes[modality]
@@ -282,9 +311,18 @@ def _check_volumes(cohort, modality: str) -> None:
         raise ValueError(
             f"{file}: dtype {volumes.dtype}, expected float16 or float32"
         )
+    lacking = ~cohort.present(modality)
     step = max(1, _BLOCK_BYTES // max(1, volumes[:1].nbytes))
     for start in range(0, len(volumes), step):
         block = volumes[start : start + step]
+        expected_empty = np.flatnonzero(lacking[start : start + step])
+        filled = block[expected_empty].any(axis=tuple(range(1, block.ndim)))
+        if filled.any():
+            row = start + int(expected_empty[filled.argmax()])
+            raise ValueError(
+                f"{file}: row {row} ({cohort.subjects[row]}) holds an image, "
+                f"but {PRESENCE}{modality} of pairs.tsv is 0 there"
+            )
         bad = ~np.isfinite(block).reshape(len(block), -1)
         if bad.any():
             place = int(bad.any(axis=1).argmax())

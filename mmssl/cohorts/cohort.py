@@ -12,13 +12,16 @@ Layout of a cohort folder::
     participants.tsv   one row per person: participant_id, group, age, sex,
                        site, population, …
     pairs.tsv          one row per pair of images: pair, participant_id,
-                       session, day, downstream
+                       session, day, downstream; has_<modality> (1 or 0) for
+                       a modality that some rows lack
     splits.json        {"seed", "holdout", "shift",
                        "folds": [{"train", "valid"}, …]}, by person
 
 Volumes are RAS+ and stay memory-mapped. A person may have several pairs;
 ``downstream`` marks the one pair per person that an evaluation reads (Fedorov
-et al. 2021, "Tasting the cake").
+et al. 2021, "Tasting the cake"). A row may lack the image of a modality, never
+those of all: its volume is 0 there, and nothing reads it. The papers' pairing
+is the case in which no row lacks any.
 
 Tables are those of BIDS: what is missing is ``n/a``. Ids, groups, sex, site,
 population and the columns of tasks are words and stay as they stand, whatever
@@ -120,9 +123,13 @@ class Cohort:
 
     def __repr__(self) -> str:
         side = " x ".join([str(self.size)] * self.dims)
+        modalities = []
+        for m in self.modalities:
+            number = int((~self.present(m)).sum())
+            modalities.append(f"{m} ({number} lack it)" if number else m)
         return (
             f"Cohort({str(self.path)!r}: {self.kind}, {len(self)} pairs of "
-            f"{len(self.participants)} people, {', '.join(self.modalities)}, "
+            f"{len(self.participants)} people, {', '.join(modalities)}, "
             f"{side} voxels)"
         )
 
@@ -139,6 +146,48 @@ class Cohort:
     def subjects(self) -> np.ndarray:
         """(pairs,) participant_id of every pair."""
         return self.pairs["participant_id"].to_numpy(dtype=str)
+
+    def present(
+        self, modalities: str | Sequence[str] | None = None
+    ) -> np.ndarray:
+        """Whether each pair has the images of some modalities.
+
+        Parameters
+        ----------
+        modalities : str or sequence of str
+            Names; all of the cohort's by default.
+
+        Returns
+        -------
+        (pairs,) bool
+        """
+        if isinstance(modalities, str):
+            modalities = [modalities]
+        there = np.ones(len(self), dtype=bool)
+        for name in self.modalities if modalities is None else modalities:
+            column = f"{checks.PRESENCE}{name}"
+            if column in self.pairs:
+                there &= self.pairs[column].to_numpy() == 1
+        return there
+
+    def lacking(self, rows: Sequence[int] | None = None) -> str:
+        """How many of some rows lack a modality, as text for a page.
+
+        Parameters
+        ----------
+        rows : sequence of int, optional
+            All by default.
+
+        Returns
+        -------
+        str
+            "12 without fALFF, 3 without T1"; empty where nobody lacks any.
+        """
+        rows = np.arange(len(self)) if rows is None else np.asarray(rows)
+        numbers = {}
+        for m in self.modalities:
+            numbers[m] = int((~self.present(m)[rows]).sum())
+        return ", ".join(f"{n} without {m}" for m, n in numbers.items() if n)
 
     def rows(self, role: str, fold: int = 0) -> np.ndarray:
         """Rows of all pairs of the people in a role.
@@ -260,15 +309,34 @@ class Cohort:
         return name
 
     def downstream(
-        self, rows: Sequence[int], task: str | None = None
+        self,
+        rows: Sequence[int],
+        task: str | None = None,
+        modalities: str | Sequence[str] | None = None,
     ) -> np.ndarray:
         """Those of ``rows`` that an evaluation reads: downstream pairs that
-        have a label.
+        have a label, and the images.
+
+        Parameters
+        ----------
+        rows : sequence of int
+        task : str, optional
+            Whose label; the first task by default.
+        modalities : str or sequence of str, optional
+            Whose images must be there, as of `present`; ``()`` asks for none.
         """
+        rows = self.one_each(rows, modalities)
+        return rows[self.labels(task)[rows] >= 0]
+
+    def one_each(
+        self,
+        rows: Sequence[int],
+        modalities: str | Sequence[str] | None = None,
+    ) -> np.ndarray:
+        """As `downstream`, of people with a label or without."""
         rows = np.asarray(rows, dtype=np.int64)
         downstream = self.pairs["downstream"].to_numpy()[rows] == 1
-        labelled = self.labels(task)[rows] >= 0
-        return rows[downstream & labelled]
+        return rows[downstream & self.present(modalities)[rows]]
 
     def file(self, name: str) -> Path:
         """Where a further file of the folder is, "truth/factors.tsv" say;
@@ -278,13 +346,18 @@ class Cohort:
         return self.path / name
 
     def image_hashes(self, rows: Sequence[int]) -> dict[str, str]:
-        """{"<modality>[<row>]": content hash}; equal hashes are one image."""
+        """{"<modality>[<row>]": content hash} of the images that are there;
+        equal hashes are one image.
+        """
         rows = np.asarray(rows, dtype=np.int64).tolist()
         hashes = {}
         for modality in self.modalities:
             # a view of the map: a row of the map itself is slow to make
             volumes = np.asarray(self.volumes[modality])
+            there = self.present(modality)
             for row in rows:
+                if not there[row]:
+                    continue
                 hashes[f"{modality}[{row}]"] = hash_array(volumes[row])
         return hashes
 
@@ -444,7 +517,7 @@ def describe(
     name, kind : what it is called, what made it.
     modalities : names of the arrays, in the order wanted.
     participants, pairs : tables with the columns named in the module's
-        docstring.
+        docstring; in a row that lacks a modality, its volume is 0.
     splits : as :func:`mmssl.cohorts.splits.make` returns; None leaves every
         role empty.
     affine, mask : the cohort's space, for brains.

@@ -13,19 +13,15 @@ from __future__ import annotations
 import json
 import re
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import nibabel as nib
 import numpy as np
 import pandas as pd
 
-from mmssl.cohorts import cohort as cohorts
-from mmssl.cohorts import splits
-from mmssl.cohorts.cohort import Cohort
 from mmssl.cohorts.study import Study
 from mmssl.ledger import atomic, limits
-from mmssl.ledger.allocation import new_array
 from mmssl.ledger.code import fingerprint
 from mmssl.ledger.hashes import hash_file
 from mmssl.ledger.manifest import (
@@ -36,8 +32,7 @@ from mmssl.ledger.manifest import (
 )
 from mmssl.ledger.sidecars import versions
 from mmssl.preprocessing import person as people
-from mmssl.preprocessing import read, template
-from mmssl.preprocessing.registration_status import DOUBTFUL, STATUSES
+from mmssl.preprocessing import read
 
 RECORD = "prepared.json"
 """What a person's folder says of every pair: files, figures, or a reason."""
@@ -113,12 +108,12 @@ def prepare_person(
         "participant_id": participant,
         "parameters": parameters,
         "inputs": _hashes(study, own),
-        "pairs": [_files(study, pair) for _, pair in own.iterrows()],
+        "pairs": [images_of(study, pair) for _, pair in own.iterrows()],
         "modules": fingerprint("mmssl.preprocessing.person"),
         "versions": versions(),
     }
     target = place(folder, participant)
-    if _is_current(target, record):
+    if _is_current(target, record, study.incomplete):
         return read_record(target)
     # what is stale is made anew from the same images
     shutil.rmtree(target, ignore_errors=True)
@@ -159,14 +154,17 @@ def _check_modalities(study: Study) -> None:
         )
 
 
-def _files(study: Study, pair: pd.Series) -> dict[str, str]:
-    """{modality: image} of a pair, which tell it from any other."""
-    return {m: pair[m] for m in study.modalities}
+def images_of(study: Study, pair: pd.Series) -> dict[str, str]:
+    """{modality: image} of a pair, which tell it from any other; without what
+    it lacks.
+    """
+    return {m: pair[m] for m in study.modalities if pd.notna(pair[m])}
 
 
 def _hashes(study: Study, own: pd.DataFrame) -> dict[str, str]:
     """{file: sha256} of a person's images; of a missing one None."""
-    files = sorted({file for m in study.modalities for file in own[m]})
+    of_each = [own[m].dropna() for m in study.modalities]
+    files = sorted({file for files in of_each for file in files})
     hashes = {}
     for file in files:
         path = study.root / file
@@ -174,11 +172,18 @@ def _hashes(study: Study, own: pd.DataFrame) -> dict[str, str]:
     return hashes
 
 
-def _is_current(target: Path, record: Mapping) -> bool:
-    """Whether a folder was made of the same, by the same code."""
+def _is_current(target: Path, record: Mapping, incomplete: bool) -> bool:
+    """Whether a folder was made of the same, by the same code, and pairs
+    whose series cannot be used were kept or set aside as they are now to be.
+    """
     if not (target / RECORD).is_file():
         return False
     found = read_record(target)
+    for pair in found["pairs"]:
+        otherwise = "reason" if incomplete else "lacks"
+        of_series = pair.get("unusable") != ANATOMY
+        if otherwise in pair and SERIES in pair["files"] and of_series:
+            return False
     files = [pair["files"] for pair in found["pairs"]]
     found = {**found, "pairs": files}
     return all(found.get(key) == record[key] for key in record)
@@ -209,14 +214,19 @@ def _prepared_pairs(
     """Prepare each pair of a person and write its images; one record each."""
     anatomies: dict[str, people.Anatomy | ValueError] = {}
     for _, pair in own.iterrows():
-        record = {"files": _files(study, pair)}
+        record = {"files": images_of(study, pair)}
         try:
-            prepared = _prepared(study, pair, anatomies, parameters, progress)
+            prepared, unusable = _prepared_or_anatomy(
+                study, pair, anatomies, parameters, progress
+            )
         except ValueError as error:
-            # of a message the place on this machine says nothing to others
-            reason = str(error).replace(f"{study.root}/", "")
-            yield {**record, "reason": reason}
+            if study.incomplete:
+                # without its series the pair was tried too
+                record["unusable"] = ANATOMY
+            yield {**record, "reason": _reason(study, error)}
             continue
+        if unusable is not None:
+            record["lacks"] = {SERIES: _reason(study, unusable)}
         volumes = {}
         for modality, volume in prepared.volumes.items():
             name = _name(pair, modality)
@@ -238,6 +248,35 @@ def _prepared_pairs(
         }
 
 
+def _reason(study: Study, error: ValueError) -> str:
+    """A message without the place on this machine, which says nothing to
+    others.
+    """
+    return str(error).replace(f"{study.root}/", "")
+
+
+def _prepared_or_anatomy(
+    study: Study,
+    pair: pd.Series,
+    anatomies: dict,
+    parameters: Mapping,
+    progress: bool,
+) -> tuple[people.Person, ValueError | None]:
+    """One pair prepared; where people may lack a modality, without a series
+    that cannot be used, and why it cannot.
+    """
+    files = images_of(study, pair)
+    try:
+        prepared = _prepared(study, pair, anatomies, parameters, progress)
+        return prepared, None
+    except ValueError as error:
+        if not study.incomplete or SERIES not in files:
+            raise
+        alone = pair.where(pair.index != SERIES)
+        prepared = _prepared(study, alone, anatomies, parameters, progress)
+        return prepared, error
+
+
 def _prepared(
     study: Study,
     pair: pd.Series,
@@ -247,7 +286,8 @@ def _prepared(
 ) -> people.Person:
     """One pair prepared; a T1 that several pairs have is registered once."""
     t1 = study.root / pair[ANATOMY]
-    bold = study.root / pair[SERIES] if SERIES in study.modalities else None
+    has_series = SERIES in images_of(study, pair)
+    bold = study.root / pair[SERIES] if has_series else None
     orientation = parameters["orientation"]
     tr = parameters["tr"]
     if bold is not None and tr is None:
@@ -299,367 +339,3 @@ def _write_image(file: Path, volume: np.ndarray, affine: np.ndarray) -> None:
     image = nib.Nifti1Image(volume.astype(np.float32), affine)
     image.header.set_xyzt_units("mm")
     nib.save(image, file)
-
-
-def quality_table(study: Study, folder: str | Path) -> pd.DataFrame:
-    """What is known of every pair: its figures, or why there are none.
-
-    Returns
-    -------
-    table
-        pair, participant_id, session, registration (one of
-        `mmssl.preprocessing.registration_status.STATUSES`, or "none"),
-        reason, unusual (figures far from everybody's, see `unusual`), and
-        the figures of `mmssl.preprocessing.quality`.
-
-    Raises
-    ------
-    ValueError
-        For a person who is not prepared.
-    """
-    rows = []
-    for number, _, record in _prepared_of(study, folder):
-        row = {
-            "pair": number,
-            "participant_id": study.pairs.at[number, "participant_id"],
-            "session": study.pairs.at[number, "session"],
-            "registration": record.get("registration", "none"),
-            "reason": record.get("reason"),
-        }
-        rows.append({**row, **record.get("quality", {})})
-    table = pd.DataFrame(rows).sort_values("pair", ignore_index=True)
-    table.insert(5, "unusual", unusual(table.iloc[:, 5:]))
-    return table
-
-
-def reasons(study: Study, quality: pd.DataFrame) -> pd.DataFrame:
-    """Why images and pairs were set aside, without anybody's identifier.
-
-    Parameters
-    ----------
-    study : that was read.
-    quality : of `quality_table`.
-
-    Returns
-    -------
-    table
-        reason, number; the most frequent first. Files, people and sessions
-        that a reason names are replaced by "…".
-    """
-    left_out = quality.loc[quality["reason"].notna()]
-    aside = pd.concat([study.aside, left_out], ignore_index=True)
-    texts = []
-    for row in aside.itertuples():
-        text = str(row.reason)
-        pairs = study.pairs[
-            study.pairs["participant_id"].eq(row.participant_id)
-        ]
-        files = pairs[list(study.modalities)].to_numpy().ravel().tolist()
-        names = [*files, row.file, row.participant_id, row.session]
-        names += [Path(name).name for name in files]
-        known = {str(name) for name in names if pd.notna(name)}
-        for name in sorted(known, key=len, reverse=True):
-            text = text.replace(name, "…") if len(name) > 1 else text
-        texts.append(text)
-    counts = pd.Series(texts, dtype="str").value_counts()
-    return counts.rename_axis("reason").reset_index(name="number")
-
-
-def prepared_volumes(
-    study: Study, folder: str | Path, pairs: Sequence[int]
-) -> dict[int, dict[str, np.ndarray]]:
-    """The images of some pairs as they were prepared.
-
-    Parameters
-    ----------
-    study, folder : as `prepare_person` took them.
-    pairs : rows of the study's pairs.
-
-    Returns
-    -------
-    {pair: {modality: (X, Y, Z) float32}}
-        In the template's space; without the pairs that were set aside.
-
-    Raises
-    ------
-    ValueError
-        For a file that is not the one that was made.
-    """
-    found = {}
-    for number, target, record in _prepared_of(study, folder):
-        volumes = record.get("volumes", {})
-        if number not in pairs or not volumes:
-            continue
-        check_files(target, read_manifest(target), volumes.values())
-        found[number] = {
-            modality: nib.load(target / name).get_fdata(dtype=np.float32)
-            for modality, name in volumes.items()
-        }
-    return {number: found[number] for number in pairs if number in found}
-
-
-def _prepared_of(
-    study: Study, folder: str | Path
-) -> Iterator[tuple[int, Path, dict]]:
-    """Each pair of a study: its number, its person's folder, its record."""
-    for participant, own in study.pairs.groupby("participant_id"):
-        target = place(folder, participant)
-        records = read_record(target)["pairs"]
-        asked = [_files(study, pair) for _, pair in own.iterrows()]
-        if [record["files"] for record in records] != asked:
-            raise ValueError(
-                f"{target / RECORD}: pairs found {len(records)}, expected "
-                f"{len(asked)} of the study's images; prepare the person anew"
-            )
-        for number, record in zip(own.index, records, strict=True):
-            yield number, target, record
-
-
-def unusual(figures: pd.DataFrame, limit: float = 3.5) -> pd.Series:
-    """Which figures of each row lie far from those of the others.
-
-    By the modified z-score of Iglewicz and Hoaglin (1993), .6745 (x - median)
-    / MAD, which a few bad rows do not move. Far is no fault: it is what to
-    look at first.
-
-    Parameters
-    ----------
-    figures : numbers, one column a figure.
-    limit : of the modified z-score.
-
-    Returns
-    -------
-    Series of str
-        Names of figures, joined by ", "; missing where there is none.
-    """
-    away = figures - figures.median()
-    score = 0.6745 * away / away.abs().median()
-    far = score.abs() > limit
-    names = [", ".join(figures.columns[row]) for row in far.to_numpy()]
-    return pd.Series(names, figures.index, dtype="str").replace("", np.nan)
-
-
-def assemble(
-    study: Study,
-    folder: str | Path,
-    path: str | Path,
-    accept: str = DOUBTFUL,
-    excluded: Mapping[str, str] | None = None,
-    folds: int = 5,
-    holdout: float | Mapping[str, float] | Sequence[str] = 0.2,
-    seed: int = 0,
-) -> Cohort:
-    """Write the cohort of a study whose people are prepared.
-
-    Parameters
-    ----------
-    study, folder : as `prepare_person` took them.
-    path : of the cohort's folder to make.
-    accept : the worst of `registration_status.STATUSES` that is taken.
-    excluded : {image: reason}, images of the study that somebody has looked
-        at and left out, with their pairs; see `read_exclusions`.
-    folds, holdout, seed : as `mmssl.cohorts.splits.make` takes them.
-
-    Returns
-    -------
-    Cohort
-        Its mask is the template's, which knows nothing of anybody. The folder
-        also holds ``aside.tsv`` (who was left out, and why), ``flow.tsv`` and
-        ``quality.tsv``.
-
-    Raises
-    ------
-    ValueError
-        For a person who is not prepared, an image excluded that is none of
-        the study's, another status; if nobody is left; as `splits.make`.
-    """
-    folder, path = Path(folder), Path(path)
-    if accept not in STATUSES:
-        raise ValueError(f"accept is {accept!r}, expected one of {STATUSES}")
-    excluded = dict(excluded or {})
-    _check_exclusions(study, excluded)
-    quality = quality_table(study, folder)
-    reason = _reasons(study, quality, accept, excluded)
-    kept = quality[reason.isna()]
-    if kept.empty:
-        raise ValueError(
-            f"{folder}: 0 of {len(quality)} pairs left: "
-            f"{reason.value_counts().to_dict()}"
-        )
-    pairs = _cohort_pairs(study.pairs.loc[kept["pair"]])
-    people_left = study.participants["participant_id"].isin(
-        pairs["participant_id"]
-    )
-    participants = study.participants[people_left].reset_index(drop=True)
-    worst = kept["registration"].map(STATUSES.index)
-    worst = (
-        worst.groupby(kept["participant_id"]).max().map(STATUSES.__getitem__)
-    )
-    participants["registration"] = participants["participant_id"].map(worst)
-    classes = (
-        next(iter(study.tasks.values()))["classes"] if study.tasks else ()
-    )
-    dealt = splits.make(participants, folds, holdout, seed, classes)
-    parameters = {
-        "study": study.name,
-        "accept": accept,
-        "excluded": len(excluded),
-        "folds": folds,
-        "prepared": _prepared_with(study, folder),
-    }
-    with atomic.directory(path) as unfinished:
-        _write_volumes(study, folder, kept["pair"], unfinished)
-        for name, table in _tables(study, quality, reason).items():
-            file = unfinished / f"{name}.tsv"
-            table.to_csv(file, sep="\t", index=False, na_rep="n/a")
-        size = parameters["prepared"]["size"]
-        space = template.template(size)
-        cohorts.describe(
-            unfinished,
-            name=path.name,
-            kind="study",
-            modalities=study.modalities,
-            participants=participants,
-            pairs=pairs,
-            splits=dealt,
-            affine=space.affine,
-            mask=space.mask,
-            tasks=study.tasks,
-            parameters=parameters,
-            seed=seed,
-        )
-    return cohorts.load(path)
-
-
-def read_exclusions(study: Study, file: str | Path) -> dict[str, str]:
-    """Read which images somebody has looked at and left out.
-
-    Parameters
-    ----------
-    study : whose images they are.
-    file : table of tab-separated text with the columns file (as in the
-        study's pairs, relative to its root) and, optionally, reason.
-
-    Returns
-    -------
-    dict
-        {image: reason}.
-
-    Raises
-    ------
-    ValueError
-        Where a file is none of the study's.
-    """
-    table = cohorts.read_table(Path(file), ["file"], ["file", "reason"])
-    reasons = dict.fromkeys(table["file"], "excluded after a look")
-    if "reason" in table:
-        stated = table.dropna(subset="reason")
-        reasons |= dict(zip(stated["file"], stated["reason"], strict=True))
-    _check_exclusions(study, reasons, file)
-    return reasons
-
-
-def _check_exclusions(
-    study: Study, excluded: Mapping[str, str], file: str | Path = "excluded"
-) -> None:
-    known = {name for m in study.modalities for name in study.pairs[m]}
-    unknown = sorted(set(excluded) - known)
-    if unknown:
-        raise ValueError(
-            f"{file}: {len(unknown)} of {len(excluded)} files are no images "
-            f"of {study.name}'s pairs, the first is {unknown[0]!r}; expected "
-            f"such as {min(known)!r}"
-        )
-
-
-def _reasons(
-    study: Study,
-    quality: pd.DataFrame,
-    accept: str,
-    excluded: Mapping[str, str],
-) -> pd.Series:
-    """Why each pair is left out; missing for those that stay."""
-    reason = quality["reason"].astype("object")
-    accepted = STATUSES[: STATUSES.index(accept) + 1]
-    status = quality["registration"]
-    worse = reason.isna() & ~status.isin(accepted)
-    reason[worse] = "registration " + status[worse]
-    pairs = study.pairs.loc[quality["pair"]]
-    for modality in study.modalities:
-        by_eye = pairs[modality].map(excluded).to_numpy()
-        reason = reason.where(reason.notna(), by_eye)
-    return reason
-
-
-def _cohort_pairs(pairs: pd.DataFrame) -> pd.DataFrame:
-    """Pairs of a study as a cohort has them; the first that is left of a
-    person is the one that an evaluation reads.
-    """
-    table = pairs[["participant_id", "session", "day"]].reset_index(drop=True)
-    first = ~table["participant_id"].duplicated()
-    table.insert(0, "pair", range(len(table)))
-    return table.assign(downstream=first.astype(int))
-
-
-def _prepared_with(study: Study, folder: Path) -> dict:
-    """The parameters that everybody was prepared with."""
-    expected = None
-    for participant in study.participants["participant_id"]:
-        target = place(folder, participant)
-        found = read_record(target)["parameters"]
-        if expected is not None and found != expected:
-            raise ValueError(
-                f"{target / RECORD}: parameters found {found}, expected "
-                f"{expected} as of the people before"
-            )
-        expected = found
-    return expected
-
-
-def _write_volumes(
-    study: Study, folder: Path, numbers: pd.Series, unfinished: Path
-) -> None:
-    """Fill the arrays of the cohort, row by row."""
-    files = {}
-    for number, target, record in _prepared_of(study, folder):
-        volumes = record.get("volumes", {})
-        check_files(target, read_manifest(target), volumes.values())
-        for modality, name in volumes.items():
-            files[number, modality] = target / name
-    for modality in study.modalities:
-        array = None
-        for row, number in enumerate(numbers):
-            volume = nib.load(files[number, modality]).get_fdata(
-                dtype=np.float32
-            )
-            if array is None:
-                shape = (len(numbers), *volume.shape)
-                array = new_array(
-                    unfinished / f"{modality}.npy", shape, np.float32
-                )
-            array[row] = volume
-        array.flush()
-
-
-def _tables(
-    study: Study, quality: pd.DataFrame, reason: pd.Series
-) -> dict[str, pd.DataFrame]:
-    """{name: table} of what people want to read about a study's cohort."""
-    left_out = quality[["participant_id", "session"]].assign(
-        file=np.nan, reason=reason
-    )
-    left_out = left_out[reason.notna()]
-    kept = quality[reason.isna()]
-    step = {
-        "step": "prepared and accepted",
-        "participants": kept["participant_id"].nunique(),
-        "images": pd.NA,
-        "pairs": len(kept),
-    }
-    flow = pd.concat([study.flow, pd.DataFrame([step])], ignore_index=True)
-    return {
-        "aside": pd.concat([study.aside, left_out], ignore_index=True),
-        "flow": flow,
-        "quality": quality.drop(columns="reason"),
-        **study.reports,
-    }

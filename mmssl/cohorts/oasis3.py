@@ -28,6 +28,7 @@ from mmssl.cohorts.study import (
     SUFFIXES,
     Flow,
     Study,
+    add_pairs,
     nearest_pairs,
     table_of_aside,
     table_of_images,
@@ -119,6 +120,7 @@ def read(
     subset: str = "papers",
     modalities: Sequence[str] = tuple(SUFFIXES),
     most_days: float | None = None,
+    incomplete: bool = False,
 ) -> Study:
     """Read a download of OASIS-3.
 
@@ -130,6 +132,7 @@ def read(
     subset : one of `SUBSETS`.
     modalities : of `SUFFIXES`; the first is paired with the others.
     most_days : between the images of a pair; None sets no limit.
+    incomplete : whether people who lack a modality other than the first stay.
 
     Returns
     -------
@@ -169,9 +172,9 @@ def read(
     images = images[inside]
     flow.add(f"subset: {subset}", images)
 
-    pairs = nearest_pairs(images, modalities, most_days)
+    pairs = nearest_pairs(images, modalities, most_days, incomplete)
     aside += without_pair(images, pairs, modalities)
-    flow.add("closest pairs", pairs=pairs)
+    add_pairs(flow, pairs, modalities)
 
     visits["class"] = visit_class(visits, rule)
     participants = _participants(kept, visits, pairs)
@@ -193,6 +196,7 @@ def read(
         aside=table_of_aside(aside),
         flow=flow.table(),
         reports=reports,
+        incomplete=incomplete,
     )
 
 

@@ -44,13 +44,16 @@ class Study:
     root : its folder.
     modalities : in the order of the pairs' columns.
     participants : participant_id, group, and whatever else is known.
-    pairs : participant_id, session, day, downstream (1 for the first pair of a
-        person), and for each modality its file, ``<modality>_day`` and
+    pairs : participant_id, session, day, downstream (1 for one pair of a
+        person, the first that lacks nothing), and for each modality its file
+        (missing where a pair lacks it), ``<modality>_day`` and
         ``<modality>_repetition_time``.
     tasks : as a cohort has them.
     aside : `ASIDE_COLUMNS`; images and people that were set aside.
     flow : step, participants, images, pairs: how many were left after it.
     reports : further tables for people to read.
+    incomplete : whether who has an image of the first modality, and none of
+        another that can be used, stays with what there is.
     """
 
     name: str
@@ -62,6 +65,7 @@ class Study:
     aside: pd.DataFrame
     flow: pd.DataFrame
     reports: Mapping[str, pd.DataFrame] = field(default_factory=dict)
+    incomplete: bool = False
 
     def __repr__(self) -> str:
         return (
@@ -99,6 +103,17 @@ class Flow:
         return pd.DataFrame(self._rows, columns=columns).astype(counts)
 
 
+def add_pairs(
+    flow: Flow, pairs: pd.DataFrame, modalities: Sequence[str]
+) -> None:
+    """Count the pairs, and those of them that lack a modality."""
+    flow.add("closest pairs", pairs=pairs)
+    for modality in modalities[1:]:
+        lacking = pairs[pairs[modality].isna()]
+        if len(lacking):
+            flow.add(f"of these without {modality}", pairs=lacking)
+
+
 def table_of_images(rows: Sequence[Mapping]) -> pd.DataFrame:
     """`IMAGE_COLUMNS`, by person, day, session and file."""
     table = pd.DataFrame(list(rows), columns=list(IMAGE_COLUMNS))
@@ -117,6 +132,7 @@ def nearest_pairs(
     images: pd.DataFrame,
     modalities: Sequence[str],
     most_days: float | None = None,
+    incomplete: bool = False,
 ) -> pd.DataFrame:
     """Every image of the first modality with the images of each other modality
     that are closest to it in days, of the same person.
@@ -131,6 +147,8 @@ def nearest_pairs(
     images : `IMAGE_COLUMNS`.
     modalities : the first is the one that is paired with the others.
     most_days : further apart than this is no pair; None sets no limit.
+    incomplete : whether an image of the first modality without another near
+        it stays, as a pair that lacks this one.
 
     Returns
     -------
@@ -142,13 +160,32 @@ def nearest_pairs(
         others = _renamed(images, modality)
         others = others.rename(columns={"session": "other_session"})
         joined = pairs.merge(others, on="participant_id")
-        pairs = _closest(joined, modalities[0], modality, most_days)
+        closest = _closest(joined, modalities[0], modality, most_days)
+        if incomplete:
+            paired = pairs[modalities[0]].isin(closest[modalities[0]])
+            closest = pd.concat([closest, pairs[~paired]])
+        pairs = closest
     order = ["participant_id", f"{modalities[0]}_day", "session", *modalities]
     pairs = pairs.sort_values(order, ignore_index=True)
-    first = ~pairs.duplicated("participant_id")
+    whole = pairs[list(modalities)].notna().all(axis=1)
     return pairs.assign(
-        day=pairs[f"{modalities[0]}_day"], downstream=first.astype(int)
+        day=pairs[f"{modalities[0]}_day"],
+        downstream=first_whole(pairs["participant_id"], whole),
     )
+
+
+def first_whole(people: pd.Series, whole: pd.Series) -> pd.Series:
+    """1 for one pair of each person, 0 for the others: the first that lacks
+    nothing, or the first of somebody who has none such.
+
+    Parameters
+    ----------
+    people : participant_id of each pair, in their order.
+    whole : bool, whether a pair has every image; same index.
+    """
+    order = whole.sort_values(ascending=False, kind="stable").index
+    first = people.loc[order].drop_duplicates().index
+    return people.index.isin(first).astype(int)
 
 
 def _renamed(images: pd.DataFrame, modality: str) -> pd.DataFrame:

@@ -7,6 +7,7 @@ from mmssl.evaluate.linear_evaluation import (
     ProbeResults,
     accuracy_table,
     probe,
+    rows_with_images,
 )
 from mmssl.evaluate.probes import (
     LogisticFit,
@@ -60,6 +61,7 @@ __all__ = [
     "probe_target",
     "regression_table",
     "results_table",
+    "rows_with_images",
     "rows_with_value",
     "runs_of_folds",
     "target_values",

@@ -139,8 +139,11 @@ def head_size(cohort, modality: str | None = None) -> np.ndarray:
     Returns
     -------
     array, shape (pairs,)
+        NaN where a pair lacks the modality.
     """
-    volumes = cohort.volumes[modality or cohort.modalities[0]]
+    modality = modality or cohort.modalities[0]
+    volumes = cohort.volumes[modality]
+    there = cohort.present(modality)
     inside = cohort.mask
     if inside is None:
         inside = np.ones(volumes.shape[1:], bool)
@@ -148,7 +151,10 @@ def head_size(cohort, modality: str | None = None) -> np.ndarray:
     if cohort.affine is not None:
         voxel = abs(np.linalg.det(cohort.affine[:3, :3]))
     counts = []
-    for image in volumes:
+    for row, image in enumerate(volumes):
+        if not there[row]:
+            counts.append(np.nan)
+            continue
         bright = np.percentile(image[inside].astype(float), 95)
         counts.append(np.count_nonzero(image > 0.1 * bright))
     return np.asarray(counts) * voxel * 1e-6

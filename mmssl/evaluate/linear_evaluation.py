@@ -46,6 +46,7 @@ if TYPE_CHECKING:
 LOGISTIC, PROJECTION = PROTOCOLS = ("logistic regression", "linear projection")
 Embeddings = Mapping[str, Mapping[str, np.ndarray]]
 Records = Mapping[str, Sequence[leakage.Exposure]]
+Rows = Mapping[str, tuple[np.ndarray, np.ndarray]]
 
 
 class ProbeResults(NamedTuple):
@@ -149,21 +150,36 @@ def probe(
         cohort, everything, fold, seed, width, initialisations
     )
     labels = cohort.labels(task)
+    rows = rows_with_images(cohort, train, test)
     fitted = {}
     if LOGISTIC in protocols:
         fitted[LOGISTIC] = _logistic_scores(
-            z, labels, cohort.subjects, train, test, trials, seed, jobs, fold
+            z, labels, cohort.subjects, rows, trials, seed, jobs, fold
         )
     if PROJECTION in protocols:
-        fitted[PROJECTION] = _projection_scores(
-            z, labels, train, test, epochs, seed
-        )
-    people = {
-        "pair": test,
-        "subject": cohort.subjects[test],
-        "label": labels[test],
-    }
-    return gathered(fitted, fold, len(train), people, exposures, everything)
+        fitted[PROJECTION] = _projection_scores(z, labels, rows, epochs, seed)
+    return gathered(cohort, fitted, fold, rows, labels, exposures, everything)
+
+
+def rows_with_images(cohort, train, test) -> Rows:
+    """Rows that a probe of each modality learns from, and is tested on: those
+    that have it.
+
+    Parameters
+    ----------
+    cohort : Cohort
+    train, test : arrays of int
+
+    Returns
+    -------
+    dict
+        {modality: (train, test)}.
+    """
+    rows = {}
+    for modality in cohort.modalities:
+        there = cohort.present(modality)
+        rows[modality] = train[there[train]], test[there[test]]
+    return rows
 
 
 def with_untrained_draws(
@@ -201,10 +217,11 @@ def with_untrained_draws(
 
 
 def gathered(
+    cohort,
     fitted: Mapping[str, Mapping],
     fold: int,
-    train: int,
-    people: Mapping[str, np.ndarray],
+    rows: Rows,
+    labels: np.ndarray,
     exposures: Sequence[leakage.Exposure],
     everything: Embeddings,
 ) -> ProbeResults:
@@ -212,12 +229,13 @@ def gathered(
 
     Parameters
     ----------
+    cohort : Cohort
     fitted : {protocol: {(model, modality, draw): (scores, facts of the fit)}}
         Scores (people,), or (K, people) of K classes.
-    fold, train : int
-        The fold, and how many people the probes learned from.
-    people : mapping
-        pair, subject and label of the tested people, each (people,).
+    fold : int
+    rows : {modality: (train, test)}
+        Of `rows_with_images`.
+    labels : array, shape (pairs,)
     exposures, everything
         Of `ProbeResults`.
     """
@@ -227,6 +245,12 @@ def gathered(
     for protocol, by_embedding in fitted.items():
         for (model, modality, draw), found in by_embedding.items():
             score, fit = found
+            train, test = rows[modality]
+            people = {
+                "pair": test,
+                "subject": cohort.subjects[test],
+                "label": labels[test],
+            }
             probed = {
                 "fold": fold,
                 "protocol": protocol,
@@ -234,9 +258,9 @@ def gathered(
                 "modality": modality,
                 "draw": draw,
             }
-            fits.append({**probed, "train": train, **fit})
+            fits.append({**probed, "train": len(train), **fit})
             lines = {**probed, "baseline": is_baseline(model), **people}
-            for of_class in _by_class(score, people["label"]):
+            for of_class in _by_class(score, labels):
                 scores.append(pd.DataFrame({**lines, **of_class}))
     return ProbeResults(
         pd.concat(scores, ignore_index=True),
@@ -287,9 +311,11 @@ def accuracy_table(
     labels = cohort.labels(task)
     classes = int(labels.max()) + 1
     z = _by_model_and_modality(embeddings)
-    logits = _probe_logits(z, labels, train, test, classes, epochs, seed)
+    rows = rows_with_images(cohort, train, test)
+    logits = _probe_logits(z, labels, rows, classes, epochs, seed)
     lines = []
     for (model, modality, _), values in logits.items():
+        train, test = rows[modality]
         correct = int((values.argmax(axis=1) == labels[test]).sum())
         interval = proportion_interval(correct, len(test))
         lines.append(
@@ -317,7 +343,8 @@ def is_baseline(model: str) -> bool:
 def training_and_holdout(
     cohort, fold: int = 0, task: str | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Rows a probe learns from and rows it is tested on, one pair a person.
+    """Rows a probe learns from and rows it is tested on, one pair a person,
+    whatever images it has (`rows_with_images`).
 
     Parameters
     ----------
@@ -339,8 +366,8 @@ def training_and_holdout(
         for role in ("train", "valid", "holdout", "shift")
     }
     leakage.check_disjoint(cohort, rows_of)
-    train = cohort.downstream(rows_of["train"], task)
-    test = cohort.downstream(rows_of["holdout"], task)
+    train = cohort.downstream(rows_of["train"], task, ())
+    test = cohort.downstream(rows_of["holdout"], task, ())
     labels = cohort.labels(task)
     for role, rows in (("training", train), ("hold-out", test)):
         classes = np.unique(labels[rows]).tolist()
@@ -450,17 +477,19 @@ def fold_exposures(
 
 
 def _logistic_scores(
-    z: Mapping, labels, subjects, train, test, trials, seed, jobs, fold
+    z: Mapping, labels, subjects, rows: Rows, trials, seed, jobs, fold
 ) -> dict:
     """{(model, modality, draw): (hold-out scores, what the search chose)} of
     tuned logistic regressions.
     """
     from joblib import Parallel, delayed
 
-    inner_folds = int(min(INNER_FOLDS, np.bincount(labels[train]).min()))
-
-    def search(embedding):
+    def search(key, embedding):
         """Hold-out scores of one embedding, and what its search chose."""
+        _, modality, _ = key
+        train, test = rows[modality]
+        smallest = np.bincount(labels[train]).min()
+        inner_folds = int(min(INNER_FOLDS, smallest))
         fit = logistic_regression(
             embedding[train],
             labels[train],
@@ -479,7 +508,7 @@ def _logistic_scores(
         initializer=end_with,
         initargs=(os.getpid(),),
     )
-    searches = pool(delayed(search)(embedding) for embedding in z.values())
+    searches = pool(delayed(search)(*item) for item in z.items())
     progress = tqdm(
         searches, desc=f"searches, fold {fold}", total=len(z), leave=False
     )
@@ -487,27 +516,30 @@ def _logistic_scores(
 
 
 def _projection_scores(
-    z: Mapping, labels, train, test, epochs: int, seed: int
+    z: Mapping, labels, rows: Rows, epochs: int, seed: int
 ) -> dict:
     """{(model, modality, draw): (hold-out scores, {})} of the linear
     projection.
     """
     classes = int(labels.max()) + 1
-    logits = _probe_logits(z, labels, train, test, classes, epochs, seed)
+    logits = _probe_logits(z, labels, rows, classes, epochs, seed)
     return {key: (class_scores(own), {}) for key, own in logits.items()}
 
 
 def _probe_logits(
-    z: Mapping, labels, train, test, classes: int, epochs: int, seed: int
+    z: Mapping, labels, rows: Rows, classes: int, epochs: int, seed: int
 ) -> dict:
     """Hold-out logits (people, classes) of the linear probe on every
-    embedding; those of one length are trained side by side.
+    embedding; those of one length and of the same people are trained side by
+    side.
     """
-    by_length = {}
+    alike = {}
     for key, embedding in z.items():
-        by_length.setdefault(embedding.shape[1], []).append(key)
+        people = b"".join(side.tobytes() for side in rows[key[1]])
+        alike.setdefault((embedding.shape[1], people), []).append(key)
     logits = {}
-    for keys in by_length.values():
+    for keys in alike.values():
+        train, test = rows[keys[0][1]]
         stacked = np.stack([z[key] for key in keys])
         found = linear_probe(
             stacked[:, train],
@@ -531,17 +563,21 @@ def _by_model_and_modality(embeddings: Embeddings) -> dict:
 
 
 def _check_classes(cohort, fold: int, task, train, test) -> None:
-    """ValueError unless both samples hold two people of each class."""
+    """ValueError unless both samples of every modality hold two people of each
+    class.
+    """
     labels = cohort.labels(task)
     number = int(labels.max()) + 1
-    for role, rows in (("training", train), ("hold-out", test)):
-        people = np.bincount(labels[rows], minlength=number)
-        if people.min() < 2:
-            raise ValueError(
-                f"{cohort.path}: ROC-AUC needs at least two people of each "
-                f"class, the {role} rows of fold {fold} hold "
-                f"{people.tolist()}; `with_task` chooses among classes"
-            )
+    for modality, rows in rows_with_images(cohort, train, test).items():
+        for role, own in zip(("training", "hold-out"), rows, strict=True):
+            people = np.bincount(labels[own], minlength=number)
+            if people.min() < 2:
+                raise ValueError(
+                    f"{cohort.path}: ROC-AUC needs at least two people of "
+                    f"each class, the {role} rows of fold {fold} with "
+                    f"{modality} hold {people.tolist()}; `with_task` chooses "
+                    "among classes"
+                )
 
 
 def _check_embeddings(cohort, embeddings: Embeddings) -> None:
@@ -561,9 +597,10 @@ def _check_embeddings(cohort, embeddings: Embeddings) -> None:
                     f"{model}: modality {modality!r}, the cohort has "
                     f"{', '.join(cohort.modalities)}"
                 )
-            z = finite_embedding(z, f"{model}, {modality}")
             if len(z) != len(cohort):
                 raise ValueError(
                     f"{model}, {modality}: {len(z)} rows, the cohort has "
                     f"{len(cohort)}"
                 )
+            there = cohort.present(modality)
+            finite_embedding(np.asarray(z)[there], f"{model}, {modality}")

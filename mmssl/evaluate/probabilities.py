@@ -18,6 +18,7 @@ from mmssl.evaluate.linear_evaluation import (
     LOGISTIC,
     Embeddings,
     ProbeResults,
+    rows_with_images,
 )
 from mmssl.evaluate.probes import (
     finite_embedding,
@@ -90,22 +91,26 @@ def probe_probabilities(
 
     fold = int(probed.fits["fold"].iloc[0])
     labels = cohort.labels(task)
-    train = cohort.downstream(cohort.rows("train", fold), task)
-    valid = cohort.downstream(cohort.rows("valid", fold), task)
+    learned = cohort.downstream(cohort.rows("train", fold), task, ())
+    chosen = cohort.downstream(cohort.rows("valid", fold), task, ())
+    rows = rows_with_images(cohort, learned, chosen)
     recalibration = leakage.exposure(
-        f"recalibration, fold {fold}", "train", cohort, valid
+        f"recalibration, fold {fold}", "train", cohort, chosen
     )
     proof = leakage.prove([*probed.exposures, recalibration])
     # of an untrained encoder, the draw that is embedded
-    chosen = f"protocol == '{LOGISTIC}' and draw == 0"
-    fits = probed.fits.query(chosen).set_index(["model", "modality"])
-    scores = probed.scores.query(chosen)
+    of_these = f"protocol == '{LOGISTIC}' and draw == 0"
+    fits = probed.fits.query(of_these).set_index(["model", "modality"])
+    scores = probed.scores.query(of_these)
     scores = scores.groupby(["model", "modality"])
-    prior = logit(labels[train].mean())
     tables = []
     for model in models:
         for modality, embedding in embeddings[model].items():
-            z = finite_embedding(embedding, f"{model}, {modality}")
+            z = np.asarray(embedding)
+            there = cohort.present(modality)
+            finite_embedding(z[there], f"{model}, {modality}")
+            train, valid = rows[modality]
+            prior = logit(labels[train].mean())
             people = scores.get_group((model, modality))
             pipeline = _refitted(
                 z[train], labels[train], fits.loc[(model, modality)], seed

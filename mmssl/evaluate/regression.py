@@ -89,9 +89,13 @@ def target_values(cohort, target: str, mixed: str = "refuse") -> np.ndarray:
 
 
 def rows_with_value(
-    cohort, values: np.ndarray, role: str, fold: int = 0
+    cohort,
+    values: np.ndarray,
+    role: str,
+    fold: int = 0,
+    modalities: str | Sequence[str] | None = None,
 ) -> np.ndarray:
-    """The downstream rows of a role that have a value.
+    """The downstream rows of a role that have a value, and the images.
 
     Parameters
     ----------
@@ -101,15 +105,16 @@ def rows_with_value(
     role : str
         As of `mmssl.cohorts.cohort.Cohort.rows`.
     fold : int
+    modalities : str or sequence of str, optional
+        As of `mmssl.cohorts.cohort.Cohort.downstream`.
 
     Raises
     ------
     ValueError
         For fewer than 4 people, or one value in all of them.
     """
-    rows = cohort.rows(role, fold)
-    downstream = cohort.pairs["downstream"].to_numpy()[rows] == 1
-    chosen = rows[downstream & np.isfinite(values[rows])]
+    rows = cohort.one_each(cohort.rows(role, fold), modalities)
+    chosen = rows[np.isfinite(values[rows])]
     distinct = len(np.unique(values[chosen]))
     if len(chosen) < SMALLEST_SAMPLE or distinct < 2:
         raise ValueError(
@@ -183,8 +188,15 @@ def probe_target(
     roles = ("train", "valid", "holdout", "shift")
     rows = {role: cohort.rows(role, fold) for role in roles}
     leakage.check_disjoint(cohort, rows)
-    train = rows_with_value(cohort, values, "train", fold)
-    test = rows_with_value(cohort, values, "holdout", fold)
+    of_modality = {
+        m: tuple(
+            rows_with_value(cohort, values, role, fold, m)
+            for role in ("train", "holdout")
+        )
+        for m in cohort.modalities
+    }
+    train = rows_with_value(cohort, values, "train", fold, ())
+    test = rows_with_value(cohort, values, "holdout", fold, ())
     exposures = proven_exposures(cohort, fold, train, test, embeddings, seen)
     everything = with_baselines(
         cohort, embeddings, fold, seed, width, predicted=target
@@ -194,14 +206,16 @@ def probe_target(
     )
     fitted = {}
     for key, embedding in z.items():
-        fitted[key] = _ridge_scores(embedding, values, train, test)
-    people = {
-        "pair": test,
-        "subject": cohort.subjects[test],
-        "label": values[test],
-    }
+        _, modality, _ = key
+        fitted[key] = _ridge_scores(embedding, values, *of_modality[modality])
     return gathered(
-        {RIDGE: fitted}, fold, len(train), people, exposures, everything
+        cohort,
+        {RIDGE: fitted},
+        fold,
+        of_modality,
+        values,
+        exposures,
+        everything,
     )
 
 

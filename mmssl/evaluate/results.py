@@ -237,7 +237,9 @@ def _check_saved(scores, cohort, fold: int, test, models) -> None:
         raise ValueError(f"{PREFIX}_scores.tsv: no scores of fold {fold}")
     people = scores.drop_duplicates("pair").sort_values("pair")
     pairs = people["pair"].to_numpy()
-    same_people = np.array_equal(pairs, np.sort(test))
+    scored = scores["modality"].unique()
+    there = np.any([cohort.present(m) for m in scored], axis=0)
+    same_people = np.array_equal(pairs, np.sort(test[there[test]]))
     if not same_people or (cohort.labels()[pairs] != people["label"]).any():
         raise ValueError(
             f"{PREFIX}_scores.tsv: scores of {len(pairs)} people who are not "

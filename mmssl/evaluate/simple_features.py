@@ -53,8 +53,8 @@ def simple_features(
         table = covariates(cohort, mixed="drop")
         if predicted in table:
             table = table.drop(columns=predicted)
-        columns = _columns(table)
-        if columns.shape[1]:
+        if not table.columns.empty:
+            columns = _columns(table)
             features[COVARIATES] = dict.fromkeys(cohort.modalities, columns)
     for by_modality in features.values():
         for modality, values in by_modality.items():
@@ -85,7 +85,8 @@ def _region_means(
     for modality, names in PLANTED.items():
         volumes = inputs[modality][:, 0]
         columns = [volumes[:, regions[name]].mean(1) for name in names]
-        means[modality] = np.stack(columns, 1)
+        there = cohort.present(modality)[:, None]
+        means[modality] = np.where(there, np.stack(columns, 1), np.nan)
     return means
 
 

@@ -22,7 +22,7 @@ from mmssl.losses.precision import promote
 
 
 def importance_weighted_bound(
-    log_weights: Tensor, looser: bool = True
+    log_weights: Tensor, looser: bool = True, present: Tensor | None = None
 ) -> Tensor:
     """Lower bound on the log evidence of each row, a quantity to maximise.
 
@@ -34,6 +34,9 @@ def importance_weighted_bound(
         Average over modalities outside the logarithm (the papers' choice) or
         inside. By Jensen's inequality the looser bound is never above the
         tight one; they agree for one modality.
+    present : Tensor of bool, shape (modalities, B), optional
+        Which modalities a row has: M counts these, at least one, and the log
+        weights of the others are not read. All by default.
 
     Returns
     -------
@@ -51,10 +54,24 @@ def importance_weighted_bound(
         )
     log_weights = promote(log_weights)
     modalities, samples, _ = log_weights.shape
+    if present is not None:
+        return _bound_of_present(log_weights, looser, present)
     if looser:
         return (log_weights.logsumexp(1) - math.log(samples)).mean(0)
     log_sum = log_weights.flatten(0, 1).logsumexp(0)
     return log_sum - math.log(modalities * samples)
+
+
+def _bound_of_present(
+    log_weights: Tensor, looser: bool, present: Tensor
+) -> Tensor:
+    """The bound of rows that each have some of the modalities."""
+    # (modalities, B)
+    of_each = log_weights.logsumexp(1) - math.log(log_weights.shape[1])
+    count = present.sum(0)
+    if looser:
+        return of_each.where(present, 0.0).sum(0) / count
+    return of_each.where(present, -torch.inf).logsumexp(0) - count.log()
 
 
 def laplace_log_density(

@@ -55,8 +55,9 @@ class _ContrastiveTerm(Term):
     def contrast(self, ctx, edge: Edge) -> tuple[Tensor, Tensor]:
         """Loss and penalty of one edge."""
         source, target = edge
-        embeddings = self.embeddings(ctx, source)
-        anchor = self.anchor(ctx, target.modality)
+        both = source.modality, target.modality
+        embeddings = ctx.among(self.embeddings(ctx, source), *both)
+        anchor = ctx.among(self.anchor(ctx, target.modality), *both)
         return info_nce(
             embeddings, anchor, self.clip, self.penalty, self.negatives
         )
@@ -68,15 +69,18 @@ class _ContrastiveTerm(Term):
     def forward(self, ctx):
         """Sum of InfoNCE over the term's edges, and its chance level."""
         losses, penalties, chance = [], [], 0.0
-        for edge in self.graph(ctx.modalities):
+        for edge in ctx.possible(self.graph(ctx.modalities)):
             loss, penalty = self.contrast(ctx, edge)
             losses.append(loss)
             penalties.append(penalty)
-            batch, _, places = self.embeddings(ctx, edge[0]).shape
+            source, target = edge
+            both = source.modality, target.modality
+            embeddings = ctx.among(self.embeddings(ctx, source), *both)
+            batch, _, places = embeddings.shape
             chance += chance_level(batch, places, self.negatives)
         return {
-            "loss": torch.stack(losses).sum(),
-            "penalty": torch.stack(penalties).sum(),
+            "loss": ctx.total(losses),
+            "penalty": ctx.total(penalties),
             "chance": torch.tensor(chance),
         }
 
@@ -159,8 +163,9 @@ class CC(_ContrastiveTerm):
         if not self.exact:
             return super().contrast(ctx, edge)
         source, target = edge
-        embeddings = self.embeddings(ctx, source)
-        anchors = self.embeddings(ctx, target)
+        both = source.modality, target.modality
+        embeddings = ctx.among(self.embeddings(ctx, source), *both)
+        anchors = ctx.among(self.embeddings(ctx, target), *both)
         return info_nce_all_locations(
             embeddings, anchors, self.clip, self.penalty
         )

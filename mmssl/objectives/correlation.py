@@ -38,6 +38,8 @@ class CCA(Term):
         self.register_buffer("filled", torch.zeros((), dtype=torch.int64))
         for m in modalities:
             self.register_buffer(f"earlier_{m}", torch.zeros(memory, latent))
+            there = torch.ones(memory, dtype=torch.bool)
+            self.register_buffer(f"present_{m}", there)
 
     def graph(self, modalities):
         """z_j with z_i."""
@@ -47,15 +49,15 @@ class CCA(Term):
         """Negative correlation, summed over ordered pairs; by chance, that of
         rows paired with the next one's partner.
         """
-        filled = int(self.filled)
-        self.rows = {}
-        for m in ctx.modalities:
-            earlier = self.get_buffer(f"earlier_{m}")[:filled]
-            self.rows[m] = torch.cat([ctx.latent(m), earlier])
+        self._remember(ctx)
         correlations, chance = [], []
-        for source, target in self.graph(ctx.modalities):
+        for source, target in ctx.possible(self.graph(ctx.modalities)):
             first = self.rows[source.modality]
             second = self.rows[target.modality]
+            if ctx.batch.present:
+                there = self.present[source.modality]
+                both = there & self.present[target.modality]
+                first, second = first[both], second[both]
             correlations.append(
                 canonical_correlation(first, second, self.ridge, self.norm)
             )
@@ -65,15 +67,31 @@ class CCA(Term):
                     canonical_correlation(first, apart, self.ridge, self.norm)
                 )
         return {
-            "loss": -torch.stack(correlations).sum(),
-            "chance": -torch.stack(chance).sum(),
+            "loss": -ctx.total(correlations),
+            "chance": -ctx.total(chance).detach(),
         }
+
+    def _remember(self, ctx) -> None:
+        """Gather z of the batch and of the earlier rows, and who has one."""
+        filled = int(self.filled)
+        self.rows, self.present = {}, {}
+        for m in ctx.modalities:
+            z = ctx.latent(m)
+            there = torch.ones(len(z), dtype=torch.bool, device=z.device)
+            if m in ctx.batch.present:
+                there = ctx.present(m)
+            earlier = self.get_buffer(f"earlier_{m}")[:filled]
+            known = self.get_buffer(f"present_{m}")[:filled]
+            self.rows[m] = torch.cat([z, earlier])
+            self.present[m] = torch.cat([there, known])
 
     @torch.no_grad()
     def after_step(self, ctx):
         """Remember the newest rows."""
         for m, rows in self.rows.items():
             buffer = self.get_buffer(f"earlier_{m}")
+            there = self.get_buffer(f"present_{m}")
             newest = rows[: len(buffer)]
             buffer[: len(newest)] = newest
+            there[: len(newest)] = self.present[m][: len(newest)]
             self.filled.fill_(len(newest))

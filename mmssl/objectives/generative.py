@@ -35,17 +35,18 @@ class AE(Term):
         image.
         """
         losses, chance = {}, {}
-        for source, target in self.graph(ctx.modalities):
+        for source, target in ctx.possible(self.graph(ctx.modalities)):
             m = target.modality
             output = promote(ctx.decode(m, ctx.features(source.modality)))
             volumes = promote(ctx.view().volumes[m])
             # of each row
             errors = (output - volumes).square().flatten(1).mean(1)
-            losses[m] = ctx.gather(errors).mean()
+            errors = ctx.gather(ctx.spread(errors, m))
+            losses[m] = ctx.among(errors, m).mean()
             chance[m] = volumes.var(0).mean()
         return {
-            "loss": torch.stack(list(losses.values())).sum(),
-            "chance": torch.stack(list(chance.values())).sum(),
+            "loss": ctx.total(list(losses.values())),
+            "chance": ctx.total(list(chance.values())).detach(),
             **losses,
         }
 
@@ -133,9 +134,11 @@ class MMVAE(Term):
         of the prior for everybody, decoded into the median image.
         """
         weights = self.log_weights(ctx)
-        bound = importance_weighted_bound(weights, self.looser)
+        bound = importance_weighted_bound(
+            weights, self.looser, self._present(ctx)
+        )
         chance = []
-        for m in ctx.modalities:
+        for m in self._modalities(ctx):
             images = promote(ctx.view().volumes[m]).flatten(1)
             density = laplace_log_density(
                 images, images.median(0).values, self.likelihood_scale
@@ -145,6 +148,22 @@ class MMVAE(Term):
             "loss": -ctx.gather(bound).mean(),
             "chance": -torch.stack(chance).sum(),
         }
+
+    def _modalities(self, ctx) -> list[str]:
+        """Modalities that any row of this process has."""
+        return [m for m in ctx.modalities if len(ctx.view().volumes[m])]
+
+    def _present(self, ctx) -> Tensor | None:
+        """Which of these modalities each row of this process has,
+        (modalities, B); None where nobody lacks any.
+        """
+        if not ctx.batch.present:
+            return None
+        there = ctx.batch.present
+        everybody = torch.ones_like(next(iter(there.values())))
+        return torch.stack(
+            [there.get(m, everybody) for m in self._modalities(ctx)]
+        )
 
     def posterior(self, ctx, m: str) -> Laplace:
         """q_m(z | x_m) of each row, (B, latent): mean z, scale
@@ -167,41 +186,65 @@ class MMVAE(Term):
         return posterior.icdf(middle).to(posterior.mean.dtype)
 
     def log_weights(self, ctx) -> Tensor:
-        """Log importance weight of each sample, (modalities, K, B), fp64."""
-        posteriors = {m: self.posterior(ctx, m) for m in ctx.modalities}
+        """Log importance weight of each sample, (modalities, K, B), fp64.
+
+        Of the modalities that any row has. The experts of a row are those of
+        the modalities it has, and only these are to be likely; a weight of a
+        modality that it lacks means nothing.
+        """
+        modalities = self._modalities(ctx)
+        posteriors = {m: self.posterior(ctx, m) for m in modalities}
         draws = {m: self.draw(ctx, m, q) for m, q in posteriors.items()}
         prior_scale = self.prior.softmax(-1) * len(self.prior)
         weights = {}
         for m, z in draws.items():
-            mixture = self._log_mixture(posteriors, z)
+            if m in ctx.batch.present:
+                # (K, B, latent)
+                z = ctx.spread(z.transpose(0, 1), m).transpose(0, 1)
+            mixture = self._log_mixture(ctx, posteriors, z)
             weights[m] = laplace_log_density(z, 0.0, prior_scale) - mixture
-        for source, target in self.graph(ctx.modalities):
+        for source, target in self.graph(modalities):
             i, j = source.modality, target.modality
             first = ctx.modalities.index(i) * self.samples
             likelihoods = []
             for k, z in enumerate(draws[i]):
-                likelihoods.append(self._log_likelihood(ctx, j, z, first + k))
+                density = self._log_likelihood(ctx, i, j, z, first + k)
+                likelihoods.append(density)
             scaled = self.llik_scaling[j] * torch.stack(likelihoods)
             weights[i] = weights[i] + scaled
         return torch.stack(list(weights.values()))
 
-    @staticmethod
-    def _log_mixture(posteriors: Mapping[str, Laplace], z: Tensor) -> Tensor:
-        """Log density of samples (K, B, latent) in the mean of all experts,
-        (K, B).
+    def _log_mixture(
+        self, ctx, posteriors: Mapping[str, Laplace], z: Tensor
+    ) -> Tensor:
+        """Log density of samples (K, B, latent) in the mean of a row's
+        experts, (K, B).
         """
         experts = []
-        for posterior in posteriors.values():
-            density = laplace_log_density(z, posterior.loc, posterior.scale)
-            experts.append(density)
-        return torch.stack(experts).logsumexp(0) - math.log(len(experts))
+        for m, posterior in posteriors.items():
+            mean, scale = posterior.loc, posterior.scale
+            if m in ctx.batch.present:
+                mean = ctx.spread(mean, m)
+                # a scale of 1 keeps finite what is not counted
+                scale = 1 + ctx.spread(scale - 1, m)
+            experts.append(laplace_log_density(z, mean, scale))
+        present = self._present(ctx)
+        if present is None:
+            return torch.stack(experts).logsumexp(0) - math.log(len(experts))
+        counted = torch.stack(experts).where(present[:, None], -torch.inf)
+        return counted.logsumexp(0) - present.sum(0).log()
 
-    def _log_likelihood(self, ctx, m: str, z: Tensor, index: int) -> Tensor:
-        """Log p(x_m | z) of the rows of one sample, (B,); pass ``index`` of
-        the decoder's step.
+    def _log_likelihood(
+        self, ctx, i: str, m: str, z: Tensor, index: int
+    ) -> Tensor:
+        """Log p(x_m | z) of the rows of one sample of modality i, (B,), 0
+        where there is no x_m; pass ``index`` of the decoder's step.
         """
         decoder = ctx.objective.decoders[m]
-        target = ctx.view().volumes[m].flatten(1)
+        target = ctx.spread(ctx.view().volumes[m].flatten(1), m)
+        there = ctx.batch.present
+        if i in there:
+            target = target[there[i]]
         passes = len(ctx.modalities) * self.samples
 
         def decode(z: Tensor) -> Tensor:
@@ -216,10 +259,12 @@ class MMVAE(Term):
             return nullcontext(), SharedUpdate(decoder, passes, None)
 
         with SharedUpdate(decoder, passes, index):
-            return checkpoint(
+            density = checkpoint(
                 decode,
                 z,
                 use_reentrant=False,
                 preserve_rng_state=False,
                 context_fn=recompute,
             )
+        density = ctx.spread(density, i)
+        return density.where(there[m], 0.0) if m in there else density

@@ -56,7 +56,7 @@ class CE(Term):
         over modalities; by chance, that of equal probabilities.
         """
         losses, chance = [], 0.0
-        for source, target in self.graph(ctx.modalities):
+        for source, target in ctx.possible(self.graph(ctx.modalities), 1):
             classifier = self.classifiers[source.modality]
             scores = promote(classifier(ctx.features(source.modality).z))
             labels = ctx.batch.labels[target.modality][self.task]
@@ -64,11 +64,12 @@ class CE(Term):
                 scores, labels, ignore_index=-1, reduction="none"
             )
             labelled = (labels >= 0).to(entropies.dtype)
-            entropies = ctx.gather(entropies)
-            count = ctx.gather(labelled).sum().clamp(min=1)
+            entropies = ctx.gather(ctx.spread(entropies, source.modality))
+            labelled = ctx.gather(ctx.spread(labelled, source.modality))
+            count = labelled.sum().clamp(min=1)
             losses.append(entropies.sum() / count)
             chance += math.log(classifier.out_features)
         return {
-            "loss": torch.stack(losses).sum(),
+            "loss": ctx.total(losses),
             "chance": torch.tensor(chance),
         }

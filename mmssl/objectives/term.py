@@ -69,6 +69,10 @@ class Batch:
     labels : dict
         {modality: {task: int64 (B,)}}, -1 where missing.
     step, seed : int
+    present : dict of Tensor of bool (B,)
+        Of the modalities that some rows of the cohort lack: which rows of the
+        batch have it. Views, rows and labels of such a modality hold these
+        rows alone.
     """
 
     views: dict[str, View]
@@ -76,6 +80,7 @@ class Batch:
     labels: dict[str, dict[str, Tensor]] = field(default_factory=dict)
     step: int = 0
     seed: int = 0
+    present: dict[str, Tensor] = field(default_factory=dict)
 
 
 class Context:
@@ -102,6 +107,67 @@ class Context:
     def pairs(self) -> list[tuple[str, str]]:
         """Ordered pairs (i, j) of different modalities."""
         return list(permutations(self.modalities, 2))
+
+    def possible(self, edges: Sequence[Edge], least: int = 2) -> list[Edge]:
+        """Those of the edges whose two modalities at least so many rows of
+        all processes have.
+        """
+        kept = []
+        for source, target in edges:
+            shared = self.shared(source.modality, target.modality)
+            if shared is None or len(shared) >= least:
+                kept.append((source, target))
+        return kept
+
+    def among(self, x: Tensor, *modalities: str) -> Tensor:
+        """Those rows of ``x``, one for each of all processes, that have every
+        one of some modalities; ``x`` itself where nobody lacks any.
+        """
+        shared = self.shared(*modalities)
+        return x if shared is None else x[shared]
+
+    def shared(self, *modalities: str) -> Tensor | None:
+        """Indices of the rows of all processes that have every one of some
+        modalities; None where nobody lacks any.
+        """
+        lacked = [m for m in modalities if m in self.batch.present]
+        if not lacked:
+            return None
+        key = ("shared", *lacked)
+        if key not in self._memo:
+            there = torch.stack([self.present(m) for m in lacked])
+            self._memo[key] = there.all(0).nonzero().flatten()
+        return self._memo[key]
+
+    def present(self, m: str) -> Tensor:
+        """Whether each row of all processes has a modality that some lack:
+        bool (rows,).
+        """
+        key = ("present", m)
+        if key not in self._memo:
+            own = self.batch.present[m].to(torch.uint8)
+            self._memo[key] = self.gather(own).bool()
+        return self._memo[key]
+
+    def spread(self, x: Tensor, m: str) -> Tensor:
+        """From the rows of this process that have a modality, (n, …), to all
+        of its rows, (B, …): 0 for the others.
+        """
+        if m not in self.batch.present:
+            return x
+        own = self.batch.present[m]
+        rows = own.nonzero().flatten()
+        return x.new_zeros(len(own), *x.shape[1:]).index_copy(0, rows, x)
+
+    def nothing(self) -> Tensor:
+        """0 that is connected to the graph: the loss of a term that no row of
+        the step has the images for.
+        """
+        return next(self.objective.parameters()).sum() * 0
+
+    def total(self, losses: Sequence[Tensor]) -> Tensor:
+        """Sum of losses; of none, `nothing`."""
+        return torch.stack(losses).sum() if losses else self.nothing()
 
     def view(self, name: str = "main") -> View:
         """A view of the batch."""
@@ -130,7 +196,7 @@ class Context:
                 # a backbone may begin in place, and terms read the volumes
                 if not isinstance(encoder, Encoder):
                     volumes = volumes.clone()
-                self._memo[key] = encoder(volumes, stream)
+                self._memo[key] = _output(encoder, volumes, stream)
         return self._memo[key]
 
     def head(
@@ -146,7 +212,7 @@ class Context:
         if key not in self._memo:
             head = self._networks(momentum).heads[m]
             with self._gradients(momentum):
-                self._memo[key] = head(features.local)
+                self._memo[key] = _output(head, features.local)
         return self._memo[key]
 
     def decode(
@@ -157,8 +223,8 @@ class Context:
         """
         decoder = self.objective.decoders[m]
         if condition is None:
-            return decoder(features.z)
-        return decoder(features.z, condition)
+            return _output(decoder, features.z)
+        return _output(decoder, features.z, condition)
 
     def local(self, m: str) -> Tensor:
         """Convolutional embedding of the main view over all processes, (B, D,
@@ -167,7 +233,7 @@ class Context:
         key = ("local", m)
         if key not in self._memo:
             embedding = self.head(m, "local", self.features(m))
-            self._memo[key] = self.gather(embedding)
+            self._memo[key] = self.gather(self.spread(embedding, m))
         return self._memo[key]
 
     def latent(self, m: str) -> Tensor:
@@ -175,7 +241,7 @@ class Context:
         key = ("latent", m)
         if key not in self._memo:
             embedding = self.head(m, "latent", self.features(m))
-            self._memo[key] = self.gather(embedding)
+            self._memo[key] = self.gather(self.spread(embedding, m))
         return self._memo[key]
 
     def places(self, m: str) -> Tensor:
@@ -192,7 +258,8 @@ class Context:
             pool = {4: F.adaptive_avg_pool2d, 5: F.adaptive_avg_pool3d}
             shown = (volumes != 0).any(1, keepdim=True).float()
             share = pool[volumes.dim()](shown, side).flatten(1)
-            typical = self.gather(share).median(0).values
+            share = self.among(self.gather(self.spread(share, m)), m)
+            typical = share.median(0).values
             self._memo[key] = (typical >= 0.5).nonzero().flatten()
         return self._memo[key]
 
@@ -209,7 +276,7 @@ class Context:
             index = self.rng("location", m).integers("", locations)
             index = index.view(-1, 1, 1).expand(-1, channels, 1)
             chosen = embedding.gather(2, index)[..., 0]
-            self._memo[key] = self.gather(chosen)
+            self._memo[key] = self.gather(self.spread(chosen, m))
         return self._memo[key]
 
     def gather(self, x: Tensor) -> Tensor:
@@ -229,6 +296,19 @@ class Context:
         """Gradients as outside, but none for the momentum copy."""
         enabled = torch.is_grad_enabled() and not momentum
         return torch.set_grad_enabled(enabled)
+
+
+def _output(network: nn.Module, x: Tensor, *further) -> Tensor | Features:
+    """What a network gives for a batch; for one without rows, as a process
+    may have of a modality, in evaluation mode: it has no statistics.
+    """
+    if len(x) or not network.training:
+        return network(x, *further)
+    network.eval()
+    try:
+        return network(x, *further)
+    finally:
+        network.train()
 
 
 class Term(nn.Module):

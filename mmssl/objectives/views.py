@@ -239,6 +239,7 @@ def make_views(
     spec: ViewSpec,
     own: Recipe,
     stream: Stream,
+    present: Mapping[str, Tensor] | None = None,
 ) -> dict[str, View]:
     """Make every view of a specification, as a network reads it: float32,
     channels last.
@@ -257,13 +258,57 @@ def make_views(
         The run's own augmentation, used where the specification says None.
     stream : Stream
         Keyed random numbers, one row a sample.
+    present : dict of Tensor of bool, each (B,), optional
+        Of the modalities that some samples lack: which have it. The view of
+        such a modality holds these alone, in their order.
     """
     views = {}
     for name, recipe in spec.items():
         own_stream = stream.child(f"view/{name}")
-        volumes = _augment(inputs, rows, recipe or own, own_stream)
+        made_by = recipe or own
+        if present:
+            volumes = _augment_present(
+                inputs, rows, made_by, own_stream, present
+            )
+        else:
+            volumes = _augment(inputs, rows, made_by, own_stream)
         views[name] = View(volumes, name)
     return views
+
+
+def _augment_present(
+    inputs: Volumes,
+    rows: dict[str, Tensor],
+    recipe: Recipe,
+    stream: Stream,
+    present: Mapping[str, Tensor],
+) -> Volumes:
+    """Volumes of one view, of the images that are there: samples with the
+    same modalities are changed together, as recipes take all of a sample's.
+    """
+    names = list(inputs)
+    everybody = torch.ones_like(stream.rows, dtype=torch.bool)
+    there = torch.stack([present.get(m, everybody) for m in names], 1)
+    place = there.cumsum(0) - 1  # of a sample among those of a modality
+    augmented: Volumes = {}
+    for pattern in there.unique(dim=0):
+        members = (there == pattern).all(1).nonzero().flatten()
+        chosen = {m: k for k, m in enumerate(names) if pattern[k]}
+        of_these = {m: inputs[m] for m in chosen}
+        own_rows = {m: rows[m][members] for m in chosen}
+        made = _augment(of_these, own_rows, recipe, stream[members])
+        for m, x in made.items():
+            if m not in augmented:
+                shape = (int(there[:, chosen[m]].sum()), *x.shape[1:])
+                augmented[m] = x.new_empty(shape).contiguous(
+                    memory_format=_LAYOUTS[x.dim()]
+                )
+            augmented[m][place[members, chosen[m]]] = x
+    for m in names:
+        # nobody of this step has it
+        if m not in augmented:
+            augmented[m] = inputs[m][:0].float()
+    return augmented
 
 
 def _augment(

@@ -55,10 +55,16 @@ def fit_landmarks(cohort, fold: int, region: str = "brain") -> Landmarks:
         raise ValueError(f"region={region!r}, expected one of {REGIONS}")
     if cohort.intensity == "unit":
         return dict.fromkeys(cohort.modalities)
-    rows = cohort.rows("train", fold)
-    check_registered(cohort, rows)
+    train = cohort.rows("train", fold)
+    check_registered(cohort, train)
     landmarks = {}
     for modality in cohort.modalities:
+        rows = train[cohort.present(modality)[train]]
+        if not len(rows):
+            raise ValueError(
+                f"{cohort.path / 'pairs.tsv'}: none of the {len(train)} "
+                f"training rows of fold {fold} has an image of {modality}"
+            )
         volumes = cohort.volumes[modality][rows]
         mask = _measured(region, volumes, cohort.mask)
         with _naming(cohort, modality, rows):
@@ -92,7 +98,7 @@ def standardised(
     -------
     dict
         {modality: array (pairs, C, X, Y, Z) or (pairs, C, H, W)}; of brains,
-        0 outside the `foreground`.
+        0 outside the `foreground`. All 0 where a row lacks the modality.
 
     Raises
     ------
@@ -109,9 +115,10 @@ def standardised(
         if modality not in landmarks:
             continue
         volumes = cohort.volumes[modality]
-        result = np.empty((len(rows), *volumes.shape[1:]), dtype)
-        for start in range(0, len(rows), _BLOCK):
-            block = slice(start, start + _BLOCK)
+        result = np.zeros((len(rows), *volumes.shape[1:]), dtype)
+        present = np.flatnonzero(cohort.present(modality)[rows])
+        for start in range(0, len(present), _BLOCK):
+            block = present[start : start + _BLOCK]
             with _naming(cohort, modality, rows[block]):
                 result[block] = _network_input(
                     volumes[rows[block]], landmarks[modality], cohort.mask

@@ -15,7 +15,12 @@ import torch
 
 from mmssl.models.dcgan import Encoder
 from mmssl.preprocessing.network_inputs import fit_landmarks, standardised
-from mmssl.pretrain.encoders import encode, make_encoders, network_shape
+from mmssl.pretrain.encoders import (
+    encode,
+    make_encoders,
+    network_shape,
+    presence,
+)
 
 RANDOM = "random encoder"
 PCA_64 = "PCA-64"
@@ -99,7 +104,7 @@ def untrained_draws(
     draws = []
     for seed in seeds:
         encoders = untrained_encoders(cohort, seed, width, latent)
-        draws.append(encode(encoders, inputs))
+        draws.append(encode(encoders, inputs, present=presence(cohort)))
     return draws
 
 
@@ -121,16 +126,23 @@ def baseline_embeddings(
     Returns
     -------
     dict
-        baseline -> {modality: float32 (pairs, dimensions)}.
+        baseline -> {modality: float32 (pairs, dimensions)}; NaN where a pair
+        lacks the modality.
     """
     train = cohort.rows("train", fold)
+    present = presence(cohort)
     inputs = standardised(cohort, fit_landmarks(cohort, fold))
     encoders = untrained_encoders(cohort, seed, width, latent)
     components = {}
     for modality, x in inputs.items():
         voxels = x.reshape(len(x), -1)
-        components[modality] = component_scores(voxels, train, COMPONENTS)
-    return {RANDOM: encode(encoders, inputs), PCA_64: components}
+        there = present[modality]
+        scores = component_scores(voxels, train[there[train]], COMPONENTS)
+        components[modality] = np.where(there[:, None], scores, np.nan)
+    return {
+        RANDOM: encode(encoders, inputs, present=present),
+        PCA_64: components,
+    }
 
 
 def component_scores(

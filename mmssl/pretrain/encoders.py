@@ -61,6 +61,7 @@ def encode(
     encoders: Mapping[str, torch.nn.Module],
     inputs: Mapping[str, np.ndarray],
     device: str | torch.device = "cpu",
+    present: Mapping[str, np.ndarray] | None = None,
 ) -> dict[str, np.ndarray]:
     """z of every row in fp32, in evaluation mode: batch-norm buffers are read,
     never written.
@@ -73,22 +74,34 @@ def encode(
         modality -> array (n, C, *sides), standardised.
     device : str or device
         Where they run.
+    present : mapping, optional
+        modality -> bool (n,), the rows that have it; all by default.
 
     Returns
     -------
     dict of array
-        modality -> float32 (n, latent).
+        modality -> float32 (n, latent); NaN where a row lacks the modality.
     """
     embeddings = {}
     for m, x in inputs.items():
         encoder = encoders[m].eval().to(device)
+        rows = np.arange(len(x))
+        if present is not None:
+            rows = np.flatnonzero(present[m])
         parts = []
-        for start in range(0, len(x), _BATCH):
-            volumes = x[start : start + _BATCH].astype(np.float32)
+        for start in range(0, len(rows), _BATCH):
+            volumes = x[rows[start : start + _BATCH]].astype(np.float32)
             z = encoder(torch.from_numpy(volumes).to(device)).z
-            parts.append(z.float().cpu())
-        embeddings[m] = torch.cat(parts).numpy()
+            parts.append(z.float().cpu().numpy())
+        z = np.concatenate(parts) if parts else np.empty((0, encoder.latent))
+        embeddings[m] = np.full((len(x), z.shape[1]), np.nan, np.float32)
+        embeddings[m][rows] = z
     return embeddings
+
+
+def presence(cohort) -> dict[str, np.ndarray]:
+    """Which pairs of a cohort have each modality: bool (pairs,)."""
+    return {m: cohort.present(m) for m in cohort.modalities}
 
 
 def load_encoders(run_dir: str | Path) -> tuple[dict[str, Encoder], dict]:
@@ -185,7 +198,8 @@ def embed(
     Returns
     -------
     dict of array
-        modality -> float32 (pairs, latent), in the cohort's order.
+        modality -> float32 (pairs, latent), in the cohort's order; NaN where
+        a pair lacks the modality.
 
     Raises
     ------
@@ -214,7 +228,7 @@ def embed(
     # through float16, as the training inputs are kept
     shared_landmarks = {m: landmarks[m] for m in shared}
     inputs = standardised(cohort, shared_landmarks, np.float16)
-    return encode(encoders, inputs, device)
+    return encode(encoders, inputs, device, presence(cohort))
 
 
 def export_embeddings(

@@ -173,6 +173,8 @@ def fit(
         task = _balanced_task(cohort, built, balanced)
         train, valid = _draws(cohort, task, fold, batch_size, seed)
         _check_steps(cohort, epochs, train)
+        present = _lacked(cohort)
+        _check_present(cohort, built, train, fold)
         landmarks = fit_landmarks(cohort, fold, region)
         inputs = _tensors(standardised(cohort, landmarks, np.float16))
         labels = _tensors({task: cohort.labels(task) for task in cohort.tasks})
@@ -182,7 +184,16 @@ def fit(
         leakage.write_exposures(partial / "exposures.json", exposures)
         watched = built.task or next(iter(cohort.tasks), None)
         module = Pretraining(
-            built, inputs, labels, train, valid, augment, epochs, seed, watched
+            built,
+            inputs,
+            labels,
+            train,
+            valid,
+            augment,
+            epochs,
+            seed,
+            watched,
+            _tensors(present),
         )
         recorder = Recorder(partial, progress, keep)
         _train(
@@ -321,6 +332,32 @@ def _draws(
     if len(valid) < 2:
         return train, None
     return train, Draw(valid, min(size, len(valid)), seed)
+
+
+def _lacked(cohort) -> dict[str, np.ndarray]:
+    """Which pairs have a modality, of those that some lack: bool (pairs,)."""
+    there = {m: cohort.present(m) for m in cohort.modalities}
+    return {m: rows for m, rows in there.items() if not rows.all()}
+
+
+def _check_present(
+    cohort, objective: Objective, train: Draw, fold: int
+) -> None:
+    """ValueError unless two training pairs at least have the images that the
+    terms relate.
+    """
+    asked = {(m,) for m in objective.modalities}
+    for edges in objective.graph.values():
+        for source, target in edges:
+            asked.add(tuple(sorted({source.modality, target.modality})))
+    for modalities in sorted(asked):
+        number = int(cohort.present(modalities)[train.rows].sum())
+        if number < 2:
+            raise ValueError(
+                f"{cohort.path / 'pairs.tsv'}: {number} of the "
+                f"{len(train.rows)} training pairs of fold {fold} have "
+                f"{' and '.join(modalities)}, expected 2 at least"
+            )
 
 
 def _check_steps(cohort, epochs: int, train: Draw) -> None:

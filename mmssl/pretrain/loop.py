@@ -48,6 +48,8 @@ class Pretraining(lightning.LightningModule):
     epochs, seed : int
     task : str, optional
         Label that the nearest neighbours of validation people tell.
+    present : dict of Tensor of bool, each (pairs,), optional
+        Of the modalities that some pairs lack: which have it.
     """
 
     def __init__(
@@ -61,11 +63,13 @@ class Pretraining(lightning.LightningModule):
         epochs: int,
         seed: int,
         task: str | None = None,
+        present: dict[str, Tensor] | None = None,
     ):
         super().__init__()
         self.objective = objective
         self.inputs = inputs
         self.labels = labels
+        self.present = dict(present or {})
         self.draws = {"train": train, "valid": valid}
         self.recipe = recipe
         self.epochs = epochs
@@ -90,6 +94,8 @@ class Pretraining(lightning.LightningModule):
             self.inputs[m] = x.to(self.device)
         for task, classes in self.labels.items():
             self.labels[task] = classes.to(self.device)
+        for m, there in self.present.items():
+            self.present[m] = there.to(self.device)
 
     def batch(self, role: str, epoch: int, index: int) -> Batch:
         """Views, keys and labels of one step on this process."""
@@ -100,13 +106,21 @@ class Pretraining(lightning.LightningModule):
         keys = torch.arange(start, start + count, device=self.device)
         step = self.global_step if role == "train" else _VALIDATION_STEP
         stream = Stream(keys, self.seed, step)
+        present = {m: x[rows[m]] for m, x in self.present.items()}
         views = make_views(
-            self.inputs, rows, self.objective.views, self.recipe, stream
+            self.inputs,
+            rows,
+            self.objective.views,
+            self.recipe,
+            stream,
+            present,
         )
-        labels = {}
+        labels, own_keys = {}, dict.fromkeys(rows, keys)
+        for m, there in present.items():
+            own_keys[m], rows[m] = keys[there], rows[m][there]
         for m in rows:
             labels[m] = {task: y[rows[m]] for task, y in self.labels.items()}
-        return Batch(views, dict.fromkeys(rows, keys), labels, step, self.seed)
+        return Batch(views, own_keys, labels, step, self.seed, present)
 
     def _rows(self, draw: Draw, epoch: int, part: slice) -> dict[str, Tensor]:
         """Rows of the cohort that a part of an epoch's draw holds."""
@@ -193,6 +207,8 @@ class Pretraining(lightning.LightningModule):
     def _add_embeddings(self, role: str, ctx: Context) -> None:
         """Keep z and label of the rows of a step."""
         for m in self.objective.modalities:
+            if not len(ctx.batch.rows[m]):
+                continue
             z = ctx.features(m).z.detach()
             self.embeddings.setdefault((role, m), []).append(z)
             if self.task is not None:
@@ -217,12 +233,14 @@ class Pretraining(lightning.LightningModule):
             values[key] = float(total) / len(self.draws[role])
         spread = {}
         for m in self.objective.modalities:
+            if ("train", m) not in self.embeddings:
+                continue
             z = _joined(self.embeddings["train", m]).float()
             spread[m] = dimension_std(z).tolist()
             values[f"rankme/{m}"] = rankme(z - z.mean(0))
             values[f"std_mean/{m}"] = float(np.mean(spread[m]))
             values[f"std_min/{m}"] = float(np.min(spread[m]))
-            if self.task is not None and self.draws["valid"]:
+            if ("valid", m) in self.classes:
                 values[f"knn/{m}"] = self._neighbours_auc(m)
         self.sums = {}
         self.embeddings = {}

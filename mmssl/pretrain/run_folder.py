@@ -15,7 +15,7 @@ import torch
 
 from mmssl.ledger import atomic, limits
 from mmssl.ledger.manifest import check_manifest, write_manifest
-from mmssl.pretrain.encoders import encode, export_embeddings
+from mmssl.pretrain.encoders import encode, export_embeddings, presence
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -235,7 +235,8 @@ def finish(
     table = _dimension_table(dimensions)
     table.to_csv(folder / "dimensions.csv", index=False)
     arrays = {m: x.cpu().numpy() for m, x in inputs.items()}
-    embeddings = encode(objective.encoders, arrays)
+    there = presence(cohort)
+    embeddings = encode(objective.encoders, arrays, present=there)
     export_embeddings(folder / "embeddings.npz", embeddings, cohort)
     for name in (LAST, BEST):
         (folder / name).unlink()

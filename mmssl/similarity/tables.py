@@ -133,12 +133,14 @@ def group_table(
     """
     import pandas as pd
 
-    rows = cohort.downstream(cohort.rows(role, fold))
-    labels = cohort.labels()[rows]
-    n_first, n_second = map(len, rows_of_groups(labels, len(rows)))
     tables = []
     for model, codes in tqdm(embeddings.items(), desc="groups", unit="run"):
         for first, second in _modality_pairs(cohort, codes):
+            both = (first, second)
+            rows = cohort.rows(role, fold)
+            rows = cohort.downstream(rows, modalities=both)
+            labels = cohort.labels()[rows]
+            n_first, n_second = map(len, rows_of_groups(labels, len(rows)))
             x = np.asarray(codes[first])[rows]
             y = np.asarray(codes[second])[rows]
             if _collapsed(x) or _collapsed(y):
@@ -160,7 +162,8 @@ def _cells(
     for model, codes in embeddings.items():
         for modalities in _modality_pairs(cohort, codes):
             for role in ("train", "holdout"):
-                for group, rows in _groups(cohort, role, fold).items():
+                groups = _groups(cohort, role, fold, modalities)
+                for group, rows in groups.items():
                     cell = {
                         "model": model,
                         "modalities": modalities,
@@ -206,11 +209,14 @@ def _modality_pairs(cohort, codes: Mapping) -> list[tuple[str, str]]:
     return list(combinations(names, 2))
 
 
-def _groups(cohort, role: str, fold: int) -> dict[str, np.ndarray]:
-    """Rows of one role, one pair of each labelled person: all, and each
-    class.
+def _groups(
+    cohort, role: str, fold: int, modalities: tuple[str, str]
+) -> dict[str, np.ndarray]:
+    """Rows of one role, one pair of each labelled person who has both images:
+    all, and each class.
     """
-    rows = cohort.downstream(cohort.rows(role, fold))
+    rows = cohort.rows(role, fold)
+    rows = cohort.downstream(rows, modalities=modalities)
     labels = cohort.labels()[rows]
     classes = next(iter(cohort.tasks.values()))["classes"]
     groups = {"all": rows}

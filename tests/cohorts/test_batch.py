@@ -9,7 +9,7 @@ from oasis3_tree import make_images, make_tables
 from small_dataset import write_image
 
 from mmssl.cohorts import __main__ as command
-from mmssl.cohorts import batch, bids, derivatives
+from mmssl.cohorts import batch, bids, cohort, derivatives
 
 SMALL = {"preparation": {"size": 16}, "progress": False, "folds": 2}
 
@@ -94,11 +94,7 @@ def test_the_command_does_the_same(dataset, quick, tmp_path, capsys):
     for modality in made.modalities:
         assert (
             made.hashes[f"{modality}.npy"]
-            == (
-                batch.derivatives.cohorts.load(tmp_path / "a").hashes[
-                    f"{modality}.npy"
-                ]
-            )
+            == (cohort.load(tmp_path / "a").hashes[f"{modality}.npy"])
         )
     status = command.main(
         ["bids", str(dataset), str(tmp_path / "a"), *arguments]

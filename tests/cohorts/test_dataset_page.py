@@ -9,7 +9,7 @@ from small_dataset import write_image
 
 from mmssl import cohorts
 from mmssl.cohorts import __main__ as command
-from mmssl.cohorts import bids, derivatives
+from mmssl.cohorts import bids, quality_control
 
 
 @pytest.fixture
@@ -69,8 +69,8 @@ def test_reasons_name_no_file_person_or_session(dataset, quick, tmp_path):
     study, prepared = command.prepare(
         ["bids", str(dataset), str(tmp_path / "cohort"), "--size", "16"]
     )
-    quality = derivatives.quality_table(study, prepared)
-    table = derivatives.reasons(study, quality)
+    quality = quality_control.quality_table(study, prepared)
+    table = quality_control.reasons(study, quality)
     assert table["number"].sum() == len(study.aside) + 1
     assert not table["reason"].str.contains("sub-06").any()
 
@@ -80,8 +80,10 @@ def test_volumes_are_those_that_were_prepared(dataset, quick, tmp_path):
     words += ["--folds", "2", "--holdout", "0"]
     study, prepared = command.prepare(words)
     made = command.write(words)
-    pairs = derivatives.quality_table(study, prepared)["pair"]
-    found = derivatives.prepared_volumes(study, prepared, pairs.tolist()[::-1])
+    pairs = quality_control.quality_table(study, prepared)["pair"]
+    found = quality_control.prepared_volumes(
+        study, prepared, pairs.tolist()[::-1]
+    )
     # the last T1 is damaged
     assert list(found) == pairs.tolist()[::-1][1:]
     for row, pair in enumerate(sorted(found)):
@@ -90,5 +92,5 @@ def test_volumes_are_those_that_were_prepared(dataset, quick, tmp_path):
     file = next(prepared.glob("sub-01/**/*brain_T1w.nii.gz"))
     write_image(file, (16, 16, 16))
     with pytest.raises(ValueError, match="brain_T1w.nii.gz"):
-        derivatives.prepared_volumes(study, prepared, [0])
+        quality_control.prepared_volumes(study, prepared, [0])
     assert bids.read(dataset).pairs.equals(study.pairs)

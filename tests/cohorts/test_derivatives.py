@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 from small_dataset import write_image
 
-from mmssl.cohorts import bids, derivatives
+from mmssl.cohorts import assembly, bids, derivatives, quality_control
 from mmssl.cohorts.simulated import images, raw
 from mmssl.preprocessing import space, template
 
@@ -74,12 +74,12 @@ def test_figures_far_from_everybodys_are_named(rng):
     figures = pd.DataFrame(rng.normal(size=(40, 3)), columns=list("abc"))
     figures.loc[3, "a"] = 9.0
     figures.loc[[5, 6], "c"] = [-20.0, np.nan]
-    found = derivatives.unusual(figures)
+    found = quality_control.unusual(figures)
     assert (found[3], found[5]) == ("a", "c")
     assert pd.isna(found[6])
     # neither unit nor origin matters, and a constant is not far from itself
     moved = figures.assign(b=7.0) * 1000 - 3
-    assert derivatives.unusual(moved).equals(found)
+    assert quality_control.unusual(moved).equals(found)
 
 
 def test_a_second_time_prepares_only_what_changed(dataset, quick, tmp_path):
@@ -118,7 +118,7 @@ def test_a_new_person_leaves_the_others_as_they_are(dataset, quick, tmp_path):
     study = bids.read(dataset)
     prepare_all(study, tmp_path / "out")
     assert quick["T1"] == ["sub-00_T1w.nii.gz"]
-    table = derivatives.quality_table(study, tmp_path / "out")
+    table = quality_control.quality_table(study, tmp_path / "out")
     assert table["pair"].tolist() == study.pairs.index.tolist()
     assert table["participant_id"].equals(study.pairs["participant_id"])
     # another series of somebody: that person alone is not what was asked for
@@ -129,7 +129,7 @@ def test_a_new_person_leaves_the_others_as_they_are(dataset, quick, tmp_path):
         value=52,
     )
     with pytest.raises(ValueError, match="sub-00.*pairs found 1, expected 2"):
-        derivatives.quality_table(bids.read(dataset), tmp_path / "out")
+        quality_control.quality_table(bids.read(dataset), tmp_path / "out")
 
 
 def test_an_interrupted_batch_ends_as_an_unbroken_one(
@@ -169,7 +169,7 @@ def test_a_full_disk_stops_the_person_and_leaves_nothing(
 def test_the_cohort_holds_each_pair_in_its_row(dataset, quick, tmp_path):
     study = bids.read(dataset)
     prepare_all(study, tmp_path / "out")
-    made = derivatives.assemble(
+    made = assembly.assemble(
         study,
         tmp_path / "out",
         tmp_path / "cohort",
@@ -222,8 +222,8 @@ def test_registrations_and_exclusions_are_honoured(dataset, quick, tmp_path):
         "sub-06/anat/sub-06_T1w.nii.gz\tn/a\n",
         encoding="utf-8",
     )
-    excluded = derivatives.read_exclusions(study, listed)
-    made = derivatives.assemble(
+    excluded = assembly.read_exclusions(study, listed)
+    made = assembly.assemble(
         study, tmp_path / "out", tmp_path / "a", excluded=excluded, **options
     )
     people_left = made.participants.set_index("participant_id")
@@ -239,14 +239,14 @@ def test_registrations_and_exclusions_are_honoured(dataset, quick, tmp_path):
     assert reasons.tolist()[:2] == ["registration failed", "ghosts"]
     assert "truncated" in reasons[2]
     with pytest.raises(ValueError, match="one class only"):
-        derivatives.assemble(
+        assembly.assemble(
             study, tmp_path / "out", tmp_path / "b", "registered", **options
         )
     assert not (tmp_path / "b").exists()
     for outside in ("../secret.nii", "/etc/passwd", "sub-01/other.nii"):
         listed.write_text(f"file\n{outside}\n", encoding="utf-8")
         with pytest.raises(ValueError, match="excluded.tsv: 1 of 1 files are"):
-            derivatives.read_exclusions(study, listed)
+            assembly.read_exclusions(study, listed)
 
 
 def test_who_is_not_prepared_is_named(dataset, quick, tmp_path):
@@ -254,7 +254,7 @@ def test_who_is_not_prepared_is_named(dataset, quick, tmp_path):
     prepare_all(study, tmp_path / "out")
     shutil.rmtree(tmp_path / "out" / "sub-04")
     with pytest.raises(ValueError, match="sub-04.*the person is not prepared"):
-        derivatives.assemble(study, tmp_path / "out", tmp_path / "cohort")
+        assembly.assemble(study, tmp_path / "out", tmp_path / "cohort")
     with pytest.raises(ValueError, match="'sub-07' found in no pair"):
         derivatives.prepare_person(study, "sub-07", tmp_path / "out")
     assert not (tmp_path / "cohort").exists()
@@ -268,14 +268,14 @@ def test_what_was_changed_by_hand_is_not_used(dataset, quick, tmp_path):
     nifti = nib.load(map_)
     nib.save(nib.Nifti1Image(nifti.get_fdata() + 1, nifti.affine), map_)
     with pytest.raises(ValueError, match="boldmap.nii.gz: was changed"):
-        derivatives.assemble(
+        assembly.assemble(
             study, tmp_path / "out", tmp_path / "a", folds=2, holdout=0.0
         )
     map_.write_bytes(kept)
     record = tmp_path / "out/sub-02" / derivatives.RECORD
     record.write_text(record.read_text().replace("registered", "failed"))
     with pytest.raises(ValueError, match="prepared.json: was changed"):
-        derivatives.quality_table(study, tmp_path / "out")
+        quality_control.quality_table(study, tmp_path / "out")
     assert not (tmp_path / "a").exists()
 
 

@@ -23,6 +23,7 @@ class Study:
     """
 
     name = "toy"
+    modalities = ("T1",)
 
     def __init__(self, valid=slice(150, 220), ill=0.25):
         self.parts = {
@@ -44,8 +45,11 @@ class Study:
     def rows(self, role, fold=0):
         return np.arange(300)[self.parts[role]]
 
-    def downstream(self, rows, task=None):
+    def downstream(self, rows, task=None, modalities=None):
         return rows
+
+    def present(self, modality):
+        return np.ones(300, bool)
 
     def image_hashes(self, rows):
         return {f"T1[{row}]": f"{row:x}".ljust(64, "-") for row in rows}

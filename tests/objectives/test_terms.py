@@ -426,7 +426,7 @@ def test_cca_ignores_invertible_maps_as_the_ridge_vanishes():
         objective = build(
             "CCA", tuple("abc"), size=16, width=2, latent=LATENT, ridge=ridge
         )
-        ctx = Context(objective, None)
+        ctx = Context(objective, Batch({}, {}))
         ctx.latent = features.__getitem__
         return float(objective.terms["CCA"].double()(ctx)["loss"])
 
@@ -481,7 +481,7 @@ def test_no_uniform_number_gives_a_sample_at_infinity():
     posterior = torch.distributions.Laplace(
         torch.zeros(1, 2), torch.ones(1, 2)
     )
-    ctx = Context(objective, None)
+    ctx = Context(objective, Batch({}, {}))
     ctx.rng = lambda *_: Ends()
     z = objective.terms["MMVAE"].draw(ctx, "a", posterior)[0, 0]
     assert z[0] == -z[1] and z.isfinite().all()

@@ -29,7 +29,7 @@ def study(rng):
         modalities=("T1", "fALFF"),
         tasks={"diagnosis": {"classes": ["HC", "AD"]}},
         rows=lambda name, fold=0: np.arange(60)[role[name]],
-        downstream=lambda rows: rows,
+        downstream=lambda rows, modalities: rows,
         labels=lambda: labels,
     )
     t1, falff = simulated_codes(60, 6, 0.7, 3, rng)
