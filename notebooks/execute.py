@@ -34,6 +34,7 @@ from ipykernel.kernelspec import write_kernel_spec
 from nbclient.exceptions import DeadKernelError
 from papermill.cli import _resolve_type as parse
 from papermill.exceptions import PapermillExecutionError
+from traitlets.config import Config
 
 from mmssl.ledger import atomic, locks, paths, places
 from mmssl.ledger.code import imports
@@ -310,6 +311,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(error, file=sys.stderr)
         print(f"{options.notebook} failed; read {failed}", file=sys.stderr)
         return 1
+    print(options.output)
     return 0
 
 
@@ -421,6 +423,8 @@ def _run(
         kernel_name="python3",
         progress_bar=sys.stderr.isatty(),
         cwd=str(root),
+        # what a notebook shows travels through a port of this machine
+        config=Config({"KernelManager": {"transport_encryption": "required"}}),
     )
 
 

@@ -9,11 +9,17 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+
 from mmssl.cohorts import assembly, batch, bids, derivatives, oasis3
 from mmssl.cohorts.cohort import Cohort
-from mmssl.cohorts.study import SUFFIXES, Study
+from mmssl.cohorts.splits import MAIN
+from mmssl.cohorts.study import SUFFIXES, Study, group_counts
 from mmssl.preprocessing.person import BACKENDS
 from mmssl.preprocessing.registration_status import DOUBTFUL, STATUSES
+from mmssl.stats.permutation import SMALLEST_GROUP
+
+_SHOWN = 5  # reasons that are printed
 
 
 def main(words: Sequence[str]) -> int:
@@ -33,16 +39,54 @@ def main(words: Sequence[str]) -> int:
             )
             return 0
         print(study.flow.to_string(index=False))
+        print(group_counts(study) or "no groups are told apart")
+        print(_set_aside(study))
         cohort = _write(options, study)
     except (ValueError, OSError, RuntimeError) as error:
         print(error, file=sys.stderr)
         return 2
     print(cohort)
+    print(_held_out(cohort))
     print(
         f"set aside: {options.path}/aside.tsv; figures of every pair: "
         f"{options.path}/quality.tsv"
     )
     return 0
+
+
+def _set_aside(study: Study) -> str:
+    """Why images and people were set aside before any was prepared."""
+    counts = study.aside["reason"].value_counts()
+    reasons = [f"{n} {why}" for why, n in counts.head(_SHOWN).items()]
+    if len(counts) > _SHOWN:
+        reasons.append(f"{counts.iloc[_SHOWN:].sum()} for other reasons")
+    return f"set aside: {'; '.join(reasons) or 'nobody'}"
+
+
+def _held_out(cohort: Cohort) -> str:
+    """How many people of each class are held out, and whether they are enough
+    for a comparison of the groups.
+    """
+    if not cohort.tasks:
+        return f"held out: {len(cohort.splits['holdout'])} people"
+    labels = cohort.labels()
+    tested = cohort.downstream(cohort.rows("holdout"))
+    counts = np.bincount(labels[tested], minlength=len(cohort.classes))
+    named = zip(counts, cohort.classes, strict=True)
+    text = ", ".join(f"{number} {name}" for number, name in named)
+    text = f"held out, with every image: {text}"
+    if counts[:2].min() >= SMALLEST_GROUP:
+        return text
+    text += f"; maps of groups compare {SMALLEST_GROUP} of each at least"
+    main = cohort.participants
+    main = main[main["population"] == MAIN]
+    column = next(iter(cohort.tasks.values()))["column"]
+    people = main[column].astype(str).value_counts()
+    smallest = min(people.get(name, 0) for name in cohort.classes[:2])
+    for percent in range(5, 65, 5):
+        if round(percent / 100 * smallest) >= SMALLEST_GROUP:
+            return f"{text}: --holdout {percent / 100:g} would hold out enough"
+    return f"{text}: there are too few people"
 
 
 def prepare(words: Sequence[str]) -> tuple[Study, Path]:
@@ -117,15 +161,16 @@ def _parser() -> argparse.ArgumentParser:
     add = shared.add_argument
     add("root", help="folder of the dataset")
     add("path", help="folder of the cohort to make")
-    add("--prepared", help="folder of the derivatives (PATH-derivatives)")
+    add("--prepared", help="folder of the derivatives; PATH-derivatives")
     add("--person", help="prepare this one alone, by id or folder")
     add("--jobs", type=int, default=1, help="people at once")
     add("--size", type=int, default=64, help="voxels a side over 192 mm")
-    add("--backend", choices=BACKENDS, default=BACKENDS[0])
+    add("--backend", choices=BACKENDS, default=BACKENDS[0], help="tools")
     add("--modalities", default=",".join(SUFFIXES), help="T1, or T1,fALFF")
-    add("--accept", choices=STATUSES, default=DOUBTFUL)
+    help = "the worst registration that is taken"
+    add("--accept", choices=STATUSES, default=DOUBTFUL, help=help)
     add("--excluded", help="table with the images to leave out")
-    add("--folds", type=int, default=5)
+    add("--folds", type=int, default=5, help="of the people not held out")
     add("--holdout", type=float, default=0.2, help="share of each group")
     add("--seed", type=int, default=0, help="of the splits")
     add("--most-days", type=float, help="between the images of a pair")
@@ -135,16 +180,24 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m mmssl.cohorts", description=__doc__.splitlines()[0]
     )
     kinds = parser.add_subparsers(required=True)
-    kind = kinds.add_parser("bids", parents=[shared], help="any BIDS dataset")
+    options = {
+        "parents": [shared],
+        "formatter_class": argparse.ArgumentDefaultsHelpFormatter,
+    }
+    kind = kinds.add_parser("bids", help="any BIDS dataset", **options)
     kind.set_defaults(read=_read_bids)
     kind.add_argument("--task", default="rest", help="of the BOLD series")
     kind.add_argument("--group", help="column of participants.tsv")
     kind.add_argument("--classes", help="its values to be told apart: A,B")
-    kind = kinds.add_parser("oasis3", parents=[shared], help="OASIS-3")
+    kind = kinds.add_parser("oasis3", help="OASIS-3", **options)
     kind.set_defaults(read=_read_oasis3)
     kind.add_argument("--tables", help="folder of the clinical tables")
-    kind.add_argument("--rule", choices=oasis3.RULES, default="papers")
-    kind.add_argument("--subset", choices=oasis3.SUBSETS, default="papers")
+    kind.add_argument(
+        "--rule", choices=oasis3.RULES, default="papers", help="of the labels"
+    )
+    kind.add_argument(
+        "--subset", choices=oasis3.SUBSETS, default="papers", help="of people"
+    )
     return parser
 
 

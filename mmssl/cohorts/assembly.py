@@ -89,10 +89,7 @@ def assemble(
         worst.groupby(kept["participant_id"]).max().map(STATUSES.__getitem__)
     )
     participants["registration"] = participants["participant_id"].map(worst)
-    classes = (
-        next(iter(study.tasks.values()))["classes"] if study.tasks else ()
-    )
-    dealt = splits.make(participants, folds, holdout, seed, classes)
+    dealt = deal(study, participants, folds, holdout, seed)
     parameters = {
         "study": study.name,
         "accept": accept,
@@ -122,6 +119,22 @@ def assemble(
             seed=seed,
         )
     return cohorts.load(path)
+
+
+def deal(
+    study: Study,
+    participants: pd.DataFrame,
+    folds: int = 5,
+    holdout: float | Mapping[str, float] | Sequence[str] = 0.2,
+    seed: int = 0,
+) -> dict:
+    """The splits of some people of a study, its first task's classes on both
+    sides of each fold; parameters and errors as `mmssl.cohorts.splits.make`.
+    """
+    classes = ()
+    if study.tasks:
+        classes = next(iter(study.tasks.values()))["classes"]
+    return splits.make(participants, folds, holdout, seed, classes)
 
 
 def read_exclusions(study: Study, file: str | Path) -> dict[str, str]:
@@ -273,6 +286,17 @@ def _write_volumes(
         array.flush()
 
 
+def _with_files(study: Study, quality: pd.DataFrame) -> pd.DataFrame:
+    """Figures of every pair beside its images, as a table of exclusions names
+    them.
+    """
+    table = quality.copy()
+    files = study.pairs.loc[quality["pair"], list(study.modalities)]
+    for column, modality in enumerate(study.modalities, 3):
+        table.insert(column, f"file_{modality}", files[modality].to_numpy())
+    return table
+
+
 def _tables(
     study: Study,
     quality: pd.DataFrame,
@@ -306,6 +330,6 @@ def _tables(
     return {
         "aside": pd.concat([study.aside, rows], ignore_index=True),
         "flow": flow,
-        "quality": quality.drop(columns="reason"),
+        "quality": _with_files(study, quality.drop(columns="reason")),
         **study.reports,
     }

@@ -20,6 +20,7 @@ from mmssl.ledger.workers import end_with
 from mmssl.preprocessing.person import SIMPLEITK, check_backend
 
 _SHOWN = 3  # people that a message names
+_OF_SPLITS = ("folds", "holdout", "seed")
 
 
 def from_bids(
@@ -98,6 +99,9 @@ def from_study(
         )
     if prepared is None:
         prepared = prepared_beside(path)
+    # before hours of work
+    asked = {k: v for k, v in options.items() if k in _OF_SPLITS}
+    assembly.deal(study, study.participants, **asked)
     prepare_study(study, prepared, jobs, progress, preparation)
     return assembly.assemble(study, prepared, path, **options)
 

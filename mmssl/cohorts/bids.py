@@ -92,6 +92,7 @@ def read(
 
     modalities = tuple(suffixes)
     pairs = nearest_pairs(images, modalities, most_days, incomplete)
+    _check_any(root, images, pairs, modalities, task)
     aside += without_pair(images, pairs, modalities)
     add_pairs(flow, pairs, modalities)
     people = people[listed.isin(pairs["participant_id"])]
@@ -123,7 +124,7 @@ def find_images(
     -------
     table, list of dict
         `mmssl.cohorts.study.IMAGE_COLUMNS`, and rows of what is set aside:
-        phase images, and echoes after the first.
+        series of other tasks, phase images, and echoes after the first.
 
     Raises
     ------
@@ -133,9 +134,6 @@ def find_images(
     root = Path(root)
     found = _index(root)
     found = found[found["ext"].isin([".nii", ".nii.gz"])]
-    if task is not None:
-        others = (found["suffix"] == "bold") & (found["task"] != task)
-        found = found[~others]
     modality_of = {suffix: modality for modality, suffix in suffixes.items()}
     found = found[found["suffix"].isin(list(modality_of))]
     rows, aside = [], []
@@ -153,7 +151,7 @@ def find_images(
             "file": image["path"],
             "repetition_time": np.nan,
         }
-        reason = _unusable(image)
+        reason = _unusable(image, task)
         if reason is None:
             rows.append(row)
         else:
@@ -162,10 +160,12 @@ def find_images(
     missing = [m for m in suffixes if m not in set(images["modality"])]
     if missing == list(suffixes):
         which = "" if task is None else f" of task {task!r}"
+        others = {row["reason"].split(",")[0] for row in aside}
+        others = f" ({'; '.join(sorted(others))})" if others else ""
         raise ValueError(
             f"{root}: found no image with a suffix of "
-            f"{', '.join(suffixes.values())}{which}, expected files such as "
-            "sub-01/anat/sub-01_T1w.nii.gz"
+            f"{', '.join(suffixes.values())}{which}{others}, expected files "
+            "such as sub-01/anat/sub-01_T1w.nii.gz"
         )
     return images, aside
 
@@ -186,8 +186,30 @@ def _index(root: Path) -> pd.DataFrame:
         return bids2table.index_dataset(link).to_pandas()
 
 
-def _unusable(image: Mapping) -> str | None:
+def _check_any(
+    root: Path,
+    images: pd.DataFrame,
+    pairs: pd.DataFrame,
+    modalities: Sequence[str],
+    task: str | None,
+) -> None:
+    """ValueError where nobody has a pair."""
+    if len(pairs):
+        return
+    found = images["modality"].value_counts()
+    counts = [f"{found.get(m, 0)} of {m}" for m in modalities]
+    which = "" if task is None else f", of the series those of task {task!r}"
+    raise ValueError(
+        f"{root}: nobody has a pair; images found {', '.join(counts)}{which}; "
+        f"expected both of somebody, or {modalities[0]} alone to be asked for"
+    )
+
+
+def _unusable(image: Mapping, task: str | None) -> str | None:
     """Why an image is none of those that are asked for; None if it is."""
+    if task is not None and image["suffix"] == "bold":
+        if image["task"] != task:
+            return f"task-{image['task']}, expected task-{task}"
     if pd.notna(image["part"]) and image["part"] != "mag":
         return f"part-{image['part']}, expected the magnitude"
     if pd.notna(image["echo"]) and int(image["echo"]) > 1:
@@ -255,10 +277,28 @@ def _participants(
     people = pd.DataFrame({"participant_id": ids, "group": pd.NA})
     for ours, name in columns.items():
         if name in table:
-            people[ours] = table[name]
+            # an empty cell is no word
+            people[ours] = table[name].mask(table[name].eq(""))
+    _check_spelling(file, columns.get("group"), people["group"])
     if "population" not in people:
         people["population"] = MAIN
     return people.sort_values("participant_id", ignore_index=True)
+
+
+def _check_spelling(file: Path, column: str | None, group: pd.Series) -> None:
+    """ValueError for groups that differ in capitals or spaces alone: people
+    would be lost to a typing mistake.
+    """
+    spellings: dict[str, set[str]] = {}
+    for name in group.dropna().unique():
+        spellings.setdefault(str(name).strip().casefold(), set()).add(name)
+    for names in spellings.values():
+        if len(names) > 1:
+            counts = group[group.isin(names)].value_counts().to_dict()
+            raise ValueError(
+                f"{file}: {column}: {counts} found, expected one spelling of "
+                "a group"
+            )
 
 
 def _tasks(
@@ -271,7 +311,7 @@ def _tasks(
     absent = [name for name in classes if name not in found]
     if absent:
         raise ValueError(
-            f"{root / 'participants.tsv'}: group: nobody with images is "
+            f"{root / 'participants.tsv'}: group: nobody with a pair is "
             f"{' or '.join(map(repr, absent))}; found {found}"
         )
     if not found:

@@ -162,10 +162,16 @@ def unusual(figures: pd.DataFrame, limit: float = 3.5) -> pd.Series:
     Returns
     -------
     Series of str
-        Names of figures, joined by ", "; missing where there is none.
+        Names of figures and their side, "noise (high), dice (low)"; missing
+        where there is none.
     """
     away = figures - figures.median()
     score = 0.6745 * away / away.abs().median()
-    far = score.abs() > limit
-    names = [", ".join(figures.columns[row]) for row in far.to_numpy()]
+    names = []
+    for row in score.to_numpy():
+        far = []
+        for name, value in zip(figures.columns, row, strict=True):
+            if abs(value) > limit:
+                far.append(f"{name} ({'high' if value > 0 else 'low'})")
+        names.append(", ".join(far))
     return pd.Series(names, figures.index, dtype="str").replace("", np.nan)

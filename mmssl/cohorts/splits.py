@@ -74,8 +74,8 @@ def make(
     remaining = main[~main["participant_id"].isin(held_out)]
     if len(remaining) < folds:
         raise ValueError(
-            f"{len(remaining)} participants outside the hold-out, "
-            f"fewer than {folds} folds"
+            f"{len(remaining)} participants outside the hold-out, fewer than "
+            f"{folds} folds; expected fewer folds, or fewer people held out"
         )
     groups = remaining["group"].to_numpy()
     ids = remaining["participant_id"].to_numpy()

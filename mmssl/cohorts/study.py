@@ -75,6 +75,29 @@ class Study:
         )
 
 
+def group_counts(study: Study) -> str:
+    """How many people each task tells apart, and whom it does not, as text.
+
+    Returns
+    -------
+    str
+        "group: HC 40, AD 12; not told apart: other 3, without a label 2", a
+        line a task; empty where there is none.
+    """
+    lines = []
+    for spec in study.tasks.values():
+        column = study.participants[spec["column"]]
+        counts = column.dropna().astype(str).value_counts()
+        told = [f"{name} {counts.get(name, 0)}" for name in spec["classes"]]
+        others = counts.drop(spec["classes"], errors="ignore")
+        left = [f"{name} {number}" for name, number in others.items()]
+        if column.isna().any():
+            left.append(f"without a label {column.isna().sum()}")
+        line = f"{spec['column']}: {', '.join(told)}"
+        lines.append(f"{line}; not told apart: {', '.join(left) or 'nobody'}")
+    return "\n".join(lines)
+
+
 class Flow:
     """How many people, images and pairs are left after each step, as the flow
     diagram of CONSORT has it.

@@ -58,7 +58,7 @@ def finished_runs(runs: str | Path, cohort, fold: int = 0) -> dict[str, Path]:
             f"unreadable runs are left out: {'; '.join(reasons)}",
             stacklevel=2,
         )
-    folders, short = [], []
+    folders, short, others = [], [], 0
     for folder in _run_folders(runs):
         if folder.name in unreadable:
             continue
@@ -67,13 +67,21 @@ def finished_runs(runs: str | Path, cohort, fold: int = 0) -> dict[str, Path]:
             ending = f"-fold{fold}-seed{params['seed']}"
             folders.append(folder)
             short.append(folder.name.removesuffix(ending))
+        elif params["fold"] == fold:
+            others += 1
     if not folders:
         left_out = f" ({len(unreadable)} unreadable)" if unreadable else ""
+        if others:
+            left_out += (
+                f" ({others} of other images, splits or labels than "
+                f"{cohort.path} has now: to be removed, if they are of an "
+                "earlier version of it)"
+            )
         raise ValueError(
             f"{runs}: no finished run of {cohort.name}, fold {fold}"
-            f"{left_out}; make one "
-            "with python notebooks/execute.py notebooks/03_pretraining.ipynb "
-            "data/executed/smoke/03_pretraining.ipynb"
+            f"{left_out}; make one with python notebooks/execute.py "
+            f"notebooks/03_pretraining.ipynb OUTPUT.ipynb -p fold {fold} -p "
+            f"cohort {cohort.path} -p run_dir {runs}/NAME"
         )
     unique = len(set(short)) == len(short)
     names = short if unique else [folder.name for folder in folders]

@@ -18,6 +18,7 @@ from mmssl.groupmaps.mann_whitney import (
     compare,
     max_statistic_test,
     rank_biserial,
+    smallest_p,
 )
 from mmssl.groupmaps.overlap import Overlap, edges, overlap, overlaps
 from mmssl.groupmaps.spearman import Correlation, correlate
@@ -45,6 +46,7 @@ __all__ = [
     "peaks",
     "rank_biserial",
     "read_atlas",
+    "smallest_p",
     "surviving",
     "tfce_test",
 ]

@@ -149,16 +149,23 @@ def check_parameters(folder: Path, parameters: Mapping) -> None:
         value = found.get(name)
         if value == expected:
             continue
-        if name == "code":  # the modules that differ are enough
-            value = value or {}
-            difference = value.items() ^ expected.items()
-            modules = sorted({module for module, _ in difference})
-            value = {m: value.get(m) for m in modules}
-            expected = {m: expected.get(m) for m in modules}
+        value, expected = _differing(value, expected)
         raise ValueError(
             f"{path}: {name} is {value!r}, asked for {expected!r}; "
             f"remove {folder} or choose another run_dir"
         )
+
+
+def _differing(found, expected) -> tuple:
+    """Two unequal values; of tables, the entries that differ are enough."""
+    if not isinstance(found, dict) or not isinstance(expected, dict):
+        return found, expected
+    left, right = {}, {}
+    for name in sorted(found.keys() | expected.keys()):
+        first, second = found.get(name), expected.get(name)
+        if first != second:
+            left[name], right[name] = _differing(first, second)
+    return left, right
 
 
 def check_checkpoint(path: Path) -> None:

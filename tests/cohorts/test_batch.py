@@ -2,10 +2,12 @@
 
 import json
 import shutil
+from dataclasses import replace
 
 import pandas as pd
 import pytest
 from oasis3_tree import make_images, make_tables
+from small_cohort import write_small_cohort
 from small_dataset import write_image
 
 from mmssl.cohorts import __main__ as command
@@ -89,7 +91,16 @@ def test_the_command_does_the_same(dataset, quick, tmp_path, capsys):
         ["bids", str(dataset), str(tmp_path / "a"), *arguments]
     )
     assert status == 0
-    assert "closest pairs" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "closest pairs" in said
+    assert "group: AD 3, HC 3; not told apart: nobody" in said
+    assert "set aside: nobody" in said
+    # 20 % of three people are one
+    assert "held out, with every image: 0 AD, 1 HC; maps of groups" in said
+    assert "compare 4 of each at least: there are too few people" in said
+    quality = pd.read_csv(tmp_path / "a" / "quality.tsv", sep="\t")
+    file = "sub-03/func/sub-03_task-rest_run-2_bold.nii.gz"
+    assert file in set(quality["file_fALFF"])
     made = batch.from_bids(dataset, tmp_path / "b", **SMALL)
     for modality in made.modalities:
         assert (
@@ -128,3 +139,23 @@ def test_people_side_by_side_are_the_same_as_one_by_one(tmp_path, dataset):
         ]
         assert records[0] == records[1]
         assert all("reason" in pair for pair in records[0]["pairs"])
+
+
+def test_splits_that_cannot_be_are_refused_before_hours_of_work(
+    dataset, quick, tmp_path
+):
+    with pytest.raises(ValueError, match="expected at least 5 of each class"):
+        batch.from_bids(dataset, tmp_path / "a", holdout=0.0)
+    assert quick["T1"] == []
+
+
+def test_the_share_that_holds_out_enough_is_named(tmp_path):
+    made = write_small_cohort(tmp_path / "a", people=24, groups=("HC", "AD"))
+    people = made.participants.assign(population="main")
+    made = replace(made, participants=people)
+    # twelve of each: a third is four
+    assert "2 HC, 2 AD" in command._held_out(made)
+    assert "--holdout 0.3 would hold out enough" in command._held_out(made)
+    ids = people["participant_id"].tolist()
+    enough = replace(made, splits={**made.splits, "holdout": ids[:8]})
+    assert command._held_out(enough).endswith("4 HC, 4 AD")

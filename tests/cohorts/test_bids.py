@@ -3,6 +3,7 @@
 import pytest
 
 from mmssl.cohorts import bids
+from mmssl.cohorts.study import group_counts
 
 PEOPLE = (
     ("participant_id", "age", "sex", "diagnosis"),
@@ -78,7 +79,7 @@ def test_classes_are_chosen_and_others_ignored(tmp_path):
             "ignored": ["NA"],
         }
     }
-    with pytest.raises(ValueError, match="nobody with images is 'HC'; found"):
+    with pytest.raises(ValueError, match="nobody with a pair is 'HC'; found"):
         bids.read(folder, columns=COLUMNS, classes=["HC", "patient"])
 
 
@@ -167,3 +168,40 @@ def test_ten_thousand_rows_of_participants(tmp_path):
     assert len(study.participants) == 3
     reasons = study.aside["reason"].value_counts()
     assert reasons["no image: expected T1w, bold"] == 10_001
+
+
+def test_series_of_another_task_are_set_aside_with_it(tmp_path):
+    study = bids.read(make(tmp_path / "ds"), columns=COLUMNS)
+    reasons = study.aside.dropna(subset="file").set_index("file")["reason"]
+    assert reasons[FILES[3]] == "task-nback, expected task-rest"
+    every = bids.read(tmp_path / "ds", columns=COLUMNS, task=None)
+    assert FILES[3] in set(every.pairs["fALFF"])
+
+
+def test_nobody_with_both_is_an_error_that_says_what_there_is(tmp_path):
+    make(tmp_path / "ds", files=[FILES[0], FILES[3], FILES[7]])
+    with pytest.raises(ValueError, match="2 of T1, 0 of fALFF.*task 'rest'"):
+        bids.read(tmp_path / "ds")
+    only = make(tmp_path / "series", files=[FILES[3]])
+    with pytest.raises(ValueError, match=r"\(task-nback\), expected files"):
+        bids.read(only, {"fALFF": "bold"})
+
+
+def test_nobody_loses_a_label_to_a_typing_mistake(tmp_path):
+    people = [*PEOPLE]
+    people[2] = ("sub-02", "41", "M", "Control ")
+    root = make(tmp_path / "ds", people)
+    with pytest.raises(
+        ValueError, match="diagnosis: .*'Control ': 1.*one spe"
+    ):
+        bids.read(root, columns=COLUMNS)
+
+
+def test_an_empty_cell_is_no_group(tmp_path):
+    people = [*PEOPLE]
+    people[1] = ("sub-01", "30", "F", "")
+    study = bids.read(make(tmp_path / "ds", people), columns=COLUMNS)
+    assert study.participants["group"].isna().tolist() == [True, False, False]
+    assert study.tasks["group"]["classes"] == ["NA", "patient"]
+    text = "group: NA 1, patient 1; not told apart: without a label 1"
+    assert group_counts(study) == text

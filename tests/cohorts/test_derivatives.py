@@ -75,7 +75,7 @@ def test_figures_far_from_everybodys_are_named(rng):
     figures.loc[3, "a"] = 9.0
     figures.loc[[5, 6], "c"] = [-20.0, np.nan]
     found = quality_control.unusual(figures)
-    assert (found[3], found[5]) == ("a", "c")
+    assert (found[3], found[5]) == ("a (high)", "c (low)")
     assert pd.isna(found[6])
     # neither unit nor origin matters, and a constant is not far from itself
     moved = figures.assign(b=7.0) * 1000 - 3

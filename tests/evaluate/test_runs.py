@@ -53,6 +53,9 @@ def test_finished_runs_are_those_of_the_cohort_and_fold(
         ValueError, match="fold 2; make one with.*03_pretraining"
     ):
         runs.finished_runs(tmp_path, cohort, fold=2)
+    write_run("CC-fold3-seed3", fold=3, cohort={"hashes": {}})
+    with pytest.raises(ValueError, match="fold 3 .1 of other images, splits"):
+        runs.finished_runs(tmp_path, cohort, fold=3)
 
 
 def cut(file):

@@ -374,3 +374,28 @@ def test_bad_maps_are_named(rng):
 def test_bad_labels_and_options_are_named(rng, labels, options, message):
     with pytest.raises(ValueError, match=message):
         max_statistic_test(rng.normal(size=(12, 5)), labels, **options)
+
+
+def test_the_smallest_p_is_that_of_a_voxel_without_an_error(rng):
+    values = rng.normal(size=(13, 12))
+    labels = np.array([1] * 6 + [0] * 7)
+    perfect = np.concatenate([values, labels[:, None]], axis=1)
+    # its own permutations are among those of the largest effect already, as
+    # far as they go: none but the observed one and its mirror reach it
+    found = groupmaps.smallest_p(values, labels, 500, seed=2)
+    expected = max_statistic_test(perfect, labels, 500, seed=2)[-1]
+    assert found == pytest.approx(expected, abs=2 / 501)
+    assert found < 0.05
+
+
+def test_the_smallest_p_of_few_people_is_exact_and_large(rng):
+    """Four and four: of 70 labellings that observed and its mirror separate a
+    single voxel; of thousands, each separates one.
+    """
+    labels = np.array([0] * 4 + [1] * 4)
+    one = np.arange(8.0)[:, None]
+    assert groupmaps.smallest_p(one, labels) == pytest.approx(2 / 70)
+    many = rng.normal(size=(8, 4000))
+    assert groupmaps.smallest_p(many, labels) > 0.9
+    with pytest.raises(ValueError, match="values: shape"):
+        groupmaps.smallest_p(one[:, 0], labels)

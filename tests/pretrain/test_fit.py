@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from contextlib import contextmanager
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -122,6 +123,11 @@ def test_finished_run_returns_at_once_and_refuses_other_parameters(
     assert (run / "params.json").stat().st_mtime_ns == before
     with pytest.raises(ValueError, match="seed is 0, asked for 1"):
         fit(cohort, "RR", tmp_path / "run", seed=1, **SMALL)
+    # of another cohort, the files that are another's
+    other = replace(cohort, hashes={**cohort.hashes, "splits.json": "0"})
+    message = r"cohort is {'hashes': {'splits.json': '\w+'}}, asked for"
+    with pytest.raises(ValueError, match=message):
+        fit(other, "RR", tmp_path / "run", **SMALL)
     partial = tmp_path / "other.partial"
     partial.mkdir()
     (partial / "params.json").write_text((run / "params.json").read_text())

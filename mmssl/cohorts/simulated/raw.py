@@ -31,6 +31,7 @@ import nibabel as nib
 import numpy as np
 import pandas as pd
 from scipy import ndimage
+from tqdm.auto import tqdm
 
 from mmssl.cohorts.simulated import factors, images
 from mmssl.cohorts.simulated.anatomy import anatomy
@@ -109,7 +110,10 @@ def write_raw_people(
     design : strengths of the effects.
     """
     rows = []
-    for number in range(people):
+    numbers = tqdm(
+        range(people), desc="raw people", unit="person", disable=people < 3
+    )
+    for number in numbers:
         name = f"sub-{number + 1:02d}"
         known = _write_person(folder, name, number, seed, design)
         rows.append({"participant_id": name, **known})
