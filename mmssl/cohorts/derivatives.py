@@ -46,6 +46,19 @@ _DESCRIPTION = {
     "GeneratedBy": [{"Name": "mmssl", "Version": versions()["mmssl"]}],
 }
 
+# maps of a statistic and time series of motion are not in the standard yet,
+# though many write them so; a page keeps a table here
+_IGNORED = "".join(
+    f"{pattern}\n"
+    for pattern in (
+        f"**/{RECORD}",
+        f"**/{MANIFEST}",
+        "**/*_boldmap.nii.gz",
+        "**/*_timeseries.tsv",
+        "quality.tsv*",
+    )
+)
+
 
 def prepare_person(
     study: Study,
@@ -133,16 +146,14 @@ def place(folder: str | Path, participant: str) -> Path:
 
 def describe(folder: str | Path) -> None:
     """Write what makes a folder of derivatives a BIDS dataset, once."""
-    if (Path(folder) / ".bidsignore").exists():
+    ignored = Path(folder) / ".bidsignore"
+    if ignored.exists() and ignored.read_text(encoding="utf-8") == _IGNORED:
         return
     with atomic.file(Path(folder) / "dataset_description.json") as file:
         text = json.dumps(_DESCRIPTION, indent=1)
         file.write_text(text + "\n", encoding="utf-8")
-    with atomic.file(Path(folder) / ".bidsignore") as file:
-        # maps of a statistic are not in the standard yet, though many write
-        # them so
-        text = f"**/{RECORD}\n**/{MANIFEST}\n**/*_boldmap.nii.gz\n"
-        file.write_text(text, encoding="utf-8")
+    with atomic.file(ignored) as file:
+        file.write_text(_IGNORED, encoding="utf-8")
 
 
 def _check_modalities(study: Study) -> None:
