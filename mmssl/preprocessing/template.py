@@ -89,7 +89,7 @@ def full() -> Template:
     csf = np.where(mask, 1.0 - grey - white, 0.0)
     csf = csf.clip(0.0, 1.0).astype(np.float32)
     affine = np.asarray(image.affine, dtype=np.float64)
-    return _read_only(Template(t1, mask, grey, white, csf, affine))
+    return read_only(Template(t1, mask, grey, white, csf, affine))
 
 
 @lru_cache(maxsize=4)
@@ -110,8 +110,14 @@ def template(size: int) -> Template:
     ValueError
         If ``size`` is not an integer of at least 8.
     """
-    source = full()
-    return _read_only(
+    return averaged(full(), size)
+
+
+def averaged(source: Template, size: int) -> Template:
+    """Maps on the template's 1 mm grid, averaged down to the grid of ``size``
+    voxels a side; result and errors as `template`.
+    """
+    return read_only(
         Template(
             t1=to_grid(source.t1, size),
             mask=to_grid(source.mask, size) > 0.5,
@@ -150,8 +156,8 @@ def to_grid(volume: np.ndarray, size: int) -> np.ndarray:
     )
 
 
-def _read_only(maps: Template) -> Template:
-    """Cached arrays are shared by all callers, so none may write into them."""
+def read_only(maps: Template) -> Template:
+    """Forbid to write into maps: cached arrays are shared by all callers."""
     for array in maps:
         array.setflags(write=False)
     return maps

@@ -173,7 +173,6 @@ def fit(
         task = _balanced_task(cohort, built, balanced)
         train, valid = _draws(cohort, task, fold, batch_size, seed)
         _check_steps(cohort, epochs, train)
-        present = _lacked(cohort)
         _check_present(cohort, built, train, fold)
         landmarks = fit_landmarks(cohort, fold, region)
         inputs = _tensors(standardised(cohort, landmarks, np.float16))
@@ -183,18 +182,9 @@ def fit(
         exposures = _exposures(cohort, fold, train, valid)
         leakage.write_exposures(partial / "exposures.json", exposures)
         watched = built.task or next(iter(cohort.tasks), None)
-        module = Pretraining(
-            built,
-            inputs,
-            labels,
-            train,
-            valid,
-            augment,
-            epochs,
-            seed,
-            watched,
-            _tensors(present),
-        )
+        data = inputs, labels, train, valid
+        choices = augment, epochs, seed, watched, _tensors(_lacked(cohort))
+        module = Pretraining(built, *data, *choices)
         recorder = Recorder(partial, progress, keep)
         _train(
             module, recorder, partial, parameters["precision"], gradient_clip

@@ -1,5 +1,5 @@
-"""The anatomy that the simulated people share: maps of the MNI152 template on
-a grid of twice the resolution.
+"""The anatomy that the simulated people share: maps of a real one on a grid of
+twice the resolution.
 """
 
 from __future__ import annotations
@@ -10,19 +10,21 @@ from typing import NamedTuple
 import numpy as np
 from scipy import ndimage
 
+from mmssl.cohorts.simulated import real_anatomy
 from mmssl.cohorts.simulated.planted_masks import (
     NETWORKS,
     network,
     temporal_lobe,
     ventricles,
 )
+from mmssl.cohorts.simulated.real_anatomy import MNI152
 from mmssl.preprocessing import space, template
 
 FIELD_SIGMA = 7.0  # mm, smoothness of the field that widens the ventricles
 
 
 class Anatomy(NamedTuple):
-    """Maps of the template on a source grid, and the points of a target grid.
+    """Maps of an anatomy on a source grid, and the points of a target grid.
 
     The source grid has twice the resolution of the target grid.
 
@@ -67,30 +69,31 @@ class Anatomy(NamedTuple):
 
 
 @lru_cache(maxsize=2)
-def anatomy(size: int) -> Anatomy:
-    """The shared anatomy for images on the grid of ``size`` voxels a side.
+def anatomy(size: int, name: str = MNI152) -> Anatomy:
+    """The shared anatomy, one of `mmssl.cohorts.simulated.real_anatomy`, for
+    images on the grid of ``size`` voxels a side.
 
     Cached and read-only.
     """
     affine = template.grid(size)
     fine_size = 2 * size
     fine = template.grid(fine_size)
-    source = template.template(fine_size)
+    source = real_anatomy.on_grid(name, fine_size)
     maps = {
         "t1": source.t1,
         "grey": source.grey,
         "white": source.white,
         "mask": source.mask.astype(np.float32),
-        "lobe": template.to_grid(temporal_lobe(), fine_size),
+        "lobe": template.to_grid(temporal_lobe(name), fine_size),
     }
-    for name in NETWORKS:
-        maps[name] = network(name, fine, source.mask.shape) * source.grey
+    for one in NETWORKS:
+        maps[one] = network(one, fine, source.mask.shape) * source.grey
     # The source is smoothed to half a target voxel already.
     blur = np.sqrt(0.75) * 2 / space.FWHM
-    for name, values in maps.items():
+    for one, values in maps.items():
         values = values.astype(np.float32)
-        maps[name] = ndimage.gaussian_filter(values, blur)
-    maps.update(_push(fine_size))
+        maps[one] = ndimage.gaussian_filter(values, blur)
+    maps.update(_push(fine_size, name))
     for values in maps.values():
         values.setflags(write=False)
     brain = template.template(size).mask
@@ -100,12 +103,12 @@ def anatomy(size: int) -> Anatomy:
     return Anatomy(size, affine, inside, points, np.linalg.inv(fine), maps)
 
 
-def _push(size: int) -> dict[str, np.ndarray]:
+def _push(size: int, name: str) -> dict[str, np.ndarray]:
     """Field into the ventricles: the gradient of their smoothed mask, scaled
     so that its longest arrow is 1.
     """
     side = template.grid(size)[0, 0]
-    mask = template.to_grid(ventricles(), size)
+    mask = template.to_grid(ventricles(name), size)
     smooth = ndimage.gaussian_filter(mask, FIELD_SIGMA / side)
     field = np.stack(np.gradient(smooth))
     field /= np.sqrt((field**2).sum(axis=0)).max()

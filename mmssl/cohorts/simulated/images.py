@@ -29,6 +29,7 @@ from scipy import fft, ndimage
 from mmssl.cohorts.simulated.anatomy import Anatomy
 from mmssl.cohorts.simulated.factors import DELTA
 from mmssl.cohorts.simulated.planted_masks import NETWORKS
+from mmssl.cohorts.simulated.real_anatomy import MNI152
 from mmssl.preprocessing import space, template
 from mmssl.preprocessing.falff import falff
 
@@ -65,6 +66,9 @@ class Design:
     slope, physiology : β and σ of its spectrum.
     smoothing : of the fALFF map, mm (full width at half maximum).
 
+    anatomy : whose brain they are made of, one of
+        `mmssl.cohorts.simulated.real_anatomy.ANATOMIES`.
+
     From ``deformation`` to ``site`` all are standard deviations.
     """
 
@@ -90,6 +94,7 @@ class Design:
     slope: float = 2.0
     physiology: float = 0.35
     smoothing: float = 8.0
+    anatomy: str = MNI152
 
 
 @dataclass(frozen=True)

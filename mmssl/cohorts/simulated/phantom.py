@@ -44,7 +44,7 @@ from __future__ import annotations
 
 import json
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import nibabel as nib
@@ -52,8 +52,8 @@ import numpy as np
 import pandas as pd
 
 from mmssl.cohorts import cohort, splits
-from mmssl.cohorts.simulated import factors, images
-from mmssl.cohorts.simulated.anatomy import anatomy
+from mmssl.cohorts.simulated import factors, images, real_anatomy
+from mmssl.cohorts.simulated.anatomy import anatomy as shared_anatomy
 from mmssl.cohorts.simulated.planted_masks import truth_masks
 from mmssl.cohorts.simulated.raw import write_raw_people
 from mmssl.ledger import atomic
@@ -85,6 +85,7 @@ def make_phantom(
     raw: int = 0,
     folds: int = 5,
     design: images.Design | None = None,
+    anatomy: str | None = None,
 ) -> cohort.Cohort:
     """Make the phantom cohort, or load it if the folder holds it already.
 
@@ -98,18 +99,27 @@ def make_phantom(
         ``raw/``.
     folds : number of folds.
     design : strengths of the effects; the project's design by default.
+    anatomy : whose brain the people are made of, one of
+        `mmssl.cohorts.simulated.real_anatomy.ANATOMIES`; "colin27" needs a
+        file that Debian packages. That of the design by default.
 
     Raises
     ------
     ValueError
-        For a size that is not offered, too few people for the folds, or an
-        existing folder made with other parameters, naming them.
+        For a size or an anatomy that is not offered, too few people for the
+        folds, or an existing folder made with other parameters, naming them.
+    FileNotFoundError
+        Where the anatomy's file is not there, with the way to get it.
     OSError
         If there is no room for the images, naming the bytes needed and free;
         nothing is left behind.
     """
     path = Path(path)
     design = design or images.Design()
+    if anatomy is not None:
+        design = replace(design, anatomy=anatomy)
+    # before anything is made
+    real_anatomy.full(design.anatomy)
     if size not in SIZES:
         raise ValueError(f"size is {size!r}, expected one of {SIZES}")
     if subjects < 1:
@@ -192,7 +202,7 @@ def _write_images(
 
     Memory does not grow with the cohort.
     """
-    shared = anatomy(size)
+    shared = shared_anatomy(size, design.anatomy)
     persons = _persons(people, seed)
     volumes = {}
     for modality in MODALITIES:
@@ -235,6 +245,6 @@ def _write_truth(
                 person, row.session, modality, design
             )
     np.save(truth / "poses.npy", poses)
-    for name, mask in truth_masks(size).items():
+    for name, mask in truth_masks(size, design.anatomy).items():
         image = nib.Nifti1Image(mask.astype(np.uint8), template.grid(size))
         image.to_filename(truth / f"{name}.nii.gz")

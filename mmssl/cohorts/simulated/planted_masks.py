@@ -1,8 +1,8 @@
-"""Where the simulated disease acts: regions planted in the MNI152 anatomy and
-their masks.
+"""Where the simulated disease acts: regions planted in a real anatomy, MNI152
+where nothing is said, and their masks.
 
-All are derived from what ships with nilearn: the MNI152 T1 and tissue
-templates, and the network coordinates of Seitzman et al. 2018. In MNI mm:
+All are derived from its T1 and tissue maps, and the network coordinates of
+Seitzman et al. 2018, which ship with nilearn. In MNI mm:
 
 - ventricles: deep cerebrospinal fluid of the template, connected, |x| < 36,
   -52 < y < 32, -14 < z < 36 mm;
@@ -21,6 +21,8 @@ import numpy as np
 from scipy import ndimage
 from scipy.spatial import cKDTree
 
+from mmssl.cohorts.simulated import real_anatomy
+from mmssl.cohorts.simulated.real_anatomy import ANATOMIES, MNI152
 from mmssl.ledger.artefacts import read_map
 from mmssl.preprocessing import template
 
@@ -79,12 +81,12 @@ def planted_regions(cohort) -> dict[str, np.ndarray]:
     return regions
 
 
-@lru_cache(maxsize=1)
-def ventricles() -> np.ndarray:
-    """(197, 233, 189) bool at 1 mm: the lateral and third ventricles of the
-    template.
+@lru_cache(maxsize=len(ANATOMIES))
+def ventricles(anatomy: str = MNI152) -> np.ndarray:
+    """(197, 233, 189) bool at 1 mm: the lateral and third ventricles of an
+    anatomy.
     """
-    full = template.full()
+    full = real_anatomy.full(anatomy)
     x, y, z = world_coordinates(full.affine, full.mask.shape, sparse=True)
     box = (abs(x) < 36) & (y > -52) & (y < 32) & (z > -14) & (z < 36)
     edges = ndimage.find_objects(box.astype(np.uint8))[0]
@@ -101,12 +103,12 @@ def ventricles() -> np.ndarray:
     return np.isin(labels, seed_labels[seed_labels > 0])
 
 
-@lru_cache(maxsize=1)
-def temporal_lobe() -> np.ndarray:
+@lru_cache(maxsize=len(ANATOMIES))
+def temporal_lobe(anatomy: str = MNI152) -> np.ndarray:
     """(197, 233, 189) float32 at 1 mm: grey matter of the medial temporal
     lobes, weighted by how much severity thins it.
     """
-    full = template.full()
+    full = real_anatomy.full(anatomy)
     x, y, z = world_coordinates(full.affine, full.mask.shape, sparse=True)
     across = ((abs(x) - 27) / 11) ** 2
     along = ((y + 20) / 19) ** 2
@@ -142,8 +144,8 @@ def network(
     return nearness.reshape(shape).astype(np.float32)
 
 
-def truth_masks(size: int) -> dict[str, np.ndarray]:
-    """Where severity acts, on the grid of ``size``.
+def truth_masks(size: int, anatomy: str = MNI152) -> dict[str, np.ndarray]:
+    """Where severity acts in an anatomy, on the grid of ``size``.
 
     Returns
     -------
@@ -151,13 +153,14 @@ def truth_masks(size: int) -> dict[str, np.ndarray]:
         "ventricles", "temporal_lobe" and "default_mode": (size, size, size)
         bool arrays.
     """
-    fluid = template.to_grid(ventricles(), size)
-    lobe = template.to_grid(temporal_lobe() > 0.3, size)
+    fluid = template.to_grid(ventricles(anatomy), size)
+    lobe = template.to_grid(temporal_lobe(anatomy) > 0.3, size)
+    grey = real_anatomy.on_grid(anatomy, size).grey
     nearness = network("default", template.grid(size), (size,) * 3)
     return {
         "ventricles": fluid > 0.4,
         "temporal_lobe": lobe > 0.4,
-        "default_mode": nearness * template.template(size).grey > 0.35,
+        "default_mode": nearness * grey > 0.35,
     }
 
 

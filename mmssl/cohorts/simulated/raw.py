@@ -33,9 +33,10 @@ import pandas as pd
 from scipy import ndimage
 from tqdm.auto import tqdm
 
-from mmssl.cohorts.simulated import factors, images
+from mmssl.cohorts.simulated import factors, images, real_anatomy
 from mmssl.cohorts.simulated.anatomy import anatomy
 from mmssl.cohorts.simulated.planted_masks import NETWORKS
+from mmssl.cohorts.simulated.real_anatomy import ANATOMIES, MNI152
 from mmssl.preprocessing import template
 
 PAD = 20  # mm of air added around the template for skull and scalp
@@ -71,12 +72,12 @@ class Head(NamedTuple):
     affine: np.ndarray
 
 
-@lru_cache(maxsize=1)
-def head() -> Head:
-    """The template's head: the brain in concentric shells of fluid, skull and
-    scalp.
+@lru_cache(maxsize=len(ANATOMIES))
+def head(anatomy: str = MNI152) -> Head:
+    """The head of an anatomy: the brain in concentric shells of fluid, skull
+    and scalp.
     """
-    full = template.full()
+    full = real_anatomy.full(anatomy)
     t1 = np.pad(full.t1, PAD)
     brain = np.pad(full.mask, PAD)
     closed = ndimage.binary_closing(brain, iterations=6)
@@ -288,9 +289,10 @@ def _anatomy_points(
     anatomy they show.
     """
     to_mni = np.linalg.inv(similarity) @ affine
-    to_head = np.linalg.inv(head().affine) @ np.linalg.inv(similarity) @ affine
+    whole = head(design.anatomy)
+    to_head = np.linalg.inv(whole.affine) @ np.linalg.inv(similarity) @ affine
     inside = ndimage.affine_transform(
-        (head().t1 > 0).astype(np.uint8),
+        (whole.t1 > 0).astype(np.uint8),
         to_head[:3, :3],
         to_head[:3, 3],
         shape,
@@ -326,16 +328,22 @@ def _displacement(
     affine_part = np.linalg.lstsq(ones[brain], free[brain])[0]
     free -= ones @ affine_part
     moved = points + 0.5 * free
-    moved = moved + images.push(anatomy(32), moved, person, design)
+    shared = anatomy(32, design.anatomy)
+    moved = moved + images.push(shared, moved, person, design)
     return (moved - points).T.reshape(3, 32, 32, 32)
 
 
-def _sample(maps: list[np.ndarray], points: np.ndarray) -> list[np.ndarray]:
-    """Maps of the head at points (n, 3) MNI mm, (n,) each."""
+def _sample(
+    whole: Head, names: list[str], points: np.ndarray
+) -> list[np.ndarray]:
+    """Maps of a head at points (n, 3) MNI mm, (n,) each."""
     homogeneous = np.c_[points, np.ones(len(points))].T
-    voxels = (np.linalg.inv(head().affine) @ homogeneous)[:3]
+    voxels = (np.linalg.inv(whole.affine) @ homogeneous)[:3]
     voxels = voxels.astype(np.float32)
-    return [ndimage.map_coordinates(m, voxels, order=1) for m in maps]
+    return [
+        ndimage.map_coordinates(getattr(whole, name), voxels, order=1)
+        for name in names
+    ]
 
 
 def _t1(
@@ -350,7 +358,8 @@ def _t1(
     """
     rng = person.rng(_RAW_T1)
     index, points = _anatomy_points(person, similarity, affine, shape, design)
-    intensity, brain = _sample([head().t1, head().brain], points)
+    whole = head(design.anatomy)
+    intensity, brain = _sample(whole, ["t1", "brain"], points)
     slopes = rng.normal(0, 0.12, 3)
     bias = np.exp((points - template.CENTRE) / 100 @ slopes)
     clean = np.zeros(shape, dtype=np.float32)
@@ -376,15 +385,17 @@ def _bold(
     """
     rng = person.rng(_RAW_BOLD)
     index, points = _anatomy_points(person, similarity, affine, shape, design)
-    maps = [head().grey, head().white, head().brain, head().shell]
-    grey, white, brain, shell = _sample(maps, points)
+    names = ["grey", "white", "brain", "shell"]
+    tissues = _sample(head(design.anatomy), names, points)
+    grey, white, brain, shell = tissues
     level = (
         BOLD_LEVEL["grey"] * grey
         + BOLD_LEVEL["white"] * white
         + BOLD_LEVEL["fluid"] * np.clip(brain - grey - white, 0, 1)
         + BOLD_LEVEL["shell"] * shell
     )
-    networks = anatomy(32).sample(list(NETWORKS), points)
+    shared = anatomy(32, design.anatomy)
+    networks = shared.sample(list(NETWORKS), points)
     amplitude = images.amplitude(grey, white, networks, person, rng, design)
     series = images.series(amplitude, networks, rng, design, len(motion), tr)
     fluctuation = 0.02 * brain[:, None] * series / series.std()

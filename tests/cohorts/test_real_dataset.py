@@ -1,0 +1,71 @@
+"""Real people as a small BIDS dataset: one with a T1 and a series, four with a
+T1 alone, sixty-eight in the table without an image.
+"""
+
+import shutil
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from mmssl.cohorts import __main__ as command
+from mmssl.cohorts import cohort
+
+SERIES = "sub-f02/func/sub-f02_task-oneback_run-1_bold.nii.gz"
+
+
+@pytest.fixture
+def dataset(real_data, tmp_path):
+    """Both datasets in one folder; the person of studyforrest, whose id is
+    taken, is sub-f02.
+    """
+    root = tmp_path / "dataset"
+    shutil.copytree(real_data / "ds002748_T1w_brain", root)
+    source = real_data / "studyforrest_sub-02"
+    for file in source.glob("*/sub-02_*"):
+        kind = file.parent.name
+        target = (
+            root / "sub-f02" / kind / file.name.replace("sub-02", "sub-f02")
+        )
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(file, target)
+    table = root / "participants.tsv"
+    people = pd.read_csv(table, sep="\t", dtype=str, keep_default_na=False)
+    row = dict.fromkeys(people.columns, "n/a")
+    row |= {"participant_id": "sub-f02", "group": "control"}
+    people = pd.concat([people, pd.DataFrame([row])])
+    people.to_csv(table, sep="\t", index=False)
+    return root
+
+
+@pytest.mark.slow
+def test_who_has_no_series_is_reported_and_the_rest_goes_on(
+    dataset, tmp_path, capsys
+):
+    words = ["bids", str(dataset), str(tmp_path / "a"), "--size", "32"]
+    words += ["--jobs", "2", "--folds", "2", "--holdout", "0"]
+    # by default the series at rest: here there is none
+    assert command.main(words) == 2
+    said = capsys.readouterr().err
+    assert "nobody has a pair; images found 5 of T1, 0 of fALFF" in said
+
+    words += ["--task", "oneback", "--prepared", str(tmp_path / "prepared")]
+    assert command.main(words) == 2
+    said = capsys.readouterr()
+    assert "68 no image: expected T1w, bold" in said.out
+    assert "4 no pair: found 1 of T1, 0 of fALFF" in said.out
+    # before anybody is prepared
+    assert "1 participants outside the hold-out, fewer than 2" in said.err
+
+    assert command.main([*words, "--incomplete"]) == 0
+    said = capsys.readouterr().out
+    assert "of these without fALFF             4" in said
+    made = cohort.load(tmp_path / "a")
+    assert made.lacking() == "4 without fALFF" and len(made) == 5
+    (pair,) = np.flatnonzero(made.present())
+    assert made.subjects[pair] == "sub-f02"
+    quality = pd.read_csv(tmp_path / "a/quality.tsv", sep="\t")
+    assert quality["file_fALFF"].dropna().tolist() == [SERIES]
+    assert set(quality["registration"]) <= {"registered", "doubtful"}
+    shown = made.volumes["fALFF"][pair][made.mask]
+    assert np.mean(shown > 0) > 0.8 and shown.max() < 3
