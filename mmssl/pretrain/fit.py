@@ -179,8 +179,7 @@ def fit(
         labels = _tensors({task: cohort.labels(task) for task in cohort.tasks})
 
         run_folder.begin(partial, parameters, made_by)
-        exposures = _exposures(cohort, fold, train, valid)
-        leakage.write_exposures(partial / "exposures.json", exposures)
+        _write_exposures(partial, cohort, fold, train, valid)
         watched = built.task or next(iter(cohort.tasks), None)
         data = inputs, labels, train, valid
         choices = augment, epochs, seed, watched, _tensors(_lacked(cohort))
@@ -374,10 +373,10 @@ def _tensors(arrays: Mapping[str, np.ndarray]) -> dict[str, torch.Tensor]:
     return {name: torch.from_numpy(x) for name, x in arrays.items()}
 
 
-def _exposures(
-    cohort, fold: int, train: Draw, valid: Draw | None
-) -> list[leakage.Exposure]:
-    """Whom the landmarks and the encoders of this run see."""
+def _write_exposures(
+    folder: Path, cohort, fold: int, train: Draw, valid: Draw | None
+) -> None:
+    """Put on record whom the landmarks and the encoders of this run see."""
     rows = cohort.rows("train", fold)
     exposures = [leakage.exposure("landmarks", "train", cohort, rows)]
     for role, draw in (("train", train), ("choose", valid)):
@@ -385,7 +384,7 @@ def _exposures(
             exposures.append(
                 leakage.exposure("encoder", role, cohort, draw.rows)
             )
-    return exposures
+    leakage.write_exposures(folder / "exposures.json", exposures)
 
 
 def _provenance(objective: Objective, augment: Recipe) -> dict:
