@@ -3,6 +3,7 @@
 from mmssl.losses.cca import canonical_correlation
 from mmssl.losses.elbo import importance_weighted_bound, laplace_log_density
 from mmssl.losses.infonce import info_nce, info_nce_all_locations
+from mmssl.losses.preservation import queue_contrast
 
 __all__ = [
     "canonical_correlation",
@@ -10,4 +11,5 @@ __all__ = [
     "info_nce",
     "info_nce_all_locations",
     "laplace_log_density",
+    "queue_contrast",
 ]

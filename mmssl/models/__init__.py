@@ -6,6 +6,8 @@ from mmssl.models.batchnorm import SharedUpdate
 from mmssl.models.dcgan import Decoder, Encoder, Features
 from mmssl.models.heads import ConvolutionalHead
 from mmssl.models.keyed_random import Stream
+from mmssl.models.transformation_attention import TransformationAttention
+from mmssl.models.unet import UNetDecoder, UNetEncoder
 
 __all__ = [
     "ConvolutionalHead",
@@ -14,4 +16,7 @@ __all__ = [
     "Features",
     "SharedUpdate",
     "Stream",
+    "TransformationAttention",
+    "UNetDecoder",
+    "UNetEncoder",
 ]
