@@ -13,6 +13,7 @@ from mmssl.pretrain.run_folder import read_parameters
 SETTINGS = (
     "epochs",
     "batch_size",
+    "backbone",
     "width",
     "dropout",
     "weights",

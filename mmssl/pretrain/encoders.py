@@ -8,17 +8,22 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch import nn
 
 from mmssl.ledger import atomic, limits
 from mmssl.ledger.manifest import check_manifest
-from mmssl.models.dcgan import Encoder
 from mmssl.preprocessing.network_inputs import standardised
+from mmssl.pretrain.backbones import make_encoder
 
 _BATCH = 64
 
 
 def network_shape(
-    cohort, width: int, latent: int, dropout: float = 0.0
+    cohort,
+    width: int,
+    latent: int,
+    dropout: float = 0.0,
+    backbone: str | None = None,
 ) -> dict:
     """What it takes to make a cohort's encoders again.
 
@@ -27,11 +32,14 @@ def network_shape(
     cohort : Cohort
     width, latent, dropout
         As in :class:`mmssl.models.dcgan.Encoder`.
+    backbone : str, optional
+        As of :func:`mmssl.pretrain.backbones.backbone_class`.
 
     Returns
     -------
     dict
-        channels (of each modality), size, dims, width, latent, dropout.
+        channels (of each modality), size, dims, width, latent, dropout, and
+        backbone.
     """
     return {
         "channels": {m: cohort.channels[m] for m in cohort.modalities},
@@ -40,25 +48,27 @@ def network_shape(
         "width": width,
         "latent": latent,
         "dropout": dropout,
+        "backbone": backbone,
     }
 
 
-def make_encoders(shape: Mapping) -> dict[str, Encoder]:
+def make_encoders(shape: Mapping) -> dict[str, nn.Module]:
     """Encoders of a shape given by :func:`network_shape`, by modality.
 
     Initial weights are drawn from torch's global generator, one modality after
     the other.
     """
-    options = {k: v for k, v in shape.items() if k != "channels"}
+    named = ("channels", "backbone")
+    options = {k: v for k, v in shape.items() if k not in named}
     encoders = {}
     for m, channels in shape["channels"].items():
-        encoders[m] = Encoder(channels, **options)
+        encoders[m] = make_encoder(shape.get("backbone"), channels, options)
     return encoders
 
 
 @torch.no_grad()
 def encode(
-    encoders: Mapping[str, torch.nn.Module],
+    encoders: Mapping[str, nn.Module],
     inputs: Mapping[str, np.ndarray],
     device: str | torch.device = "cpu",
     present: Mapping[str, np.ndarray] | None = None,
@@ -104,7 +114,7 @@ def presence(cohort) -> dict[str, np.ndarray]:
     return {m: cohort.present(m) for m in cohort.modalities}
 
 
-def load_encoders(run_dir: str | Path) -> tuple[dict[str, Encoder], dict]:
+def load_encoders(run_dir: str | Path) -> tuple[dict[str, nn.Module], dict]:
     """Encoders of a finished run on the CPU, in evaluation mode, and its
     intensity landmarks.
 
@@ -115,7 +125,7 @@ def load_encoders(run_dir: str | Path) -> tuple[dict[str, Encoder], dict]:
     Returns
     -------
     encoders : dict
-        modality -> Encoder.
+        modality -> encoder, DCGAN's or the backbone that the run names.
     landmarks : dict
         modality -> landmarks, or None.
 
@@ -124,7 +134,7 @@ def load_encoders(run_dir: str | Path) -> tuple[dict[str, Encoder], dict]:
     ValueError
         If the folder is no finished run, one of its files is not the one that
         was made, or its checkpoint not readable, or of a network for which it
-        does not hold the weights.
+        does not hold the weights, or whose backbone cannot be imported.
     """
     path = Path(run_dir) / "checkpoint.ckpt"
     if not path.exists():
@@ -217,7 +227,9 @@ def embed(
             f"{sorted(cohort.modalities)}: nothing in common"
         )
     sides = (cohort.size,) * cohort.dims
-    expected = encoders[shared[0]].input_shape[1:]
+    # a user's backbone need not know the size it was made for
+    known = getattr(encoders[shared[0]], "input_shape", (0, *sides))
+    expected = known[1:]
     if expected != sides:
         raise ValueError(
             f"{cohort.path}: volumes of {sides}, the run expects {expected}"

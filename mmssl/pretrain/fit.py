@@ -23,6 +23,7 @@ from pathlib import Path
 import lightning
 import numpy as np
 import torch
+from torch import nn
 
 from mmssl.ledger import leakage, locks
 from mmssl.ledger.code import fingerprint
@@ -33,6 +34,7 @@ from mmssl.objectives.language import TERMS, Objective, build, parse
 from mmssl.objectives.views import Clean, PadCropFlip, Recipe
 from mmssl.preprocessing.network_inputs import fit_landmarks, standardised
 from mmssl.pretrain import run_folder
+from mmssl.pretrain.backbones import make_encoder
 from mmssl.pretrain.draws import Draw
 from mmssl.pretrain.encoders import network_shape
 from mmssl.pretrain.loop import Pretraining, Recorder
@@ -68,6 +70,7 @@ def fit(
     width: int = 32,
     latent: int = 64,
     dropout: float = 0.0,
+    backbone: str | None = None,
     weights: Mapping[str, float] | None = None,
     augment: Recipe | None = None,
     region: str = "brain",
@@ -93,7 +96,11 @@ def fit(
         Pairs a step; never more than there are training pairs.
     seed, fold : int
     width, latent, dropout
-        Of the DCGAN encoder.
+        Of the encoder, as far as its class takes them.
+    backbone : str, optional
+        Class of the encoders, "module:Class" (see
+        :func:`mmssl.pretrain.backbones.backbone_class`), such as
+        "mmssl.models.unet:UNetEncoder"; DCGAN's by default.
     weights : mapping, optional
         Weight of each term, 1 where absent.
     augment : Recipe, optional
@@ -143,7 +150,9 @@ def fit(
     run_dir = Path(run_dir)
     partial = run_dir.with_name(run_dir.name + ".partial")
     augment = augment or _usual_augmentation(cohort)
+    precision = _chosen_precision(precision)
     shape = {"width": width, "latent": latent, "dropout": dropout}
+    shape["backbone"] = backbone
     parameters = {
         "objective": "-".join(parse(objective)),
         "weights": dict(weights or {}),
@@ -158,7 +167,7 @@ def fit(
         "balanced": balanced,
         "keep": keep,
         "gradient_clip": gradient_clip,
-        "precision": _chosen_precision(precision),
+        "precision": precision,
         "cohort": {"name": cohort.name, "hashes": dict(cohort.hashes)},
     }
     _check_choices(epochs, keep)
@@ -185,9 +194,7 @@ def fit(
         choices = augment, epochs, seed, watched, _tensors(_lacked(cohort))
         module = Pretraining(built, *data, *choices)
         recorder = Recorder(partial, progress, keep)
-        _train(
-            module, recorder, partial, parameters["precision"], gradient_clip
-        )
+        _train(module, recorder, partial, precision, gradient_clip)
         run_folder.finish(
             partial,
             built,
@@ -251,11 +258,20 @@ def _build(cohort, objective: str, seed: int, **options) -> Objective:
     """The objective for a cohort, initialised from the seed alone."""
     options = _with_task(cohort, parse(objective), options)
     output = "sigmoid" if cohort.intensity == "unit" else None
+    backbone = options.pop("backbone")
+    shape = {name: options[name] for name in ("width", "latent", "dropout")}
+    shape |= {"size": cohort.size, "dims": cohort.dims}
+
+    def encoder(m: str) -> nn.Module:
+        """That of a modality."""
+        return make_encoder(backbone, cohort.channels[m], shape)
+
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         return build(
             objective,
             cohort.modalities,
+            backbone=encoder,
             in_channels=dict(cohort.channels),
             size=cohort.size,
             dims=cohort.dims,

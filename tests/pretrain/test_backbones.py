@@ -1,0 +1,147 @@
+"""Encoders other than DCGAN's: by name, recorded, and made again."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from own_backbone import Pooled
+
+from mmssl.evaluate.runs import deviating_settings
+from mmssl.ledger.manifest import write_manifest
+from mmssl.models import Encoder, UNetEncoder
+from mmssl.pretrain import embed, fit, load_encoders
+from mmssl.pretrain.backbones import backbone_class, make_encoder
+
+UNET = "mmssl.models.unet:UNetEncoder"
+SMALL = {
+    "epochs": 2,
+    "batch_size": 4,
+    "width": 2,
+    "latent": 4,
+    "precision": "fp32",
+    "progress": False,
+}
+
+
+@pytest.fixture(scope="module")
+def run(cohort, tmp_path_factory):
+    """Give a run with the U-Net as its encoder."""
+    folder = tmp_path_factory.mktemp("unet") / "run"
+    return fit(cohort, "CR-RR-AE", folder, backbone=UNET, **SMALL)
+
+
+def test_a_run_names_its_backbone_and_makes_it_again(run, cohort):
+    assert json.loads((run / "params.json").read_text())["backbone"] == UNET
+    encoders, _ = load_encoders(run)
+    assert all(type(e) is UNetEncoder for e in encoders.values())
+    z = embed(run, cohort)
+    assert z["T1"].shape == (len(cohort), 32)
+    x = torch.from_numpy(np.asarray(cohort.volumes["T1"][:3], np.float32))
+    with torch.no_grad():
+        found = encoders["T1"](x[:, None]).z.numpy()
+    np.testing.assert_allclose(found, z["T1"][:3], rtol=1e-4, atol=1e-5)
+
+
+def test_another_process_reads_it(run):
+    code = (
+        "import sys; from mmssl import pretrain\n"
+        f"encoders, _ = pretrain.load_encoders({str(run)!r})\n"
+        "print(sorted({type(e).__name__ for e in encoders.values()}))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True
+    )
+    assert done.stdout.strip() == "['UNetEncoder']", done.stderr
+
+
+def test_the_code_of_the_backbone_is_that_of_the_run(run, cohort):
+    record = json.loads((run / "params.json").read_text())
+    assert "mmssl.models.unet" in record["code"]
+    with pytest.raises(ValueError, match="backbone is 'mmssl.models.unet:UNe"):
+        fit(cohort, "CR-RR-AE", run, **SMALL)
+
+
+def test_where_nothing_is_said_it_is_dcgan_to_the_bit(cohort, tmp_path):
+    named = "mmssl.models.dcgan:Encoder"
+    first = fit(cohort, "RR", tmp_path / "a", **SMALL)
+    second = fit(cohort, "RR", tmp_path / "b", backbone=named, **SMALL)
+    for m, z in embed(first, cohort).items():
+        np.testing.assert_array_equal(z, embed(second, cohort)[m])
+    assert type(load_encoders(first)[0]["T1"]) is Encoder
+    deviating = deviating_settings({"a": first, "b": second, "c": first})
+    assert deviating == {"b": f"backbone {named}"}
+
+
+def test_a_users_class_is_taken_and_its_code_recorded(cohort, tmp_path):
+    run = fit(
+        cohort,
+        "CR",
+        tmp_path / "run",
+        backbone="own_backbone:Pooled",
+        **SMALL,
+    )
+    assert type(load_encoders(run)[0]["T1"]) is Pooled
+    assert embed(run, cohort)["fALFF"].shape == (len(cohort), 5)
+    record = json.loads((run / "params.json").read_text())
+    assert "own_backbone.Pooled" in record["code"]
+    # where the module is not on the path, who reads it is told
+    environment = {**os.environ, "PYTHONPATH": str(Path.cwd())}
+    code = f"from mmssl import pretrain; pretrain.load_encoders({str(run)!r})"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        env=environment,
+    )
+    assert "backbone 'own_backbone:Pooled': not found" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("UNetEncoder", "expected 'module:Class'"),
+        ("a b:C", "expected 'module:Class'"),
+        (3, "expected 'module:Class'"),
+        ("no_such_module:C", "not found .No module named"),
+        ("mmssl.models.unet:Missing", "not found .module"),
+        ("os:system", "expected a subclass of"),
+        ("mmssl.models.unet:mixed", "expected a subclass of"),
+        ("mmssl.objectives.term:Node", "expected a subclass of"),
+    ],
+)
+def test_what_is_no_backbone_is_refused(name, message, cohort, tmp_path):
+    with pytest.raises(ValueError, match=message):
+        backbone_class(name)
+    with pytest.raises(ValueError, match=message):
+        fit(cohort, "RR", tmp_path / "run", backbone=name, **SMALL)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_encoder_must_say_what_heads_need():
+    with pytest.raises(ValueError, match="no attribute latent, local_channel"):
+        make_encoder("torch.nn:ReLU", 1, {"width": 2})
+
+
+def test_a_checkpoint_that_names_something_else_calls_nothing(
+    run, tmp_path, monkeypatch
+):
+    called = []
+    monkeypatch.setattr(os, "system", lambda *a, **k: called.append(a))
+    folder = tmp_path / "run"
+    folder.mkdir()
+    for file in run.iterdir():
+        (folder / file.name).write_bytes(file.read_bytes())
+    content = torch.load(folder / "checkpoint.ckpt", weights_only=True)
+    content["network"]["backbone"] = "os:system"
+    torch.save(content, folder / "checkpoint.ckpt")
+    write_manifest(folder)
+    with pytest.raises(
+        ValueError, match="not a readable checkpoint.*subclass"
+    ):
+        load_encoders(folder)
+    assert called == []
