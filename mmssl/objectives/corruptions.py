@@ -1,0 +1,378 @@
+"""Turns, crops and corruptions of a batch of images, on its own device.
+
+What 003 does to an image before it is reconstructed, whole batches at a time:
+in-painting and out-painting (Zhou et al. 2019, Models Genesis), local
+shuffling of pixels, Gaussian blur, and the turns that a target undergoes,
+flips and rotations by quarters in the plane of the first two axes. Every
+choice is keyed by the row (`mmssl.models.keyed_random`), so that a row gets
+the same whatever batch it is in. Images are (B, C, *sides).
+"""
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from mmssl.models.keyed_random import Stream
+
+QUARTERS = 4
+
+
+class Turn(NamedTuple):
+    """Flips, then a rotation by quarters, of each row.
+
+    Attributes
+    ----------
+    flips : Tensor of bool, shape (B, axes)
+    quarters : Tensor of int64, shape (B,)
+        Rotations by 90 degrees from the first axis to the second, 0 to 3.
+    """
+
+    flips: Tensor
+    quarters: Tensor
+
+    def indicator(self) -> Tensor:
+        """The vector of 003, figure 3: one bit a flip, and exactly one of four
+        for the rotation; (B, axes + 4) float32.
+        """
+        rotation = F.one_hot(self.quarters, QUARTERS)
+        return torch.cat([self.flips, rotation], 1).float()
+
+
+def draw_turns(stream: Stream, axes: int, rotate: bool = True) -> Turn:
+    """Flips with p = .5 each, and one of four rotations.
+
+    Parameters
+    ----------
+    stream : Stream
+    axes : int
+        2 or 3.
+    rotate : bool
+        False leaves all rotations at 0, as the paper's ablation "Flip".
+    """
+    flips = stream.uniform("flips", axes) < 0.5
+    quarters = stream.integers("quarters", QUARTERS)
+    return Turn(flips, quarters if rotate else torch.zeros_like(quarters))
+
+
+def turned(images: Tensor, turn: Turn) -> Tensor:
+    """Flip, then rotate each row.
+
+    Parameters
+    ----------
+    images : Tensor, shape (B, C, *sides)
+    turn : Turn
+
+    Raises
+    ------
+    ValueError
+        For a rotation of a plane whose sides are unequal.
+    """
+    result = images
+    for axis in range(images.dim() - 2):
+        flip = turn.flips[:, axis].view(-1, *(1,) * (images.dim() - 1))
+        result = torch.where(flip, result.flip(2 + axis), result)
+    if images.shape[2] != images.shape[3] and turn.quarters.any():
+        raise ValueError(
+            f"rotation by quarters of sides {tuple(images.shape[2:])}, "
+            "expected the first two to be equal"
+        )
+    return _rotated(result, turn.quarters)
+
+
+def turned_back(images: Tensor, turn: Turn) -> Tensor:
+    """What `turned` made of these images, undone."""
+    result = _rotated(images, -turn.quarters % QUARTERS)
+    return turned(result, turn._replace(quarters=0 * turn.quarters))
+
+
+def _rotated(images: Tensor, quarters: Tensor) -> Tensor:
+    """Each row rotated by its quarters."""
+    result = images.clone()
+    for quarter in range(1, QUARTERS):
+        rows = (quarters == quarter).nonzero().flatten()
+        if len(rows):
+            result[rows] = torch.rot90(images[rows], quarter, (2, 3))
+    return result
+
+
+class Boxes(NamedTuple):
+    """A box of each row: start and length along each axis, in voxels, (B,
+    axes) float32.
+    """
+
+    start: Tensor
+    length: Tensor
+
+
+def crop_pairs(
+    stream: Stream,
+    sides: Sequence[int],
+    shares: Sequence[float],
+    least_overlap: float = 0.25,
+    tries: int = 64,
+) -> tuple[Boxes, Boxes]:
+    """Two boxes of each row that overlap, each of one of several sizes.
+
+    Of so many pairs drawn at random, the first whose intersection over union
+    is above the least.
+
+    Parameters
+    ----------
+    stream : Stream
+    sides : sequence of int
+        Of the images.
+    shares : sequence of float
+        Sizes of a box, as shares of the sides, in (0, 1].
+    least_overlap : float
+        .25 in 003's code.
+    tries : int
+
+    Raises
+    ------
+    ValueError
+        For a share outside (0, 1], or a row none of whose pairs overlaps
+        enough.
+    """
+    if not shares or not all(0 < share <= 1 for share in shares):
+        raise ValueError(
+            f"crops of the shares {tuple(shares)}, expected some in (0, 1]: a "
+            "crop cannot be larger than the volume"
+        )
+    axes = len(sides)
+    whole = torch.tensor(sides, dtype=torch.float32, device=stream.rows.device)
+    sizes = torch.tensor(shares, dtype=torch.float32, device=whole.device)
+    chosen = stream.integers("sizes", len(shares), tries, 2)
+    # (B, tries, 2, axes), whole voxels
+    length = (sizes[chosen][..., None] * whole).round().clamp(min=1)
+    free = whole - length
+    place = stream.uniform("places", tries, 2, axes)
+    start = (place * (free + 1)).floor().minimum(free)
+    low = start.amax(2)
+    high = (start + length).amin(2)
+    shared = (high - low).clamp(min=0).prod(-1)
+    both = length.prod(-1).sum(2) - shared
+    enough = shared / both > least_overlap
+    if not enough.any(1).all():
+        row = int((~enough.any(1)).nonzero()[0])
+        raise ValueError(
+            f"crops of the shares {tuple(shares)}: none of {tries} pairs of "
+            f"row {row} overlaps by more than {least_overlap} (intersection "
+            "over union); expected larger crops or a smaller overlap"
+        )
+    first = enough.int().argmax(1)
+    rows = torch.arange(len(first), device=first.device)
+    start, length = start[rows, first], length[rows, first]
+    return (
+        Boxes(start[:, 0], length[:, 0]),
+        Boxes(start[:, 1], length[:, 1]),
+    )
+
+
+def resized(images: Tensor, boxes: Boxes, sides: Sequence[int]) -> Tensor:
+    """The boxes of images at the sides of a network, linearly interpolated.
+
+    Parameters
+    ----------
+    images : Tensor, shape (B, C, *old sides)
+    boxes : Boxes
+    sides : sequence of int
+
+    Returns
+    -------
+    Tensor, shape (B, C, *sides)
+        Voxel centres to voxel centres; a box at its own size is copied.
+    """
+    axes = images.dim() - 2
+    old = torch.tensor(images.shape[2:], device=images.device)
+    batch = len(images)
+    # of `grid_sample`, whose axes run backwards and from -1 to 1
+    scale = boxes.length / old
+    shift = (2 * boxes.start + boxes.length) / old - 1
+    theta = torch.zeros(batch, axes, axes + 1, device=images.device)
+    for axis in range(axes):
+        theta[:, axis, axis] = scale[:, axes - 1 - axis]
+        theta[:, axis, axes] = shift[:, axes - 1 - axis]
+    size = (batch, images.shape[1], *sides)
+    grid = F.affine_grid(theta, size, align_corners=False)
+    return F.grid_sample(
+        images.float(), grid, align_corners=False, padding_mode="border"
+    )
+
+
+def painted(images: Tensor, stream: Stream) -> Tensor:
+    """In-painting or out-painting of nine rows in ten (003's code, after
+    Models Genesis): one in five of these in-painted, the others out-painted.
+
+    In-painting replaces up to five boxes, sides of a sixth to a third, by
+    noise; out-painting all but up to five boxes, sides of three to four
+    sevenths. Noise is uniform over the row's own range, a number a voxel.
+    Another box follows with p = .95.
+    """
+    happens = stream.uniform("paint") < 0.9
+    inside = stream.uniform("inside") < 0.2
+    boxes = _union(stream, images.shape[2:], inside)
+    hidden = torch.where(_per_row(inside, boxes), boxes, ~boxes)
+    hidden = hidden & _per_row(happens, hidden)
+    flat = images.flatten(1)
+    low = flat.amin(1).view(-1, *(1,) * (images.dim() - 1))
+    high = flat.amax(1).view_as(low)
+    noise = stream.uniform("noise", *images.shape[1:]).to(images.dtype)
+    return torch.where(hidden[:, None], low + noise * (high - low), images)
+
+
+def _union(stream: Stream, sides: Sequence[int], small: Tensor) -> Tensor:
+    """Voxels of up to five boxes of each row, (B, *sides) bool; small boxes
+    for in-painting, large ones for out-painting.
+    """
+    number = 5
+    device = stream.rows.device
+    whole = torch.tensor(sides, dtype=torch.float32, device=device)
+    axes = len(sides)
+    least = torch.where(small, 1 / 6, 3 / 7).view(-1, 1, 1)
+    most = torch.where(small, 1 / 3, 4 / 7).view(-1, 1, 1)
+    share = stream.uniform("box sizes", number, axes)
+    length = (least + (most - least) * share) * whole
+    place = stream.uniform("box places", number, axes)
+    start = place * (whole - length)
+    goes_on = stream.uniform("box numbers", number) < 0.95
+    goes_on[:, 0] = True
+    there = goes_on.int().cumprod(1).bool()
+    union = torch.zeros(len(small), *sides, dtype=torch.bool, device=device)
+    for box in range(number):
+        inside = there[:, box].view(-1, *(1,) * axes)
+        for axis, side in enumerate(sides):
+            places = torch.arange(side, device=device)
+            low = start[:, box, axis, None].round()
+            high = (start + length)[:, box, axis, None].round()
+            along = (places >= low) & (places < high)
+            shape = [1] * axes
+            shape[axis] = side
+            inside = inside & along.view(-1, *shape)
+        union |= inside
+    return union
+
+
+def blurred(
+    images: Tensor,
+    stream: Stream,
+    sigma: tuple[float, float] = (0.1, 2.0),
+    probability: float = 0.5,
+) -> Tensor:
+    """Gaussian blur of some rows, by a standard deviation of their own.
+
+    Parameters
+    ----------
+    images : Tensor, shape (B, C, *sides)
+    stream : Stream
+    sigma : tuple of float
+        Smallest and largest, in voxels.
+    probability : float
+        Of each row to be blurred.
+    """
+    happens = stream.uniform("blur") < probability
+    low, high = sigma
+    width = low + (high - low) * stream.uniform("width")
+    reach = math.ceil(3 * high)
+    taps = torch.arange(-reach, reach + 1, device=images.device)
+    kernel = torch.exp(-(taps**2) / (2 * width.view(-1, 1) ** 2))
+    kernel = kernel / kernel.sum(1, keepdim=True)
+    # who is not blurred keeps the middle tap
+    alone = (taps == 0).float()
+    kernel = torch.where(happens.view(-1, 1), kernel, alone)
+    batch, channels, *sides = images.shape
+    axes = len(sides)
+    convolve = {2: F.conv2d, 3: F.conv3d}[axes]
+    # a group a row and channel
+    x = images.float().reshape(1, batch * channels, *sides)
+    kernel = kernel.repeat_interleave(channels, 0)
+    for axis in range(axes):
+        shape, padding = [1] * axes, [0] * axes
+        shape[axis], padding[axis] = len(taps), reach
+        weight = kernel.view(batch * channels, 1, *shape)
+        x = convolve(x, weight, padding=padding, groups=batch * channels)
+    return x.view(images.shape)
+
+
+def shuffled(
+    images: Tensor,
+    stream: Stream,
+    largest: Sequence[int] = (6, 6, 3),
+    density: float = 10_000 / (64 * 64 * 32),
+    probability: float = 0.5,
+) -> Tensor:
+    """Local shuffling of pixels: in many small boxes of some rows, the values
+    change places (003's code).
+
+    Boxes read the image as it was; where two overlap the later one counts.
+
+    Parameters
+    ----------
+    images : Tensor, shape (B, C, *sides)
+    stream : Stream
+    largest : sequence of int
+        Sides that a box may have at most; the first of them in 2D.
+    density : float
+        Boxes a voxel: 10,000 in 64 x 64 x 32 voxels in 003's code.
+    probability : float
+        Of each row to be shuffled.
+    """
+    happens = stream.uniform("shuffle") < probability
+    rows = happens.nonzero().flatten()
+    result = images.clone()
+    sides = images.shape[2:]
+    number = max(1, round(density * math.prod(sides)))
+    for row in rows.tolist():
+        source = _shuffled_places(
+            stream[row : row + 1], sides, largest, number
+        )
+        flat = images[row].flatten(1)
+        result[row] = flat[:, source].view_as(images[row])
+    return result
+
+
+def _shuffled_places(
+    stream: Stream, sides: Sequence[int], largest: Sequence[int], number: int
+) -> Tensor:
+    """Where each voxel of one row gets its value from, flat indices."""
+    device = stream.rows.device
+    most = torch.tensor(
+        [min(a, b) for a, b in zip(largest, sides, strict=False)],
+        device=device,
+    )
+    whole = torch.tensor(sides, device=device)
+    axes = len(sides)
+    length = stream.uniform("lengths", number, axes)[0]
+    length = 1 + (length * most).long()
+    start = stream.uniform("starts", number, axes)[0]
+    start = (start * (whole - length + 1)).long()
+    offsets = torch.cartesian_prod(
+        *(torch.arange(int(side), device=device) for side in most)
+    ).view(-1, axes)
+    inside = (offsets < length[:, None]).all(-1)  # (boxes, places)
+    strides = torch.ones(axes, dtype=torch.int64, device=device)
+    for axis in reversed(range(axes - 1)):
+        strides[axis] = strides[axis + 1] * sides[axis + 1]
+    places = ((start[:, None] + offsets) * strides).sum(-1)
+    # a random order of the places of each box, those outside it last
+    keys = stream.uniform("orders", number, len(offsets))[0]
+    order = keys.masked_fill(~inside, 2.0).argsort(1)
+    rank = inside.long().cumsum(1) - 1
+    origin = places.gather(1, order.gather(1, rank.clamp(min=0)))
+    box = torch.arange(number, device=device)[:, None].expand_as(places)
+    target, origin, box = places[inside], origin[inside], box[inside]
+    total = math.prod(sides)
+    latest = torch.full((total,), -1, device=device)
+    latest.scatter_reduce_(0, target, box, "amax")
+    counts = box == latest[target]
+    source = torch.arange(total, device=device)
+    source[target[counts]] = origin[counts]
+    return source
+
+
+def _per_row(flags: Tensor, like: Tensor) -> Tensor:
+    """Flags (B,) that broadcast against (B, …)."""
+    return flags.view(-1, *(1,) * (like.dim() - 1))
