@@ -66,6 +66,8 @@ class UNetEncoder(nn.Module):
         dims: int = 3,
     ):
         super().__init__()
+        self.width = width
+        self.dims = dims
         self.input_shape = (in_channels, *_sides(size, dims))
         self.latent = self.local_channels = 2**LEVELS * width
         first = _block(dims, in_channels, width, 2 * width)
@@ -104,6 +106,14 @@ class UNetEncoder(nn.Module):
             x = self.pool(x, 2)
         local = self.levels[-1](x)
         return Features(local.flatten(2).mean(2), local, tuple(maps[::-1]))
+
+    def decoder(
+        self, out_channels: int, activation: str | None = None
+    ) -> "UNetDecoder":
+        """A decoder that reads the maps of this encoder, with initial
+        weights.
+        """
+        return UNetDecoder(out_channels, self.width, self.dims, activation)
 
 
 class UNetDecoder(nn.Module):

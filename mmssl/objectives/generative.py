@@ -24,7 +24,7 @@ class AE(Term):
     modalities (004, Fig. 3).
     """
 
-    decoder = True
+    decoder = "latent"
 
     def graph(self, modalities):
         """z_i to the reconstruction of x_i."""
@@ -87,7 +87,7 @@ class MMVAE(Term):
         Whether the prior's scales are trained; its location stays 0.
     """
 
-    decoder = True
+    decoder = "latent"
 
     def __init__(
         self,

@@ -20,9 +20,11 @@ from torch import Tensor, nn
 
 from mmssl.models.dcgan import Decoder, Encoder
 from mmssl.models.heads import ConvolutionalHead
+from mmssl.models.unet import UNetEncoder
 from mmssl.objectives.contrastive import CC, CR, RR, XX
 from mmssl.objectives.correlation import CCA
 from mmssl.objectives.generative import AE, MMVAE
+from mmssl.objectives.preservation import PCRL
 from mmssl.objectives.supervised import CE
 from mmssl.objectives.term import Batch, Context, Edge, Term
 from mmssl.objectives.views import merge
@@ -36,6 +38,7 @@ TERMS: dict[str, type[Term]] = {
     "CCA": CCA,
     "MMVAE": MMVAE,
     "CE": CE,
+    "PCRL": PCRL,
 }
 """Every term of the language, by its name."""
 
@@ -104,6 +107,11 @@ def options_of(name: str) -> dict[str, object]:
     return dict(sorted(accepted.items()))
 
 
+def decodes_maps(words: Sequence[str]) -> bool:
+    """Whether a term reads an encoder's maps, so that DCGAN's will not do."""
+    return any(TERMS[word].decoder == "maps" for word in words)
+
+
 class Objective(nn.Module):
     """Encoders, heads, decoders and weighted terms; `state_dict` is the whole
     of it.
@@ -130,11 +138,13 @@ class Objective(nn.Module):
         decoders: Mapping[str, nn.Module],
         terms: Mapping[str, Term],
         weights: Mapping[str, float],
+        further_heads: Mapping[str, nn.ModuleDict] | None = None,
     ):
         super().__init__()
         self.modalities = tuple(encoders)
         self.encoders = nn.ModuleDict(encoders)
         self.heads = nn.ModuleDict(heads)
+        self.further_heads = nn.ModuleDict(further_heads or {})
         self.decoders = nn.ModuleDict(decoders)
         self.terms = nn.ModuleDict(terms)
         self.weights = {name: float(weights.get(name, 1.0)) for name in terms}
@@ -200,7 +210,13 @@ class Objective(nn.Module):
 
     def _encoders_and_heads(self) -> nn.ModuleDict:
         """The networks that the momentum copy follows."""
-        return nn.ModuleDict({"encoders": self.encoders, "heads": self.heads})
+        return nn.ModuleDict(
+            {
+                "encoders": self.encoders,
+                "heads": self.heads,
+                "further_heads": self.further_heads,
+            }
+        )
 
 
 def _agreed(
@@ -248,7 +264,7 @@ def build(
     backbone : callable, optional
         Modality -> encoder returning `Features`, with attributes ``latent``
         and ``local_channels``; by default the DCGAN encoder of the sizes
-        below.
+        below, or a U-Net of their width where a term decodes its maps.
     in_channels, width, latent, size, dims, dropout
         Of the DCGAN encoder and decoder; ``in_channels`` may differ by
         modality.
@@ -275,12 +291,14 @@ def build(
     channels = _channels(modalities, in_channels)
     shape = {"width": width, "size": size, "dims": dims}
 
-    def dcgan(m: str) -> nn.Module:
+    def usual(m: str) -> nn.Module:
         """The papers' encoder of a modality."""
+        if decodes_maps(words):
+            return UNetEncoder(channels[m], **shape)
         return Encoder(channels[m], latent=latent, dropout=dropout, **shape)
 
     # the order of making is the order in which initial weights are drawn
-    make_encoder = backbone or dcgan
+    make_encoder = backbone or usual
     encoders = {m: make_encoder(m) for m in modalities}
     length = next(iter(encoders.values())).latent  # of z
     terms = _make_terms(name, words, tuple(modalities), length, options)
@@ -289,12 +307,36 @@ def build(
         for m, encoder in encoders.items():
             local = encoder.local_channels
             heads[m] = ConvolutionalHead(local, length, dims)
-    if any(term.decoder for term in terms.values()):
-        for m in modalities:
+    read = _agreed("decoder", terms)
+    further_heads = {}
+    for m, encoder in encoders.items():
+        if read == "latent":
             decoders[m] = Decoder(
                 channels[m], latent=length, activation=output, **shape
             )
-    return Objective(encoders, heads, decoders, terms, weights)
+        if read == "maps":
+            decoders[m] = _decoder_of_maps(name, encoder, channels[m], output)
+        own = {}
+        for term in terms.values():
+            own |= term.heads(encoder, dims)
+        if own:
+            further_heads[m] = nn.ModuleDict(own)
+    return Objective(encoders, heads, decoders, terms, weights, further_heads)
+
+
+def _decoder_of_maps(
+    name: str, encoder: nn.Module, channels: int, output: str | None
+) -> nn.Module:
+    """The decoder that an encoder with maps has; ValueError for one without
+    any.
+    """
+    if not hasattr(encoder, "decoder"):
+        raise ValueError(
+            f"objective {name!r}: decodes an encoder's maps, and "
+            f"{type(encoder).__name__} has no `decoder`; expected one such as "
+            "mmssl.models.unet:UNetEncoder"
+        )
+    return encoder.decoder(channels, output)
 
 
 def _check_weights(

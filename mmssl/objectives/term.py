@@ -173,6 +173,14 @@ class Context:
         """A view of the batch."""
         return self.batch.views[name]
 
+    @property
+    def main_view(self) -> str:
+        """Name of the view that says what a batch is: "main", or the first
+        where no term reads that.
+        """
+        views = self.batch.views
+        return "main" if "main" in views else next(iter(views))
+
     def rng(self, purpose: str, modality: str | None = None) -> Stream:
         """Random numbers keyed by seed, step, row and purpose, one stream a
         row.
@@ -214,6 +222,22 @@ class Context:
             with self._gradients(momentum):
                 self._memo[key] = _output(head, features.local)
         return self._memo[key]
+
+    def further_head(
+        self, m: str, role: str, *inputs: Tensor, momentum: bool = False
+    ) -> Tensor:
+        """What a head of a term's own (:meth:`Term.heads`) gives; of the
+        momentum copy without gradients.
+        """
+        head = self._networks(momentum).further_heads[m][role]
+        with self._gradients(momentum):
+            return _output(head, *inputs)
+
+    def decode_maps(
+        self, m: str, local: Tensor, maps: Sequence[Tensor]
+    ) -> Tensor:
+        """Output of the decoder of one modality that reads maps."""
+        return _output(self.objective.decoders[m], local, maps)
 
     def decode(
         self, m: str, features: Features, condition: Tensor | None = None
@@ -326,8 +350,11 @@ class Term(nn.Module):
     ----------
     views : ViewSpec
         Views the term needs, by name; None is the run's own augmentation.
-    local_head, decoder : bool
-        Whether each modality's convolutional head, or decoder, is used.
+    local_head : bool
+        Whether each modality's convolutional head is used.
+    decoder : {None, "latent", "maps"}
+        What each modality's decoder reads, if the term uses one: z, or an
+        encoder's maps.
     pairwise : bool
         Whether the term relates modalities and so needs two of them.
     supervised : bool
@@ -343,7 +370,7 @@ class Term(nn.Module):
 
     views: ViewSpec = {"main": None}
     local_head = False
-    decoder = False
+    decoder: str | None = None
     pairwise = False
     supervised = False
     task: str | None = None
@@ -359,6 +386,12 @@ class Term(nn.Module):
     def forward(self, ctx: Context) -> dict[str, Tensor]:
         """Loss of the batch in ``ctx``."""
         raise NotImplementedError
+
+    def heads(self, encoder: nn.Module, dims: int) -> dict[str, nn.Module]:
+        """Heads of the term's own for the encoder of a modality, by their
+        roles; the momentum copy follows them.
+        """
+        return {}
 
     def before_forward(self, step: int) -> None:
         """Before a step's forward pass (normalise prototypes, say)."""

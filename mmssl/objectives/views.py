@@ -9,6 +9,7 @@ tells which two images belong together. Terms say as data which views they need
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -32,13 +33,24 @@ class View:
     kind : str
         The view's name in its specification.
     targets : dict
-        name -> ({modality: clean or transformed target}, transform vector) for
-        terms that reconstruct something else than the view itself.
+        name -> {modality: (clean or turned target (B, C, *sides), indicator of
+        what was done to it (B, bits))}, for terms that reconstruct something
+        else than the view itself.
     """
 
     volumes: Volumes
     kind: str
-    targets: dict[str, tuple[Volumes, Tensor]] = field(default_factory=dict)
+    targets: "Targets" = field(default_factory=dict)
+
+
+Targets = dict[str, dict[str, tuple[Tensor, Tensor]]]
+
+
+class Made(NamedTuple):
+    """What a recipe makes that has targets beside the view."""
+
+    volumes: Volumes
+    targets: Targets
 
 
 def shift_and_flip(volumes: Tensor, offset: Tensor, flip: Tensor) -> Tensor:
@@ -209,7 +221,7 @@ class Noisy:
         return noisy
 
 
-Recipe = Callable[[Volumes, Stream], Volumes]
+Recipe = Callable[[Volumes, Stream], Volumes | Made]
 # by the name of a view; None is the run's own augmentation
 ViewSpec = Mapping[str, Recipe | None]
 
@@ -267,12 +279,10 @@ def make_views(
         own_stream = stream.child(f"view/{name}")
         made_by = recipe or own
         if present:
-            volumes = _augment_present(
-                inputs, rows, made_by, own_stream, present
-            )
+            made = _augment_present(inputs, rows, made_by, own_stream, present)
         else:
-            volumes = _augment(inputs, rows, made_by, own_stream)
-        views[name] = View(volumes, name)
+            made = _augment(inputs, rows, made_by, own_stream)
+        views[name] = View(made.volumes, name, made.targets)
     return views
 
 
@@ -282,54 +292,88 @@ def _augment_present(
     recipe: Recipe,
     stream: Stream,
     present: Mapping[str, Tensor],
-) -> Volumes:
-    """Volumes of one view, of the images that are there: samples with the
-    same modalities are changed together, as recipes take all of a sample's.
+) -> Made:
+    """One view of the images that are there: samples with the same modalities
+    are changed together, as recipes take all of a sample's.
     """
     names = list(inputs)
     everybody = torch.ones_like(stream.rows, dtype=torch.bool)
     there = torch.stack([present.get(m, everybody) for m in names], 1)
     place = there.cumsum(0) - 1  # of a sample among those of a modality
-    augmented: Volumes = {}
+    parts = _Parts()
     for pattern in there.unique(dim=0):
         members = (there == pattern).all(1).nonzero().flatten()
         chosen = {m: k for k, m in enumerate(names) if pattern[k]}
         of_these = {m: inputs[m] for m in chosen}
         own_rows = {m: rows[m][members] for m in chosen}
         made = _augment(of_these, own_rows, recipe, stream[members])
-        for m, x in made.items():
-            if m not in augmented:
-                shape = (int(there[:, chosen[m]].sum()), *x.shape[1:])
-                augmented[m] = x.new_empty(shape).contiguous(
-                    memory_format=_LAYOUTS[x.dim()]
-                )
-            augmented[m][place[members, chosen[m]]] = x
+        numbers = {m: int(there[:, k].sum()) for m, k in chosen.items()}
+        places = {m: place[members, k] for m, k in chosen.items()}
+        parts.add(made, numbers, places)
     for m in names:
+        if m in parts.volumes:
+            continue
         # nobody of this step has it
-        if m not in augmented:
-            augmented[m] = inputs[m][:0].float()
-    return augmented
+        nothing = inputs[m][:0].float()
+        parts.volumes[m] = nothing
+        for by_modality in parts.targets.values():
+            _, indicator = next(iter(by_modality.values()))
+            by_modality[m] = nothing, indicator[:0]
+    return Made(parts.volumes, parts.targets)
+
+
+class _Parts:
+    """A view that is put together from parts of the batch."""
+
+    def __init__(self) -> None:
+        self.volumes: Volumes = {}
+        self.targets: Targets = {}
+
+    def add(
+        self, made: Volumes | Made, numbers: Mapping, places: Mapping
+    ) -> None:
+        """Put a part in its places, {modality: indices or a slice}, of so many
+        rows of each modality.
+        """
+        if not isinstance(made, Made):
+            made = Made(made, {})
+        for m, x in made.volumes.items():
+            if m not in self.volumes:
+                self.volumes[m] = _empty(x, numbers[m])
+            self.volumes[m][places[m]] = x
+        for name, by_modality in made.targets.items():
+            known = self.targets.setdefault(name, {})
+            for m, pair in by_modality.items():
+                if m not in known:
+                    known[m] = tuple(_empty(x, numbers[m]) for x in pair)
+                for whole, part in zip(known[m], pair, strict=True):
+                    whole[places[m]] = part
+
+
+def _empty(like: Tensor, number: int) -> Tensor:
+    """Float32 for so many rows like these, images with channels last."""
+    options = {}
+    if like.dim() in _LAYOUTS:
+        options["memory_format"] = _LAYOUTS[like.dim()]
+    return torch.empty(
+        (number, *like.shape[1:]), device=like.device, **options
+    )
 
 
 def _augment(
     inputs: Volumes, rows: dict[str, Tensor], recipe: Recipe, stream: Stream
-) -> Volumes:
-    """Volumes of one view of the batch, made block by block."""
+) -> Made:
+    """One view of the batch, made block by block."""
     batch = len(stream.rows)
     size = _block_size(inputs, stream)
-    augmented: Volumes = {}
+    parts = _Parts()
     for start in range(0, batch, size):
         block = slice(start, start + size)
         clean = {m: x[rows[m][block]] for m, x in inputs.items()}
-        for m, x in recipe(clean, stream[block]).items():
-            if m not in augmented:
-                augmented[m] = torch.empty(
-                    (batch, *x.shape[1:]),
-                    device=x.device,
-                    memory_format=_LAYOUTS[x.dim()],
-                )
-            augmented[m][block] = x
-    return augmented
+        made = recipe(clean, stream[block])
+        numbers = dict.fromkeys(inputs, batch)
+        parts.add(made, numbers, dict.fromkeys(inputs, block))
+    return Made(parts.volumes, parts.targets)
 
 
 def _block_size(inputs: Volumes, stream: Stream) -> int:

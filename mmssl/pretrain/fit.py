@@ -34,7 +34,7 @@ from mmssl.objectives.language import TERMS, Objective, build, parse
 from mmssl.objectives.views import Clean, PadCropFlip, Recipe
 from mmssl.preprocessing.network_inputs import fit_landmarks, standardised
 from mmssl.pretrain import run_folder
-from mmssl.pretrain.backbones import make_encoder
+from mmssl.pretrain.backbones import make_encoder, usual_backbone
 from mmssl.pretrain.draws import Draw
 from mmssl.pretrain.encoders import network_shape
 from mmssl.pretrain.loop import Pretraining, Recorder
@@ -100,7 +100,8 @@ def fit(
     backbone : str, optional
         Class of the encoders, "module:Class" (see
         :func:`mmssl.pretrain.backbones.backbone_class`), such as
-        "mmssl.models.unet:UNetEncoder"; DCGAN's by default.
+        "mmssl.models.unet:UNetEncoder", which is the default of objectives
+        that decode an encoder's maps (PCRL); DCGAN's of all others.
     weights : mapping, optional
         Weight of each term, 1 where absent.
     augment : Recipe, optional
@@ -152,7 +153,7 @@ def fit(
     augment = augment or _usual_augmentation(cohort)
     precision = _chosen_precision(precision)
     shape = {"width": width, "latent": latent, "dropout": dropout}
-    shape["backbone"] = backbone
+    shape["backbone"] = backbone or usual_backbone(objective)
     parameters = {
         "objective": "-".join(parse(objective)),
         "weights": dict(weights or {}),

@@ -209,7 +209,7 @@ class Pretraining(lightning.LightningModule):
         for m in self.objective.modalities:
             if not len(ctx.batch.rows[m]):
                 continue
-            z = ctx.features(m).z.detach()
+            z = ctx.features(m, ctx.main_view).z.detach()
             self.embeddings.setdefault((role, m), []).append(z)
             if self.task is not None:
                 labels = ctx.batch.labels[m][self.task]

@@ -1,0 +1,360 @@
+r"""Preservational contrastive learning: a contrast, and the reconstruction of
+diverse contexts (003, PCRL).
+
+Each image is seen twice: by the ordinary encoder and by its momentum copy, in
+crops that overlap, turned, and corrupted. A decoder reconstructs from each,
+and from the mixture of both encoders' maps, the clean crop *turned once more*;
+an attention tells it how. So the maps must hold what any turn of the image
+needs.
+
+With :math:`F` an encoder's maps, :math:`A` the attention
+(`mmssl.models.transformation_attention`), :math:`D` the decoder and
+:math:`X^1` the clean crop,
+
+.. math::
+    L = \tfrac12 L_c + \tfrac12 \sum_{s \in \{o, m, h\}}
+    \mathrm{MSE}\bigl(D(A(F_s, T_s)), T_s(X^1_s)\bigr), \qquad
+    X^1_h = \lambda X^1_o + (1 - \lambda) X^1_m ,
+
+and :math:`L_c` the contrast with a queue (`mmssl.losses.preservation`) of
+g(A(F_o, T_o)) with g(A(F_m, T_m)), g a mean over places and two linear layers.
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from mmssl.losses.precision import promote
+from mmssl.losses.preservation import queue_chance_level, queue_contrast
+from mmssl.models.batchnorm import SharedUpdate
+from mmssl.models.keyed_random import Stream
+from mmssl.models.transformation_attention import (
+    MODES,
+    TransformationAttention,
+)
+from mmssl.models.unet import mixed
+from mmssl.objectives.corruptions import (
+    blurred,
+    crop_pairs,
+    draw_turns,
+    painted,
+    resized,
+    shuffled,
+    turned,
+)
+from mmssl.objectives.term import Node, Term
+from mmssl.objectives.views import Made, Volumes
+
+ORDINARY, MOMENTUM = VIEWS = ("ordinary", "momentum")
+HYBRID = "hybrid"
+TURNS = ("none", "flips", "all")
+ALPHAS = (0.5, 1.0)
+
+
+@dataclass(frozen=True)
+class Corrupted:
+    """One of the two views of an image: a crop, turned and then corrupted, and
+    the clean crop turned anew as the target.
+
+    Both views of a modality draw their crops together, so that they overlap;
+    each modality has crops and turns of its own.
+
+    Parameters
+    ----------
+    name : {"ordinary", "momentum"}
+    turns : {"none", "flips", "all"}
+        What targets undergo: nothing, flips, flips and rotations.
+    shares : tuple of float
+        Sides of a crop, as shares of the image's.
+    least_overlap : float
+        Of the two crops, intersection over union.
+    """
+
+    name: str
+    turns: str = "all"
+    shares: tuple[float, ...] = (0.75, 0.875, 1.0)
+    least_overlap: float = 0.25
+
+    def __call__(self, volumes: Volumes, stream: Stream) -> Made:
+        """The corrupted crops, and the targets of this view's encoder and of
+        the hybrid one.
+        """
+        corrupted: Volumes = {}
+        targets: dict = {self.name: {}, HYBRID: {}}
+        for m, images in volumes.items():
+            # of both views
+            both = Stream(stream.rows, stream.seed, stream.step, f"PCRL/{m}")
+            own = stream.child(m)
+            clean = self.crop(images, both)
+            axes = images.dim() - 2
+            turn = draw_turns(own.child("input"), axes, self._rotates(images))
+            clean = turned(clean, turn)
+            for name, drawn in ((self.name, own), (HYBRID, both)):
+                targets[name][m] = self.target(clean, drawn.child("target"))
+            made = shuffled(clean, own)
+            made = painted(made, own)
+            corrupted[m] = blurred(made, own)
+        return Made(corrupted, targets)
+
+    def crop(self, images: Tensor, stream: Stream) -> Tensor:
+        """This view's crop, at the sides of the image."""
+        sides = images.shape[2:]
+        boxes = crop_pairs(stream, sides, self.shares, self.least_overlap)
+        return resized(images, boxes[VIEWS.index(self.name)], sides)
+
+    def target(self, clean: Tensor, stream: Stream) -> tuple[Tensor, Tensor]:
+        """The clean crop, turned, and the indicator of the turn."""
+        axes = clean.dim() - 2
+        rotate = self.turns == "all" and self._rotates(clean)
+        turn = draw_turns(stream, axes, rotate)
+        if self.turns == "none":
+            turn = turn._replace(flips=torch.zeros_like(turn.flips))
+        return turned(clean, turn), turn.indicator()
+
+    @staticmethod
+    def _rotates(images: Tensor) -> bool:
+        """Whether quarters leave the sides as they are."""
+        return images.shape[2] == images.shape[3]
+
+
+class PCRL(Term):
+    """Contrast with a queue, and reconstruction from three encoders.
+
+    With two modalities and more, the key of an image is another modality's of
+    the same pair; with one, its own second view.
+
+    Parameters
+    ----------
+    modalities : tuple of str
+    queue : int
+        Earlier features of each modality to contrast with: those of the
+        ordinary, the momentum and the hybrid encoder, the newest first.
+    temperature : float
+    momentum : float
+        Rate of the momentum copy, .99 in 003's text.
+    alpha : {0.5, 1.0}
+        Of the Beta distribution of the mixture's share, one share a row.
+    turns : {"none", "flips", "all"}
+        As of `Corrupted`; "none" is 003's self-reconstruction.
+    reconstruct, hybrid : bool
+        Whether to reconstruct at all, and from the mixture too.
+    mode : {"paper", "code"}
+        Of the attention; "code" also contrasts the maps before it.
+    shares, least_overlap
+        As of `Corrupted`.
+    positive : bool
+        Whether the positive is in the contrast's denominator.
+
+    Raises
+    ------
+    ValueError
+        For another alpha, turns or mode, or a queue below 1.
+    """
+
+    decoder = "maps"
+    features = 128
+    """Length of what is contrasted."""
+
+    def __init__(
+        self,
+        modalities,
+        queue: int = 1024,
+        temperature: float = 0.2,
+        momentum: float = 0.99,
+        alpha: float = 1.0,
+        turns: str = "all",
+        reconstruct: bool = True,
+        hybrid: bool = True,
+        mode: str = "paper",
+        shares: tuple[float, ...] = (0.75, 0.875, 1.0),
+        least_overlap: float = 0.25,
+        positive: bool = True,
+    ):
+        super().__init__()
+        for name, value, known in (
+            ("alpha", alpha, ALPHAS),
+            ("turns", turns, TURNS),
+            ("mode", mode, MODES),
+        ):
+            if value not in known:
+                raise ValueError(
+                    f"PCRL: {name}={value!r}, expected one of {known}"
+                )
+        if queue < 1:
+            raise ValueError(f"PCRL: queue={queue}, expected at least 1")
+        self.temperature = temperature
+        self.momentum = momentum
+        self.alpha = alpha
+        self.reconstruct = reconstruct
+        self.hybrid = hybrid and reconstruct
+        self.mode = mode
+        self.positive = positive
+        shares = tuple(shares)
+        self.views = {
+            name: Corrupted(name, turns, shares, least_overlap)
+            for name in VIEWS
+        }
+        for m in modalities:
+            earlier = torch.zeros(queue, self.features)
+            self.register_buffer(f"queue_{m}", earlier)
+            filled = torch.zeros(queue, dtype=torch.bool)
+            self.register_buffer(f"filled_{m}", filled)
+
+    def heads(self, encoder: nn.Module, dims: int) -> dict[str, nn.Module]:
+        """The attention and the projector g of a modality."""
+        channels = encoder.local_channels
+        indicators = dims + 4
+        return {
+            "attention": TransformationAttention(
+                channels, indicators, dims, self.mode
+            ),
+            "projector": nn.Sequential(
+                nn.Linear(channels, self.features),
+                nn.ReLU(),
+                nn.Linear(self.features, self.features),
+            ),
+        }
+
+    def graph(self, modalities):
+        """z_i with z_j, or with itself where there is one modality, and z_i to
+        the reconstruction.
+        """
+        edges = []
+        for i, j in self._contrasted(modalities):
+            edges.append((Node("z", j), Node("z", i)))
+        if self.reconstruct:
+            for m in modalities:
+                edges.append((Node("z", m), Node("reconstruction", m)))
+        return edges
+
+    @staticmethod
+    def _contrasted(modalities) -> list[tuple[str, str]]:
+        """(modality of the query, modality of the key)."""
+        if len(modalities) == 1:
+            return [(modalities[0], modalities[0])]
+        return [(i, j) for i in modalities for j in modalities if i != j]
+
+    def forward(self, ctx):
+        """Half the contrast, summed over pairs, plus half the reconstructions,
+        summed over encoders and modalities.
+        """
+        self.newest, queries, keys = {}, {}, {}
+        errors, chance = [], []
+        for m in self._there(ctx):
+            maps = self._maps(ctx, m)
+            queries[m], keys[m] = self._projections(ctx, m, maps)
+            if self.reconstruct:
+                found, expected = self._reconstructions(ctx, m, maps)
+                errors += found
+                chance += expected
+        contrast, contrast_chance = self._contrast(ctx, queries, keys)
+        reconstruction = ctx.total(errors)
+        return {
+            "loss": 0.5 * contrast + 0.5 * reconstruction,
+            "chance": 0.5 * contrast_chance + 0.5 * ctx.total(chance).detach(),
+            "contrast": contrast,
+            "reconstruction": reconstruction,
+        }
+
+    def _there(self, ctx) -> list[str]:
+        """Modalities that two rows of all processes at least have."""
+        edges = [(Node("z", m), Node("z", m)) for m in ctx.modalities]
+        return [source.modality for source, _ in ctx.possible(edges)]
+
+    def _maps(self, ctx, m: str) -> dict:
+        """{encoder: (its maps, the last one behind the attention)} of the
+        ordinary, the momentum and the hybrid encoder.
+        """
+        ordinary = ctx.features(m, ORDINARY)
+        momentum = ctx.features(m, MOMENTUM, momentum=True)
+        share = ctx.rng("share", m).uniform("")
+        if self.alpha == 0.5:  # the arcsine distribution
+            share = torch.sin(math.pi / 2 * share).square()
+        maps = {ORDINARY: ordinary, MOMENTUM: momentum}
+        if self.hybrid:
+            maps[HYBRID] = mixed(ordinary, momentum, share)
+        self.share = share
+        attended = {}
+        for name, features in maps.items():
+            slow = name == MOMENTUM
+            _, indicator = self._target(ctx, m, name)
+            last = ctx.further_head(
+                m, "attention", features.local, indicator, momentum=slow
+            )
+            attended[name] = features, last
+        return attended
+
+    def _target(self, ctx, m: str, name: str) -> tuple[Tensor, Tensor]:
+        """What is to be reconstructed, and its indicator."""
+        if name != HYBRID:
+            return ctx.view(name).targets[name][m]
+        first, indicator = ctx.view(ORDINARY).targets[HYBRID][m]
+        second, _ = ctx.view(MOMENTUM).targets[HYBRID][m]
+        share = self.share.view(-1, *(1,) * (first.dim() - 1))
+        return torch.lerp(second, first, share.to(first.dtype)), indicator
+
+    def _projections(self, ctx, m: str, maps) -> tuple[Tensor, Tensor]:
+        """Query and key of every row of all processes, (rows, features); all
+        that is to be pushed to the queue is kept.
+        """
+        projected = {}
+        for name, (features, last) in maps.items():
+            read = last if self.mode == "paper" else features.local
+            mean = read.flatten(2).mean(2)
+            slow = name == MOMENTUM
+            found = ctx.further_head(m, "projector", mean, momentum=slow)
+            projected[name] = ctx.gather(ctx.spread(found, m))
+        self.newest[m] = [one.detach() for one in projected.values()]
+        return projected[ORDINARY], projected[MOMENTUM]
+
+    def _reconstructions(self, ctx, m: str, maps) -> tuple[list, list]:
+        """Mean squared error from each encoder's maps, and that of the mean
+        target.
+        """
+        decoder = ctx.objective.decoders[m]
+        errors, chance = [], []
+        for number, (name, (features, last)) in enumerate(maps.items()):
+            target = promote(self._target(ctx, m, name)[0])
+            with SharedUpdate(decoder, len(maps), number):
+                output = promote(ctx.decode_maps(m, last, features.maps))
+            each = (output - target).square().flatten(1).mean(1)
+            each = ctx.gather(ctx.spread(each, m))
+            errors.append(ctx.among(each, m).mean())
+            chance.append(target.var(0).mean())
+        return errors, chance
+
+    def _contrast(self, ctx, queries, keys) -> tuple[Tensor, Tensor]:
+        """Sum over pairs of the contrast with the queue of the key's modality,
+        and its level by chance; nothing while the queue is empty.
+        """
+        losses, chance = [], 0.0
+        for i, j in self._contrasted(ctx.modalities):
+            edge = (Node("z", i), Node("z", j))
+            if i not in queries or j not in keys or not ctx.possible([edge]):
+                continue
+            filled = self.get_buffer(f"filled_{j}")
+            queue = self.get_buffer(f"queue_{j}")[filled]
+            if not len(queue):
+                continue
+            query = ctx.among(queries[i], i, j)
+            key = ctx.among(keys[j], i, j)
+            losses.append(
+                queue_contrast(
+                    query, key, queue, self.temperature, self.positive
+                )
+            )
+            chance += queue_chance_level(len(queue), self.positive)
+        return ctx.total(losses), torch.tensor(chance)
+
+    @torch.no_grad()
+    def after_step(self, ctx):
+        """Push the features of this step, the newest first."""
+        for m, parts in self.newest.items():
+            queue = self.get_buffer(f"queue_{m}")
+            filled = self.get_buffer(f"filled_{m}")
+            newest = torch.cat([ctx.among(part, m) for part in parts])
+            new = torch.ones_like(newest[:, 0], dtype=torch.bool)
+            queue.copy_(torch.cat([newest, queue])[: len(queue)])
+            filled.copy_(torch.cat([new, filled])[: len(filled)])

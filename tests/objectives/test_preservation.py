@@ -1,0 +1,422 @@
+"""PCRL: its views, and its loss against 003's equations step by step."""
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from small_cohort import lack, write_small_cohort
+from torch.nn import functional as F
+
+from mmssl.models import UNetEncoder
+from mmssl.models.keyed_random import Stream
+from mmssl.objectives.corruptions import Turn, turned_back
+from mmssl.objectives.language import build
+from mmssl.objectives.preservation import HYBRID, VIEWS, Corrupted
+from mmssl.objectives.term import Batch, Context
+from mmssl.objectives.views import make_views
+from mmssl.pretrain import embed, fit, load_encoders, loop
+
+SIDE = 16
+SMALL = {"width": 2, "size": SIDE}
+ROWS = 5
+
+
+def inputs_of(modalities, rows=ROWS):
+    draw = torch.Generator().manual_seed(2)
+    shape = (rows, 1, SIDE, SIDE, SIDE)
+    return {m: torch.randn(shape, generator=draw) for m in modalities}
+
+
+def batch_of(objective, part=None, present=None, step=4):
+    """A batch as the loop makes it, of all rows or a part of them."""
+    part = slice(None) if part is None else part
+    inputs = inputs_of(objective.modalities)
+    keys = torch.arange(ROWS)[part]
+    rows = dict.fromkeys(inputs, keys)
+    there = {m: x[part] for m, x in (present or {}).items()}
+    stream = Stream(keys, 0, step)
+    views = make_views(inputs, rows, objective.views, None, stream, there)
+    own = dict.fromkeys(inputs, keys)
+    own |= {m: keys[x] for m, x in there.items()}
+    return Batch(views, own, {}, step, 0, there)
+
+
+def make(modalities=("T1", "fALFF"), **options):
+    torch.manual_seed(1)
+    return build("PCRL", modalities, **SMALL, queue=12, **options)
+
+
+def filled(objective):
+    """The objective with seven features in every queue."""
+    draw = torch.Generator().manual_seed(5)
+    term = objective.terms["PCRL"]
+    for m in objective.modalities:
+        queue = term.get_buffer(f"queue_{m}")
+        queue[:7] = torch.randn(7, queue.shape[1], generator=draw)
+        term.get_buffer(f"filled_{m}")[:7] = True
+    # the copy is another network, as after some steps
+    for parameter in objective.momentum_copy.parameters():
+        parameter.mul_(0.9)
+    return objective.eval()
+
+
+@pytest.mark.parametrize("alpha", [0.5, 1.0])
+@pytest.mark.parametrize("modalities", [("T1",), ("T1", "fALFF")])
+def test_the_loss_is_the_equations_step_by_step(modalities, alpha):
+    objective = filled(make(modalities, alpha=alpha))
+    batch = batch_of(objective)
+    total, parts, _ = objective(batch)
+    term, copy = objective.terms["PCRL"], objective.momentum_copy
+    error, query, key = 0.0, {}, {}
+    for m in modalities:
+        heads = objective.further_heads[m]
+        slow = copy["further_heads"][m]
+        views = {name: batch.views[name] for name in VIEWS}
+        o = objective.encoders[m](views["ordinary"].volumes[m])
+        k = copy["encoders"][m](views["momentum"].volumes[m])
+        uniform = Stream(torch.arange(ROWS), 0, 4, f"share/{m}").uniform("")
+        share = (
+            uniform if alpha == 1 else torch.sin(math.pi / 2 * uniform) ** 2
+        )
+        c = share.view(-1, 1, 1, 1, 1)
+
+        def target(name, m=m, views=views):
+            return views[name].targets[name][m]
+
+        h_local = c * o.local + (1 - c) * k.local
+        maps = zip(o.maps, k.maps, strict=True)
+        h_maps = [c * a + (1 - c) * b for a, b in maps]
+        first, turn = views["ordinary"].targets[HYBRID][m]
+        second, again = views["momentum"].targets[HYBRID][m]
+        assert torch.equal(turn, again)
+        passes = [
+            (heads, o.local, o.maps, *target("ordinary")),
+            (slow, k.local, k.maps, *target("momentum")),
+            (heads, h_local, h_maps, c * first + (1 - c) * second, turn),
+        ]
+        projected = []
+        for own, local, maps, image, indicator in passes:
+            last = own["attention"](local, indicator)
+            output = objective.decoders[m](last, maps)
+            error = error + F.mse_loss(output, image)
+            projected.append(own["projector"](last.mean((2, 3, 4))))
+        query[m], key[m] = projected[:2]
+    contrast = 0.0
+    pairs = [(modalities[0],) * 2]
+    if len(modalities) > 1:
+        pairs = [("T1", "fALFF"), ("fALFF", "T1")]
+    for i, j in pairs:
+        q, k = F.normalize(query[i]), F.normalize(key[j])
+        queue = F.normalize(term.get_buffer(f"queue_{j}")[:7])
+        own = (q * k).sum(1) / 0.2
+        scores = torch.cat([own[:, None], q @ queue.T / 0.2], 1)
+        contrast = contrast + (scores.logsumexp(1) - own).mean()
+    torch.testing.assert_close(parts["PCRL/reconstruction"], error)
+    torch.testing.assert_close(parts["PCRL/contrast"], contrast)
+    torch.testing.assert_close(total, 0.5 * contrast + 0.5 * error)
+    by_chance = float(parts["PCRL/chance"])
+    assert by_chance > 0.5 * len(pairs) * math.log(8)
+
+
+def test_gradients_reach_everything_but_the_copy():
+    objective = filled(make())
+    total, _, _ = objective.train()(batch_of(objective))
+    total.backward()
+    for name, parameter in objective.named_parameters():
+        if name.startswith("momentum_copy"):
+            assert not parameter.requires_grad and parameter.grad is None
+        else:
+            assert parameter.grad.any(), name
+
+
+def test_a_target_is_the_clean_crop_turned_and_views_have_their_own():
+    inputs = inputs_of(["T1", "fALFF"])
+    keys = torch.arange(ROWS)
+    rows = dict.fromkeys(inputs, keys)
+    spec = {name: Corrupted(name, shares=(1.0,)) for name in VIEWS}
+    views = make_views(inputs, rows, spec, None, Stream(keys, 0, 1))
+    for name, view in views.items():
+        for m, images in inputs.items():
+            image, indicator = view.targets[name][m]
+            assert indicator.shape == (ROWS, 7)
+            assert (indicator[:, 3:].sum(1) == 1).all()
+            # the whole image, turned by the input's turn and the target's
+            quarters = indicator[:, 3:].argmax(1)
+            clean = turned_back(image, Turn(indicator[:, :3] > 0, quarters))
+            for row in range(ROWS):
+                wanted = set(images[row].flatten().tolist())
+                found = clean[row].flatten()
+                torch.testing.assert_close(
+                    found.sort().values,
+                    torch.tensor(sorted(wanted)),
+                    atol=1e-4,
+                    rtol=1e-4,
+                )
+            assert not torch.equal(view.volumes[m], image)
+    first, second = (views[name].targets[name]["T1"][1] for name in VIEWS)
+    assert not torch.equal(first, second)
+    one, other = (views["ordinary"].targets["ordinary"][m][1] for m in inputs)
+    assert not torch.equal(one, other)
+
+
+def test_views_do_not_depend_on_the_batch():
+    objective = make()
+    whole = batch_of(objective)
+    part = batch_of(objective, slice(1, 4))
+    for name in VIEWS:
+        for m in objective.modalities:
+            torch.testing.assert_close(
+                part.views[name].volumes[m],
+                whole.views[name].volumes[m][1:4],
+                atol=1e-5,
+                rtol=1e-5,
+            )
+            for target in (name, HYBRID):
+                for one, expected in zip(
+                    part.views[name].targets[target][m],
+                    whole.views[name].targets[target][m],
+                    strict=True,
+                ):
+                    torch.testing.assert_close(
+                        one, expected[1:4], atol=1e-5, rtol=1e-5
+                    )
+
+
+@pytest.mark.parametrize(
+    ("turns", "flips", "rotations"),
+    [("none", False, False), ("flips", True, False), ("all", True, True)],
+)
+def test_turns_are_those_asked_for(turns, flips, rotations):
+    objective = make(turns=turns)
+    found = []
+    for step in range(8):
+        batch = batch_of(objective, step=step)
+        for name in VIEWS:
+            for target in batch.views[name].targets.values():
+                found += [indicator for _, indicator in target.values()]
+    vectors = torch.cat(found)
+    assert vectors[:, :3].any() == flips
+    assert vectors[:, 4:].any() == rotations
+
+
+def test_the_copy_follows_at_its_rate_buffers_and_heads_included():
+    objective = make(momentum=0.9)
+    before = {
+        k: v.clone() for k, v in objective.momentum_copy.state_dict().items()
+    }
+    objective.train()
+    objective(batch_of(objective))[0].backward()
+    with torch.no_grad():
+        for parameter in objective.parameters():
+            if parameter.requires_grad:
+                parameter.add_(0.1)
+    slow = {
+        k: v.clone() for k, v in objective.momentum_copy.state_dict().items()
+    }
+    objective.update_momentum()
+    trained = {}
+    for part in ("encoders", "heads", "further_heads"):
+        module = getattr(objective, part)
+        for name, value in module.state_dict().items():
+            trained[f"{part}.{name}"] = value
+    after = objective.momentum_copy.state_dict()
+    assert set(after) == set(trained) == set(before)
+    assert any("attention" in name for name in after)
+    assert any("running_mean" in name for name in after)
+    for name, value in after.items():
+        if value.is_floating_point():
+            expected = 0.9 * slow[name] + 0.1 * trained[name]
+            torch.testing.assert_close(value, expected)
+
+
+def test_the_queue_holds_the_newest_features_of_all_three_encoders():
+    objective = make(("T1",)).eval()
+    term = objective.terms["PCRL"]
+    pushed = []
+    for step in range(3):
+        total, parts, ctx = objective(batch_of(objective, step=step))
+        # nothing to contrast with yet
+        assert (float(parts["PCRL/contrast"]) == 0) == (step == 0)
+        assert total.isfinite()
+        newest = torch.cat(term.newest["T1"])
+        assert newest.shape == (3 * ROWS, 128)
+        term.after_step(ctx)
+        pushed = [newest, *pushed]
+    expected = torch.cat(pushed)[:12]
+    assert torch.equal(term.get_buffer("queue_T1"), expected)
+    assert term.get_buffer("filled_T1").all()
+    longer = make(("T1",), reconstruct=False).eval()
+    ctx = longer(batch_of(longer))[2]
+    longer.terms["PCRL"].after_step(ctx)
+    # without a hybrid two encoders push
+    assert int(longer.terms["PCRL"].get_buffer("filled_T1").sum()) == 10
+
+
+def test_rows_that_lack_a_modality_take_their_part():
+    present = {"fALFF": torch.tensor([True, False, True, True, False])}
+    objective = filled(make())
+    _, parts, ctx = objective(batch_of(objective, present=present))
+    objective.terms["PCRL"].after_step(ctx)
+    rows = torch.tensor([0, 2, 3])
+    complete = filled(make())
+    _, expected, _ = complete(batch_of(complete, rows))
+    torch.testing.assert_close(
+        parts["PCRL/contrast"], expected["PCRL/contrast"]
+    )
+    assert len(objective.terms["PCRL"].newest["fALFF"][0]) == ROWS
+    nobody = {"fALFF": torch.zeros(ROWS, dtype=torch.bool)}
+    objective = filled(make())
+    total, parts, ctx = objective.train()(batch_of(objective, present=nobody))
+    total.backward()
+    objective.terms["PCRL"].after_step(ctx)
+    assert float(parts["PCRL/contrast"]) == 0
+    assert float(parts["PCRL/reconstruction"]) > 0
+
+
+def _process(rank, store, file):
+    torch.distributed.init_process_group(
+        "gloo", init_method=f"file://{store}", rank=rank, world_size=2
+    )
+    objective = filled(make())
+    present = {"fALFF": torch.tensor([True, True, True, False])}
+    batch = batch_of(objective, slice(2 * rank, 2 * rank + 2), _four(present))
+    total, _, ctx = objective(batch)
+    total.backward()
+    objective.terms["PCRL"].after_step(ctx)
+    gradients = []
+    for parameter in objective.parameters():
+        if parameter.requires_grad:
+            torch.distributed.all_reduce(parameter.grad)
+            gradients.append(parameter.grad / 2)
+    if rank == 0:
+        state = objective.terms["PCRL"].state_dict()
+        torch.save((total.detach(), gradients, state), file)
+    torch.distributed.destroy_process_group()
+
+
+def _four(present):
+    """Presence of four rows as of all five."""
+    last = torch.tensor([False])
+    return {m: torch.cat([there, last]) for m, there in present.items()}
+
+
+def test_two_processes_equal_one_on_the_joined_batch(tmp_path):
+    file = tmp_path / "rank0.pt"
+    torch.multiprocessing.spawn(
+        _process, (str(tmp_path / "store"), str(file)), nprocs=2
+    )
+    total, gradients, state = torch.load(file)
+    objective = filled(make())
+    present = {"fALFF": torch.tensor([True, True, True, False])}
+    batch = batch_of(objective, slice(0, 4), _four(present))
+    expected, _, ctx = objective(batch)
+    expected.backward()
+    objective.terms["PCRL"].after_step(ctx)
+    torch.testing.assert_close(total, expected.detach(), rtol=1e-5, atol=1e-6)
+    trained = [p for p in objective.parameters() if p.requires_grad]
+    for gradient, parameter in zip(gradients, trained, strict=True):
+        torch.testing.assert_close(
+            gradient, parameter.grad, rtol=1e-4, atol=1e-6
+        )
+    own = objective.terms["PCRL"].state_dict()
+    assert set(own) == set(state)
+    for name, value in own.items():
+        shape = value.sort(0).values, state[name].sort(0).values
+        torch.testing.assert_close(*shape, rtol=1e-4, atol=1e-5)
+
+
+TRAINED = {
+    "epochs": 3,
+    "batch_size": 4,
+    "width": 2,
+    "precision": "fp32",
+    "progress": False,
+    "queue": 20,
+}
+
+
+@pytest.fixture(scope="module")
+def cohort(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("pcrl") / "cohort"
+    return write_small_cohort(folder, intensity="brain")
+
+
+def test_it_trains_with_a_unet_and_resumes_to_the_bit(
+    cohort, tmp_path, monkeypatch
+):
+    """Queue and momentum copy included."""
+    whole = fit(cohort, "PCRL", tmp_path / "whole", **TRAINED)
+    history = pd.read_csv(whole / "history.csv")
+    assert np.isfinite(history["train/loss"]).all()
+    assert (history["train/PCRL/contrast"] > 0).all()
+    assert type(load_encoders(whole)[0]["T1"]) is UNetEncoder
+    assert embed(whole, cohort)["T1"].shape == (len(cohort), 32)
+    save = loop.Recorder.on_train_epoch_end
+
+    def stopped(self, trainer, module):
+        save(self, trainer, module)
+        if trainer.current_epoch == 1:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(loop.Recorder, "on_train_epoch_end", stopped)
+    with pytest.raises((KeyboardInterrupt, SystemExit)):
+        fit(cohort, "PCRL", tmp_path / "broken", **TRAINED)
+    monkeypatch.undo()
+    broken = fit(cohort, "PCRL", tmp_path / "broken", **TRAINED)
+    first = torch.load(whole / "checkpoint.ckpt", weights_only=True)
+    second = torch.load(broken / "checkpoint.ckpt", weights_only=True)
+    assert any("queue_T1" in name for name in first["objective"])
+    for name, value in first["objective"].items():
+        assert torch.equal(value, second["objective"][name]), name
+    pd.testing.assert_frame_equal(history, pd.read_csv(broken / "history.csv"))
+
+
+def test_people_who_lack_a_modality_train_too(cohort, tmp_path):
+    write_small_cohort(tmp_path / "cohort", intensity="brain")
+    made = lack(tmp_path / "cohort", "fALFF", [0, 3, 5, 17])
+    run = fit(made, "PCRL", tmp_path / "run", **TRAINED)
+    z = embed(run, made)["fALFF"]
+    assert np.isnan(z).any(1).sum() == 4
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"alpha": 2.0}, "alpha=2.0, expected one of"),
+        ({"turns": "some"}, "turns='some', expected one of"),
+        ({"mode": "both"}, "mode='both', expected one of"),
+        ({"queue": 0}, "queue=0, expected at least 1"),
+    ],
+)
+def test_choices_that_are_none_are_named(options, message):
+    with pytest.raises(ValueError, match=message):
+        build("PCRL", ("T1",), **{**SMALL, **options})
+
+
+def test_an_encoder_without_maps_is_refused_and_two_decoders_too():
+    from mmssl.models import Encoder
+
+    def dcgan(m):
+        return Encoder(1, 2, 4, SIDE)
+
+    with pytest.raises(ValueError, match="Encoder has no `decoder`"):
+        build("PCRL", ("T1",), backbone=dcgan, **SMALL)
+    with pytest.raises(ValueError, match="terms disagree on decoder"):
+        build("PCRL-AE", ("T1",), **SMALL)
+
+
+def test_a_contrast_alone_decodes_nothing():
+    objective = filled(make(reconstruct=False))
+    total, parts, _ = objective(batch_of(objective))
+    assert float(parts["PCRL/reconstruction"]) == 0
+    torch.testing.assert_close(total, 0.5 * parts["PCRL/contrast"])
+    batch = batch_of(objective)
+    ctx = Context(objective, replace(batch))
+    before = objective.terms["PCRL"](ctx)["contrast"]
+    torch.testing.assert_close(before, parts["PCRL/contrast"])
+    code = filled(make(mode="code"))
+    assert objective.graph["PCRL"] == objective.graph["PCRL"]
+    assert float(code(batch_of(code))[0].detach()) > 0
