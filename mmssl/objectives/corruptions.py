@@ -276,25 +276,29 @@ def blurred(
     happens = stream.uniform("blur") < probability
     low, high = sigma
     width = low + (high - low) * stream.uniform("width")
-    reach = math.ceil(3 * high)
-    taps = torch.arange(-reach, reach + 1, device=images.device)
-    kernel = torch.exp(-(taps**2) / (2 * width.view(-1, 1) ** 2))
-    kernel = kernel / kernel.sum(1, keepdim=True)
-    # who is not blurred keeps the middle tap
-    alone = (taps == 0).float()
-    kernel = torch.where(happens.view(-1, 1), kernel, alone)
-    batch, channels, *sides = images.shape
-    axes = len(sides)
-    convolve = {2: F.conv2d, 3: F.conv3d}[axes]
-    # a group a row and channel
-    x = images.float().reshape(1, batch * channels, *sides)
-    kernel = kernel.repeat_interleave(channels, 0)
-    for axis in range(axes):
-        shape, padding = [1] * axes, [0] * axes
-        shape[axis], padding[axis] = len(taps), reach
-        weight = kernel.view(batch * channels, 1, *shape)
-        x = convolve(x, weight, padding=padding, groups=batch * channels)
-    return x.view(images.shape)
+    rows = happens.nonzero().flatten()
+    x = images[rows].float()
+    for axis in range(2, images.dim()):
+        weights = _gaussian(width[rows], x.shape[axis], math.ceil(3 * high))
+        lines = x.movedim(axis, 1)
+        made = torch.bmm(weights, lines.flatten(2)).view(lines.shape)
+        x = made.movedim(1, axis)
+    result = images.float().clone()
+    result[rows] = x
+    return result
+
+
+def _gaussian(width: Tensor, side: int, reach: int) -> Tensor:
+    """Weights of each place for each other on a line, (B, side, side): a
+    Gaussian of the row's width that ends at the reach, 0 beyond the image.
+    """
+    places = torch.arange(side, device=width.device)
+    apart = places - places[:, None]
+    taps = torch.arange(-reach, reach + 1, device=width.device)
+    twice = 2 * width.view(-1, 1, 1) ** 2
+    total = torch.exp(-(taps**2) / twice).sum(2, keepdim=True)
+    weights = torch.exp(-(apart**2) / twice) / total
+    return weights.masked_fill(apart.abs() > reach, 0.0)
 
 
 def shuffled(
@@ -339,37 +343,34 @@ def _shuffled_places(
 ) -> Tensor:
     """Where each voxel of one row gets its value from, flat indices."""
     device = stream.rows.device
-    most = torch.tensor(
-        [min(a, b) for a, b in zip(largest, sides, strict=False)],
-        device=device,
-    )
-    whole = torch.tensor(sides, device=device)
     axes = len(sides)
+    most = [min(a, b) for a, b in zip(largest, sides, strict=False)]
+    whole = torch.tensor(sides, device=device)
     length = stream.uniform("lengths", number, axes)[0]
-    length = 1 + (length * most).long()
+    length = 1 + (length * torch.tensor(most, device=device)).long()
     start = stream.uniform("starts", number, axes)[0]
     start = (start * (whole - length + 1)).long()
-    offsets = torch.cartesian_prod(
-        *(torch.arange(int(side), device=device) for side in most)
-    ).view(-1, axes)
-    inside = (offsets < length[:, None]).all(-1)  # (boxes, places)
-    strides = torch.ones(axes, dtype=torch.int64, device=device)
-    for axis in reversed(range(axes - 1)):
-        strides[axis] = strides[axis + 1] * sides[axis + 1]
-    places = ((start[:, None] + offsets) * strides).sum(-1)
-    # a random order of the places of each box, those outside it last
-    keys = stream.uniform("orders", number, len(offsets))[0]
-    order = keys.masked_fill(~inside, 2.0).argsort(1)
-    rank = inside.long().cumsum(1) - 1
-    origin = places.gather(1, order.gather(1, rank.clamp(min=0)))
-    box = torch.arange(number, device=device)[:, None].expand_as(places)
-    target, origin, box = places[inside], origin[inside], box[inside]
+    # the places of all boxes, one box after the other
+    sizes = length.prod(1)
+    box = torch.arange(number, device=device).repeat_interleave(sizes)
+    first = sizes.cumsum(0) - sizes
+    rest = torch.arange(len(box), device=device) - first[box]
+    place = torch.zeros_like(box)
+    stride = 1
+    for axis in reversed(range(axes)):
+        along = rest % length[box, axis]
+        rest = rest // length[box, axis]
+        place += (start[box, axis] + along) * stride
+        stride *= sides[axis]
+    # within each box in a random order
+    keys = stream.uniform("orders", len(box))[0].double()
+    origin = place[(box + keys).argsort()]
     total = math.prod(sides)
     latest = torch.full((total,), -1, device=device)
-    latest.scatter_reduce_(0, target, box, "amax")
-    counts = box == latest[target]
+    latest.scatter_reduce_(0, place, box, "amax")
+    counts = box == latest[place]
     source = torch.arange(total, device=device)
-    source[target[counts]] = origin[counts]
+    source[place[counts]] = origin[counts]
     return source
 
 
