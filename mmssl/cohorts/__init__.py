@@ -1,5 +1,6 @@
 """Cohorts: paired images of people, tables of who they are, and splits."""
 
+from mmssl.cohorts.assembly import check_study
 from mmssl.cohorts.batch import (
     from_bids,
     from_oasis3,
@@ -14,6 +15,7 @@ from mmssl.cohorts.quality_control import (
     prepared_volumes,
     quality_table,
     reasons,
+    with_files,
 )
 from mmssl.cohorts.simulated.phantom import make_phantom
 from mmssl.cohorts.simulated.planted_masks import planted
@@ -23,6 +25,7 @@ __all__ = [
     "Cohort",
     "Study",
     "abide",
+    "check_study",
     "from_bids",
     "from_oasis3",
     "from_study",
@@ -36,6 +39,7 @@ __all__ = [
     "quality_table",
     "reasons",
     "two_view_mnist",
+    "with_files",
     "write",
     "write_person",
 ]

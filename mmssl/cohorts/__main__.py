@@ -20,6 +20,9 @@ from mmssl.preprocessing.registration_status import DOUBTFUL, STATUSES
 from mmssl.stats.permutation import SMALLEST_GROUP
 
 _SHOWN = 5  # reasons that are printed
+# people of each group with which a map of a few thousand voxels can show
+# something
+_ENOUGH = 10
 
 
 def main(words: Sequence[str]) -> int:
@@ -75,8 +78,10 @@ def _held_out(cohort: Cohort) -> str:
     named = zip(counts, cohort.classes, strict=True)
     text = ", ".join(f"{number} {name}" for number, name in named)
     text = f"held out, with every image: {text}"
-    if counts[:2].min() >= SMALLEST_GROUP:
+    if counts[:2].min() >= _ENOUGH:
         return text
+    if counts[:2].min() >= SMALLEST_GROUP:
+        return f"{text}; of so few hardly any voxel of a map can survive"
     text += f"; maps of groups compare {SMALLEST_GROUP} of each at least"
     main = cohort.participants
     main = main[main["population"] == MAIN]

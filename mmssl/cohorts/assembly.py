@@ -20,6 +20,7 @@ from mmssl.cohorts.quality_control import (
     left_out,
     prepared_of,
     quality_table,
+    with_files,
 )
 from mmssl.cohorts.study import Study, first_whole
 from mmssl.ledger import atomic
@@ -69,7 +70,7 @@ def assemble(
         raise ValueError(f"accept is {accept!r}, expected one of {STATUSES}")
     excluded = dict(excluded or {})
     _check_exclusions(study, excluded)
-    quality = quality_table(study, folder)
+    quality = _lacking(study, quality_table(study, folder), excluded)
     reason = _reasons(study, quality, accept, excluded)
     kept = quality[reason.isna()]
     if kept.empty:
@@ -119,6 +120,29 @@ def assemble(
             seed=seed,
         )
     return cohorts.load(path)
+
+
+def check_study(study: Study, cohort: Cohort) -> None:
+    """ValueError unless a cohort was made of the pairs of this study: rows of
+    the one would be somebody else's in the other.
+
+    Parameters
+    ----------
+    study : as it was read now.
+    cohort : that `assemble` wrote earlier.
+    """
+    file = cohort.file("quality.tsv")
+    columns = [f"file_{modality}" for modality in study.modalities]
+    known = cohorts.read_table(file, columns, columns)
+    here = study.pairs[list(study.modalities)].fillna("n/a")
+    there = known[columns].fillna("n/a")
+    if here.to_numpy().tolist() != there.to_numpy().tolist():
+        raise ValueError(
+            f"{file}: made of {len(there)} pairs of images, found are "
+            f"{len(here)}, not the same ones; expected the options with which "
+            "the cohort was made (--incomplete, --modalities, --task, "
+            "--most-days, …)"
+        )
 
 
 def deal(
@@ -178,6 +202,20 @@ def _check_exclusions(
             f"of {study.name}'s pairs, the first is {unknown[0]!r}; expected "
             f"such as {min(known)!r}"
         )
+
+
+def _lacking(
+    study: Study, quality: pd.DataFrame, excluded: Mapping[str, str]
+) -> pd.DataFrame:
+    """The figures, and in "lacks" also why somebody left an image out."""
+    if "lacks" not in quality:
+        return quality
+    lacks = quality["lacks"].astype("object")
+    pairs = study.pairs.loc[quality["pair"]]
+    for modality in study.modalities[1:]:
+        by_eye = pairs[modality].map(excluded).to_numpy()
+        lacks = lacks.where(lacks.notna(), by_eye)
+    return quality.assign(lacks=lacks)
 
 
 def _reasons(
@@ -286,17 +324,6 @@ def _write_volumes(
         array.flush()
 
 
-def _with_files(study: Study, quality: pd.DataFrame) -> pd.DataFrame:
-    """Figures of every pair beside its images, as a table of exclusions names
-    them.
-    """
-    table = quality.copy()
-    files = study.pairs.loc[quality["pair"], list(study.modalities)]
-    for column, modality in enumerate(study.modalities, 3):
-        table.insert(column, f"file_{modality}", files[modality].to_numpy())
-    return table
-
-
 def _tables(
     study: Study,
     quality: pd.DataFrame,
@@ -330,6 +357,6 @@ def _tables(
     return {
         "aside": pd.concat([study.aside, rows], ignore_index=True),
         "flow": flow,
-        "quality": _with_files(study, quality.drop(columns="reason")),
+        "quality": with_files(study, quality.drop(columns="reason")),
         **study.reports,
     }

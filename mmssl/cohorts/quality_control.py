@@ -30,7 +30,7 @@ def quality_table(study: Study, folder: str | Path) -> pd.DataFrame:
     table
         pair, participant_id, session, registration (one of
         `mmssl.preprocessing.registration_status.STATUSES`, or "none"),
-        reason, lacks (why the series of a pair that stays without it cannot
+        reason, lacks (why a pair that stays has no series, or none that can
         be used; of a study that may be incomplete), unusual (figures far from
         everybody's, see `unusual`), and the figures of
         `mmssl.preprocessing.quality`.
@@ -50,6 +50,9 @@ def quality_table(study: Study, folder: str | Path) -> pd.DataFrame:
             "reason": record.get("reason"),
             "lacks": record.get("lacks", {}).get(SERIES),
         }
+        needed = SERIES in study.modalities and not row["reason"]
+        if needed and SERIES not in record["files"]:
+            row["lacks"] = f"no image of {SERIES} near it"
         rows.append({**row, **record.get("quality", {})})
     table = pd.DataFrame(rows).sort_values("pair", ignore_index=True)
     table.insert(6, "unusual", unusual(table.iloc[:, 6:]))
@@ -77,7 +80,7 @@ def reasons(study: Study, quality: pd.DataFrame) -> pd.DataFrame:
         pairs = study.pairs[
             study.pairs["participant_id"].eq(row.participant_id)
         ]
-        files = pairs[list(study.modalities)].stack().tolist()
+        files = [file for m in study.modalities for file in pairs[m].dropna()]
         names = [*files, row.file, row.participant_id, row.session]
         names += [Path(name).name for name in files]
         known = {str(name) for name in names if pd.notna(name)}
@@ -86,6 +89,17 @@ def reasons(study: Study, quality: pd.DataFrame) -> pd.DataFrame:
         texts.append(text)
     counts = pd.Series(texts, dtype="str").value_counts()
     return counts.rename_axis("reason").reset_index(name="number")
+
+
+def with_files(study: Study, quality: pd.DataFrame) -> pd.DataFrame:
+    """Figures of every pair beside its images, as a table of exclusions names
+    them: a column ``file_<modality>`` each.
+    """
+    table = quality.copy()
+    files = study.pairs.loc[quality["pair"], list(study.modalities)]
+    for column, modality in enumerate(study.modalities, 3):
+        table.insert(column, f"file_{modality}", files[modality].to_numpy())
+    return table
 
 
 def left_out(quality: pd.DataFrame) -> pd.DataFrame:

@@ -159,7 +159,8 @@ def quality_distributions(
     figures : DataFrame
         A row a pair, a column a figure; missing where there is none.
     unusual : Series
-        Names of each row's unusual figures, joined by ", ".
+        Names of each row's unusual figures and their side, joined by ", ":
+        "noise (high), dice (low)".
     reference : DataFrame, optional
         The same figures of other people, drawn in grey beside.
 
@@ -176,16 +177,19 @@ def quality_distributions(
         others = None
         if reference is not None and name in reference:
             others = reference[name]
-        flagged = (
-            unusual.fillna("")
-            .str.split(", ")
-            .map(lambda own, name=name: name in own)
+        flagged = unusual.fillna("").map(
+            lambda own, name=name: name in _named(own)
         )
         _draw_quality(axis, figures[name], flagged, others)
         axis.set_title(name.replace("_", " "), fontsize=9.5, loc="left")
     for axis in axes.flat[len(names) :]:
         axis.set_axis_off()
     return figure
+
+
+def _named(unusual: str) -> list[str]:
+    """The names of figures, without their side."""
+    return [one.rsplit(" (", 1)[0] for one in unusual.split(", ")]
 
 
 def _draw_quality(

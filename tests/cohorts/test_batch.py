@@ -158,4 +158,6 @@ def test_the_share_that_holds_out_enough_is_named(tmp_path):
     assert "--holdout 0.3 would hold out enough" in command._held_out(made)
     ids = people["participant_id"].tolist()
     enough = replace(made, splits={**made.splits, "holdout": ids[:8]})
-    assert command._held_out(enough).endswith("4 HC, 4 AD")
+    assert "4 HC, 4 AD; of so few hardly any" in command._held_out(enough)
+    many = replace(made, splits={**made.splits, "holdout": ids[:20]})
+    assert command._held_out(many).endswith("10 HC, 10 AD")

@@ -7,8 +7,10 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+from page_in_process import empty_project, run_page, text_of
 from small_dataset import write_dataset
 
+from mmssl import plotting
 from mmssl.cohorts import (
     __main__,
     assembly,
@@ -88,10 +90,15 @@ def test_the_cohort_says_who_lacks_what(dataset, quick, tmp_path):
     assert flow["step"].iloc[-1] == "of these without fALFF"
     assert flow["pairs"].iloc[-1] == 3
     aside = pd.read_csv(tmp_path / "cohort/aside.tsv", sep="\t")
-    assert aside["participant_id"].tolist() == ["sub-06", "sub-02"]
+    assert sorted(aside["participant_id"]) == [
+        "sub-01",
+        "sub-02",
+        "sub-05",
+        "sub-06",
+    ]
     quality = quality_control.quality_table(study, tmp_path / "out")
     reasons = quality_control.reasons(study, quality)
-    assert reasons["number"].sum() == 2
+    assert reasons["number"].sum() == 3
     assert not reasons["reason"].str.contains("sub-0").any()
 
 
@@ -228,3 +235,78 @@ def test_a_table_without_the_column_is_a_cohort_in_which_nobody_lacks(made):
         pairs=table,
     )
     assert again.present().all() and again.lacking() == ""
+
+
+def page_values(**more):
+    return {
+        "root": "dataset",
+        "prepared": "prepared",
+        "options": f"--size {SIZE} --folds 2 --holdout 0 --incomplete",
+        "output": "results",
+        "cohort": "cohort",
+        **more,
+    }
+
+
+def test_the_page_of_a_dataset_shows_who_lacks_a_series(
+    dataset, quick, tmp_path, monkeypatch
+):
+    """Among those least like the template too."""
+    shown = empty_project(tmp_path, monkeypatch)
+    run_page("15_dataset", page_values(shown=6), shown)
+    texts = " ".join(map(text_of, shown))
+    assert "of these without fALFF" in texts and "sub-0" not in texts
+    made = cohort.load(tmp_path / "cohort")
+    assert made.lacking() == "2 without fALFF"
+    reasons = pd.read_csv(tmp_path / "results/dataset_reasons.tsv", sep="\t")
+    assert "no image of fALFF near it" in set(reasons["reason"])
+    kept = pd.read_csv(tmp_path / "prepared/quality.tsv", sep="\t")
+    assert kept["file_T1"].notna().all()
+    assert kept["file_fALFF"].isna().sum() == 1
+
+
+def test_a_page_with_other_options_than_the_cohorts_is_refused(
+    dataset, quick, tmp_path, monkeypatch
+):
+    """Its rows would be other people's."""
+    shown = empty_project(tmp_path, monkeypatch)
+    run_page("15_dataset", page_values(), shown)
+    otherwise = f"--size {SIZE} --folds 2 --holdout 0"
+    message = "made of 7 pairs of images, found are 6.*--incomplete"
+    with pytest.raises(ValueError, match=message):
+        run_page("15_dataset", page_values(options=otherwise), shown)
+
+
+def test_a_series_left_out_by_eye_keeps_its_reason(dataset, quick, tmp_path):
+    study = bids.read(dataset, incomplete=True)
+    prepare_all(study, tmp_path / "out")
+    file = "sub-05/func/sub-05_task-rest_run-1_bold.nii.gz"
+    made = assembly.assemble(
+        study,
+        tmp_path / "out",
+        tmp_path / "cohort",
+        excluded={file: "signal dropout"},
+        folds=2,
+        holdout=0.0,
+    )
+    quality = pd.read_csv(tmp_path / "cohort/quality.tsv", sep="\t")
+    lacks = quality.set_index("participant_id")["lacks"]
+    assert lacks["sub-05"] == "signal dropout"
+    assert lacks["sub-01"] == "no image of fALFF near it"
+    assert "bold.nii.gz" in lacks["sub-02"] and pd.isna(lacks["sub-04"])
+    aside = pd.read_csv(tmp_path / "cohort/aside.tsv", sep="\t")
+    assert "signal dropout" in set(aside["reason"])
+    assembly.check_study(study, made)
+
+
+def test_unusual_figures_are_marked_in_their_own_axis(rng):
+    figures = pd.DataFrame(rng.normal(size=(40, 2)), columns=["dice", "snr"])
+    figures.loc[3, "dice"] = -20.0
+    unusual = quality_control.unusual(figures)
+    figure = plotting.quality_distributions(figures, unusual)
+    marked = {
+        axis.get_title("left"): [text.get_text() for text in axis.texts]
+        for axis in figure.axes
+        if axis.get_title("left")
+    }
+    assert marked == {"dice": ["3"], "snr": []}
