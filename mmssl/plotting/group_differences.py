@@ -7,6 +7,7 @@ to import, so it waits until a map is drawn.
 """
 
 import html
+import textwrap
 from collections.abc import Mapping
 
 import numpy as np
@@ -43,8 +44,11 @@ coefficient.
 OTHER_MARKER = ("D", "-")
 """Of a map that needs no dimension."""
 
-_COLUMN, _LINE, _TITLE, _LEFT, _RIGHT = 4.3, 1.75, 0.58, 0.1, 0.75
+_COLUMN, _LINE, _TITLE, _LEFT, _RIGHT = 4.3, 1.75, 0.72, 0.1, 0.75
 """Inches of `group_maps`."""
+
+_WRAP = 58
+"""Characters of a title's line that fit a column of `group_maps`."""
 
 GroupMap = tuple[np.ndarray, np.ndarray, SanityReport]
 """Effect sizes and corrected p, (X, Y, Z) each, and the report."""
@@ -157,8 +161,8 @@ def _title(
     affine: np.ndarray,
     level: float,
 ) -> str:
-    """Three lines: which map; its peak and how many voxels survive; what the
-    checks found.
+    """Which map; its peak and how many voxels survive; what the checks found,
+    each on a line of its own, the last on two where it is long.
     """
     x, y, z = peak_coordinates(rbc, affine)
     passing = f"$p_{{FWE}}$ < {level:g}"
@@ -166,7 +170,8 @@ def _title(
     if survives.any():
         count = f"{int(survives.sum())} voxels with {passing}"
     name = literal(name)
-    return f"{name}\npeak ({x:.0f}, {y:.0f}, {z:.0f}) mm; {count}\n{report}"
+    checks = textwrap.fill(str(report), _WRAP)
+    return f"{name}\npeak ({x:.0f}, {y:.0f}, {z:.0f}) mm; {count}\n{checks}"
 
 
 def interactive_map(
