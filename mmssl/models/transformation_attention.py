@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from mmssl.models.dcgan import CONVOLUTION
+from mmssl.models.full_precision import applied
 
 MODES = ("paper", "code")
 
@@ -94,7 +95,9 @@ class TransformationAttention(nn.Module):
         weighed = local * weights.view(
             *weights.shape, *(1,) * (local.dim() - 2)
         )
-        return weighed if self.mode == "code" else self.convolution(weighed)
+        if self.mode == "code":
+            return weighed
+        return applied(self.convolution, weighed)
 
     def _bilinear(self, known: Tensor, local: Tensor) -> Tensor:
         """W flat(known ⊗ mean of local), (B, C)."""

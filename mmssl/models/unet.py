@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mmssl.models.dcgan import CONVOLUTION, NORM, TRANSPOSED, Features
+from mmssl.models.full_precision import applied
 
 LEVELS = 4
 POOL = {2: F.max_pool2d, 3: F.max_pool3d}
@@ -101,10 +102,10 @@ class UNetEncoder(nn.Module):
             )
         maps = []
         for level in self.levels[:-1]:
-            x = level(x)
+            x = applied(level, x)
             maps.append(x)
             x = self.pool(x, 2)
-        local = self.levels[-1](x)
+        local = applied(self.levels[-1], x)
         return Features(local.flatten(2).mean(2), local, tuple(maps[::-1]))
 
     def decoder(
@@ -168,7 +169,7 @@ class UNetDecoder(nn.Module):
         x = local
         layers = zip(self.rises, self.blocks, maps, strict=True)
         for rise, block, beside in layers:
-            x = block(torch.cat([rise(x), beside], 1))
+            x = applied(block, torch.cat([rise(x), beside], 1))
         x = self.output(x)
         if self.activation is None:
             return x

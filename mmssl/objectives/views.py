@@ -278,10 +278,14 @@ def make_views(
     for name, recipe in spec.items():
         own_stream = stream.child(f"view/{name}")
         made_by = recipe or own
-        if present:
-            made = _augment_present(inputs, rows, made_by, own_stream, present)
-        else:
-            made = _augment(inputs, rows, made_by, own_stream)
+        # images are not rounded, whatever the networks compute in
+        with torch.autocast(stream.rows.device.type, enabled=False):
+            if present:
+                made = _augment_present(
+                    inputs, rows, made_by, own_stream, present
+                )
+            else:
+                made = _augment(inputs, rows, made_by, own_stream)
         views[name] = View(made.volumes, name, made.targets)
     return views
 

@@ -420,3 +420,19 @@ def test_a_contrast_alone_decodes_nothing():
     code = filled(make(mode="code"))
     assert objective.graph["PCRL"] == objective.graph["PCRL"]
     assert float(code(batch_of(code))[0].detach()) > 0
+
+
+def test_views_are_not_rounded_in_half_precision(cohort, tmp_path):
+    objective = make()
+    expected = batch_of(objective)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = batch_of(objective)
+    for name in VIEWS:
+        for m in objective.modalities:
+            assert torch.equal(
+                found.views[name].volumes[m], expected.views[name].volumes[m]
+            )
+    half = {**TRAINED, "precision": "bf16", "epochs": 2}
+    run = fit(cohort, "PCRL", tmp_path / "run", **half)
+    history = pd.read_csv(run / "history.csv")
+    assert np.isfinite(history["valid/loss"]).all()
