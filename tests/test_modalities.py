@@ -207,3 +207,25 @@ def test_pages_take_people_who_lack_a_modality(tmp_path, shown):
     assert of_all.notna().all()
     for file in (tmp_path / "results").glob("*.tsv"):
         assert "inf" not in file.read_text(encoding="utf-8").split("\t")
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+def test_pages_take_an_objective_with_an_encoder_of_its_own(tmp_path, shown):
+    """PCRL, whose encoder is a U-Net, on every page that reads a run."""
+    write_cohort(tmp_path / "cohort", 2)
+    own = {
+        "03_pretraining": {
+            "objective": "PCRL",
+            "run_dir": "runs/PCRL-fold0-seed0",
+        },
+        "06_saliency": {"objective": "PCRL"},
+        "07_group_differences": {"objectives": "PCRL"},
+    }
+    for name in LEAST:
+        run_page(name, parameters_of(name, 2) | own.get(name, {}), shown)
+    results = tmp_path / "results"
+    table = pd.read_csv(results / "linear_evaluation.tsv", sep="\t")
+    assert table.query("model == 'PCRL'")["auc"].notna().all()
+    maps = [file.name for file in (results / "maps").glob("*PCRL*")]
+    assert maps
