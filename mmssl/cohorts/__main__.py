@@ -172,15 +172,15 @@ def _parser() -> argparse.ArgumentParser:
     add("--size", type=int, default=64, help="voxels a side over 192 mm")
     add("--backend", choices=BACKENDS, default=BACKENDS[0], help="tools")
     add("--modalities", default=",".join(SUFFIXES), help="T1, or T1,fALFF")
-    help = "the worst registration that is taken"
-    add("--accept", choices=STATUSES, default=DOUBTFUL, help=help)
+    about = "the worst registration that is taken"
+    add("--accept", choices=STATUSES, default=DOUBTFUL, help=about)
     add("--excluded", help="table with the images to leave out")
     add("--folds", type=int, default=5, help="of the people not held out")
     add("--holdout", type=float, default=0.2, help="share of each group")
     add("--seed", type=int, default=0, help="of the splits")
     add("--most-days", type=float, help="between the images of a pair")
-    help = "keep who has a T1 and no other image that can be used"
-    add("--incomplete", action="store_true", help=help)
+    about = "keep who has a T1 and no other image that can be used"
+    add("--incomplete", action="store_true", help=about)
     parser = argparse.ArgumentParser(
         prog="python -m mmssl.cohorts", description=__doc__.splitlines()[0]
     )

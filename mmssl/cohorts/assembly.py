@@ -95,6 +95,7 @@ def assemble(
         "study": study.name,
         "accept": accept,
         "excluded": len(excluded),
+        "incomplete": study.incomplete,
         "folds": folds,
         "prepared": _prepared_with(study, folder),
     }
