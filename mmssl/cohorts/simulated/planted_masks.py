@@ -71,10 +71,11 @@ def planted_regions(cohort) -> dict[str, np.ndarray]:
 
     Parameters and result as there, {region: (X, Y, Z) bool}.
     """
-    if not (cohort.path / "truth").is_dir():
+    names = [region for regions in PLANTED.values() for region in regions]
+    if f"truth/{names[0]}.nii.gz" not in cohort.hashes:
         return {}
     regions = {}
-    for name in (region for names in PLANTED.values() for region in names):
+    for name in names:
         file = cohort.file(f"truth/{name}.nii.gz")
         mask = read_map(file, cohort.mask.shape, cohort.affine)
         regions[name] = (mask > 0) & cohort.mask
