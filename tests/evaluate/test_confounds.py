@@ -196,6 +196,24 @@ def test_words_unknown_to_training_are_left_out(people):
     )
 
 
+def test_a_word_that_nobody_tested_has_is_no_part_of_the_mean(people):
+    z, table, _, train, test = people
+    site = table["site"].to_numpy()
+    tested = test[site[test] != "C"]
+    line = confounds.decode_covariates(
+        z, table[["site"]], train, tested, 50, 20
+    ).iloc[0]
+    scaler = StandardScaler().fit(z[train])
+    model = LogisticRegression(class_weight="balanced", max_iter=1000)
+    model.fit(scaler.transform(z[train]), site[train])
+    p = model.predict_proba(scaler.transform(z[tested]))
+    aucs = [
+        roc_auc_score(site[tested] == w, p[:, "ABC".index(w)]) for w in "AB"
+    ]
+    assert line["value"] == pytest.approx(np.mean(aucs), abs=0.05)
+    assert line["low"] < line["value"] < line["high"]
+
+
 def test_a_recorded_head_size_is_taken_and_missing_columns_are_named(
     tiny_phantom,
 ):

@@ -3,14 +3,17 @@ stay frozen.
 """
 
 import dataclasses
+import inspect
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from mmssl import evaluate
 from mmssl.evaluate import linear_evaluation, probes
 from mmssl.ledger import leakage
 from mmssl.ledger.hashes import hash_path
+from mmssl.pretrain.baselines import RANDOM, untrained_embeddings
 from mmssl.pretrain.encoders import embed, load_encoders
 
 
@@ -44,6 +47,30 @@ def test_a_score_is_that_of_the_probe_with_the_recorded_penalty(cohort, run):
     )
     expected = again.decision_function(z[scores["pair"]])
     assert np.array_equal(scores["score"], expected)
+
+
+@pytest.mark.parametrize("name", evaluate.__all__)
+def test_where_nothing_is_said_it_is_the_first_fold_and_seed_0(name):
+    thing = getattr(evaluate, name)
+    stated = inspect.signature(thing).parameters if callable(thing) else {}
+    for asked in {"fold", "seed"} & set(stated):
+        assert stated[asked].default in (0, inspect.Parameter.empty)
+
+
+def test_untrained_encoders_are_numbered_from_0_by_their_seed(cohort):
+    each = [
+        untrained_embeddings(cohort, seed=seed, width=4, latent=8)
+        for seed in (5, 6, 7)
+    ]
+    everything = {RANDOM: each[0], "RR": each[1]}
+    found = linear_evaluation.with_untrained_draws(
+        cohort, everything, fold=0, seed=5, width=4, initialisations=3
+    )
+    for modality in cohort.modalities:
+        for draw, embeddings in enumerate(each):
+            z = found.pop((RANDOM, modality, draw))
+            assert np.array_equal(z, embeddings[modality])
+    assert set(found) == {("RR", m, 0) for m in cohort.modalities}
 
 
 def test_an_unknown_protocol_is_named(cohort):

@@ -3,6 +3,7 @@
 import warnings
 
 import numpy as np
+import optuna
 import pandas as pd
 import pytest
 import torch
@@ -50,6 +51,31 @@ def test_the_search_space_is_the_papers(study):
         ratio.get_group("l2") == 0
     ).all()
     assert ratio.get_group("elasticnet").between(0, 1).all()
+
+
+class Ends(optuna.samplers.BaseSampler):
+    """Of elastic nets the lowest values first, then the highest."""
+
+    def __init__(self, seed):
+        pass
+
+    def infer_relative_search_space(self, study, trial):
+        return {}
+
+    def sample_relative(self, study, trial, space):
+        return {}
+
+    def sample_independent(self, study, trial, name, space):
+        if name == "penalty":
+            return "elasticnet"
+        return (space.low, space.high)[trial.number]
+
+
+def test_the_search_space_ends_where_the_papers_does(study, monkeypatch):
+    monkeypatch.setattr(optuna.samplers, "TPESampler", Ends)
+    trials = probes.logistic_regression(*study, trials=2).trials
+    assert trials["C"].tolist() == [1e-6, 1e3]
+    assert trials["l1_ratio"].tolist() == [0, 1]
 
 
 def test_the_winner_has_the_mean_auc_of_subject_wise_folds(study):

@@ -76,6 +76,11 @@ def test_the_penalty_is_that_of_the_smallest_leave_one_out_error(
     assert fit["alpha"] == PENALTIES[np.argmin(errors)]
 
 
+def test_penalties_go_from_a_hundredth_to_a_million_four_a_decade():
+    expected = [10 ** (quarter / 4) for quarter in range(-8, 25)]
+    assert np.allclose(PENALTIES, expected)
+
+
 def test_the_table_tells_a_signal_from_noise(three_classes, probed):
     table = evaluate.regression_table([probed], resamples=300)
     lines = table[table["model"] == "RR"].set_index("modality")

@@ -221,6 +221,20 @@ def test_several_folds_give_the_mean_with_its_spread(cohort, run):
         results.results_table([*probed[:2], short], resamples=400)
 
 
+def test_a_fold_without_the_scores_of_a_class_is_refused(rng):
+    lines = pd.MultiIndex.from_product(
+        [(0, 1), (0,), (0, 1, 2), range(4)],
+        names=["fold", "draw", "class", "pair"],
+    ).to_frame(index=False)
+    lines = lines.assign(model="RR", modality="T1", score=rng.normal(size=24))
+    _, scores = results.scores_by_fold(lines.iloc[::-1], 2)
+    expected = lines["score"].to_numpy().reshape(2, 3, 4)
+    assert np.array_equal(scores, expected)
+    short = lines.query("fold == 0 or `class` != 2")
+    with pytest.raises(ValueError, match="RR, T1: folds .* too few folds"):
+        results.scores_by_fold(short, 2)
+
+
 def test_the_page_shows_the_tables_numbers(table):
     text = results.formatted_results(table)
     assert (text["SD"] == "–").all()

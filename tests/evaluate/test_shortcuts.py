@@ -137,6 +137,24 @@ def test_person_share_is_the_variance_component(rng):
     assert shortcuts.person_share(z - people) < 0.01
 
 
+@pytest.mark.parametrize("scale", [1.0, 1e-3])
+def test_person_share_is_that_of_sums_of_squares_at_any_scale(rng, scale):
+    people, draws, latent = 7, 4, 3
+    z = rng.normal(size=(people, 1, latent))
+    z = scale * (z + rng.normal(size=(people, draws, latent)))
+    between = within = 0.0
+    for values in np.moveaxis(z, 2, 0):
+        means = values.mean(1)
+        squares = draws * ((means - values.mean()) ** 2).sum()
+        errors = ((values - means[:, None]) ** 2).sum()
+        error = errors / (people * (draws - 1))
+        between += (squares / (people - 1) - error) / draws
+        within += error
+    assert between > 0
+    expected = between / (between + within)
+    assert shortcuts.person_share(z) == pytest.approx(expected)
+
+
 def test_too_little_is_named(inputs):
     with pytest.raises(ValueError, match="draws=1, expected at least 2"):
         shortcuts.augmented_views(

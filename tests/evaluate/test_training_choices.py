@@ -41,6 +41,14 @@ def test_differences_are_paired_within_cohorts(rng):
             assert np.isnan(found.loc[(*other, modality), "difference"])
 
 
+def test_lines_come_in_the_order_of_the_table(rng):
+    by = ["objective", "modality"]
+    table = made_up(rng).sort_values(by, ascending=False)
+    found = choice_differences(table, "usual")
+    expected = table[by].drop_duplicates().to_numpy().tolist()
+    assert found[by].drop_duplicates().to_numpy().tolist() == expected
+
+
 def test_a_cohort_that_a_choice_lacks_is_named(rng):
     table = made_up(rng)
     lacks = (table["choice"] == "other") & (table["seed"] == 5)

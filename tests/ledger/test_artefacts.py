@@ -8,8 +8,13 @@ import pytest
 from matplotlib.figure import Figure
 
 from mmssl.ledger.artefacts import (
+    CHECKS,
     SALIENCY,
+    UNTRAINED,
+    CheckResult,
     Provenance,
+    SanityReport,
+    map_hash,
     read_map,
     read_tables,
     unpublishable_maps,
@@ -62,6 +67,62 @@ def test_a_map_says_what_it_is(provenance, tmp_path, affine, rng):
     provenance.save_map(file, volume, affine, kind="something else")
     reasons = unpublishable_maps(file.parent)
     assert "does not say what it shows" in reasons[0]
+
+
+@pytest.fixture
+def difference(rng):
+    """Give effect sizes, corrected p up to 1 and the report of a map."""
+    effect = rng.uniform(-1, 1, SHAPE).astype(np.float32)
+    p = rng.uniform(0.1, 1, SHAPE)
+    p[3, 4, 5] = 1
+    passed = {check: CheckResult("yes", "1 of 1") for check in CHECKS}
+    return effect, p, SanityReport(map_hash(effect), passed)
+
+
+def save_difference(provenance, folder, difference, affine):
+    *maps, report = difference
+    key = ("RR", "T1", "positive")
+    return provenance.save_group_maps(
+        folder, {key: maps}, {key: report}, affine, permutations=99
+    )
+
+
+def test_a_group_difference_is_published_with_its_correction_alone(
+    provenance, tmp_path, difference, affine
+):
+    folder = tmp_path / "maps"
+    p_file, _ = save_difference(provenance, folder, difference, affine)
+    assert unpublishable_maps(folder) == []
+    p_file.unlink()
+    reasons = unpublishable_maps(folder)
+    assert f"has lost its corrected p, {p_file.name}" in reasons[0]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda e, p, r: (e, p[1:], r), "corrected p of shape"),
+        (lambda e, p, r: (e, None, r), "corrected p of shape None"),
+        (lambda e, p, r: (e, p + 0.01, r), "above 0 and at most 1"),
+        (lambda e, p, r: (e, 0 * p, r), "above 0 and at most 1"),
+        (lambda e, p, r: (e, p, None), "NoneType for a report"),
+        (lambda e, p, r: (-e, p, r), "of another map than this one"),
+    ],
+)
+def test_a_group_difference_that_lacks_something_is_not_saved(
+    provenance, tmp_path, difference, affine, change, message
+):
+    folder = tmp_path / "maps"
+    with pytest.raises(ValueError, match=message):
+        save_difference(provenance, folder, change(*difference), affine)
+    assert not folder.exists()
+
+
+def test_only_an_exempt_map_has_a_report_without_checks():
+    assert str(SanityReport("", {}, UNTRAINED)) == UNTRAINED
+    for exemption in ("", "somebody said so"):
+        with pytest.raises(ValueError, match="expected one on"):
+            SanityReport("", {}, exemption)
 
 
 @pytest.fixture

@@ -47,6 +47,13 @@ def test_directory_appears_only_when_complete(tmp_path):
     assert list(target.parent.iterdir()) == [target]
 
 
+def test_all_missing_parent_folders_are_made(tmp_path):
+    target = tmp_path / "one" / "two" / "three" / "table.tsv"
+    with atomic.file(target) as temporary:
+        temporary.write_text("whole")
+    assert target.read_text() == "whole"
+
+
 def test_failed_directory_is_removed(tmp_path):
     with (
         pytest.raises(RuntimeError),

@@ -97,6 +97,18 @@ def test_a_change_is_named_and_a_comment_is_none(own, old, new, changed):
     assert differ == changed and before.keys() == after.keys()
 
 
+def test_fields_of_a_dataclass_count_and_of_another_object_its_type(own):
+    size = "from dataclasses import dataclass\n@dataclass\nclass Size:\n"
+    size += "    side: int\n"
+    views = "views = [Size(2), object()]"
+    source = size + SOURCE.replace('views = [("main", 2)]', views)
+    before = own(source)
+    assert own(source) == before
+    after = own(source.replace("Size(2)", "Size(3)"))
+    differ = {name for name in before if before[name] != after[name]}
+    assert differ == {"session.Own"}
+
+
 def test_a_chain_of_our_modules_is_followed(own):
     chained = SOURCE.replace("info_nce(x)", "losses.canonical_correlation(x)")
     assert "mmssl.losses.cca" in own(chained)

@@ -70,6 +70,13 @@ def test_a_rotation_of_unequal_sides_is_refused():
         turned(images, Turn(flips, torch.tensor([0, 1])))
 
 
+def test_flips_of_unequal_sides_are_undone():
+    images = images_of(2, (4, 6, 5))
+    flips = torch.tensor([[True, False, True], [False, True, True]])
+    turn = Turn(flips, torch.tensor([0, 0]))
+    assert torch.equal(turned_back(turned(images, turn), turn), images)
+
+
 def overlap(first, second, row):
     """Intersection over union, voxel by voxel."""
     boxes = []

@@ -17,6 +17,7 @@ from mmssl.losses.infonce import (
     info_nce_all_locations,
 )
 from mmssl.models.dcgan import Encoder
+from mmssl.models.keyed_random import Stream
 from mmssl.objectives.language import TERMS, build, options_of, parse
 from mmssl.objectives.term import Batch, Context, Term
 from mmssl.objectives.views import Clean, PadCropFlip, View
@@ -248,6 +249,15 @@ def test_cc_draws_one_location_a_row_by_step():
     local = ctx.head("T1", "local", ctx.features("T1"))
     hits = (local == first[..., None]).all(1)
     assert (hits.sum(1) >= 1).all()
+
+
+def test_random_numbers_are_keyed_from_seed_and_step_0_on():
+    rows = {"T1": torch.tensor([3, 1])}
+    volumes = {"T1": torch.zeros(2, 1, 16, 16, 16)}
+    data = Batch({"main": View(volumes, "main")}, rows)
+    found = Context(build("CR", ("T1",), **SMALL), data).rng("noise", "T1")
+    expected = Stream(rows["T1"], 0, 0, "noise/T1")
+    assert torch.equal(found.uniform(""), expected.uniform(""))
 
 
 def test_autoencoder_is_the_mean_over_all_elements():
@@ -511,5 +521,6 @@ def test_options_are_those_of_the_terms():
         "penalty": 0.04,
     }
     assert "exact" in options_of("CR-CC") and "exact" not in options_of("CR")
+    assert options_of("CC") == options_of("RR") | {"exact": False}
     assert options_of("AE") == {}
     assert "memory" in options_of("DCCAE")
