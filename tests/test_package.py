@@ -273,3 +273,11 @@ def test_no_absolute_path_of_somebodys_machine_is_committed():
         text=True,
     )
     assert done.stdout.splitlines() == []
+
+
+def test_no_two_test_files_have_one_name():
+    """pytest would collect one of them alone."""
+    names = [file.name for file in (ROOT / "tests").rglob("*.py")]
+    shared = {"conftest.py", "__init__.py"}
+    twice = {n for n in names if names.count(n) > 1} - shared
+    assert twice == set()
