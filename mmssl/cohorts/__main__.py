@@ -7,6 +7,7 @@ python -m mmssl.cohorts oasis3 DOWNLOAD data/derived/oasis3 --jobs 16
 import argparse
 import sys
 from collections.abc import Sequence
+from math import comb
 from pathlib import Path
 
 import numpy as np
@@ -20,9 +21,6 @@ from mmssl.preprocessing.registration_status import DOUBTFUL, STATUSES
 from mmssl.stats.permutation import SMALLEST_GROUP
 
 _SHOWN = 5  # reasons that are printed
-# people of each group with which a map of a few thousand voxels can show
-# something
-_ENOUGH = 10
 
 
 def main(words: Sequence[str]) -> int:
@@ -78,10 +76,10 @@ def _held_out(cohort: Cohort) -> str:
     named = zip(counts, cohort.classes, strict=True)
     text = ", ".join(f"{number} {name}" for number, name in named)
     text = f"held out, with every image: {text}"
-    if counts[:2].min() >= _ENOUGH:
-        return text
     if counts[:2].min() >= SMALLEST_GROUP:
-        return f"{text}; of so few hardly any voxel of a map can survive"
+        too_few = _chance_of_perfect_voxel(cohort, *counts[:2]) > 0.05
+        few = "; of so few hardly any voxel of a map can survive"
+        return text + few if too_few else text
     text += f"; maps of groups compare {SMALLEST_GROUP} of each at least"
     main = cohort.participants
     main = main[main["population"] == MAIN]
@@ -92,6 +90,14 @@ def _held_out(cohort: Cohort) -> str:
         if round(percent / 100 * smallest) >= SMALLEST_GROUP:
             return f"{text}: --holdout {percent / 100:g} would hold out enough"
     return f"{text}: there are too few people"
+
+
+def _chance_of_perfect_voxel(cohort: Cohort, first: int, second: int) -> float:
+    """How many voxels tell two groups of these sizes apart without an error by
+    chance, were they independent: about the smallest corrected p of a map.
+    """
+    voxels = len(cohort.modalities) * int(cohort.mask.sum())
+    return 2 * voxels / comb(int(first + second), int(first))
 
 
 def prepare(words: Sequence[str]) -> tuple[Study, Path]:

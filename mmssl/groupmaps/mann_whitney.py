@@ -216,11 +216,12 @@ def smallest_p(
     """
     values = checked_maps(values, "values")
     group = two_groups(labels, len(values))
-    draws = labellings(group, permutations, seed, strata)
-    ranks, _ = centred_ranks(values)
-    largest = largest_deviations(ranks, draws, torch.device("cpu"))
-    possible = group.sum() * (~group).sum()
-    return float(permutation_p(np.array([possible]), largest)[0])
+    family = np.column_stack([values, group])
+    return float(
+        max_statistic_test(
+            family, labels, permutations, seed, strata=strata, progress=False
+        )[-1]
+    )
 
 
 class GroupDifference(NamedTuple):

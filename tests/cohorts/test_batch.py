@@ -4,12 +4,14 @@ import json
 import shutil
 from dataclasses import replace
 
+import numpy as np
 import pandas as pd
 import pytest
 from oasis3_tree import make_images, make_tables
 from small_cohort import write_small_cohort
 from small_dataset import write_image
 
+from mmssl import groupmaps
 from mmssl.cohorts import __main__ as command
 from mmssl.cohorts import batch, bids, cohort, derivatives
 
@@ -159,5 +161,20 @@ def test_the_share_that_holds_out_enough_is_named(tmp_path):
     ids = people["participant_id"].tolist()
     enough = replace(made, splits={**made.splits, "holdout": ids[:8]})
     assert "4 HC, 4 AD; of so few hardly any" in command._held_out(enough)
-    many = replace(made, splits={**made.splits, "holdout": ids[:20]})
-    assert command._held_out(many).endswith("10 HC, 10 AD")
+    # 4096 voxels twice: of 8 beside 8 1.3 are perfect by chance, of 12 .006
+    few = replace(made, splits={**made.splits, "holdout": ids[:16]})
+    assert "8 HC, 8 AD; of so few hardly any" in command._held_out(few)
+    many = replace(made, splits={**made.splits, "holdout": ids})
+    assert command._held_out(many).endswith("12 HC, 12 AD")
+
+
+def test_the_chance_of_a_perfect_voxel_is_about_the_smallest_p(rng, tmp_path):
+    """That of the permutation test, whose voxels are independent here."""
+    made = write_small_cohort(tmp_path / "a")
+    voxels = 2 * int(made.mask.sum())
+    values = rng.normal(size=(24, voxels)).astype(np.float32)
+    labels = np.arange(24) % 2
+    labels[[1, 3, 5, 7]] = 0  # 16 and 8
+    found = groupmaps.smallest_p(values, labels, 2000)
+    expected = command._chance_of_perfect_voxel(made, 8, 16)
+    assert found == pytest.approx(expected, abs=0.01)
