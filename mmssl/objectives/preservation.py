@@ -22,6 +22,7 @@ g(A(F_o, T_o)) with g(A(F_m, T_m)), g a mean over places and two linear layers.
 
 import math
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -29,6 +30,7 @@ from torch import Tensor, nn
 from mmssl.losses.precision import promote
 from mmssl.losses.preservation import queue_chance_level, queue_contrast
 from mmssl.models.batchnorm import SharedUpdate
+from mmssl.models.dcgan import Features
 from mmssl.models.keyed_random import Stream
 from mmssl.models.transformation_attention import (
     MODES,
@@ -117,6 +119,16 @@ class Corrupted:
     def _rotates(images: Tensor) -> bool:
         """Whether quarters leave the sides as they are."""
         return images.shape[2] == images.shape[3]
+
+
+class _Seen(NamedTuple):
+    """Of one encoder: its features, its last map behind the attention, and
+    what is to be reconstructed from them.
+    """
+
+    features: Features
+    last: Tensor
+    target: Tensor
 
 
 class PCRL(Term):
@@ -240,15 +252,16 @@ class PCRL(Term):
         """Half the contrast, summed over pairs, plus half the reconstructions,
         summed over encoders and modalities.
         """
-        self.newest, queries, keys = {}, {}, {}
-        errors, chance = [], []
+        queries, keys, errors, chance = {}, {}, [], []
+        self.newest = {}
         for m in self._there(ctx):
-            maps = self._maps(ctx, m)
-            queries[m], keys[m] = self._projections(ctx, m, maps)
+            seen = self._seen(ctx, m)
+            projected = self._projections(ctx, m, seen)
+            queries[m], keys[m] = projected[ORDINARY], projected[MOMENTUM]
+            self.newest[m] = [one.detach() for one in projected.values()]
             if self.reconstruct:
-                found, expected = self._reconstructions(ctx, m, maps)
-                errors += found
-                chance += expected
+                errors += self._errors(ctx, m, seen)
+                chance += [one.target.var(0).mean() for one in seen.values()]
         contrast, contrast_chance = self._contrast(ctx, queries, keys)
         reconstruction = ctx.total(errors)
         return {
@@ -263,67 +276,65 @@ class PCRL(Term):
         edges = [(Node("z", m), Node("z", m)) for m in ctx.modalities]
         return [source.modality for source, _ in ctx.possible(edges)]
 
-    def _maps(self, ctx, m: str) -> dict:
-        """{encoder: (its maps, the last one behind the attention)} of the
-        ordinary, the momentum and the hybrid encoder.
+    def _seen(self, ctx, m: str) -> dict[str, _Seen]:
+        """What the ordinary, the momentum and the hybrid encoder see of a
+        modality.
         """
+        first, second = (ctx.view(name).targets for name in VIEWS)
         ordinary = ctx.features(m, ORDINARY)
         momentum = ctx.features(m, MOMENTUM, momentum=True)
-        share = ctx.rng("share", m).uniform("")
-        if self.alpha == 0.5:  # the arcsine distribution
-            share = torch.sin(math.pi / 2 * share).square()
-        maps = {ORDINARY: ordinary, MOMENTUM: momentum}
+        seen = {
+            ORDINARY: (ordinary, *first[ORDINARY][m]),
+            MOMENTUM: (momentum, *second[MOMENTUM][m]),
+        }
         if self.hybrid:
-            maps[HYBRID] = mixed(ordinary, momentum, share)
-        self.share = share
+            share = ctx.rng("share", m).uniform("")
+            if self.alpha == 0.5:  # the arcsine distribution
+                share = torch.sin(math.pi / 2 * share).square()
+            target, indicator = first[HYBRID][m]
+            other, _ = second[HYBRID][m]
+            weight = share.view(-1, *(1,) * (target.dim() - 1))
+            target = torch.lerp(other, target, weight)
+            seen[HYBRID] = mixed(ordinary, momentum, share), target, indicator
         attended = {}
-        for name, features in maps.items():
-            slow = name == MOMENTUM
-            _, indicator = self._target(ctx, m, name)
+        for name, (features, target, indicator) in seen.items():
             last = ctx.further_head(
-                m, "attention", features.local, indicator, momentum=slow
+                m,
+                "attention",
+                features.local,
+                indicator,
+                momentum=name == MOMENTUM,
             )
-            attended[name] = features, last
+            attended[name] = _Seen(features, last, promote(target))
         return attended
 
-    def _target(self, ctx, m: str, name: str) -> tuple[Tensor, Tensor]:
-        """What is to be reconstructed, and its indicator."""
-        if name != HYBRID:
-            return ctx.view(name).targets[name][m]
-        first, indicator = ctx.view(ORDINARY).targets[HYBRID][m]
-        second, _ = ctx.view(MOMENTUM).targets[HYBRID][m]
-        share = self.share.view(-1, *(1,) * (first.dim() - 1))
-        return torch.lerp(second, first, share.to(first.dtype)), indicator
-
-    def _projections(self, ctx, m: str, maps) -> tuple[Tensor, Tensor]:
-        """Query and key of every row of all processes, (rows, features); all
-        that is to be pushed to the queue is kept.
+    def _projections(self, ctx, m: str, seen) -> dict[str, Tensor]:
+        """g of each encoder, of every row of all processes, (rows,
+        features).
         """
         projected = {}
-        for name, (features, last) in maps.items():
-            read = last if self.mode == "paper" else features.local
-            mean = read.flatten(2).mean(2)
-            slow = name == MOMENTUM
-            found = ctx.further_head(m, "projector", mean, momentum=slow)
+        for name, one in seen.items():
+            read = one.last if self.mode == "paper" else one.features.local
+            found = ctx.further_head(
+                m,
+                "projector",
+                read.flatten(2).mean(2),
+                momentum=name == MOMENTUM,
+            )
             projected[name] = ctx.gather(ctx.spread(found, m))
-        self.newest[m] = [one.detach() for one in projected.values()]
-        return projected[ORDINARY], projected[MOMENTUM]
+        return projected
 
-    def _reconstructions(self, ctx, m: str, maps) -> tuple[list, list]:
-        """Mean squared error from each encoder's maps, and that of the mean
-        target.
-        """
+    def _errors(self, ctx, m: str, seen) -> list[Tensor]:
+        """Mean squared error of the reconstruction from each encoder."""
         decoder = ctx.objective.decoders[m]
-        errors, chance = [], []
-        for number, (name, (features, last)) in enumerate(maps.items()):
-            target = promote(self._target(ctx, m, name)[0])
-            with SharedUpdate(decoder, len(maps), number):
-                output = promote(ctx.decode_maps(m, last, features.maps))
-            each = (output - target).square().flatten(1).mean(1)
+        errors = []
+        for number, one in enumerate(seen.values()):
+            with SharedUpdate(decoder, len(seen), number):
+                output = ctx.decode_maps(m, one.last, one.features.maps)
+            each = (promote(output) - one.target).square().flatten(1).mean(1)
             each = ctx.gather(ctx.spread(each, m))
             errors.append(ctx.among(each, m).mean())
-            chance.append(target.var(0).mean())
-        return errors, chance
+        return errors
 
     def _contrast(self, ctx, queries, keys) -> tuple[Tensor, Tensor]:
         """Sum over pairs of the contrast with the queue of the key's modality,

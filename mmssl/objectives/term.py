@@ -239,16 +239,9 @@ class Context:
         """Output of the decoder of one modality that reads maps."""
         return _output(self.objective.decoders[m], local, maps)
 
-    def decode(
-        self, m: str, features: Features, condition: Tensor | None = None
-    ) -> Tensor:
-        """Decoder output of one modality; a condition is handed to decoders
-        that take one.
-        """
-        decoder = self.objective.decoders[m]
-        if condition is None:
-            return _output(decoder, features.z)
-        return _output(decoder, features.z, condition)
+    def decode(self, m: str, features: Features) -> Tensor:
+        """Output of the decoder of one modality that reads z."""
+        return _output(self.objective.decoders[m], features.z)
 
     def local(self, m: str) -> Tensor:
         """Convolutional embedding of the main view over all processes, (B, D,
