@@ -259,7 +259,7 @@ def _union(stream: Stream, sides: Sequence[int], small: Tensor) -> Tensor:
 def blurred(
     images: Tensor,
     stream: Stream,
-    sigma: tuple[float, float] = (0.1, 2.0),
+    sigma: tuple[float, float] | None = None,
     probability: float = 0.5,
 ) -> Tensor:
     """Gaussian blur of some rows, by a standard deviation of their own.
@@ -268,13 +268,14 @@ def blurred(
     ----------
     images : Tensor, shape (B, C, *sides)
     stream : Stream
-    sigma : tuple of float
-        Smallest and largest, in voxels.
+    sigma : tuple of float, optional
+        Smallest and largest, in voxels; by default .1 and a 32nd of the first
+        side: the code's 2 at 64, and as much of a brain at any resolution.
     probability : float
         Of each row to be blurred.
     """
     happens = stream.uniform("blur") < probability
-    low, high = sigma
+    low, high = sigma or (0.1, images.shape[2] / 32)
     width = low + (high - low) * stream.uniform("width")
     rows = happens.nonzero().flatten()
     x = images[rows].float()
@@ -304,8 +305,8 @@ def _gaussian(width: Tensor, side: int, reach: int) -> Tensor:
 def shuffled(
     images: Tensor,
     stream: Stream,
-    largest: Sequence[int] = (6, 6, 3),
-    density: float = 10_000 / (64 * 64 * 32),
+    largest: Sequence[int] | None = None,
+    boxes: int = 10_000,
     probability: float = 0.5,
 ) -> Tensor:
     """Local shuffling of pixels: in many small boxes of some rows, the values
@@ -317,10 +318,11 @@ def shuffled(
     ----------
     images : Tensor, shape (B, C, *sides)
     stream : Stream
-    largest : sequence of int
-        Sides that a box may have at most; the first of them in 2D.
-    density : float
-        Boxes a voxel: 10,000 in 64 x 64 x 32 voxels in 003's code.
+    largest : sequence of int, optional
+        Sides that a box may have at most; by default three 32nds of the
+        image's: 6, 6 and 3 of 64, 64 and 32, as in the code.
+    boxes : int
+        How many.
     probability : float
         Of each row to be shuffled.
     """
@@ -328,11 +330,10 @@ def shuffled(
     rows = happens.nonzero().flatten()
     result = images.clone()
     sides = images.shape[2:]
-    number = max(1, round(density * math.prod(sides)))
+    if largest is None:
+        largest = [max(1, round(3 * side / 32)) for side in sides]
     for row in rows.tolist():
-        source = _shuffled_places(
-            stream[row : row + 1], sides, largest, number
-        )
+        source = _shuffled_places(stream[row : row + 1], sides, largest, boxes)
         flat = images[row].flatten(1)
         result[row] = flat[:, source].view_as(images[row])
     return result
@@ -344,7 +345,7 @@ def _shuffled_places(
     """Where each voxel of one row gets its value from, flat indices."""
     device = stream.rows.device
     axes = len(sides)
-    most = [min(a, b) for a, b in zip(largest, sides, strict=False)]
+    most = [min(a, b) for a, b in zip(largest, sides, strict=True)]
     whole = torch.tensor(sides, device=device)
     length = stream.uniform("lengths", number, axes)[0]
     length = 1 + (length * torch.tensor(most, device=device)).long()

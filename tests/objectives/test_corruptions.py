@@ -1,6 +1,7 @@
 """Turns, crops and corruptions of a batch, against loops over rows."""
 
 import math
+from functools import partial
 
 import numpy as np
 import pytest
@@ -186,7 +187,8 @@ def test_blur_is_scipys_with_each_rows_width():
 def test_shuffling_moves_values_within_reach(sides):
     images = images_of(12, sides)
     stream = stream_of(12)
-    found = shuffled(images, stream)
+    largest = (6, 6, 3)[: len(sides)]
+    found = shuffled(images, stream, largest, boxes=300)
     happens = stream.uniform("shuffle") < 0.5
     assert 0 < happens.sum() < 12
     for row in range(12):
@@ -200,7 +202,7 @@ def test_shuffling_moves_values_within_reach(sides):
         for target, values in enumerate(found[row].flatten(1).T.tolist()):
             origin = np.unravel_index(place[tuple(values)], sides)
             apart = np.abs(np.array(origin) - np.unravel_index(target, sides))
-            assert (apart < (6, 6, 3)[: len(sides)]).all()
+            assert (apart < largest).all()
             moved += bool(apart.any())
         assert moved > 0.2 * math.prod(sides)
 
@@ -210,14 +212,16 @@ def test_one_box_is_a_permutation_and_the_later_box_counts():
     always = {"probability": 1.0, "largest": (5, 5)}
     for seed in range(6):
         stream = Stream(torch.tensor([seed]), 0, 0)
-        found = shuffled(images, stream, density=1 / 256, **always)
+        found = shuffled(images, stream, boxes=1, **always)
         assert sorted(found.flatten().tolist()) == images.flatten().tolist()
         changed = (found != images)[0, 0].nonzero()
         if len(changed):
             assert (changed.amax(0) - changed.amin(0) < 5).all()
 
 
-@pytest.mark.parametrize("corruption", [painted, blurred, shuffled])
+@pytest.mark.parametrize(
+    "corruption", [painted, blurred, partial(shuffled, largest=(4, 4, 3))]
+)
 def test_a_row_is_the_same_in_any_batch(corruption):
     images = images_of(6)
     stream = stream_of(6)
@@ -228,3 +232,20 @@ def test_a_row_is_the_same_in_any_batch(corruption):
     assert torch.equal(again, whole)
     other = corruption(images, stream_of(6, step=4))
     assert not torch.equal(other, whole)
+
+
+def test_corruptions_are_as_large_a_part_of_a_brain_at_any_resolution():
+    """Half the sides, half the boxes and half the blur."""
+    reach = {}
+    for side in (32, 64):
+        images = torch.zeros(1, 1, side, side)
+        images[..., side // 2, side // 2] = 1
+        stream = Stream(torch.tensor([3]), 0, 0)
+        made = blurred(images, stream, probability=1.0)
+        reach[side] = (made > 1e-3 * made.max()).any(2).sum().item()
+        places = torch.arange(side * side * 1.0).view(1, 1, side, side)
+        moved = shuffled(places, stream, probability=1.0).long()[0, 0]
+        rows = torch.arange(side)[:, None]
+        assert (moved // side - rows).abs().max() == 3 * side // 32 - 1
+        assert (moved % side - rows.T).abs().max() == 3 * side // 32 - 1
+    assert reach[64] == pytest.approx(2 * reach[32], abs=2)
