@@ -8,6 +8,16 @@ import pandas as pd
 from mmssl.cohorts.cohort import load, write
 from mmssl.ledger.hashes import hash_files, hash_json
 
+SMALL_RUN = {
+    "epochs": 2,
+    "batch_size": 4,
+    "width": 2,
+    "latent": 4,
+    "precision": "fp32",
+    "progress": False,
+}
+"""Options of a run on it that takes no time."""
+
 
 def write_small_cohort(
     path,

@@ -9,6 +9,7 @@ else of the cohort is left as it is, to the bit.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -25,6 +26,8 @@ NONE, LESION = CLASSES = ("none", "lesion")
 MASKS, TABLE = "truth/lesions.npy", "truth/lesions.tsv"
 
 _BOX = ("x0", "x1", "y0", "y1", "z0", "z1")
+_RADII = ("radius_x", "radius_y", "radius_z")
+_SAID = ("pair", "type", "side", *"xyz", *_RADII, "contrast", "falff")
 # of the rim's inner surface, as a share of the radius
 _INNER = 0.6
 
@@ -82,8 +85,9 @@ def plant(
     design = design or LesionDesign()
     path = Path(path)
     _check(cohort, path, design)
+    places = _places(cohort.size)
     drawn = {
-        person: _draw(person, cohort.size, seed, design)
+        person: _draw(person, places, seed, design)
         for person in cohort.participants["participant_id"]
     }
     volumes = {m: np.array(cohort.volumes[m]) for m in cohort.modalities}
@@ -100,7 +104,7 @@ def plant(
             volumes[m][row] = image * (1 + change)
         masks[row] = inside & (cohort.volumes["T1"][row] != 0)
         rows.append({"pair": row, **lesion, **_box(masks[row])})
-    table = pd.DataFrame(rows, columns=_columns())
+    table = pd.DataFrame(rows, columns=[*_SAID, *_BOX])
     return _write(cohort, path, volumes, masks, table, drawn, seed, design)
 
 
@@ -114,7 +118,7 @@ def lesion_table(cohort: Cohort) -> pd.DataFrame:
     centre), radius_x, radius_y, radius_z (mm), contrast, falff, and the box of
     the mask in voxels, x0 to x1 and so on, the last one outside.
     """
-    columns = _columns()
+    columns = [*_SAID, *_BOX]
     return cohorts.read_table(cohort.file(TABLE), columns, ["type", "side"])
 
 
@@ -156,22 +160,21 @@ def _check(cohort: Cohort, path: Path, design: LesionDesign) -> None:
         raise ValueError(f"share is {design.share}, expected from 0 to 1")
 
 
-def _draw(person: str, size: int, seed: int, design: LesionDesign):
-    """The lesion of a person, or None."""
+def _draw(
+    person: str, places: np.ndarray, seed: int, design: LesionDesign
+) -> dict | None:
+    """The lesion of a person, its centre one of the places; or None."""
     key = [seed, *person.encode("utf-8")]
     rng = np.random.default_rng(key)
     if rng.random() >= design.share:
         return None
-    centre = _places(size)[rng.integers(len(_places(size)))]
+    centre = rng.choice(places)
     radius = rng.uniform(*design.radius, 3)
     return {
         "type": str(rng.choice(TYPES)),
         "side": "left" if centre[0] < 0 else "right",
         **dict(zip("xyz", centre.round(1).tolist(), strict=True)),
-        **{
-            f"radius_{a}": round(float(r), 1)
-            for a, r in zip("xyz", radius, strict=True)
-        },
+        **dict(zip(_RADII, radius.round(1).tolist(), strict=True)),
         "contrast": round(float(rng.uniform(*design.contrast)), 3),
         "falff": round(float(rng.uniform(*design.falff)), 3),
     }
@@ -193,7 +196,7 @@ def _profile(
     voxels = np.stack(np.indices((size,) * 3), -1)
     points = space.apply(affine, voxels.reshape(-1, 3)).reshape(voxels.shape)
     centre = np.array([lesion[a] for a in "xyz"])
-    radius = np.array([lesion[f"radius_{a}"] for a in "xyz"])
+    radius = np.array([lesion[name] for name in _RADII])
     # in mean radii, and back to mm
     distance = np.sqrt((((points - centre) / radius) ** 2).sum(-1))
     mean = radius.mean()
@@ -228,11 +231,6 @@ def _box(mask: np.ndarray) -> dict[str, int]:
     return dict(zip(_BOX, bounds.tolist(), strict=True))
 
 
-def _columns() -> list[str]:
-    radii = [f"radius_{axis}" for axis in "xyz"]
-    return ["pair", "type", "side", *"xyz", *radii, "contrast", "falff", *_BOX]
-
-
 def _write(
     cohort: Cohort,
     path: Path,
@@ -248,18 +246,17 @@ def _write(
     lesions = [drawn[name] for name in people["participant_id"]]
     people["lesion"] = [LESION if one else NONE for one in lesions]
     people["lesion_type"] = [one["type"] if one else NONE for one in lesions]
-    present = sorted(set(people["lesion_type"]) - {NONE})
     tasks = {
         "lesion": {
             "column": "lesion",
             "classes": list(CLASSES),
-            "absent": list(CLASSES),
+            "absent": _absent(people["lesion"], CLASSES),
         },
         "lesion_type": {
             "column": "lesion_type",
             "classes": list(TYPES),
             "ignored": [NONE],
-            "absent": [name for name in TYPES if name not in present],
+            "absent": _absent(people["lesion_type"], TYPES),
         },
     }
     return cohorts.write(
@@ -282,6 +279,11 @@ def _write(
         seed=cohort.seed,
         extra=partial(_write_truth, masks, table),
     )
+
+
+def _absent(column: pd.Series, classes: Sequence[str]) -> list[str]:
+    """Classes that nobody has."""
+    return [name for name in classes if name not in set(column)]
 
 
 def _write_truth(masks: np.ndarray, table: pd.DataFrame, folder: Path) -> None:

@@ -115,6 +115,7 @@ def nuisance_table(
     traits : mapping, optional
         Of the people: name -> (people,) numbers, or classes as words.
     folds : int
+        As many as there are people, where these are fewer.
 
     Returns
     -------
@@ -129,6 +130,7 @@ def nuisance_table(
     lines = []
     for m, z in views.z.items():
         people, draws, latent = z.shape
+        folds = min(folds, people)
         flat = z.reshape(people * draws, latent)
         person = np.repeat(np.arange(people), draws)
         shift = views.shift[m].reshape(people * draws, -1)

@@ -9,6 +9,7 @@ from mmssl.objectives.views import (
     Noisy,
     PadCropFlip,
     View,
+    make_views,
     paper_recipe,
 )
 
@@ -24,6 +25,7 @@ __all__ = [
     "Term",
     "View",
     "build",
+    "make_views",
     "options_of",
     "paper_recipe",
     "parse",

@@ -136,7 +136,9 @@ def test_a_persons_lesion_depends_on_nobody_else(tiny_phantom, tmp_path):
     names = set(tiny_phantom.subjects[fewer])
     drawn = {
         seed: {
-            name: lesions._draw(name, 32, seed, lesions.LesionDesign())
+            name: lesions._draw(
+                name, lesions._places(32), seed, lesions.LesionDesign()
+            )
             for name in names
         }
         for seed in (3, 4)

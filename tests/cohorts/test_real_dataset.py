@@ -7,6 +7,7 @@ import shutil
 import numpy as np
 import pandas as pd
 import pytest
+from page_in_process import LEAST, empty_project, run_page, text_of
 
 from mmssl.cohorts import __main__ as command
 from mmssl.cohorts import cohort
@@ -69,3 +70,35 @@ def test_who_has_no_series_is_reported_and_the_rest_goes_on(
     assert set(quality["registration"]) <= {"registered", "doubtful"}
     shown = made.volumes["fALFF"][pair][made.mask]
     assert np.mean(shown > 0) > 0.8 and shown.max() < 3
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+def test_pages_go_as_far_as_five_people_allow(dataset, tmp_path, monkeypatch):
+    """The T1s of the dataset and an encoder of them; that nobody is left to
+    be tested is told.
+    """
+    shown = empty_project(tmp_path, monkeypatch)
+    options = "--size 32 --folds 2 --holdout 0 --modalities T1"
+    run_page(
+        "15_dataset",
+        {
+            "root": "dataset",
+            "prepared": "prepared",
+            "cohort": "cohort",
+            "output": "results",
+            "options": options,
+            "jobs": 2,
+        },
+        shown,
+    )
+    common = {"cohort": "cohort", "runs": "runs", "output": "results"}
+    run = {"cohort": "cohort", "run_dir": "runs/CR-AE-fold0-seed0"}
+    small = {**LEAST["03_pretraining"], "batch_size": 2}
+    run_page("03_pretraining", {**small, **run, "objective": "CR-AE"}, shown)
+    texts = " ".join(map(text_of, shown))
+    assert "no image: expected T1w" in texts and "sub-f02" not in texts
+    assert "5 people with 5 pairs" in texts
+    values = {**LEAST["04_linear_evaluation"], "target": ""}
+    with pytest.raises(ValueError, match="hold one class only|at least two"):
+        run_page("04_linear_evaluation", {**values, **common}, shown)

@@ -164,3 +164,12 @@ def test_too_little_is_named(inputs):
         shortcuts.matching_table(
             encoders(Position), inputs, PadCropFlip(1), batch_size=64
         )
+
+
+def test_three_people_are_read_in_three_folds(inputs):
+    few = {m: x[:3] for m, x in inputs.items()}
+    recipe = PadCropFlip(2)
+    views = shortcuts.augmented_views(encoders(Brightness), few, recipe)
+    found = table(views)
+    assert found["value"].notna().all()
+    assert found.equals(table(views, folds=3))

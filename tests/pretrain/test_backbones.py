@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from own_backbone import Pooled
+from small_cohort import SMALL_RUN
 
 from mmssl.evaluate.runs import deviating_settings
 from mmssl.ledger.manifest import write_manifest
@@ -18,21 +19,13 @@ from mmssl.pretrain import embed, fit, load_encoders
 from mmssl.pretrain.backbones import backbone_class, make_encoder
 
 UNET = "mmssl.models.unet:UNetEncoder"
-SMALL = {
-    "epochs": 2,
-    "batch_size": 4,
-    "width": 2,
-    "latent": 4,
-    "precision": "fp32",
-    "progress": False,
-}
 
 
 @pytest.fixture(scope="module")
 def run(cohort, tmp_path_factory):
     """Give a run with the U-Net as its encoder."""
     folder = tmp_path_factory.mktemp("unet") / "run"
-    return fit(cohort, "CR-RR-AE", folder, backbone=UNET, **SMALL)
+    return fit(cohort, "CR-RR-AE", folder, backbone=UNET, **SMALL_RUN)
 
 
 def test_a_run_names_its_backbone_and_makes_it_again(run, cohort):
@@ -63,13 +56,13 @@ def test_the_code_of_the_backbone_is_that_of_the_run(run, cohort):
     record = json.loads((run / "params.json").read_text())
     assert "mmssl.models.unet" in record["code"]
     with pytest.raises(ValueError, match="backbone is 'mmssl.models.unet:UNe"):
-        fit(cohort, "CR-RR-AE", run, **SMALL)
+        fit(cohort, "CR-RR-AE", run, **SMALL_RUN)
 
 
 def test_where_nothing_is_said_it_is_dcgan_to_the_bit(cohort, tmp_path):
     named = "mmssl.models.dcgan:Encoder"
-    first = fit(cohort, "RR", tmp_path / "a", **SMALL)
-    second = fit(cohort, "RR", tmp_path / "b", backbone=named, **SMALL)
+    first = fit(cohort, "RR", tmp_path / "a", **SMALL_RUN)
+    second = fit(cohort, "RR", tmp_path / "b", backbone=named, **SMALL_RUN)
     for m, z in embed(first, cohort).items():
         np.testing.assert_array_equal(z, embed(second, cohort)[m])
     assert type(load_encoders(first)[0]["T1"]) is Encoder
@@ -83,7 +76,7 @@ def test_a_users_class_is_taken_and_its_code_recorded(cohort, tmp_path):
         "CR",
         tmp_path / "run",
         backbone="own_backbone:Pooled",
-        **SMALL,
+        **SMALL_RUN,
     )
     assert type(load_encoders(run)[0]["T1"]) is Pooled
     assert embed(run, cohort)["fALFF"].shape == (len(cohort), 5)
@@ -118,7 +111,7 @@ def test_what_is_no_backbone_is_refused(name, message, cohort, tmp_path):
     with pytest.raises(ValueError, match=message):
         backbone_class(name)
     with pytest.raises(ValueError, match=message):
-        fit(cohort, "RR", tmp_path / "run", backbone=name, **SMALL)
+        fit(cohort, "RR", tmp_path / "run", backbone=name, **SMALL_RUN)
     assert list(tmp_path.iterdir()) == []
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from small_cohort import lack, write_small_cohort
+from small_cohort import SMALL_RUN, lack, write_small_cohort
 
 from mmssl.preprocessing import fit_landmarks, standardised
 from mmssl.pretrain import (
@@ -23,14 +23,6 @@ from mmssl.pretrain import (
 from mmssl.pretrain.encoders import encode
 
 ABSENT = [0, 3, 5, 6, 17, 21]
-SMALL = {
-    "epochs": 2,
-    "batch_size": 4,
-    "width": 2,
-    "latent": 4,
-    "precision": "fp32",
-    "progress": False,
-}
 
 
 @pytest.fixture
@@ -49,7 +41,7 @@ def test_what_one_modality_learns_alone_it_learns_whoever_lacks_another(
     incomplete, cohort, tmp_path
 ):
     """To the bit: the same draws, crops and rows of T1."""
-    alone = {**SMALL, "gradient_clip": None, "keep": "last"}
+    alone = {**SMALL_RUN, "gradient_clip": None, "keep": "last"}
     for made, name in ((cohort, "whole"), (incomplete, "less")):
         fit(made, "CR-AE", tmp_path / name, **alone)
     whole = weights(tmp_path / "whole", "T1")
@@ -69,7 +61,7 @@ def test_every_objective_trains_and_embeds_who_is_there(
     objective, incomplete, tmp_path
 ):
     options = {"samples": 2} if objective == "MMVAE" else {}
-    run = fit(incomplete, objective, tmp_path / "run", **SMALL, **options)
+    run = fit(incomplete, objective, tmp_path / "run", **SMALL_RUN, **options)
     history = pd.read_csv(run / "history.csv")
     assert np.isfinite(history["train/loss"]).all()
     assert np.isfinite(history["valid/loss"]).all()
@@ -92,7 +84,7 @@ def test_pairs_are_those_that_have_both(incomplete, tmp_path):
     """In a whole epoch as one batch, chance is that of the ten training pairs
     of sixteen that have both images.
     """
-    batch = {**SMALL, "batch_size": 16}
+    batch = {**SMALL_RUN, "batch_size": 16}
     run = fit(incomplete, "RR", tmp_path / "run", **batch)
     history = pd.read_csv(run / "history.csv")
     there = np.setdiff1d(np.arange(16), ABSENT)
@@ -106,14 +98,14 @@ def test_too_few_of_a_pair_are_refused(tmp_path):
     rest = lack(tmp_path / "cohort", "T1", range(9, 24))
     message = "1 of the 16 training pairs of fold 0 have T1 and fALFF"
     with pytest.raises(ValueError, match=message):
-        fit(rest, "RR", tmp_path / "run", **SMALL)
-    fit(rest, "CR", tmp_path / "run", **SMALL)
+        fit(rest, "RR", tmp_path / "run", **SMALL_RUN)
+    fit(rest, "CR", tmp_path / "run", **SMALL_RUN)
     assert first.lacking() == "8 without fALFF"
     write_small_cohort(tmp_path / "one")
     one = lack(tmp_path / "one", "T1", range(1, 24))
     message = "1 of the 16 training pairs of fold 0 have T1, expected 2"
     with pytest.raises(ValueError, match=message):
-        fit(one, "CR", tmp_path / "other", **SMALL)
+        fit(one, "CR", tmp_path / "other", **SMALL_RUN)
 
 
 def test_fits_on_who_is_there_are_those_of_a_cohort_of_them(tmp_path):
