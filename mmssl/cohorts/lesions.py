@@ -47,7 +47,7 @@ class LesionDesign:
 
     share: float = 0.5
     radius: tuple[float, float] = (9.0, 18.0)
-    contrast: tuple[float, float] = (0.15, 0.3)
+    contrast: tuple[float, float] = (0.4, 0.8)
     falff: tuple[float, float] = (0.1, 0.2)
     edge: float = 1.5
 
@@ -57,6 +57,7 @@ def plant(
     path: str | Path,
     seed: int = 0,
     design: LesionDesign | None = None,
+    modalities: Sequence[str] | None = None,
 ) -> Cohort:
     """Write a cohort of the same people, some of them with a lesion.
 
@@ -67,6 +68,7 @@ def plant(
     seed : of every draw; a person's lesion depends on nothing but it and their
         participant_id.
     design : by default as `LesionDesign` says.
+    modalities : those to write, T1 among them; all by default.
 
     Returns
     -------
@@ -84,13 +86,14 @@ def plant(
     """
     design = design or LesionDesign()
     path = Path(path)
-    _check(cohort, path, design)
+    modalities = tuple(modalities or cohort.modalities)
+    _check(cohort, path, design, modalities)
     places = _places(cohort.size)
     drawn = {
         person: _draw(person, places, seed, design)
         for person in cohort.participants["participant_id"]
     }
-    volumes = {m: np.array(cohort.volumes[m]) for m in cohort.modalities}
+    volumes = {m: np.array(cohort.volumes[m]) for m in modalities}
     masks = np.zeros((len(cohort), *(cohort.size,) * 3), bool)
     rows = []
     for row, person in enumerate(cohort.subjects):
@@ -98,7 +101,7 @@ def plant(
         if lesion is None:
             continue
         weights, inside = _profile(lesion, cohort.affine, cohort.size, design)
-        for m in cohort.modalities:
+        for m in modalities:
             image = volumes[m][row].astype(np.float32)
             change = _change(lesion, weights, m)
             volumes[m][row] = image * (1 + change)
@@ -139,14 +142,19 @@ def slice_labels(masks: np.ndarray, axis: int = 2) -> np.ndarray:
     return np.asarray(masks).any(axis=others)
 
 
-def _check(cohort: Cohort, path: Path, design: LesionDesign) -> None:
+def _check(
+    cohort: Cohort,
+    path: Path,
+    design: LesionDesign,
+    modalities: tuple[str, ...],
+) -> None:
     if path.exists():
         raise ValueError(f"{path}: exists already; choose another folder")
-    unknown = set(cohort.modalities) - {"T1", "fALFF"}
-    if unknown or "T1" not in cohort.modalities:
+    unknown = set(modalities) - {"T1", "fALFF"} & set(cohort.modalities)
+    if unknown or "T1" not in modalities:
         raise ValueError(
-            f"{cohort.path}: modalities {', '.join(cohort.modalities)}, "
-            "expected T1, or T1 and fALFF"
+            f"{cohort.path}: modalities {', '.join(modalities)} of "
+            f"{', '.join(cohort.modalities)}, expected T1, or T1 and fALFF"
         )
     on_grid = cohort.affine is not None and np.allclose(
         cohort.affine, template.grid(cohort.size)

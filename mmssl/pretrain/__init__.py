@@ -13,10 +13,12 @@ from mmssl.pretrain.baselines import (
     untrained_encoders,
 )
 from mmssl.pretrain.encoders import (
+    Weights,
     embed,
     encode,
     export_embeddings,
     load_encoders,
+    load_weights,
 )
 from mmssl.pretrain.fit import fit
 from mmssl.pretrain.rankme import rankme
@@ -27,12 +29,14 @@ __all__ = [
     "INITIALISATIONS",
     "PCA_64",
     "RANDOM",
+    "Weights",
     "baseline_embeddings",
     "embed",
     "encode",
     "export_embeddings",
     "fit",
     "load_encoders",
+    "load_weights",
     "rankme",
     "read_history",
     "read_parameters",

@@ -5,6 +5,7 @@ the embeddings they give.
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -114,6 +115,55 @@ def presence(cohort) -> dict[str, np.ndarray]:
     return {m: cohort.present(m) for m in cohort.modalities}
 
 
+class Weights(NamedTuple):
+    """What a finished run has learned, on the CPU.
+
+    shape : of `network_shape`.
+    encoders : {modality: state of its encoder}
+    decoders : {modality: state of its decoder}, where it has one.
+    landmarks : {modality: intensity landmarks, or None}
+    """
+
+    shape: dict
+    encoders: dict[str, dict]
+    decoders: dict[str, dict]
+    landmarks: dict
+
+
+def load_weights(run_dir: str | Path) -> Weights:
+    """Read the weights of a finished run.
+
+    Parameters
+    ----------
+    run_dir : path
+
+    Raises
+    ------
+    ValueError
+        As `load_encoders`, but for weights that do not fit the network.
+    """
+    path = Path(run_dir) / "checkpoint.ckpt"
+    if not path.exists():
+        raise ValueError(
+            f"{path}: not found; expected the folder of a finished run"
+        )
+    check_manifest(run_dir)
+    try:
+        limits.check_archive(path)
+        # made where there was a GPU, read where there may be none
+        content = torch.load(path, map_location="cpu", weights_only=True)
+        shape, state = content["network"], content["objective"]
+        _check_network(path, shape)
+        encoders, decoders = {}, {}
+        for m in shape["channels"]:
+            encoders[m] = _state_below(state, f"encoders.{m}.")
+            decoders[m] = _state_below(state, f"decoders.{m}.")
+        decoders = {m: found for m, found in decoders.items() if found}
+        return Weights(shape, encoders, decoders, content["landmarks"])
+    except Exception as error:  # of zip, pickle, torch or a missing field
+        raise _unreadable(path, error) from error
+
+
 def load_encoders(run_dir: str | Path) -> tuple[dict[str, nn.Module], dict]:
     """Encoders of a finished run on the CPU, in evaluation mode, and its
     intensity landmarks.
@@ -136,28 +186,22 @@ def load_encoders(run_dir: str | Path) -> tuple[dict[str, nn.Module], dict]:
         was made, or its checkpoint not readable, or of a network for which it
         does not hold the weights, or whose backbone cannot be imported.
     """
-    path = Path(run_dir) / "checkpoint.ckpt"
-    if not path.exists():
-        raise ValueError(
-            f"{path}: not found; expected the folder of a finished run"
-        )
-    check_manifest(run_dir)
+    weights = load_weights(run_dir)
     try:
-        limits.check_archive(path)
-        # made where there was a GPU, read where there may be none
-        content = torch.load(path, map_location="cpu", weights_only=True)
-        network, state = content["network"], content["objective"]
-        _check_network(path, network)
-        encoders = make_encoders(network)
+        encoders = make_encoders(weights.shape)
         for m, encoder in encoders.items():
-            encoder.load_state_dict(_state_below(state, f"encoders.{m}."))
+            encoder.load_state_dict(weights.encoders[m])
             encoder.eval()
-        return encoders, content["landmarks"]
-    except Exception as error:  # of zip, pickle, torch or a missing field
-        raise ValueError(
-            f"{path}: not a readable checkpoint "
-            f"({type(error).__name__}: {error})"
-        ) from error
+    except (ValueError, RuntimeError) as error:
+        path = Path(run_dir) / "checkpoint.ckpt"
+        raise _unreadable(path, error) from error
+    return encoders, weights.landmarks
+
+
+def _unreadable(path: Path, error: Exception) -> ValueError:
+    return ValueError(
+        f"{path}: not a readable checkpoint ({type(error).__name__}: {error})"
+    )
 
 
 def _check_network(path: Path, network: Mapping) -> None:

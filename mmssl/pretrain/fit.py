@@ -13,14 +13,11 @@ cohort, with the participant_id and session of every row) and ``manifest.json``
 
 from __future__ import annotations
 
-import logging
 import os
-import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
-import lightning
 import numpy as np
 import torch
 from torch import nn
@@ -38,24 +35,9 @@ from mmssl.pretrain.backbones import make_encoder, usual_backbone
 from mmssl.pretrain.draws import Draw
 from mmssl.pretrain.encoders import network_shape
 from mmssl.pretrain.loop import Pretraining, Recorder
+from mmssl.pretrain.trainer import chosen_precision, quiet_trainer, train_steps
 
 KEPT = ("best", "last")
-PRECISIONS = {"fp32": "32-true", "bf16": "bf16-mixed"}
-
-
-def best_precision() -> str:
-    """Precision this machine gains from: "bf16" where a GPU or CPU multiplies
-    it, else "fp32".
-    """
-    if torch.cuda.is_available():
-        return "bf16" if torch.cuda.is_bf16_supported() else "fp32"
-    # AMX: 3 times and more; AVX-512 with bfloat16 dot products: 2 times at
-    # 64^3, 1.3 times at 32^3
-    native = (
-        torch.cpu._is_amx_tile_supported()
-        or torch.cpu._is_avx512_bf16_supported()
-    )
-    return "bf16" if native else "fp32"
 
 
 def fit(
@@ -124,7 +106,7 @@ def fit(
         35) throws its decoders too far to return.
     precision : {"auto", "fp32", "bf16"}
         Of the network; losses are at least fp32. "auto":
-        :func:`best_precision`.
+        :func:`mmssl.pretrain.trainer.best_precision`.
     progress : bool
         Whether to show a progress bar.
     **options
@@ -151,7 +133,7 @@ def fit(
     run_dir = Path(run_dir)
     partial = run_dir.with_name(run_dir.name + ".partial")
     augment = augment or _usual_augmentation(cohort)
-    precision = _chosen_precision(precision)
+    precision = chosen_precision(precision)
     shape = {"width": width, "latent": latent, "dropout": dropout}
     shape["backbone"] = backbone or usual_backbone(objective)
     parameters = {
@@ -227,17 +209,6 @@ def _check_choices(epochs: int, keep: str) -> None:
 def _usual_augmentation(cohort) -> Recipe:
     """Small crops for volumes, none for images."""
     return PadCropFlip() if cohort.dims == 3 else Clean()
-
-
-def _chosen_precision(precision: str) -> str:
-    if precision == "auto":
-        return best_precision()
-    if precision not in PRECISIONS:
-        raise ValueError(
-            f"precision={precision!r}, expected 'auto' or one of "
-            f"{sorted(PRECISIONS)}"
-        )
-    return precision
 
 
 def _is_finished(run_dir: Path, partial: Path, parameters: Mapping) -> bool:
@@ -433,21 +404,13 @@ def _train(
     clip: float | None,
 ) -> None:
     """Run or continue the loop; the recorder holds the history."""
-    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     if module.inputs_are_volumes:
         module.to(memory_format=torch.channels_last_3d)
-    trainer = lightning.Trainer(
+    trainer = quiet_trainer(
+        precision,
         max_epochs=module.epochs,
-        devices=1,
-        precision=PRECISIONS[precision],
         gradient_clip_val=clip,
         callbacks=[recorder],
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        use_distributed_sampler=False,
-        num_sanity_val_steps=0,
         # Lightning warns of a module that validates without anything to read
         limit_val_batches=1.0 if module.draws["valid"] else 0,
         default_root_dir=folder,
@@ -457,16 +420,5 @@ def _train(
         steps[role] = range(len(draw) if draw else 1)
     last = folder / run_folder.LAST
     run_folder.check_checkpoint(last)
-    with warnings.catch_warnings():
-        # Lightning's own, of torch 2.13; what makes errors of warnings may not
-        # stop a run for it
-        warnings.filterwarnings(
-            "default", r".*LeafSpec.* is deprecated", FutureWarning
-        )
-        trainer.fit(
-            module,
-            steps["train"],
-            steps["valid"],
-            ckpt_path=last if last.exists() else None,
-            weights_only=True,
-        )
+    checkpoint = last if last.exists() else None
+    train_steps(trainer, module, steps["train"], steps["valid"], checkpoint)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -17,15 +18,10 @@ import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from mmssl.ledger import atomic, limits, locks
+from mmssl.ledger import atomic, locks
 from mmssl.ledger.code import fingerprint
 from mmssl.ledger.hashes import hash_array, hash_file, hash_json
-from mmssl.ledger.manifest import (
-    MANIFEST,
-    add_to_manifest,
-    check_files,
-    read_manifest,
-)
+from mmssl.ledger.kept import kept
 from mmssl.robustness.distortions import distort_inputs
 from mmssl.robustness.linear_models import LinearModel, Models
 
@@ -141,16 +137,12 @@ def sweep(
         atomic.remove_unfinished(folder)
         for row in progress_bar:
             point = (row.distortion, row.parameter, row.value)
-            name = f"{row.distortion}-{row.parameter}-{row.value:g}.npz"
-            if not _is_kept(folder, name):
-                seeds = distortion_seeds(subjects, *point, seed)
-                arrays = _score_point(
-                    inputs, models, point, seeds, affine, block
-                )
-                _keep(folder, name, *arrays)
-            content = limits.read_npz(
-                folder / name, ("scores", "finite", "voxels")
+            name = f"{row.distortion}-{row.parameter}-{row.value:g}"
+            seeds = distortion_seeds(subjects, *point, seed)
+            score = partial(
+                _score_point, inputs, models, point, seeds, affine, block
             )
+            content = kept(folder, name, score)
             scores.append(content["scores"])
             finite.append(content["finite"])
             voxels.append(np.median(content["voxels"], axis=-1))
@@ -164,33 +156,6 @@ def sweep(
         excluded=None,
     )
     return swept._replace(excluded=_excluded(swept, np.stack(finite)))
-
-
-def _is_kept(folder: Path, name: str) -> bool:
-    """Whether a point is there; ValueError if it is not the one that was
-    made.
-    """
-    if not (folder / MANIFEST).exists():
-        return False
-    hashes = read_manifest(folder)
-    # killed between the two, a point is there without its hash
-    if not (folder / name).exists() or name not in hashes:
-        return False
-    check_files(folder, hashes, [name])
-    return True
-
-
-def _keep(
-    folder: Path,
-    name: str,
-    scores: np.ndarray,
-    finite: np.ndarray,
-    voxels: np.ndarray,
-) -> None:
-    """Write a point, then its hash."""
-    with atomic.file(folder / name) as temporary, temporary.open("wb") as out:
-        np.savez(out, scores=scores, finite=finite, voxels=voxels)
-    add_to_manifest(folder, name)
 
 
 def _with_undistorted(grid: pd.DataFrame) -> pd.DataFrame:
@@ -210,8 +175,8 @@ def _score_point(
     seeds: Sequence[int],
     affine: np.ndarray,
     block: int,
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Scores (models, modalities, …, people) of one point, and of its volumes
+) -> dict[str, np.ndarray]:
+    """scores (models, modalities, …, people) of one point, and of its volumes
     which are finite and how many effective voxels they have, (modalities,
     people).
     """
@@ -236,7 +201,7 @@ def _score_point(
             volumes = volumes.contiguous(memory_format=torch.channels_last_3d)
             for i, model in enumerate(linear_models):
                 scores[i, j, ..., rows] = _score(model, volumes).cpu()
-    return scores, finite, voxels
+    return {"scores": scores, "finite": finite, "voxels": voxels}
 
 
 def effective_voxels(volumes: Tensor) -> Tensor:

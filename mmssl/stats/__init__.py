@@ -15,8 +15,10 @@ from mmssl.stats.calibration import Calibration, calibration, reliability
 from mmssl.stats.delong import (
     delong_covariance,
     difference_interval,
+    difference_p,
     logit_interval,
 )
+from mmssl.stats.dice import dice_coefficient
 from mmssl.stats.equivalence import (
     Gap,
     auc_by_group,
@@ -44,7 +46,9 @@ __all__ = [
     "auc_variance",
     "calibration",
     "delong_covariance",
+    "dice_coefficient",
     "difference_interval",
+    "difference_p",
     "labellings",
     "logit_interval",
     "mae_interval",

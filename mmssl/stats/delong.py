@@ -150,6 +150,21 @@ def difference_interval(
     return Interval(parts.estimate, low, high, level, "t")
 
 
+def difference_p(labels, scores_a, scores_b, subjects=None) -> float:
+    """Two-sided p of `difference_interval`: the AUCs are equal.
+
+    Parameters and errors as there; 1 for identical rankings.
+    """
+    labels, scores_a = checked_classes(labels, scores_a)
+    labels, scores_b = checked_classes(labels, scores_b)
+    first = components(labels, scores_a, subjects)
+    parts = first.minus(components(labels, scores_b, subjects))
+    if not parts.variance > 0:
+        return float(parts.estimate == 0)
+    t = abs(parts.estimate) / np.sqrt(parts.variance)
+    return float(2 * student.sf(t, parts.freedom))
+
+
 class Components(NamedTuple):
     """Structural components of an AUC, added up by subject.
 
@@ -199,12 +214,16 @@ class Components(NamedTuple):
             total += float(2 * cross / (self.rows[a] * self.rows[b]))
         return total
 
-    def quantile(self, level: float) -> float:
-        """Of Student's t with the degrees of freedom of Brunner and Munzel."""
+    @property
+    def freedom(self) -> float:
+        """Degrees of freedom of Brunner and Munzel."""
         shares = np.array([self.share(c) for c in self.spread])
         freedom = np.array([self.people[c] - 1 for c in self.spread])
-        nu = shares.sum() ** 2 / (shares**2 / freedom).sum()
-        return float(student.ppf(0.5 + checked_level(level) / 2, nu))
+        return float(shares.sum() ** 2 / (shares**2 / freedom).sum())
+
+    def quantile(self, level: float) -> float:
+        """Of Student's t with these degrees of freedom."""
+        return float(student.ppf(0.5 + checked_level(level) / 2, self.freedom))
 
 
 def components(labels, scores, subjects) -> Components:

@@ -189,7 +189,8 @@ def swept(tmp_path, monkeypatch, affine):
         made.append(point)
         shape = (len(models), len(inputs), 2)
         scores = np.full(shape, len(made), np.float32)
-        return scores, np.ones(shape[1:], bool), np.ones(shape[1:])
+        ones = np.ones(shape[1:])
+        return {"scores": scores, "finite": ones > 0, "voxels": ones}
 
     monkeypatch.setattr(sweeps, "_score_point", score)
     monkeypatch.setattr(sweeps, "_check", lambda *_: None)

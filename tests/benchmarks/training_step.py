@@ -20,7 +20,7 @@ import torch
 from mmssl.objectives.language import build
 from mmssl.objectives.term import Batch, Context
 from mmssl.objectives.views import View
-from mmssl.pretrain.fit import best_precision
+from mmssl.pretrain.trainer import best_precision
 
 NAME = "Training step"
 BATCH = 8

@@ -171,7 +171,7 @@ def test_what_has_no_place_for_lesions_is_refused(tiny_phantom, tmp_path):
     with pytest.raises(ValueError, match="not on the template's grid of 16"):
         lesions.plant(other, tmp_path / "a")
     third = replace(tiny_phantom, modalities=("T1", "dMRI"))
-    with pytest.raises(ValueError, match="modalities T1, dMRI, expected T1"):
+    with pytest.raises(ValueError, match="modalities T1, dMRI of T1"):
         lesions.plant(third, tmp_path / "a")
     much = lesions.LesionDesign(share=1.5)
     with pytest.raises(ValueError, match="share is 1.5, expected from 0 to 1"):
@@ -183,3 +183,16 @@ def test_what_has_no_place_for_lesions_is_refused(tiny_phantom, tmp_path):
 
 def test_regions_of_the_disease_are_not_those_of_a_lesion_cohort(planted):
     assert cohorts.planted(planted) == {}
+
+
+def test_a_cohort_may_be_of_t1_alone(planted, tiny_phantom, tmp_path):
+    """The same lesions, without the other images."""
+    alone = lesions.plant(
+        tiny_phantom, tmp_path / "t1", seed=3, modalities=("T1",)
+    )
+    assert alone.modalities == ("T1",)
+    assert np.array_equal(alone.volumes["T1"], planted.volumes["T1"])
+    both = lesions.lesion_table(planted)
+    assert lesions.lesion_table(alone).equals(both)
+    with pytest.raises(ValueError, match="modalities fALFF of T1, fALFF"):
+        lesions.plant(tiny_phantom, tmp_path / "a", modalities=("fALFF",))

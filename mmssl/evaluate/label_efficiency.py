@@ -1,0 +1,417 @@
+"""How many labels a pretrained network saves: fine-tuned on shares of the
+labelled people, beside the same network trained from scratch (003, section 4).
+
+Every start is fine-tuned on the same people, in the same order, under the same
+schedule, several times with other heads and other subsets of people; each is
+compared with training from scratch on the people who are held out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from tqdm.auto import tqdm
+
+from mmssl.evaluate.finetune import (
+    People,
+    Schedule,
+    Target,
+    finetune,
+    labelled_subset,
+    predict,
+    task_network,
+)
+from mmssl.ledger import atomic, leakage, locks
+from mmssl.ledger.code import fingerprint
+from mmssl.ledger.hashes import hash_array, hash_file, hash_json
+from mmssl.ledger.kept import is_kept, kept
+from mmssl.preprocessing.network_inputs import fit_landmarks, standardised
+from mmssl.pretrain.encoders import load_weights
+from mmssl.stats.auc import Interval, roc_auc
+from mmssl.stats.bootstrap import auc_interval
+from mmssl.stats.delong import difference_interval, difference_p
+from mmssl.stats.dice import dice_coefficient
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SCRATCH = "from scratch"
+AUC, DICE = MEASURES = ("AUC", "Dice")
+
+COLUMNS = (
+    "task",
+    "measure",
+    "model",
+    "baseline",
+    "ratio",
+    "labelled",
+    "people",
+    "seeds",
+    "value",
+    "low",
+    "high",
+    "sd",
+    "difference",
+    "difference_low",
+    "difference_high",
+    "p",
+    "p_corrected",
+)
+
+
+@dataclass(frozen=True)
+class FineTuned:
+    """What fine-tuned networks say of the people held out.
+
+    Attributes
+    ----------
+    target : Target
+    rows : array of int
+        Of pairs.tsv: the people held out.
+    outputs : dict
+        (start, ratio, seed) -> logits (people, classes), or the class of each
+        voxel (people, X, Y, Z).
+    labelled : dict
+        ratio -> how many people were learned from.
+    proof : dict
+        Of `mmssl.ledger.leakage.prove`.
+    """
+
+    target: Target
+    rows: np.ndarray
+    outputs: Mapping[tuple[str, float, int], np.ndarray]
+    labelled: Mapping[float, int]
+    proof: dict = field(default_factory=dict)
+
+
+def fine_tuned(
+    cohort,
+    starts: Mapping[str, Path],
+    target: Target,
+    modality: str,
+    folder: str | Path,
+    ratios: Sequence[float] = (0.1, 1.0),
+    seeds: Sequence[int] = (0,),
+    fold: int = 0,
+    schedule: Schedule | None = None,
+    jobs: int = 1,
+    progress: bool = True,
+) -> FineTuned:
+    """Fine-tune runs, and their network from scratch, at several shares of the
+    labelled people.
+
+    Finished fits are kept in ``folder``, so that what was stopped continues.
+
+    Parameters
+    ----------
+    cohort : Cohort
+    starts : {name: run folder}
+        Runs of the cohort's fold; from scratch begins the network of the
+        first.
+    target : Target
+        Of the cohort's first task; only people with a label of it take part.
+    modality : str
+    folder : path
+    ratios : sequence of float
+        Shares of the labelled training people.
+    seeds : sequence of int
+        Of the subsets, the heads and the order.
+    fold : int
+    schedule : Schedule, optional
+    jobs : int
+        Fits side by side, in processes.
+
+    Raises
+    ------
+    ValueError
+        Before any fit: no start, an unknown modality, as
+        `mmssl.evaluate.finetune.finetune`.
+    LeakError
+        If somebody held out was seen by a start.
+    mmssl.ledger.locks.LockedError
+        When another process is at work in the folder.
+    """
+    if not starts:
+        raise ValueError("no run to fine-tune, expected one at least")
+    schedule = schedule or Schedule()
+    labels = cohort.labels()
+    people = _people(cohort, modality, fold)
+    proof = _proof(cohort, starts, people, fold)
+    landmarks = fit_landmarks(cohort, fold)
+    inputs = standardised(cohort, {modality: landmarks[modality]}, np.float16)[
+        modality
+    ]
+    subsets = {}
+    for ratio in ratios:
+        for seed in seeds:
+            rows = labelled_subset(people.train, labels, ratio, seed)
+            subsets[ratio, seed] = people._replace(train=rows)
+    fits = {}
+    first = next(iter(starts.values()))
+    for start, run in {SCRATCH: first, **starts}.items():
+        for (ratio, seed), subset in subsets.items():
+            fits[start, ratio, seed] = partial(
+                _fit,
+                run,
+                start != SCRATCH,
+                inputs,
+                target,
+                modality,
+                subset,
+                schedule,
+                seed,
+            )
+    folder = Path(folder) / _key(inputs, target, people, schedule, fold)[:16]
+    hashes = {SCRATCH: hash_file(Path(first) / "checkpoint.ckpt")}
+    for start, run in starts.items():
+        hashes[start] = hash_file(Path(run) / "checkpoint.ckpt")
+    names = {key: _file(hashes[key[0]], *key) for key in fits}
+    with locks.owned(folder):
+        atomic.remove_unfinished(folder)
+        outputs = _kept_or_made(folder, names, fits, jobs, progress)
+    labelled = {}
+    for (ratio, _), subset in subsets.items():
+        labelled[ratio] = len(subset.train)
+    return FineTuned(target, people.test, outputs, labelled, proof)
+
+
+def label_efficiency(
+    fits: Sequence[FineTuned],
+    resamples: int = 2000,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """How well each start tells each target at each share of labels.
+
+    Parameters
+    ----------
+    fits : sequence of FineTuned
+    resamples, seed : int
+        Of the bootstrap over people.
+
+    Returns
+    -------
+    DataFrame
+        One line per target, ratio and start: task, measure ("AUC" of a class,
+        of more than two the macro average; "Dice" of voxels, a mean over
+        people who show any), model, baseline (whether from scratch), ratio,
+        labelled (people learned from), people (held out, that count), seeds,
+        value (mean over people and seeds), low, high (BCa bootstrap over
+        people, 95 %; NaN where everybody has the same), sd (over seeds; NaN for one), difference to training
+        from scratch on the same people and seeds with its interval (Student's
+        t), p, and p_corrected (Holm, over all lines). Intervals are of
+        people; seeds spread as ``sd`` says. ``attrs["proof"]`` is that of the
+        first.
+    """
+    import pandas as pd
+    from statsmodels.stats.multitest import multipletests
+
+    lines = []
+    for one in fits:
+        measure = _dice if one.target.voxelwise else _auc
+        seeds = sorted({key[2] for key in one.outputs})
+        starts = list(dict.fromkeys(key[0] for key in one.outputs))
+        for ratio, labelled in one.labelled.items():
+            of_start = {}
+            for start in starts:
+                outputs = [one.outputs[start, ratio, s] for s in seeds]
+                of_start[start] = np.stack(outputs)
+            for start, outputs in of_start.items():
+                line = {
+                    "task": one.target.name,
+                    "model": start,
+                    "baseline": start == SCRATCH,
+                    "ratio": ratio,
+                    "labelled": labelled,
+                    "seeds": len(seeds),
+                }
+                line |= measure(
+                    one, outputs, of_start[SCRATCH], resamples, seed
+                )
+                lines.append(line)
+    table = pd.DataFrame(lines)
+    compared = ~table["baseline"]
+    table.loc[table["baseline"], "p"] = np.nan
+    table["p_corrected"] = np.nan
+    if compared.any():
+        p = table.loc[compared, "p"].to_numpy()
+        corrected = multipletests(p, method="holm")[1]
+        table.loc[compared, "p_corrected"] = corrected
+    columns = ["difference", "difference_low", "difference_high"]
+    table.loc[table["baseline"], columns] = np.nan
+    table = table[list(COLUMNS)]
+    table.attrs["proof"] = fits[0].proof if fits else {}
+    return table
+
+
+def _people(cohort, modality: str, fold: int) -> People:
+    """People with a label and an image, one pair each."""
+    rows = []
+    for role in ("train", "valid"):
+        of_role = cohort.rows(role, fold)
+        rows.append(cohort.downstream(of_role, modalities=(modality,)))
+    holdout = cohort.rows("holdout")
+    rows.append(cohort.downstream(holdout, modalities=(modality,)))
+    return People(*rows)
+
+
+def _proof(cohort, starts, people: People, fold: int) -> dict:
+    """Nobody held out was seen by a start, by the landmarks or in
+    fine-tuning.
+    """
+    tuned = f"fine-tuning, fold {fold}"
+    exposures = [
+        leakage.exposure(
+            f"landmarks, fold {fold}",
+            leakage.TRAIN,
+            cohort,
+            cohort.rows("train", fold),
+        ),
+        leakage.exposure(tuned, leakage.TRAIN, cohort, people.train),
+        leakage.exposure(tuned, leakage.CHOOSE, cohort, people.valid),
+        leakage.exposure("hold-out", leakage.TEST, cohort, people.test),
+    ]
+    needed = [tuned]
+    for start, run in starts.items():
+        for record in leakage.read_exposures(Path(run) / "exposures.json"):
+            fit = f"{record.fit} {start}, fold {fold}"
+            exposures.append(record._replace(fit=fit))
+        needed.append(f"encoder {start}, fold {fold}")
+    return leakage.prove(exposures, needed)
+
+
+def _fit(
+    run: Path,
+    pretrained: bool,
+    inputs: np.ndarray,
+    target: Target,
+    modality: str,
+    people: People,
+    schedule: Schedule,
+    seed: int,
+) -> dict[str, np.ndarray]:
+    """Output of one network on the people held out."""
+    weights = load_weights(run)
+    network = task_network(weights, modality, target, seed, pretrained)
+    finetune(network, inputs, target, people, schedule, seed=seed)
+    return {"output": predict(network, inputs, people.test)}
+
+
+def _key(inputs, target: Target, people, schedule, fold: int) -> str:
+    """Hash of what all fits share."""
+    content = {
+        "inputs": hash_array(inputs),
+        "target": [target.name, hash_array(target.values), target.classes],
+        "people": [hash_array(rows) for rows in people],
+        "schedule": repr(schedule),
+        "fold": fold,
+        "code": [fingerprint("mmssl.evaluate.finetune"), hash_file(__file__)],
+    }
+    return hash_json(content)
+
+
+def _file(checkpoint: str, start: str, ratio: float, seed: int) -> str:
+    """Name of the file of a fit."""
+    return f"{start.replace(' ', '_')}-{checkpoint[:8]}-{ratio:g}-{seed}"
+
+
+def _kept_or_made(folder, names, fits, jobs: int, progress: bool) -> dict:
+    """Outputs of all fits, of which the missing ones are made side by side."""
+    missing = [
+        fit for key, fit in fits.items() if not is_kept(folder, names[key])
+    ]
+    made = _side_by_side(missing, jobs)
+    outputs = {}
+    bar = tqdm(fits, desc="fine-tuning", unit="fit", disable=not progress)
+    for key in bar:
+        make = partial(next, made)
+        outputs[key] = kept(folder, names[key], make)["output"]
+    return outputs
+
+
+def _side_by_side(fits: Sequence, jobs: int) -> Iterator[dict]:
+    """Results of calls, in order, as they come."""
+    from joblib import Parallel, delayed
+
+    if jobs == 1:
+        return (fit() for fit in fits)
+    side_by_side = Parallel(n_jobs=jobs, return_as="generator")
+    return side_by_side(delayed(fit)() for fit in fits)
+
+
+def _auc(one: FineTuned, outputs, scratch, resamples: int, seed: int) -> dict:
+    """Of logits (seeds, people, classes)."""
+    labels = one.target.values[one.rows]
+    scores, baseline = _scores(outputs), _scores(scratch)
+    interval = auc_interval(labels, scores, resamples=resamples, seed=seed)
+    gain = difference_interval(labels, scores, baseline)
+    return {
+        "measure": AUC,
+        "people": len(labels),
+        **_value(interval, [roc_auc(labels, s) for s in scores]),
+        **_difference(gain, difference_p(labels, scores, baseline)),
+    }
+
+
+def _scores(logits: np.ndarray) -> np.ndarray:
+    """(seeds, people) of two classes, else (seeds, classes, people)."""
+    if logits.shape[2] == 2:
+        return logits[..., 1] - logits[..., 0]
+    return logits.transpose(0, 2, 1)
+
+
+def _dice(one: FineTuned, outputs, scratch, resamples: int, seed: int) -> dict:
+    """Of classes (seeds, people, X, Y, Z)."""
+    from scipy import stats
+
+    truth = one.target.values[one.rows]
+    classes = len(one.target.classes)
+    of_seed, baseline = [], []
+    for found, beside in zip(outputs, scratch, strict=True):
+        of_seed.append(dice_coefficient(found, truth, classes))
+        baseline.append(dice_coefficient(beside, truth, classes))
+    shows = np.isfinite(of_seed[0])
+    values = np.mean(of_seed, 0)[shows]
+    others = np.mean(baseline, 0)[shows]
+    limits = np.nan, np.nan
+    if np.ptp(values) > 0:
+        limits = stats.bootstrap(
+            (values,), np.mean, n_resamples=resamples, rng=seed
+        ).confidence_interval
+    gains = values - others
+    mean = float(gains.mean())
+    low, high, p = mean, mean, float(mean == 0)
+    if np.ptp(gains) > 0:
+        test = stats.ttest_rel(values, others)
+        (low, high), p = test.confidence_interval(), test.pvalue
+    interval = Interval(values.mean(), *limits, 0.95, "BCa")
+    return {
+        "measure": DICE,
+        "people": int(shows.sum()),
+        **_value(interval, [np.mean(d[shows]) for d in of_seed]),
+        **_difference(Interval(mean, low, high, 0.95, "t"), p),
+    }
+
+
+def _value(interval: Interval, of_seed: Sequence[float]) -> dict:
+    """Columns of a value and its spread over seeds."""
+    return {
+        "value": interval.estimate,
+        "low": interval.low,
+        "high": interval.high,
+        "sd": np.std(of_seed, ddof=1) if len(of_seed) > 1 else np.nan,
+    }
+
+
+def _difference(interval: Interval, p: float) -> dict:
+    """Columns of a difference to training from scratch."""
+    return {
+        "difference": interval.estimate,
+        "difference_low": interval.low,
+        "difference_high": interval.high,
+        "p": p,
+    }

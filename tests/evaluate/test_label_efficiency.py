@@ -1,0 +1,228 @@
+"""Fine-tuning at shares of labels: paired with training from scratch, kept,
+and refused where somebody held out was seen.
+"""
+
+import json
+from itertools import product
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from mmssl.evaluate import finetune as tuning
+from mmssl.evaluate import label_efficiency as module
+from mmssl.evaluate.finetune import Schedule, Target
+from mmssl.evaluate.label_efficiency import (
+    SCRATCH,
+    FineTuned,
+    fine_tuned,
+    label_efficiency,
+)
+from mmssl.ledger import LeakError, leakage
+from mmssl.ledger.manifest import write_manifest
+from mmssl.pretrain.fit import fit
+from mmssl.stats import dice_coefficient, roc_auc
+
+SHORT = Schedule(steps=2, batch_size=4, learning_rate=1e-3, validations=1)
+
+
+@pytest.fixture
+def diagnosis(cohort):
+    return Target("diagnosis", cohort.labels(), ("HC", "AD"))
+
+
+def fine_tune(cohort, run, target, folder, **options):
+    starts = {"RR": run}
+    options = {"schedule": SHORT, "progress": False, **options}
+    return fine_tuned(cohort, starts, target, "T1", folder, **options)
+
+
+def test_every_start_ratio_and_seed_is_fitted_once_and_kept(
+    cohort, run, diagnosis, tmp_path, monkeypatch
+):
+    fitted = []
+    original = module._fit
+
+    def counted(*arguments):
+        fitted.append(arguments)
+        return original(*arguments)
+
+    monkeypatch.setattr(module, "_fit", counted)
+    asked = {"ratios": (0.25, 1.0), "seeds": (0, 1)}
+    first = fine_tune(cohort, run, diagnosis, tmp_path, **asked)
+    keys = set(product((SCRATCH, "RR"), (0.25, 1.0), (0, 1)))
+    assert set(first.outputs) == keys and len(fitted) == 8
+    held_out = cohort.downstream(cohort.rows("holdout"))
+    assert np.array_equal(first.rows, held_out)
+    assert first.proof["tested"] == len(held_out)
+    again = fine_tune(cohort, run, diagnosis, tmp_path, **asked)
+    assert len(fitted) == 8
+    for key in keys:
+        assert np.array_equal(first.outputs[key], again.outputs[key])
+    # one more seed: the others stand
+    asked["seeds"] = (0, 1, 2)
+    fine_tune(cohort, run, diagnosis, tmp_path, **asked)
+    assert len(fitted) == 12
+
+
+def test_side_by_side_gives_the_same_bits(cohort, run, diagnosis, tmp_path):
+    one = fine_tune(cohort, run, diagnosis, tmp_path / "1")
+    two = fine_tune(cohort, run, diagnosis, tmp_path / "2", jobs=2)
+    assert one.outputs.keys() == two.outputs.keys()
+    for key, output in one.outputs.items():
+        assert np.array_equal(output, two.outputs[key])
+
+
+def test_a_start_that_has_seen_the_hold_out_is_refused(
+    cohort, diagnosis, tmp_path
+):
+    run = fit(
+        cohort,
+        "RR",
+        tmp_path / "RR",
+        epochs=1,
+        batch_size=16,
+        width=4,
+        latent=8,
+        progress=False,
+    )
+    file = run / "exposures.json"
+    records = leakage.read_exposures(file)
+    seen = leakage.exposure(
+        "encoder", "train", cohort, cohort.rows("holdout")[:1]
+    )
+    leakage.write_exposures(file, [*records, seen])
+    write_manifest(run)
+    with pytest.raises(LeakError, match="encoder RR, fold 0"):
+        fine_tune(cohort, run, diagnosis, tmp_path / "fits")
+    records = [r for r in json.loads(file.read_text()) if "land" in r["fit"]]
+    file.write_text(json.dumps(records))
+    with pytest.raises(LeakError, match="'encoder RR, fold 0' left no record"):
+        fine_tune(cohort, run, diagnosis, tmp_path / "fits")
+    with pytest.raises(ValueError, match="no run to fine-tune"):
+        fine_tuned(cohort, {}, diagnosis, "T1", tmp_path / "fits")
+
+
+def made_up(values, outputs):
+    """Fits of two starts whose outputs are given, (seeds, people, …)."""
+    names = ("none", "there")
+    target = Target("thing", values, names)
+    rows = np.arange(len(values))
+    of_key = {}
+    for start, of_start in outputs.items():
+        for seed, output in enumerate(of_start):
+            of_key[start, 0.1, seed] = output
+    return FineTuned(target, rows, of_key, {0.1: 7})
+
+
+def test_auc_is_the_mean_over_seeds_and_its_gain_is_paired():
+    rng = np.random.default_rng(3)
+    labels = np.arange(90) % 3 % 2
+    noise = rng.normal(size=(2, 2, 90))
+    logits = {}
+    for start, strength, own in zip(
+        (SCRATCH, "A"), (0.5, 1.5), noise, strict=True
+    ):
+        score = strength * labels + own
+        logits[start] = np.stack([np.zeros_like(score), score], -1)
+    table = label_efficiency([made_up(labels, logits)], resamples=200)
+    table = table.set_index("model")
+    for start, of_start in logits.items():
+        aucs = [roc_auc(labels, x[:, 1]) for x in of_start]
+        line = table.loc[start]
+        assert line["value"] == pytest.approx(np.mean(aucs))
+        assert line["sd"] == pytest.approx(np.std(aucs, ddof=1))
+        assert line["low"] < line["value"] < line["high"]
+    line = table.loc["A"]
+    gain = line["value"] - table.loc[SCRATCH, "value"]
+    assert line["difference"] == pytest.approx(gain)
+    # interval and p are of one test
+    inside = line["difference_low"] < 0 < line["difference_high"]
+    assert inside == (line["p"] > 0.05)
+    assert (line["labelled"], line["people"], line["seeds"]) == (7, 90, 2)
+    assert np.isnan(
+        table.loc[SCRATCH, ["difference", "p"]].astype(float)
+    ).all()
+
+
+def test_dice_is_a_mean_over_people_who_show_any_and_its_gain_a_paired_t():
+    rng = np.random.default_rng(4)
+    truth = (rng.random((12, 4, 5, 6)) < 0.4).astype(np.uint8)
+    truth[[2, 7]] = 0
+    found = {}
+    for start, share in ((SCRATCH, 0.5), ("A", 0.2)):
+        wrong = rng.random((3, *truth.shape)) < share
+        found[start] = np.where(wrong, 1 - truth, truth).astype(np.uint8)
+    table = label_efficiency([made_up(truth, found)], resamples=200)
+    table = table.set_index("model")
+    shows = truth.any((1, 2, 3))
+    means = {}
+    for start, of_start in found.items():
+        each = [dice_coefficient(one, truth) for one in of_start]
+        means[start] = np.mean(each, 0)[shows]
+        assert table.loc[start, "value"] == pytest.approx(means[start].mean())
+    line = table.loc["A"]
+    test = stats.ttest_rel(means["A"], means[SCRATCH])
+    assert line["p"] == pytest.approx(test.pvalue)
+    assert line["difference_low"] == pytest.approx(
+        test.confidence_interval().low
+    )
+    assert line["people"] == 10 and line["measure"] == "Dice"
+
+
+def test_p_values_are_corrected_for_all_lines_together():
+    rng = np.random.default_rng(5)
+    labels = np.arange(60) % 2
+    starts = (SCRATCH, "A", "B")
+    logits = {}
+    for start, strength in zip(starts, (0, 2, 0.3), strict=True):
+        score = strength * labels + rng.normal(size=(1, 60))
+        logits[start] = np.stack([-score, score], -1)
+    one = made_up(labels, logits)
+    table = label_efficiency([one, one], resamples=100)
+    p = table.loc[~table["baseline"], "p"].to_numpy()
+    assert len(p) == 4
+    order = np.argsort(p)
+    expected = np.empty(4)
+    running = 0.0
+    for place, k in enumerate(order):
+        running = max(running, min(1.0, (4 - place) * p[k]))
+        expected[k] = running
+    corrected = table.loc[~table["baseline"], "p_corrected"]
+    assert corrected.to_numpy() == pytest.approx(expected)
+
+
+def test_equal_networks_differ_by_nothing():
+    labels = np.arange(20) % 2
+    logits = np.random.default_rng(6).normal(size=(1, 20, 2))
+    masks = np.repeat(labels[:, None], 6, 1).reshape(20, 1, 2, 3)
+    for values, output in ((labels, logits), (masks, masks[None])):
+        both = made_up(values, {SCRATCH: output, "A": output})
+        line = label_efficiency([both], resamples=100).iloc[1]
+        columns = ["difference", "difference_low", "difference_high"]
+        assert (line[columns] == 0).all()
+        assert line["p"] == 1
+
+
+def test_scores_of_three_classes_are_averaged_one_against_the_rest(
+    three_classes, tmp_path
+):
+    run = fit(
+        three_classes,
+        "RR",
+        tmp_path / "RR",
+        epochs=1,
+        batch_size=16,
+        width=4,
+        latent=8,
+        progress=False,
+    )
+    names = ("HC", "MCI", "AD")
+    target = Target("diagnosis", three_classes.labels(), names)
+    fits = fine_tune(three_classes, run, target, tmp_path, ratios=(0.5,))
+    line = label_efficiency([fits], resamples=100).iloc[0]
+    logits = fits.outputs[SCRATCH, 0.5, 0]
+    labels = target.values[fits.rows]
+    aucs = [roc_auc(labels == k, logits[:, k]) for k in range(3)]
+    assert line["value"] == pytest.approx(np.mean(aucs))
+    assert tuning.predict is module.predict
