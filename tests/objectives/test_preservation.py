@@ -9,6 +9,7 @@ import pytest
 import torch
 from small_cohort import lack, write_small_cohort
 from torch.nn import functional as F
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from mmssl.models import UNetEncoder
 from mmssl.models.keyed_random import Stream
@@ -70,7 +71,7 @@ def test_the_loss_is_the_equations_step_by_step(modalities, alpha):
     batch = batch_of(objective)
     total, parts, _ = objective(batch)
     term, copy = objective.terms["PCRL"], objective.momentum_copy
-    error, query, key = 0.0, {}, {}
+    error, spread, query, key = 0.0, 0.0, {}, {}
     for m in modalities:
         heads = objective.further_heads[m]
         slow = copy["further_heads"][m]
@@ -102,6 +103,7 @@ def test_the_loss_is_the_equations_step_by_step(modalities, alpha):
             last = own["attention"](local, indicator)
             output = objective.decoders[m](last, maps)
             error = error + F.mse_loss(output, image)
+            spread = spread + image.var(0).mean()
             projected.append(own["projector"](last.mean((2, 3, 4))))
         query[m], key[m] = projected[:2]
     contrast = 0.0
@@ -117,8 +119,9 @@ def test_the_loss_is_the_equations_step_by_step(modalities, alpha):
     torch.testing.assert_close(parts["PCRL/reconstruction"], error)
     torch.testing.assert_close(parts["PCRL/contrast"], contrast)
     torch.testing.assert_close(total, 0.5 * contrast + 0.5 * error)
-    by_chance = float(parts["PCRL/chance"])
-    assert by_chance > 0.5 * len(pairs) * math.log(8)
+    # one of eight features is the key, and every output the mean image
+    by_chance = 0.5 * len(pairs) * math.log(8) + 0.5 * spread
+    torch.testing.assert_close(parts["PCRL/chance"], by_chance)
 
 
 def test_gradients_reach_everything_but_the_copy():
@@ -160,6 +163,79 @@ def test_a_target_is_the_clean_crop_turned_and_views_have_their_own():
     assert not torch.equal(first, second)
     one, other = (views["ordinary"].targets["ordinary"][m][1] for m in inputs)
     assert not torch.equal(one, other)
+
+
+def crops_of(name, inputs, stream):
+    """Starts of the crops that a view's targets show, half an image a side:
+    {modality: (B, 3)}.
+    """
+    made = Corrupted(name, "none", shares=(0.5,))(inputs, stream)
+    starts = {}
+    for m, (image, _) in made.targets[name].items():
+        # a turn changes no mean; that of n places from a is a + (n - 1) / 2
+        means = image.flatten(2).mean(2)
+        starts[m] = (means - (SIDE / 2 - 1) / 2).round()
+    return starts
+
+
+def test_both_views_crop_together_and_each_modality_for_itself():
+    """Crops are read off images that hold their own coordinates."""
+    rows = 40
+    axes = torch.meshgrid(*[torch.arange(float(SIDE))] * 3, indexing="ij")
+    images = torch.stack(axes).expand(rows, 3, *(SIDE,) * 3)
+    inputs = {"T1": images, "fALFF": images}
+    stream = Stream(torch.arange(rows), 0, 1)
+    # as `make_views` keys them: each view has a stream of its own
+    first, second = (
+        crops_of(name, inputs, stream.child(f"view/{name}")) for name in VIEWS
+    )
+    side = SIDE // 2
+    for m in inputs:
+        apart = (first[m] - second[m]).abs()
+        shared = (side - apart).clamp(min=0).prod(1)
+        assert (shared / (2 * side**3 - shared) > 0.25).all()
+        # two crops, not one twice
+        assert apart.any(1).float().mean() > 0.9
+    assert (first["T1"] != first["fALFF"]).any(1).float().mean() > 0.9
+
+
+def test_a_crop_is_painted_shuffled_and_blurred_each_by_its_own_chance():
+    rows = 80
+    images = inputs_of(["T1"], rows)["T1"]
+    stream = Stream(torch.arange(rows), 1, 1)
+    made = Corrupted("ordinary", "none")({"T1": images}, stream)
+    clean, _ = made.targets["ordinary"]["T1"]
+    changed = (made.volumes["T1"] != clean).flatten(1).any(1)
+    chances = {"paint": 0.9, "shuffle": 0.5, "blur": 0.5}
+    own = stream.child("T1")
+    happens = torch.stack(
+        [own.uniform(name) < chance for name, chance in chances.items()]
+    )
+    # of some rows each is all that happens, and to some nothing does
+    assert {0, 1, 2, 3} == set(happens.sum(0).tolist())
+    assert happens[:, happens.sum(0) == 1].any(1).all()
+    assert torch.equal(changed, happens.any(0))
+
+
+def test_the_passes_of_a_step_are_one_update_of_the_decoder():
+    """Its running statistics move once, to the mean of the three encoders'."""
+    objective = filled(make(("T1",))).train()
+    decoder = objective.decoders["T1"]
+    norms = [m for m in decoder.modules() if isinstance(m, _BatchNorm)]
+    seen = {norm: [] for norm in norms}
+    for norm in norms:
+        norm.running_mean.normal_()
+        norm.register_forward_pre_hook(
+            lambda norm, inputs: seen[norm].append(inputs[0].detach())
+        )
+    before = {norm: norm.running_mean.clone() for norm in norms}
+    objective(batch_of(objective))
+    assert norms
+    for norm in norms:
+        means = torch.stack([x.mean((0, 2, 3, 4)) for x in seen[norm]])
+        assert len(means) == 3 and int(norm.num_batches_tracked) == 1
+        expected = torch.lerp(before[norm], means.mean(0), norm.momentum)
+        torch.testing.assert_close(norm.running_mean, expected)
 
 
 def test_views_do_not_depend_on_the_batch():
