@@ -10,6 +10,7 @@ import pytest
 import torch
 from small_cohort import SMALL_RUN, lack, write_small_cohort
 
+from mmssl.objectives.views import Clean
 from mmssl.preprocessing import fit_landmarks, standardised
 from mmssl.pretrain import (
     PCA_64,
@@ -18,6 +19,7 @@ from mmssl.pretrain import (
     embed,
     fit,
     load_encoders,
+    loop,
     untrained_encoders,
 )
 from mmssl.pretrain.encoders import encode
@@ -78,6 +80,42 @@ def test_every_objective_trains_and_embeds_who_is_there(
     np.testing.assert_allclose(
         z["fALFF"][~absent], again["fALFF"], rtol=1e-4, atol=1e-5
     )
+
+
+def test_labels_and_keys_of_a_batch_are_those_of_its_images(
+    incomplete, tmp_path, monkeypatch
+):
+    """Wherever in the batch somebody lacks one."""
+    batches = []
+    original = loop.Pretraining.batch
+
+    def batch(self, role, epoch, index):
+        made = original(self, role, epoch, index)
+        batches.append((index, made))
+        return made
+
+    monkeypatch.setattr(loop.Pretraining, "batch", batch)
+    options = {**SMALL_RUN, "batch_size": 8, "augment": Clean()}
+    fit(incomplete, "RR", tmp_path / "run", **options)
+    row_of = {}
+    for m in incomplete.modalities:
+        images = np.asarray(incomplete.volumes[m], np.float32)
+        row_of[m] = {x.tobytes(): i for i, x in enumerate(images)}
+    first_lacks = 0
+    for index, made in batches:
+        rows = {}
+        for m, x in made.views["main"].volumes.items():
+            images = x.contiguous().numpy()
+            rows[m] = [row_of[m][image.tobytes()] for image in images]
+            expected = incomplete.labels()[rows[m]]
+            assert np.array_equal(made.labels[m]["diagnosis"], expected)
+        there = [k for k, row in enumerate(rows["T1"]) if row not in ABSENT]
+        assert rows["fALFF"] == [rows["T1"][k] for k in there]
+        drawn = 8 * index + np.arange(len(rows["T1"]))
+        assert made.rows["T1"].tolist() == drawn.tolist()
+        assert made.rows["fALFF"].tolist() == drawn[there].tolist()
+        first_lacks += there != [*range(len(there))]
+    assert first_lacks
 
 
 def test_pairs_are_those_that_have_both(incomplete, tmp_path):
