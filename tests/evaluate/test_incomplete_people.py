@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 from small_cohort import lack, write_small_cohort
 
@@ -19,7 +20,9 @@ from mmssl.evaluate.linear_evaluation import (
     PROJECTION,
     training_and_holdout,
 )
+from mmssl.evaluate.results import PREFIX, load_probes
 from mmssl.evaluate.simple_features import COVARIATES
+from mmssl.ledger.artefacts import Provenance
 from mmssl.similarity.tables import similarity_table
 
 ABSENT = [1, 4, 8, 10, 17, 33, 38, 41]
@@ -118,6 +121,36 @@ def test_probes_are_those_of_a_cohort_of_who_is_there(whole, incomplete, z):
     table = results_table([found], resamples=100)
     counts = table.groupby("modality")[["positives", "negatives"]].first()
     assert counts.loc["T1"].sum() == 14 and counts.loc["fALFF"].sum() == 12
+
+
+def test_saved_scores_of_people_who_lack_a_modality_are_read_back(
+    incomplete, z, tmp_path
+):
+    probed = probe(
+        incomplete,
+        without(z),
+        protocols=(LOGISTIC,),
+        trials=1,
+        width=2,
+        initialisations=1,
+    )
+    table = results_table([probed], resamples=100)
+    saved = Provenance(
+        {"cohort": incomplete.path / "cohort.json"},
+        {"width": 2},
+        0,
+        ("mmssl.evaluate.results",),
+        {"edition": "toy"},
+    )
+    tables = {
+        "": table,
+        "_fits": probed.fits,
+        "_scores": probed.scores.drop(columns="subject"),
+    }
+    saved.save(tmp_path / "toy", PREFIX, tables)
+    loaded = load_probes(tmp_path / "toy", "toy", incomplete, without(z))
+    columns = list(probed.scores.columns)
+    pd.testing.assert_frame_equal(loaded.scores[columns], probed.scores)
 
 
 def test_accuracy_and_regression_count_who_is_there(incomplete, z):

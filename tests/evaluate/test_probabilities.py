@@ -31,6 +31,7 @@ class Study:
             "valid": valid,
             "holdout": slice(220, 300),
         }
+        self.there = np.ones(300, bool)
         self.subjects = np.array([f"sub-{i}" for i in range(300)])
         self.participants = pd.DataFrame({"participant_id": self.subjects})
         rng = np.random.default_rng(8)
@@ -49,7 +50,7 @@ class Study:
         return rows
 
     def present(self, modality):
-        return np.ones(300, bool)
+        return self.there
 
     def image_hashes(self, rows):
         return {f"T1[{row}]": f"{row:x}".ljust(64, "-") for row in rows}
@@ -139,6 +140,26 @@ def test_the_hold_out_has_no_say_in_its_probabilities():
         study, {"CR": {"T1": study.z}}, probed, ["CR"]
     )
     assert np.array_equal(before["probability"], after["probability"])
+
+
+def test_who_lacks_an_image_has_no_say_in_its_probabilities():
+    """As if they were neither training nor validation people."""
+    lacking = [3, 40, 77, 151, 160, 199]
+    incomplete, smaller = Study(), Study()
+    incomplete.there[lacking] = False
+    for role in ("train", "valid"):
+        rows = np.arange(300)[smaller.parts[role]]
+        smaller.parts[role] = np.setdiff1d(rows, lacking)
+    _, probed = probe(smaller)
+    expected = probabilities.probe_probabilities(
+        smaller, {"CR": {"T1": smaller.z}}, probed, ["CR"]
+    )
+    z = incomplete.z.copy()
+    z[lacking] = np.nan
+    found = probabilities.probe_probabilities(
+        incomplete, {"CR": {"T1": z}}, probed, ["CR"]
+    )
+    assert np.array_equal(found["probability"], expected["probability"])
 
 
 def test_another_embedding_and_a_recalibration_on_the_hold_out_are_refused():
