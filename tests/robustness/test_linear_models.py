@@ -1,8 +1,11 @@
 """Linear projections against the probe, and the models of finished runs."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
+from small_cohort import SMALL_RUN, lack, write_small_cohort
 
 from mmssl.evaluate.probes import linear_probe
 from mmssl.ledger import leakage
@@ -81,6 +84,43 @@ def test_the_proof_names_every_fit(tiny_phantom, run):
     assert proof["shared"] == 0
     assert "encoder RR, fold 0 (train)" in proof["fits"]
     assert "second population (test)" in proof["fits"]
+
+
+def without(cohort, rows):
+    """The cohort with some people in no role."""
+    gone = set(cohort.subjects[rows])
+    splits = {
+        role: [person for person in cohort.splits[role] if person not in gone]
+        for role in ("holdout", "shift")
+    }
+    fold = {
+        role: [person for person in people if person not in gone]
+        for role, people in cohort.splits["folds"][0].items()
+    }
+    return replace(cohort, splits={**splits, "folds": [fold]})
+
+
+def test_who_lacks_a_modality_is_neither_learned_from_nor_tested(tmp_path):
+    """Projections and the proof are those of a cohort of who has both."""
+    absent = [3, 8, 17, 21, 22]
+    write_small_cohort(tmp_path / "cohort", groups=("HC", "AD"))
+    made = lack(tmp_path / "cohort", "fALFF", absent)
+    fold = made.splits["folds"][0]
+    splits = {**made.splits, "shift": fold["valid"]}
+    splits["folds"] = [{"train": fold["train"], "valid": []}]
+    made = replace(made, splits=splits)
+    runs = {"RR": fit(made, "RR", tmp_path / "RR", **SMALL_RUN)}
+    options = {"epochs": 3, "width": 2}
+    found = fit_linear_models(made, runs, **options)
+    smaller = without(made, absent)
+    expected = fit_linear_models(smaller, runs, **options)
+    for m in made.modalities:
+        linear, wanted = found.models["RR"][m], expected.models["RR"][m]
+        assert np.isfinite(linear.weight).all()
+        np.testing.assert_array_equal(linear.weight, wanted.weight)
+        assert linear.bias == wanted.bias
+    # of four people each in the hold-out and the second population
+    assert prove_samples_unseen(made, runs)["tested"] == 5
 
 
 def test_an_encoder_that_saw_the_second_population_is_refused(
