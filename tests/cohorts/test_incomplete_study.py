@@ -3,6 +3,7 @@ evaluation reads.
 """
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -275,6 +276,15 @@ def test_a_page_with_other_options_than_the_cohorts_is_refused(
     message = "made of 7 pairs of images, found are 6.*--incomplete"
     with pytest.raises(ValueError, match=message):
         run_page("15_dataset", page_values(options=otherwise), shown)
+
+
+def test_a_study_of_as_many_other_pairs_is_not_the_cohorts(dataset, made):
+    study = bids.read(dataset, incomplete=True)
+    assembly.check_study(study, made)
+    swapped = study.pairs.assign(fALFF=study.pairs["fALFF"].to_numpy()[::-1])
+    for pairs in (swapped, study.pairs[::-1]):
+        with pytest.raises(ValueError, match="7, not the same ones"):
+            assembly.check_study(replace(study, pairs=pairs), made)
 
 
 def test_a_series_left_out_by_eye_keeps_its_reason(dataset, quick, tmp_path):
