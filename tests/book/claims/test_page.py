@@ -99,5 +99,24 @@ def test_the_figure_of_intervals_has_a_line_for_each_tested_claim(assessed):
     )
 
 
+def test_the_figure_cuts_long_claims_at_a_word(assessed):
+    figure = plotting.claim_intervals(
+        assessed, ("auc_contrast",), "difference"
+    )
+    claims = assessed.set_index("id")["claim"]
+    cut = 0
+    for label in figure.axes[0].get_yticklabels():
+        name, shown = label.get_text().split(maxsplit=1)
+        words = claims[name].split(" ")
+        kept = shown.removesuffix(" …").split(" ")
+        assert kept == words[: len(kept)]
+        if kept != words:
+            cut += 1
+            assert shown.endswith(" …") and len(shown) <= 52
+            # another word would have no room
+            assert len(" ".join(words[: len(kept) + 1]) + " …") > 52
+    assert cut
+
+
 def test_figures_know_every_verdict():
     assert tuple(VERDICT_COLOUR) == rule.VERDICTS
