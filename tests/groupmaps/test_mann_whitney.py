@@ -386,6 +386,8 @@ def test_the_smallest_p_is_that_of_a_voxel_without_an_error(rng):
     expected = max_statistic_test(perfect, labels, 500, seed=2)[-1]
     assert found == pytest.approx(expected, abs=2 / 501)
     assert found < 0.05
+    # of as many permutations as are asked for
+    assert found * 501 == pytest.approx(round(found * 501))
 
 
 def test_the_smallest_p_of_few_people_is_exact_and_large(rng):
@@ -395,6 +397,10 @@ def test_the_smallest_p_of_few_people_is_exact_and_large(rng):
     labels = np.array([0] * 4 + [1] * 4)
     one = np.arange(8.0)[:, None]
     assert groupmaps.smallest_p(one, labels) == pytest.approx(2 / 70)
+    # within strata of two and two of each: 6 x 6 labellings
+    strata = np.array([0, 0, 1, 1, 0, 0, 1, 1])
+    found = groupmaps.smallest_p(one, labels, strata=strata)
+    assert found == pytest.approx(2 / 36)
     many = rng.normal(size=(8, 4000))
     assert groupmaps.smallest_p(many, labels) > 0.9
     with pytest.raises(ValueError, match="values: shape"):
