@@ -75,6 +75,15 @@ def test_a_rim_is_brighter_than_what_it_surrounds(planted, tiny_phantom):
         rim = weights[lesions.RIM]
         assert rim[centre] < rim[inside].max()
         assert weights["whole"][centre] == pytest.approx(1, abs=0.02)
+        # in T1, as strong as the table says; fALFF is lost in the whole of it
+        for m, change in (
+            ("T1", line.contrast * rim),
+            ("fALFF", -line.falff * weights["whole"]),
+        ):
+            before = tiny_phantom.volumes[m][line.pair].astype(np.float64)
+            expected = before * (1 + change)
+            after = planted.volumes[m][line.pair]
+            np.testing.assert_allclose(after, expected, rtol=1e-3)
 
 
 def test_boxes_and_slices_are_those_of_the_masks(planted):
