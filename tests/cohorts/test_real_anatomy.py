@@ -38,9 +38,11 @@ def stand_in(tmp_path, monkeypatch, forget):
     full = template.full()
     values = (133 * full.t1 / full.t1.max()).astype(np.uint8)
     affine = full.affine @ np.diag([-1.0, 1, 1, 1])
-    affine[:3, 3] += full.affine[:3, :3] @ [len(values) - 1, 0, 0]
+    # mirrored and moved: the way there is not the way back
+    affine[:3, 3] += full.affine[:3, :3] @ [len(values) - 1, -9, 0]
+    values = np.pad(values[::-1], [(0, 0), (9, 0), (0, 4)])
     path = tmp_path / "ch2bet.nii.gz"
-    nib.save(nib.Nifti1Image(values[::-1], affine), path)
+    nib.save(nib.Nifti1Image(values, affine), path)
     monkeypatch.setenv("MMSSL_COLIN27", str(path))
 
 
