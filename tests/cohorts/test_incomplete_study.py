@@ -167,6 +167,18 @@ def test_the_first_whole_pair_of_each_person():
     assert first_whole(people, whole).tolist() == [0, 1, 1, 0, 1]
 
 
+def test_the_first_whole_pair_of_many_people_is_the_loops(rng):
+    """More pairs than a sort keeps in order by chance."""
+    people = pd.Series(rng.integers(0, 40, 300))
+    whole = pd.Series(rng.random(300) < 0.5)
+    expected = np.zeros(300, int)
+    for person in range(40):
+        own = np.flatnonzero(people == person)
+        own_whole = own[whole[own]]
+        expected[own_whole[0] if len(own_whole) else own[0]] = 1
+    assert first_whole(people, whole).tolist() == expected.tolist()
+
+
 @pytest.fixture
 def made(dataset, quick, tmp_path):
     """A cohort in which sub-01 and sub-02 lack the series."""
@@ -312,6 +324,7 @@ def test_a_series_left_out_by_eye_keeps_its_reason(dataset, quick, tmp_path):
 def test_unusual_figures_are_marked_in_their_own_axis(rng):
     figures = pd.DataFrame(rng.normal(size=(40, 2)), columns=["dice", "snr"])
     figures.loc[3, "dice"] = -20.0
+    figures.loc[[3, 7], "snr"] = 20.0  # the same person's too
     unusual = quality_control.unusual(figures)
     figure = plotting.quality_distributions(figures, unusual)
     marked = {
@@ -319,4 +332,4 @@ def test_unusual_figures_are_marked_in_their_own_axis(rng):
         for axis in figure.axes
         if axis.get_title("left")
     }
-    assert marked == {"dice": ["3"], "snr": []}
+    assert marked == {"dice": ["3"], "snr": ["3", "7"]}
