@@ -201,10 +201,11 @@ def label_efficiency(
         people who show any), model, baseline (whether from scratch), ratio,
         labelled (people learned from), people (held out, that count), seeds,
         value (mean over people and seeds), low, high (BCa bootstrap over
-        people, 95 %; NaN where everybody has the same), sd (over seeds; NaN for one), difference to training
-        from scratch on the same people and seeds with its interval (Student's
-        t), p, and p_corrected (Holm, over all lines). Intervals are of
-        people; seeds spread as ``sd`` says. ``attrs["proof"]`` is that of the
+        people, 95 %; NaN where everybody has the same), sd (over seeds; NaN
+        for one), difference to training from scratch on the same people and
+        seeds with its interval (Student's t), p, and p_corrected (Holm, over
+        all lines). Intervals are of people; seeds spread as ``sd`` says.
+        ``attrs["proof"]`` is that of the
         first.
     """
     import pandas as pd

@@ -20,6 +20,7 @@ SETTINGS = (
     "augment",
     "region",
     "keep",
+    "learning_rate",
     "gradient_clip",
     "precision",
 )

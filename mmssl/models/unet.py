@@ -17,6 +17,9 @@ from mmssl.models.dcgan import CONVOLUTION, NORM, TRANSPOSED, Features
 from mmssl.models.full_precision import applied
 
 LEVELS = 4
+STEP = 2 ** (LEVELS - 1)
+"""Sides are multiples of it."""
+
 POOL = {2: F.max_pool2d, 3: F.max_pool3d}
 
 
@@ -85,6 +88,8 @@ class UNetEncoder(nn.Module):
         Parameters
         ----------
         x : Tensor, shape (B, in_channels, *sides)
+            Of any sides that are multiples of 8, not only those it was made
+            for.
         stream
             As every encoder takes one; nothing here is random.
 
@@ -95,10 +100,13 @@ class UNetEncoder(nn.Module):
             last map, behind its rectifier, (B, latent, *sides / 8); maps,
             those of the levels before it, coarse to fine.
         """
-        if tuple(x.shape[1:]) != self.input_shape:
+        channels = self.input_shape[0]
+        fits = x.dim() == self.dims + 2 and x.shape[1] == channels
+        if not fits or any(side % STEP for side in x.shape[2:]):
             raise ValueError(
-                f"U-Net input has shape {tuple(x.shape)}, "
-                f"expected (B, {self.input_shape})"
+                f"U-Net input has shape {tuple(x.shape)}, expected (B, "
+                f"{channels}) and {self.dims} sides that are multiples of "
+                f"{STEP}"
             )
         maps = []
         for level in self.levels[:-1]:
@@ -210,10 +218,9 @@ def _sides(size: int | Sequence[int], dims: int) -> tuple[int, ...]:
     if dims not in CONVOLUTION:
         raise ValueError(f"dims is {dims!r}, expected 2 or 3")
     sides = (size,) * dims if isinstance(size, int) else tuple(size)
-    step = 2 ** (LEVELS - 1)
-    if len(sides) != dims or any(side % step or side < 1 for side in sides):
+    if len(sides) != dims or any(side % STEP or side < 1 for side in sides):
         raise ValueError(
             f"size is {size!r}, expected {dims} sides that are multiples of "
-            f"{step}"
+            f"{STEP}"
         )
     return sides

@@ -26,6 +26,7 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from mmssl.losses.precision import promote
 from mmssl.losses.preservation import queue_chance_level, queue_contrast
@@ -38,6 +39,7 @@ from mmssl.models.transformation_attention import (
 )
 from mmssl.models.unet import mixed
 from mmssl.objectives.corruptions import (
+    QUARTERS,
     blurred,
     crop_pairs,
     draw_turns,
@@ -51,8 +53,24 @@ from mmssl.objectives.views import Made, Volumes
 
 ORDINARY, MOMENTUM = VIEWS = ("ordinary", "momentum")
 HYBRID = "hybrid"
+ENCODERS = (ORDINARY, MOMENTUM, HYBRID)
+INPUT = "input"
 TURNS = ("none", "flips", "all")
 ALPHAS = (0.5, 1.0)
+
+ABLATION = {
+    "contrast": {"reconstruct": False},
+    "restoration": {"contrast": False, "turns": "none", "hybrid": False},
+    "self-reconstruction": {"turns": "none", "hybrid": False},
+    "RotNet": {"reconstruct": False, "rotation": True},
+    "attention-flips": {"turns": "flips", "hybrid": False},
+    "attention": {"hybrid": False},
+    "mixup-0.5": {"turns": "none", "alpha": 0.5},
+    "mixup-1": {"turns": "none"},
+}
+"""Options of `PCRL` that make the rows of 003's tables 1 and 2, and the
+restoration of images alone; the whole method has none.
+"""
 
 
 @dataclass(frozen=True)
@@ -72,19 +90,22 @@ class Corrupted:
         Sides of a crop, as shares of the image's.
     least_overlap : float
         Of the two crops, intersection over union.
+    scale : float
+        Sides of what a network reads, as shares of the image's.
     """
 
     name: str
     turns: str = "all"
     shares: tuple[float, ...] = (0.75, 0.875, 1.0)
     least_overlap: float = 0.25
+    scale: float = 1.0
 
     def __call__(self, volumes: Volumes, stream: Stream) -> Made:
-        """The corrupted crops, and the targets of this view's encoder and of
-        the hybrid one.
+        """The corrupted crops, the targets of this view's encoder and of the
+        hybrid one, and the crops as they were before corruption.
         """
         corrupted: Volumes = {}
-        targets: dict = {self.name: {}, HYBRID: {}}
+        targets: dict = {self.name: {}, HYBRID: {}, INPUT: {}}
         for m, images in volumes.items():
             # of both views
             both = Stream(stream.rows, stream.seed, stream.step, f"PCRL/{m}")
@@ -93,6 +114,7 @@ class Corrupted:
             axes = images.dim() - 2
             turn = draw_turns(own.child("input"), axes, self._rotates(images))
             clean = turned(clean, turn)
+            targets[INPUT][m] = clean, turn.indicator()
             for name, drawn in ((self.name, own), (HYBRID, both)):
                 targets[name][m] = self.target(clean, drawn.child("target"))
             made = shuffled(clean, own)
@@ -101,10 +123,11 @@ class Corrupted:
         return Made(corrupted, targets)
 
     def crop(self, images: Tensor, stream: Stream) -> Tensor:
-        """This view's crop, at the sides of the image."""
+        """This view's crop, at the sides of the network."""
         sides = images.shape[2:]
         boxes = crop_pairs(stream, sides, self.shares, self.least_overlap)
-        return resized(images, boxes[VIEWS.index(self.name)], sides)
+        read = [round(self.scale * side) for side in sides]
+        return resized(images, boxes[VIEWS.index(self.name)], read)
 
     def target(self, clean: Tensor, stream: Stream) -> tuple[Tensor, Tensor]:
         """The clean crop, turned, and the indicator of the turn."""
@@ -141,8 +164,13 @@ class PCRL(Term):
     ----------
     modalities : tuple of str
     queue : int
-        Earlier features of each modality to contrast with: those of the
-        ordinary, the momentum and the hybrid encoder, the newest first.
+        How many earlier features of each modality to contrast with, the
+        newest first.
+    queued : tuple of str
+        Whose features these are: "ordinary", "momentum", "hybrid". 003's text
+        keeps all three; its code, and whoever wants a loss that tells nothing
+        but people apart, the momentum encoder's alone: that a feature is of
+        the momentum encoder, as every key is, else lowers the loss too.
     temperature : float
     momentum : float
         Rate of the momentum copy, .99 in 003's text.
@@ -150,19 +178,26 @@ class PCRL(Term):
         Of the Beta distribution of the mixture's share, one share a row.
     turns : {"none", "flips", "all"}
         As of `Corrupted`; "none" is 003's self-reconstruction.
-    reconstruct, hybrid : bool
-        Whether to reconstruct at all, and from the mixture too.
+    contrast, reconstruct, hybrid : bool
+        Whether to contrast, to reconstruct, and from the mixture too. Without
+        contrast and with turns "none" images are restored, as in Models
+        Genesis (Zhou et al. 2019).
+    rotation : bool
+        Whether to tell by how many quarters the input was turned, beside the
+        contrast (RotNet, Gidaris et al. 2018; 003, table 2).
     mode : {"paper", "code"}
         Of the attention; "code" also contrasts the maps before it.
-    shares, least_overlap
-        As of `Corrupted`.
+    shares, least_overlap, scale
+        As of `Corrupted`. 003 reads patches of a volume, by a network that
+        takes any sides; here heads are whole by default.
     positive : bool
         Whether the positive is in the contrast's denominator.
 
     Raises
     ------
     ValueError
-        For another alpha, turns or mode, or a queue below 1.
+        For another alpha, turns or mode, a queue below 1, or neither contrast
+        nor reconstruction.
     """
 
     decoder = "maps"
@@ -173,15 +208,19 @@ class PCRL(Term):
         self,
         modalities,
         queue: int = 1024,
+        queued: tuple[str, ...] = ENCODERS,
         temperature: float = 0.2,
         momentum: float = 0.99,
         alpha: float = 1.0,
         turns: str = "all",
+        contrast: bool = True,
         reconstruct: bool = True,
         hybrid: bool = True,
+        rotation: bool = False,
         mode: str = "paper",
         shares: tuple[float, ...] = (0.75, 0.875, 1.0),
         least_overlap: float = 0.25,
+        scale: float = 1.0,
         positive: bool = True,
     ):
         super().__init__()
@@ -196,16 +235,28 @@ class PCRL(Term):
                 )
         if queue < 1:
             raise ValueError(f"PCRL: queue={queue}, expected at least 1")
+        if not queued or set(queued) - set(ENCODERS):
+            raise ValueError(
+                f"PCRL: queued={queued!r}, expected some of {ENCODERS}"
+            )
+        if not contrast and not reconstruct:
+            raise ValueError(
+                "PCRL: contrast=False and reconstruct=False, expected one of "
+                "them"
+            )
+        self.queued = tuple(queued)
         self.temperature = temperature
         self.momentum = momentum
         self.alpha = alpha
+        self.contrast = contrast
         self.reconstruct = reconstruct
         self.hybrid = hybrid and reconstruct
+        self.rotation = rotation
         self.mode = mode
         self.positive = positive
         shares = tuple(shares)
         self.views = {
-            name: Corrupted(name, turns, shares, least_overlap)
+            name: Corrupted(name, turns, shares, least_overlap, scale)
             for name in VIEWS
         }
         for m in modalities:
@@ -215,10 +266,12 @@ class PCRL(Term):
             self.register_buffer(f"filled_{m}", filled)
 
     def heads(self, encoder: nn.Module, dims: int) -> dict[str, nn.Module]:
-        """The attention and the projector g of a modality."""
+        """The attention and the projector g of a modality, and what tells a
+        rotation.
+        """
         channels = encoder.local_channels
         indicators = dims + 4
-        return {
+        heads = {
             "attention": TransformationAttention(
                 channels, indicators, dims, self.mode
             ),
@@ -228,22 +281,26 @@ class PCRL(Term):
                 nn.Linear(self.features, self.features),
             ),
         }
+        if self.rotation:
+            heads["rotation"] = nn.Linear(encoder.latent, QUARTERS)
+        return heads
 
     def graph(self, modalities):
         """z_i with z_j, or with itself where there is one modality, and z_i to
         the reconstruction.
         """
         edges = []
-        for i, j in self._contrasted(modalities):
-            edges.append((Node("z", j), Node("z", i)))
+        if self.contrast:
+            for i, j in self.contrasted(modalities):
+                edges.append((Node("z", j), Node("z", i)))
         if self.reconstruct:
             for m in modalities:
                 edges.append((Node("z", m), Node("reconstruction", m)))
         return edges
 
     @staticmethod
-    def _contrasted(modalities) -> list[tuple[str, str]]:
-        """(modality of the query, modality of the key)."""
+    def contrasted(modalities) -> list[tuple[str, str]]:
+        """Pairs of modalities: of the query, and of the key."""
         if len(modalities) == 1:
             return [(modalities[0], modalities[0])]
         return [(i, j) for i in modalities for j in modalities if i != j]
@@ -253,23 +310,31 @@ class PCRL(Term):
         summed over encoders and modalities.
         """
         queries, keys, errors, chance = {}, {}, [], []
+        rotations = []
         self.newest = {}
         for m in self._there(ctx):
             seen = self._seen(ctx, m)
             projected = self._projections(ctx, m, seen)
             queries[m], keys[m] = projected[ORDINARY], projected[MOMENTUM]
-            self.newest[m] = [one.detach() for one in projected.values()]
+            self.newest[m] = [
+                projected[name].detach()
+                for name in self.queued
+                if name in projected
+            ]
             if self.reconstruct:
                 errors += self._errors(ctx, m, seen)
                 chance += [one.target.var(0).mean() for one in seen.values()]
+            if self.rotation:
+                rotations.append(self._rotation(ctx, m))
         contrast, contrast_chance = self._contrast(ctx, queries, keys)
         reconstruction = ctx.total(errors)
-        return {
-            "loss": 0.5 * contrast + 0.5 * reconstruction,
-            "chance": 0.5 * contrast_chance + 0.5 * ctx.total(chance).detach(),
-            "contrast": contrast,
-            "reconstruction": reconstruction,
-        }
+        parts = {"contrast": contrast, "reconstruction": reconstruction}
+        levels = ctx.total(chance).detach() + contrast_chance
+        if self.rotation:
+            parts["rotation"] = ctx.total(rotations)
+            levels = levels + len(rotations) * math.log(QUARTERS)
+        loss = 0.5 * sum(parts.values())
+        return {"loss": loss, "chance": 0.5 * levels, **parts}
 
     def _there(self, ctx) -> list[str]:
         """Modalities that two rows of all processes at least have."""
@@ -308,6 +373,17 @@ class PCRL(Term):
             attended[name] = _Seen(features, last, promote(target))
         return attended
 
+    def projections(self, ctx) -> dict[str, dict[str, Tensor]]:
+        """What is contrasted: modality -> encoder -> (rows, features)."""
+        projected = {}
+        for m in self._there(ctx):
+            projected[m] = self._projections(ctx, m, self._seen(ctx, m))
+        return projected
+
+    def queue(self, m: str) -> Tensor:
+        """Earlier features of a modality, the newest first, (n, features)."""
+        return self.get_buffer(f"queue_{m}")[self.get_buffer(f"filled_{m}")]
+
     def _projections(self, ctx, m: str, seen) -> dict[str, Tensor]:
         """g of each encoder, of every row of all processes, (rows,
         features).
@@ -315,12 +391,15 @@ class PCRL(Term):
         projected = {}
         for name, one in seen.items():
             read = one.last if self.mode == "paper" else one.features.local
-            found = ctx.further_head(
-                m,
-                "projector",
-                read.flatten(2).mean(2),
-                momentum=name == MOMENTUM,
-            )
+            # people begin to differ in the third digit, which half precision
+            # does not have
+            with torch.autocast(read.device.type, enabled=False):
+                found = ctx.further_head(
+                    m,
+                    "projector",
+                    promote(read).flatten(2).mean(2),
+                    momentum=name == MOMENTUM,
+                )
             projected[name] = ctx.gather(ctx.spread(found, m))
         return projected
 
@@ -336,17 +415,26 @@ class PCRL(Term):
             errors.append(ctx.among(each, m).mean())
         return errors
 
+    def _rotation(self, ctx, m: str) -> Tensor:
+        """Cross-entropy of the quarters by which the input was turned."""
+        _, indicator = ctx.view(ORDINARY).targets[INPUT][m]
+        quarters = indicator[:, -QUARTERS:].argmax(1)
+        z = ctx.features(m, ORDINARY).z
+        logits = promote(ctx.further_head(m, "rotation", z))
+        each = F.cross_entropy(logits, quarters, reduction="none")
+        return ctx.among(ctx.gather(ctx.spread(each, m)), m).mean()
+
     def _contrast(self, ctx, queries, keys) -> tuple[Tensor, Tensor]:
         """Sum over pairs of the contrast with the queue of the key's modality,
         and its level by chance; nothing while the queue is empty.
         """
         losses, chance = [], 0.0
-        for i, j in self._contrasted(ctx.modalities):
+        pairs = self.contrasted(ctx.modalities) if self.contrast else []
+        for i, j in pairs:
             edge = (Node("z", i), Node("z", j))
             if i not in queries or j not in keys or not ctx.possible([edge]):
                 continue
-            filled = self.get_buffer(f"filled_{j}")
-            queue = self.get_buffer(f"queue_{j}")[filled]
+            queue = self.queue(j)
             if not len(queue):
                 continue
             query = ctx.among(queries[i], i, j)

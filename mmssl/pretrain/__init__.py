@@ -20,7 +20,7 @@ from mmssl.pretrain.encoders import (
     load_encoders,
     load_weights,
 )
-from mmssl.pretrain.fit import fit
+from mmssl.pretrain.fit import fit, load_objective
 from mmssl.pretrain.rankme import rankme
 from mmssl.pretrain.run_folder import read_history, read_parameters
 
@@ -36,6 +36,7 @@ __all__ = [
     "export_embeddings",
     "fit",
     "load_encoders",
+    "load_objective",
     "load_weights",
     "rankme",
     "read_history",

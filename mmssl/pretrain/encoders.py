@@ -122,12 +122,14 @@ class Weights(NamedTuple):
     encoders : {modality: state of its encoder}
     decoders : {modality: state of its decoder}, where it has one.
     landmarks : {modality: intensity landmarks, or None}
+    objective : state of the whole objective: heads, queues and all.
     """
 
     shape: dict
     encoders: dict[str, dict]
     decoders: dict[str, dict]
     landmarks: dict
+    objective: dict
 
 
 def load_weights(run_dir: str | Path) -> Weights:
@@ -159,7 +161,8 @@ def load_weights(run_dir: str | Path) -> Weights:
             encoders[m] = _state_below(state, f"encoders.{m}.")
             decoders[m] = _state_below(state, f"decoders.{m}.")
         decoders = {m: found for m, found in decoders.items() if found}
-        return Weights(shape, encoders, decoders, content["landmarks"])
+        landmarks = content["landmarks"]
+        return Weights(shape, encoders, decoders, landmarks, state)
     except Exception as error:  # of zip, pickle, torch or a missing field
         raise _unreadable(path, error) from error
 

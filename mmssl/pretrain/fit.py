@@ -33,8 +33,8 @@ from mmssl.preprocessing.network_inputs import fit_landmarks, standardised
 from mmssl.pretrain import run_folder
 from mmssl.pretrain.backbones import make_encoder, usual_backbone
 from mmssl.pretrain.draws import Draw
-from mmssl.pretrain.encoders import network_shape
-from mmssl.pretrain.loop import Pretraining, Recorder
+from mmssl.pretrain.encoders import load_weights, network_shape
+from mmssl.pretrain.loop import MAX_LR, Pretraining, Recorder
 from mmssl.pretrain.trainer import chosen_precision, quiet_trainer, train_steps
 
 KEPT = ("best", "last")
@@ -58,6 +58,7 @@ def fit(
     region: str = "brain",
     balanced: bool = False,
     keep: str = "best",
+    learning_rate: float = MAX_LR,
     gradient_clip: float | None = 100.0,
     precision: str = "auto",
     progress: bool = True,
@@ -99,6 +100,8 @@ def fit(
     keep : {"best", "last"}
         Which epoch's weights the run holds: the one of the lowest loss on
         validation pairs, in views drawn as in training, or the last.
+    learning_rate : float
+        The largest of the schedule; .01 in 004.
     gradient_clip : float, optional
         Largest norm of the gradient; None, as in the papers, leaves it alone.
         RAdam's first five steps are plain gradient steps, and the sum over
@@ -149,11 +152,12 @@ def fit(
         "region": region,
         "balanced": balanced,
         "keep": keep,
+        "learning_rate": learning_rate,
         "gradient_clip": gradient_clip,
         "precision": precision,
         "cohort": {"name": cohort.name, "hashes": dict(cohort.hashes)},
     }
-    _check_choices(epochs, keep)
+    _check_choices(epochs, keep, learning_rate)
     with _ownership(run_dir):
         # what was asked for, before anything is built, then by which code
         _is_finished(run_dir, partial, parameters)
@@ -175,7 +179,7 @@ def fit(
         watched = built.task or next(iter(cohort.tasks), None)
         data = inputs, labels, train, valid
         choices = augment, epochs, seed, watched, _tensors(_lacked(cohort))
-        module = Pretraining(built, *data, *choices)
+        module = Pretraining(built, *data, *choices, learning_rate)
         recorder = Recorder(partial, progress, keep)
         _train(module, recorder, partial, precision, gradient_clip)
         run_folder.finish(
@@ -192,6 +196,39 @@ def fit(
     return run_dir
 
 
+def load_objective(run_dir: str | Path, cohort) -> Objective:
+    """The objective of a finished run with all that it learned, on the CPU and
+    in evaluation mode.
+
+    Parameters
+    ----------
+    run_dir : path
+    cohort : Cohort
+        Of the run's size and modalities.
+
+    Raises
+    ------
+    ValueError
+        As `mmssl.pretrain.encoders.load_encoders`; also for a cohort that does
+        not fit.
+    """
+    weights = load_weights(run_dir)
+    made = run_folder.read_parameters(run_dir)
+    network = {name: made[name] for name in ("width", "latent", "dropout")}
+    network |= {"backbone": made["backbone"], "weights": made["weights"]}
+    objective = _build(
+        cohort, made["objective"], made["seed"], **made["options"], **network
+    )
+    try:
+        objective.load_state_dict(weights.objective)
+    except RuntimeError as error:
+        raise ValueError(
+            f"{run_dir}: not of the modalities or the size of {cohort.path} "
+            f"({error})"
+        ) from error
+    return objective.eval()
+
+
 def _ownership(run_dir: Path) -> AbstractContextManager:
     """The lock of a run; none of a finished one, which is only read."""
     if (run_dir / run_folder.PARAMETERS).exists():
@@ -199,11 +236,13 @@ def _ownership(run_dir: Path) -> AbstractContextManager:
     return locks.owned(run_dir)
 
 
-def _check_choices(epochs: int, keep: str) -> None:
+def _check_choices(epochs: int, keep: str, learning_rate: float) -> None:
     if epochs < 1:
         raise ValueError(f"epochs={epochs}, expected at least 1")
     if keep not in KEPT:
         raise ValueError(f"keep={keep!r}, expected one of {KEPT}")
+    if not 0 < learning_rate < float("inf"):
+        raise ValueError(f"learning_rate={learning_rate}, expected above 0")
 
 
 def _usual_augmentation(cohort) -> Recipe:

@@ -24,9 +24,9 @@ from mmssl.pretrain.neighbours import nearest_neighbours_auc
 from mmssl.pretrain.rankme import dimension_std, rankme
 from mmssl.pretrain.run_folder import BEST, LAST
 
-# 004, section III-C; OneCycle starts at MAX_LR / div_factor
+# 004, section III-C: OneCycle from 4e-4 to .01
 MAX_LR = 0.01
-INITIAL_LR = 4e-4
+DIV_FACTOR = 25.0
 # a step no run reaches: validation draws are the same in every epoch
 _VALIDATION_STEP = 2**40
 
@@ -50,6 +50,8 @@ class Pretraining(lightning.LightningModule):
         Label that the nearest neighbours of validation people tell.
     present : dict of Tensor of bool, each (pairs,), optional
         Of the modalities that some pairs lack: which have it.
+    learning_rate : float
+        The largest of the schedule.
     """
 
     def __init__(
@@ -64,6 +66,7 @@ class Pretraining(lightning.LightningModule):
         seed: int,
         task: str | None = None,
         present: dict[str, Tensor] | None = None,
+        learning_rate: float = MAX_LR,
     ):
         super().__init__()
         self.objective = objective
@@ -75,6 +78,7 @@ class Pretraining(lightning.LightningModule):
         self.epochs = epochs
         self.seed = seed
         self.task = task
+        self.learning_rate = learning_rate
         # of the epoch: sums of loss and parts; by role and modality, z and
         # labels of the steps
         self.sums: dict[str, Tensor] = {}
@@ -260,12 +264,13 @@ class Pretraining(lightning.LightningModule):
         parameters = [
             p for p in self.objective.parameters() if p.requires_grad
         ]
-        optimiser = torch.optim.RAdam(parameters, lr=INITIAL_LR)
+        initial = self.learning_rate / DIV_FACTOR
+        optimiser = torch.optim.RAdam(parameters, lr=initial)
         schedule = torch.optim.lr_scheduler.OneCycleLR(
             optimiser,
-            MAX_LR,
+            self.learning_rate,
             total_steps=self.epochs * len(self.draws["train"]),
-            div_factor=MAX_LR / INITIAL_LR,
+            div_factor=DIV_FACTOR,
         )
         return {
             "optimizer": optimiser,

@@ -80,8 +80,19 @@ def test_sides_that_cannot_be_halved_are_refused(size):
         UNetEncoder(1, 2, 16, 4)
     with pytest.raises(ValueError, match="activation='tahn'"):
         UNetDecoder(activation="tahn")
-    with pytest.raises(ValueError, match=r"U-Net input has shape \(2, 1, 8,"):
-        UNetEncoder(1, 2, 16)(torch.zeros(2, 1, 8, 8, 8))
+    for shape in ((2, 1, 8, 8, 12), (2, 2, 16, 16, 16), (2, 1, 16, 16)):
+        with pytest.raises(ValueError, match=r"U-Net input has shape \(2,"):
+            UNetEncoder(1, 2, 16)(torch.zeros(shape))
+
+
+def test_it_reads_images_of_other_sides_than_it_was_made_for():
+    torch.manual_seed(0)
+    small, large = UNetEncoder(1, 2, 8).eval(), UNetEncoder(1, 2, (16, 8, 24))
+    large.load_state_dict(small.state_dict())
+    x = torch.randn(2, 1, 16, 8, 24)
+    found, expected = small(x), large.eval()(x)
+    assert torch.equal(found.z, expected.z)
+    assert found.local.shape == (2, 32, 2, 1, 3)
 
 
 def test_a_hybrid_of_share_1_is_the_ordinary_encoder_and_of_0_the_other():

@@ -15,7 +15,13 @@ from mmssl.models import UNetEncoder
 from mmssl.models.keyed_random import Stream
 from mmssl.objectives.corruptions import Turn, turned_back
 from mmssl.objectives.language import build
-from mmssl.objectives.preservation import HYBRID, VIEWS, Corrupted
+from mmssl.objectives.preservation import (
+    ABLATION,
+    HYBRID,
+    INPUT,
+    VIEWS,
+    Corrupted,
+)
 from mmssl.objectives.term import Batch, Context
 from mmssl.objectives.views import make_views
 from mmssl.pretrain import embed, fit, load_encoders, loop
@@ -271,7 +277,8 @@ def test_turns_are_those_asked_for(turns, flips, rotations):
     for step in range(8):
         batch = batch_of(objective, step=step)
         for name in VIEWS:
-            for target in batch.views[name].targets.values():
+            for kind in (name, HYBRID):
+                target = batch.views[name].targets[kind]
                 found += [indicator for _, indicator in target.values()]
     vectors = torch.cat(found)
     assert vectors[:, :3].any() == flips
@@ -512,3 +519,62 @@ def test_views_are_not_rounded_in_half_precision(cohort, tmp_path):
     run = fit(cohort, "PCRL", tmp_path / "run", **half)
     history = pd.read_csv(run / "history.csv")
     assert np.isfinite(history["valid/loss"]).all()
+
+
+@pytest.mark.parametrize("row", sorted(ABLATION))
+def test_every_row_of_the_ablation_has_the_parts_of_its_name(row):
+    objective = filled(make(("T1",), **ABLATION[row]))
+    total, parts, _ = objective(batch_of(objective))
+    there = {k.split("/")[1] for k, value in parts.items() if value != 0}
+    expected = {"loss", "chance", "contrast", "reconstruction"}
+    if row in ("contrast", "RotNet"):
+        expected -= {"reconstruction"}
+    if row == "restoration":
+        expected -= {"contrast"}
+    if row == "RotNet":
+        expected |= {"rotation"}
+    assert there == expected
+    sums = sum(parts[f"PCRL/{name}"] for name in expected - {"loss", "chance"})
+    assert total.item() == pytest.approx(0.5 * sums.item())
+
+
+def test_a_rotation_is_told_of_the_input_by_cross_entropy():
+    objective = filled(make(("T1",), **ABLATION["RotNet"]))
+    batch = batch_of(objective)
+    _, parts, _ = objective(batch)
+    view = batch.views["ordinary"]
+    clean, indicator = view.targets[INPUT]["T1"]
+    quarters = indicator[:, 3:].argmax(1)
+    z = objective.encoders["T1"](view.volumes["T1"]).z
+    logits = objective.further_heads["T1"]["rotation"](z)
+    log_p = logits.log_softmax(1)
+    expected = -sum(log_p[row, quarters[row]] for row in range(ROWS)) / ROWS
+    torch.testing.assert_close(parts["PCRL/rotation"], expected)
+    by_chance = 0.5 * (math.log(8) + math.log(4))
+    assert parts["PCRL/chance"].item() == pytest.approx(by_chance)
+    # the input is the clean crop in that position: turned back, all crops of
+    # a whole image are the image
+    whole = Corrupted("ordinary", shares=(1.0,))
+    images = inputs_of(("T1",))
+    made = whole(images, Stream(torch.arange(ROWS), 0, 1))
+    clean, indicator = made.targets[INPUT]["T1"]
+    turn = Turn(indicator[:, :3].bool(), indicator[:, 3:].argmax(1))
+    torch.testing.assert_close(turned_back(clean, turn), images["T1"])
+
+
+def test_a_network_may_read_crops_of_fewer_voxels():
+    objective = make(("T1",), shares=(0.5, 0.75), scale=0.5)
+    batch = batch_of(objective)
+    half = (SIDE // 2,) * 3
+    for name in VIEWS:
+        view = batch.views[name]
+        assert view.volumes["T1"].shape[2:] == half
+        for target, _ in (kind["T1"] for kind in view.targets.values()):
+            assert target.shape[2:] == half
+    total, _, _ = objective.train()(batch)
+    total.backward()
+
+
+def test_nothing_to_learn_is_refused():
+    with pytest.raises(ValueError, match="contrast=False and reconstruct"):
+        make(contrast=False, reconstruct=False)

@@ -24,7 +24,7 @@ from mmssl.objectives.language import TERMS
 from mmssl.objectives.supervised import CE
 from mmssl.pretrain import encoders, loop
 from mmssl.pretrain.encoders import embed, export_embeddings, load_encoders
-from mmssl.pretrain.fit import fit
+from mmssl.pretrain.fit import fit, load_objective
 
 SMALL = {
     "epochs": 2,
@@ -653,3 +653,38 @@ def test_a_checkpoint_cut_short_is_named_and_kept(
         fit(cohort, "RR", run, **options)
     last.write_bytes(content)
     fit(cohort, "RR", run, **options)
+
+
+def test_an_objective_is_loaded_with_all_that_it_learned(cohort, tmp_path):
+    """Heads and decoders too: its loss is the one it had."""
+    run = fit(
+        cohort,
+        "PCRL",
+        tmp_path / "run",
+        learning_rate=1e-3,
+        queue=8,
+        queued=("momentum",),
+        **SMALL,
+    )
+    learned = encoders.load_weights(run)
+    loaded = load_objective(run, cohort)
+    assert not loaded.training
+    for name, value in loaded.state_dict().items():
+        assert torch.equal(value, learned.objective[name])
+    assert loaded.terms["PCRL"].filled_T1.all()
+    small = replace(cohort, modalities=("T1",))
+    with pytest.raises(ValueError, match="not of the modalities or the size"):
+        load_objective(run, small)
+
+
+def test_a_smaller_learning_rate_learns_other_weights(cohort, tmp_path):
+    runs = []
+    for rate in (0.01, 1e-3):
+        name = tmp_path / f"{rate}"
+        runs.append(fit(cohort, "RR", name, learning_rate=rate, **SMALL))
+    rates = [pd.read_csv(run / "history.csv")["lr"].max() for run in runs]
+    assert rates[0] == pytest.approx(10 * rates[1])
+    assert pd.read_csv(runs[0] / "history.csv")["lr"].max() <= 0.01
+    for rate in (0.0, -1.0, float("nan"), float("inf")):
+        with pytest.raises(ValueError, match="learning_rate=.*above 0"):
+            fit(cohort, "RR", tmp_path / "bad", learning_rate=rate, **SMALL)

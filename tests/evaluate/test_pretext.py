@@ -1,0 +1,159 @@
+"""What frozen features know: positive where they must, at chance where
+nothing is to be known.
+"""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from mmssl.evaluate import pretext
+from mmssl.models.dcgan import Features
+from mmssl.models.keyed_random import Stream
+from mmssl.objectives.language import build
+from mmssl.objectives.preservation import MOMENTUM, ORDINARY
+
+PEOPLE, SIDE = 24, 16
+
+
+class Pixels(nn.Module):
+    """z is the image itself, coarsely."""
+
+    latent = local_channels = 4**3
+
+    def forward(self, x, stream=None):
+        z = F.adaptive_avg_pool3d(x, 4).flatten(1)
+        return Features(z, z[..., None])
+
+
+class Noise(Pixels):
+    """z is another number for every image, and says nothing."""
+
+    def forward(self, x, stream=None):
+        keys = (x.flatten(1).double().sum(1) * 1e6).long()
+        z = Stream(keys, 0, 0).uniform("z", self.latent)
+        return Features(z, z[..., None])
+
+
+@pytest.fixture(scope="module")
+def images():
+    """Give heads of people: bright in one corner, each with noise."""
+    rng = np.random.default_rng(2)
+    ramp = np.linspace(0, 1, SIDE) ** 2
+    head = ramp[:, None, None] + 3 * ramp[None, :, None] + ramp
+    noise = 0.1 * rng.standard_normal((PEOPLE, 1, *(SIDE,) * 3))
+    return (head + noise).astype(np.float32)
+
+
+TRAIN, TEST = np.arange(16), np.arange(16, PEOPLE)
+
+
+def test_turned_images_are_the_four_quarters_of_numpy(images):
+    examples = pretext.rotation_examples(Pixels(), images)
+    assert examples.z.shape == (PEOPLE, 4, 64)
+    for quarter in range(4):
+        turned = np.rot90(images, quarter, (2, 3)).copy()
+        expected = Pixels()(torch.from_numpy(turned)).z
+        assert np.array_equal(examples.z[:, quarter], expected)
+    assert examples.classes.tolist() == [[0, 1, 2, 3]] * PEOPLE
+
+
+def test_patches_lie_where_their_class_says():
+    """Of an image that holds its own coordinates."""
+    places = np.stack(np.meshgrid(*[np.arange(20.0)] * 3, indexing="ij"))
+
+    class Centre(nn.Module):
+        """z is the mean coordinate of what is seen."""
+
+        def forward(self, x, stream=None):
+            return Features(x.mean((2, 3, 4)), x)
+
+    images = np.repeat(places[None], PEOPLE, 0)
+    examples = pretext.position_examples(Centre(), images, seed=1)
+    first, second = examples.z[..., :3], examples.z[..., 3:]
+    step = (second - first) / (20 / pretext.PATCHES)
+    expected = np.array(pretext.NEIGHBOURS)[examples.classes]
+    assert step[..., :2] == pytest.approx(expected, abs=0.02)
+    assert step[..., 2] == pytest.approx(0, abs=0.02)
+    # whole along the third axis, inside the image, anywhere
+    assert first[..., 2] == pytest.approx(9.5, abs=0.02)
+    assert 0 < examples.z[..., [0, 1, 3, 4]].min()
+    assert examples.z[..., [0, 1, 3, 4]].max() < 19
+    assert len(np.unique(first[..., :2].round(3), axis=0)) > 3
+    assert set(examples.classes.ravel()) == set(range(8))
+
+
+def test_pixels_know_and_noise_does_not(images):
+    models = {"noise": Noise(), "pixels": Pixels()}
+    table = pretext.pretext_table(models, images, TRAIN, TEST, "noise")
+    table = table.set_index(["task", "model"])
+    assert table["chance"].tolist() == [0.25, 0.25, 0.125, 0.125]
+    for task in pretext.TASKS:
+        known, unknown = table.loc[task, "pixels"], table.loc[task, "noise"]
+        # no interval where everybody is told rightly
+        assert known["accuracy"] == 1 or known["low"] > known["chance"]
+        assert known["difference_low"] > 0
+        assert not unknown["low"] > unknown["chance"]
+        assert np.isnan(unknown["difference"])
+        gain = known["accuracy"] - unknown["accuracy"]
+        assert known["difference"] == pytest.approx(gain)
+        assert known["people"] == len(TEST)
+
+
+def pcrl(**options):
+    torch.manual_seed(3)
+    return build("PCRL", ("T1",), width=2, size=SIDE, queue=8, **options)
+
+
+def test_the_turn_of_a_target_is_in_no_view(images):
+    """A readout of it is at chance; that of the input is not."""
+    objective = pcrl(shares=(1.0,))
+    objective.encoders["T1"] = Pixels()
+    many = np.concatenate([images] * 6)
+    examples = pretext.target_examples(objective, {"T1": many}, "T1")
+    train, test = np.arange(96), np.arange(96, 144)
+    right = pretext.share_right(examples, train, test).mean()
+    # 96 answers, p = 1/4
+    assert abs(right - 0.25) < 4 * np.sqrt(0.25 * 0.75 / 96)
+    # it would be noticed
+    leaked = examples.z.copy()
+    leaked[..., :4] = 9 * np.eye(4)[examples.classes]
+    known = examples._replace(z=leaked)
+    assert pretext.share_right(known, train, test).mean() > 0.9
+
+
+def test_people_who_are_known_have_a_lower_loss_than_others(images):
+    objective = pcrl(shares=(1.0,), mode="code")
+    term = objective.terms["PCRL"]
+    with pytest.raises(ValueError, match="no contrast with a queue that is"):
+        pretext.contrast_table(objective, {"T1": images})
+    draw = torch.Generator().manual_seed(1)
+    term.queue_T1.copy_(torch.randn(8, 128, generator=draw))
+    term.filled_T1.fill_(True)
+    objective.eval()
+    own = pretext._contrast(objective, {"T1": images}, 0, 0, 0)["T1", "T1"]
+    others = pretext._contrast(objective, {"T1": images}, 0, 0, 1)["T1", "T1"]
+    table = pretext.contrast_table(objective, {"T1": images}, draws=1)
+    line = table.iloc[0]
+    assert line["loss"] == pytest.approx(own.mean(), rel=1e-5)
+    assert line["others"] == pytest.approx(others.mean(), rel=1e-5)
+    difference = (own - others).mean()
+    assert line["difference"] == pytest.approx(difference, rel=1e-4, abs=1e-6)
+    assert line["chance"] == pytest.approx(np.log(9))
+    assert line["people"] == PEOPLE
+
+
+def test_another_persons_key_is_seen_in_the_crop_of_ones_own(images):
+    objective = pcrl()
+    inputs = {"T1": images}
+    own = pretext._views(objective, inputs, 0, 0)
+    moved = pretext._views(objective, inputs, 0, 0, 1)
+    rolled = pretext._views(objective, {"T1": np.roll(images, -1, 0)}, 0, 0)
+    for name in (ORDINARY, MOMENTUM):
+        assert torch.equal(
+            moved[name].volumes["T1"], rolled[name].volumes["T1"]
+        )
+        assert not torch.equal(
+            moved[name].volumes["T1"], own[name].volumes["T1"]
+        )
