@@ -44,6 +44,42 @@ def local_features(quantity: str, size: int = 64, dims: int = 3) -> Finding:
     return exact(values[quantity], f"{dims}D, side {size}")
 
 
+def attention_weights(bound: str, draws: int = 64) -> Finding:
+    """Smallest or largest weight that the attention of 003 gives a channel,
+    whatever its own weights are.
+
+    Parameters
+    ----------
+    bound : str
+        "low" or "high".
+    draws : int
+        Of networks, of weights up to 100 times as large as at first.
+    """
+    import torch
+
+    from mmssl.models.transformation_attention import TransformationAttention
+
+    if bound not in ("low", "high"):
+        raise ValueError(f"bound={bound!r}: expected 'low' or 'high'")
+    found = []
+    with torch.random.fork_rng(devices=[]), torch.no_grad():
+        torch.manual_seed(0)
+        for draw in range(draws):
+            attention = TransformationAttention(8, 7).eval()
+            attention.weight.mul_(100.0 ** (draw / draws))
+            # a convolution that passes the centre on shows the weights
+            kernel = torch.zeros_like(attention.convolution.weight)
+            kernel[range(8), range(8), 1, 1, 1] = 1
+            attention.convolution.weight.copy_(kernel)
+            attention.convolution.bias.zero_()
+            local = 1 + torch.rand(1, 8, 1, 1, 1)
+            turn = torch.randint(2, (1, 7)).float()
+            found.append((attention(local, turn) / local).flatten())
+    weights = torch.cat(found)
+    value = weights.min() if bound == "low" else weights.max()
+    return exact(float(value), f"{draws} networks")
+
+
 def operations(
     first: str, second: str, size: int = 64, dims: int = 3
 ) -> Finding:

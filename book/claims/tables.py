@@ -44,6 +44,7 @@ NATURAL_IMAGES = "natural_images.tsv"
 COMPARISONS = "robustness_comparisons.tsv"
 POPULATIONS = "robustness_populations.tsv"
 OVERLAP = "group_overlap.tsv"
+PRETEXT = "preservation_answers.tsv"
 
 
 def auc_contrast(
@@ -509,3 +510,38 @@ def _similarity(
         table["high"] - table["estimate"], table["estimate"] - table["low"]
     )
     return float(values.mean()), float(half.mean()), int(table["n"].iloc[0])
+
+
+def pretext_contrast(
+    results: Path,
+    first: list[str],
+    second: list[str],
+    task: list[str] = ("rotation", "relative position"),
+) -> Finding:
+    """Mean accuracy of frozen features at pretext tasks of some models minus
+    that of others, on the same people.
+
+    Parameters
+    ----------
+    first, second : list of str
+        Rows of the ablation of notebook 11.
+    task : list of str
+        Of several, the mean.
+
+    Notes
+    -----
+    A paired t over people, whose tasks are averaged.
+    """
+    columns = ("task", "model", "person", "right")
+    table = read_table(results, PRETEXT, "11_preservational_learning", columns)
+    table = table[table["task"].isin(task)]
+    means = []
+    for models in (first, second):
+        lines = select_models(table, models, PRETEXT)
+        means.append(lines.groupby("person")["right"].mean())
+    gains = means[0] - means[1]
+    people = len(gains)
+    error = gains.std(ddof=1) / people**0.5
+    return normal(
+        gains.mean(), error, f"{people} people", "paired t", people - 1
+    )

@@ -9,6 +9,7 @@ else of the cohort is left as it is, to the bit.
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -24,6 +25,7 @@ from mmssl.preprocessing import space, template
 DARK, BRIGHT, RIM = TYPES = ("dark", "bright", "rim")
 NONE, LESION = CLASSES = ("none", "lesion")
 MASKS, TABLE = "truth/lesions.npy", "truth/lesions.tsv"
+_FACTORS = "truth/factors.tsv"
 
 _BOX = ("x0", "x1", "y0", "y1", "z0", "z1")
 _RADII = ("radius_x", "radius_y", "radius_z")
@@ -285,7 +287,7 @@ def _write(
             "lesions_seed": seed,
         },
         seed=cohort.seed,
-        extra=partial(_write_truth, masks, table),
+        extra=partial(_write_truth, masks, table, cohort),
     )
 
 
@@ -294,7 +296,12 @@ def _absent(column: pd.Series, classes: Sequence[str]) -> list[str]:
     return [name for name in classes if name not in set(column)]
 
 
-def _write_truth(masks: np.ndarray, table: pd.DataFrame, folder: Path) -> None:
+def _write_truth(
+    masks: np.ndarray, table: pd.DataFrame, cohort: Cohort, folder: Path
+) -> None:
+    """The lesions, and the hidden factors that the people had before."""
     (folder / "truth").mkdir()
+    if _FACTORS in cohort.hashes:
+        shutil.copyfile(cohort.file(_FACTORS), folder / _FACTORS)
     np.save(folder / MASKS, masks)
     table.to_csv(folder / TABLE, sep="\t", index=False, na_rep="n/a")

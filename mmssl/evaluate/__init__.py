@@ -2,12 +2,25 @@
 else could explain them.
 """
 
+from mmssl.evaluate.finetune import Schedule, Target, task_network
+from mmssl.evaluate.label_efficiency import (
+    SCRATCH,
+    fine_tuned,
+    label_efficiency,
+)
 from mmssl.evaluate.linear_evaluation import (
     PROTOCOLS,
     ProbeResults,
     accuracy_table,
     probe,
     rows_with_images,
+)
+from mmssl.evaluate.pretext import (
+    contrast_table,
+    pretext_answers,
+    pretext_table,
+    share_right,
+    target_examples,
 )
 from mmssl.evaluate.probes import (
     LogisticFit,
@@ -44,19 +57,27 @@ __all__ = [
     "LogisticFit",
     "PROTOCOLS",
     "ProbeResults",
+    "SCRATCH",
+    "Schedule",
+    "Target",
     "accuracy_table",
     "augmented_views",
     "choice_differences",
+    "contrast_table",
     "deviating_settings",
+    "fine_tuned",
     "finished_runs",
     "formatted_regression",
     "formatted_results",
+    "label_efficiency",
     "linear_probe",
     "load_probes",
     "load_results",
     "logistic_regression",
     "matching_table",
     "nuisance_table",
+    "pretext_answers",
+    "pretext_table",
     "probe",
     "probe_target",
     "regression_table",
@@ -64,6 +85,9 @@ __all__ = [
     "rows_with_images",
     "rows_with_value",
     "runs_of_folds",
+    "share_right",
+    "target_examples",
     "target_values",
+    "task_network",
     "unreadable_runs",
 ]

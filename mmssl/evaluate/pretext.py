@@ -121,25 +121,62 @@ def position_examples(
     return Examples(np.stack(z, 1), directions.numpy())
 
 
-def pretext_table(
+def pretext_answers(
     models: Mapping[str, nn.Module],
     images: np.ndarray,
     train: np.ndarray,
     test: np.ndarray,
-    baseline: str,
     seed: int = 0,
 ) -> pd.DataFrame:
-    """Accuracy of both tasks on people held out, per model.
+    """What linear layers on frozen features tell of people held out.
 
     Parameters
     ----------
     models : {name: encoder of one modality}
     images : array, shape (people, C, *sides)
     train, test : arrays of int
-        Rows of ``images`` that the linear layers learn from, and others.
+        Rows of ``images`` that the layers learn from, and others.
+    seed : int
+        Of the patches.
+
+    Returns
+    -------
+    DataFrame
+        One line per task, model and person: task, model, person (a number,
+        the same in all tasks), right (share of the person's examples).
+    """
+    import pandas as pd
+
+    tables = []
+    for task in TASKS:
+        for name, encoder in models.items():
+            if task == ROTATION:
+                examples = rotation_examples(encoder, images)
+            else:
+                examples = position_examples(encoder, images, seed)
+            lines = {
+                "task": task,
+                "model": name,
+                "person": np.arange(len(test)),
+                "right": share_right(examples, train, test),
+            }
+            tables.append(pd.DataFrame(lines))
+    return pd.concat(tables, ignore_index=True)
+
+
+def pretext_table(
+    answers: pd.DataFrame, baseline: str, seed: int = 0
+) -> pd.DataFrame:
+    """Accuracy of both tasks, per model.
+
+    Parameters
+    ----------
+    answers : DataFrame
+        Of `pretext_answers`.
     baseline : str
         The model that others are compared with, an untrained one.
     seed : int
+        Of the bootstrap.
 
     Returns
     -------
@@ -152,24 +189,18 @@ def pretext_table(
     import pandas as pd
 
     lines = []
-    for task in TASKS:
-        right = {}
-        for name, encoder in models.items():
-            if task == ROTATION:
-                examples = rotation_examples(encoder, images)
-            else:
-                examples = position_examples(encoder, images, seed)
-            right[name] = share_right(examples, train, test)
-        for name, of_person in right.items():
-            classes = QUARTERS if task == ROTATION else len(NEIGHBOURS)
-            line = {"task": task, "model": name, "baseline": name == baseline}
-            line |= _interval("accuracy", of_person, seed)
-            line["chance"] = 1 / classes
-            compared = dict.fromkeys(_DIFFERENCE, np.nan)
-            if name != baseline:
-                compared = _paired(of_person, right[baseline])
-            line |= compared
-            lines.append({**line, "people": len(of_person)})
+    for (task, name), one in answers.groupby(["task", "model"], sort=False):
+        right = one.sort_values("person")["right"].to_numpy()
+        of_baseline = answers.query("task == @task and model == @baseline")
+        others = of_baseline.sort_values("person")["right"].to_numpy()
+        line = {"task": task, "model": name, "baseline": name == baseline}
+        line |= _interval("accuracy", right, seed)
+        classes = QUARTERS if task == ROTATION else len(NEIGHBOURS)
+        line["chance"] = 1 / classes
+        compared = dict.fromkeys(_DIFFERENCE, np.nan)
+        if name != baseline:
+            compared = _paired(right, others)
+        lines.append({**line, **compared, "people": len(right)})
     return pd.DataFrame(lines)
 
 

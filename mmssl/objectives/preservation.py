@@ -167,10 +167,11 @@ class PCRL(Term):
         How many earlier features of each modality to contrast with, the
         newest first.
     queued : tuple of str
-        Whose features these are: "ordinary", "momentum", "hybrid". 003's text
-        keeps all three; its code, and whoever wants a loss that tells nothing
-        but people apart, the momentum encoder's alone: that a feature is of
-        the momentum encoder, as every key is, else lowers the loss too.
+        Whose features these are, of "ordinary", "momentum" and "hybrid". Every
+        key is of the momentum encoder, so that among features of all three,
+        which 003's text keeps, being of that encoder lowers the loss: on
+        simulated people features collapse, and nobody is told apart. Its
+        public code keeps the momentum encoder's alone.
     temperature : float
     momentum : float
         Rate of the momentum copy, .99 in 003's text.
@@ -208,7 +209,7 @@ class PCRL(Term):
         self,
         modalities,
         queue: int = 1024,
-        queued: tuple[str, ...] = ENCODERS,
+        queued: tuple[str, ...] = (MOMENTUM,),
         temperature: float = 0.2,
         momentum: float = 0.99,
         alpha: float = 1.0,
@@ -379,6 +380,12 @@ class PCRL(Term):
         for m in self._there(ctx):
             projected[m] = self._projections(ctx, m, self._seen(ctx, m))
         return projected
+
+    @property
+    def comparable(self) -> bool:
+        """Whether the queues are full, if they have a part in the loss."""
+        filled = [b for name, b in self.named_buffers() if "filled" in name]
+        return not self.contrast or all(bool(one.all()) for one in filled)
 
     def queue(self, m: str) -> Tensor:
         """Earlier features of a modality, the newest first, (n, features)."""

@@ -359,9 +359,13 @@ class Term(nn.Module):
         Rate of the momentum copy of encoders and heads, if the term reads one.
     sampling : {None, "class", "modality"}
         How rows must be drawn; "class" balances the classes of ``task``.
+    comparable : bool
+        Whether the loss may be compared with that of later epochs; not while a
+        queue fills, since fewer negatives make a lower loss.
     """
 
     views: ViewSpec = {"main": None}
+    comparable = True
     local_head = False
     decoder: str | None = None
     pairwise = False

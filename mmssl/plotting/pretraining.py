@@ -35,7 +35,9 @@ def pair_views(
     figure, axes = canvas(rows, columns, 2.2 * columns, 2.3 * rows)
     for row, m in enumerate(modalities):
         of_modality = [views[m] for views in images.values()]
-        low, high = np.percentile(of_modality, [1, 99.5])
+        # views may have fewer voxels than the image
+        values = np.concatenate([np.ravel(view) for view in of_modality])
+        low, high = np.percentile(values, [1, 99.5])
         for axis, image in zip(axes[row], of_modality, strict=True):
             origin = "upper"
             if image.ndim == 3:

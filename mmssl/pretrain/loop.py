@@ -343,6 +343,9 @@ class Recorder(lightning.Callback):
         if loss < self.best or self.keep == "last":
             self.best = loss
             self._save_kept(trainer, module)
+        terms = module.objective.terms.values()
+        if not all(term.comparable for term in terms):
+            self.best = float("inf")
         with atomic.file(self.folder / LAST) as temporary:
             # the optimiser too
             trainer.save_checkpoint(temporary, weights_only=False)

@@ -86,7 +86,8 @@ def test_patches_lie_where_their_class_says():
 
 def test_pixels_know_and_noise_does_not(images):
     models = {"noise": Noise(), "pixels": Pixels()}
-    table = pretext.pretext_table(models, images, TRAIN, TEST, "noise")
+    answers = pretext.pretext_answers(models, images, TRAIN, TEST)
+    table = pretext.pretext_table(answers, "noise")
     table = table.set_index(["task", "model"])
     assert table["chance"].tolist() == [0.25, 0.25, 0.125, 0.125]
     for task in pretext.TASKS:

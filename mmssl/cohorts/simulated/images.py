@@ -156,6 +156,15 @@ def t1_scan(
     return _to_volume(anatomy, value)
 
 
+def t1_points(
+    anatomy: Anatomy, person: SimulatedPerson, session: int, design: Design
+) -> np.ndarray:
+    """(n, 3) MNI mm in the shared anatomy that the voxels of a T1 scan
+    show.
+    """
+    return _anatomy_points(anatomy, person, person.rng(_T1, session), design)
+
+
 def falff_scan(
     anatomy: Anatomy, person: SimulatedPerson, session: int, design: Design
 ) -> np.ndarray:

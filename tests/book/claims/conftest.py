@@ -11,6 +11,7 @@ from statsmodels.stats.proportion import proportion_confint
 
 from book.claims import catalogue, rule, tables
 from book.claims.scores import SCORES
+from mmssl.objectives.preservation import ABLATION
 from mmssl.similarity.measures import MEASURES
 
 LIST = Path(__file__).parents[3] / "book" / "claims" / "claims.yaml"
@@ -62,6 +63,7 @@ def edition(tmp_path_factory):
         tables.POPULATIONS: _populations,
         tables.OVERLAP: _overlaps,
         tables.GROUPS: _groups,
+        tables.PRETEXT: _answers,
     }
     for name, make in makers.items():
         table = make(rng, models)
@@ -73,6 +75,16 @@ def edition(tmp_path_factory):
 def assessed(claims, edition):
     """Give all claims, assessed on the random tables."""
     return rule.assess(claims, edition)
+
+
+def _answers(rng, models, people=18):
+    lines = []
+    for task in ("rotation", "relative position"):
+        for model in ("untrained", "PCRL", *ABLATION):
+            for person in range(people):
+                right = rng.integers(5) / 4
+                lines.append((task, model, person, right))
+    return pd.DataFrame(lines, columns=["task", "model", "person", "right"])
 
 
 def _scores(rng, models, people=40, positives=15):

@@ -85,3 +85,12 @@ def test_equipartition_against_a_loop():
     assert finding.estimate == pytest.approx(smallest)
     even = architecture.equipartition(batch, prototypes, 500)
     assert even.estimate == pytest.approx(1, abs=1e-3)
+
+
+def test_weights_of_the_attention_lie_where_a_sigmoid_after_relu_does():
+    low = architecture.attention_weights("low", draws=12)
+    high = architecture.attention_weights("high", draws=12)
+    assert low.estimate == pytest.approx(0.5, abs=1e-5)
+    assert 0.6 < high.estimate <= 1
+    with pytest.raises(ValueError, match="bound='middle'"):
+        architecture.attention_weights("middle")

@@ -363,3 +363,21 @@ def test_overlaps_against_a_paired_t(edition):
     message = "1 modality of both sides"
     with pytest.raises(evidence.NotInEdition, match=message):
         tables.overlap_contrast(edition, ["Supervised"], ["AE"], ["T1"])
+
+
+def test_pretext_accuracy_against_a_paired_t(edition):
+    right = _read(edition, tables.PRETEXT).pivot_table(
+        "right", "person", "model", aggfunc="mean"
+    )
+    finding = tables.pretext_contrast(
+        edition, ["PCRL"], ["contrast", "attention"]
+    )
+    others = right[["contrast", "attention"]].mean(axis=1)
+    reference = stats.ttest_rel(right["PCRL"], others)
+    expected = tuple(reference.confidence_interval(0.95))
+    assert finding.limits(0.95) == pytest.approx(expected)
+    assert finding.estimate == pytest.approx((right["PCRL"] - others).mean())
+    one = tables.pretext_contrast(edition, ["PCRL"], ["mixup-1"], ["rotation"])
+    assert one.estimate != finding.estimate
+    with pytest.raises(evidence.NotInEdition, match="SwAV"):
+        tables.pretext_contrast(edition, ["PCRL"], ["SwAV"])

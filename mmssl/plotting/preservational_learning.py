@@ -1,0 +1,220 @@
+"""Figures of preservational learning: lesions, what features know, and what
+labels are saved.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from mmssl.plotting.look import (
+    ANATOMY,
+    BASELINE,
+    DOTTED,
+    PALETTE,
+    canvas,
+    name_lines,
+)
+from mmssl.plotting.slices import name_sides
+
+_FOUND, _TRUE = PALETTE[1], PALETTE[5]
+
+
+def lesion_gallery(
+    images: np.ndarray, masks: np.ndarray, titles: Sequence[str]
+) -> Figure:
+    """Draw the axial slice of each person in which most of a mask lies, with
+    its outline.
+
+    Parameters
+    ----------
+    images : array, shape (people, X, Y, Z)
+        RAS+.
+    masks : array of bool, same shape
+        Without any voxel, the middle slice is drawn.
+    titles : sequence of str
+    """
+    count = len(images)
+    figure, axes = canvas(1, count, 1.75 * count, 2.1)
+    for axis, image, mask, title in zip(
+        axes[0], images, masks, titles, strict=True
+    ):
+        _outlined(axis, image, mask, [(mask, _TRUE)])
+        axis.set_title(title, fontsize=9)
+    return figure
+
+
+def segmentation_gallery(
+    images: np.ndarray,
+    truth: np.ndarray,
+    found: Mapping[str, np.ndarray],
+    dice: Mapping[str, np.ndarray],
+) -> Figure:
+    """Draw what models found beside what is there (003, figure 5): one row a
+    model, one column a person.
+
+    Parameters
+    ----------
+    images : array, shape (people, X, Y, Z)
+    truth : array of bool, same shape
+    found : {model: array of bool, same shape}
+    dice : {model: (people,)}
+        Written above each.
+    """
+    rows, columns = len(found), len(images)
+    figure, axes = canvas(rows, columns, 1.75 * columns, 2.0 * rows)
+    for line, (model, masks) in zip(axes, found.items(), strict=True):
+        for person, axis in enumerate(line):
+            outlines = [
+                (truth[person], _TRUE),
+                (masks[person], _FOUND),
+            ]
+            _outlined(axis, images[person], truth[person], outlines)
+            axis.set_title(f"Dice {dice[model][person]:.2f}", fontsize=9)
+        line[0].set_ylabel(model)
+    handles = []
+    for colour, label in ((_TRUE, "planted"), (_FOUND, "found")):
+        handles += axes[0, 0].plot([], [], color=colour, label=label)
+    figure.legend(handles=handles, loc="outside lower center", ncols=2)
+    return figure
+
+
+def contrast_levels(table: pd.DataFrame) -> Figure:
+    """Draw the loss of a contrast on people held out beside that of another
+    person's key and of equal scores.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Of `mmssl.evaluate.pretext.contrast_table` of several models, with a
+        column ``model``.
+    """
+    names = []
+    for line in table.itertuples():
+        same = line.query == line.key
+        pair = line.query if same else f"{line.query}, {line.key}"
+        names.append(f"{line.model} ({pair})")
+    figure, axes = canvas(1, 1, 7.0, 1.0 + 0.4 * len(table))
+    axis = axes[0, 0]
+    for place, line in enumerate(table.itertuples()):
+        if np.isfinite(line.low):
+            axis.plot([line.low, line.high], [place] * 2, color=PALETTE[0])
+        axis.plot(line.loss, place, "o", color=PALETTE[0], label="own key")
+        axis.plot(
+            line.others,
+            place,
+            "o",
+            mfc="none",
+            color=BASELINE,
+            label="another person's, in the same crop",
+        )
+        axis.plot(
+            line.chance, place, "|", ms=14, color=BASELINE, label="chance"
+        )
+    name_lines(axis, names)
+    axis.set_xlabel("contrast with the queue, nats")
+    handles, labels = axis.get_legend_handles_labels()
+    first = dict(zip(labels, handles, strict=True))
+    figure.legend(
+        first.values(), first.keys(), loc="outside lower center", ncols=3
+    )
+    return figure
+
+
+def pretext_accuracy(table: pd.DataFrame) -> Figure:
+    """Draw how often a linear layer on frozen features tells a rotation and a
+    relative position (003, table 1).
+
+    Parameters
+    ----------
+    table : DataFrame
+        Of `mmssl.evaluate.pretext.pretext_table`.
+    """
+    tasks = list(table["task"].unique())
+    height = 1.0 + 0.35 * table["model"].nunique()
+    figure, axes = canvas(1, len(tasks), 7.0, height)
+    for number, (axis, task) in enumerate(zip(axes[0], tasks, strict=True)):
+        lines = table[table["task"] == task]
+        _with_intervals(axis, lines, "accuracy", number == 0)
+        axis.axvline(lines["chance"].iloc[0], **DOTTED)
+        axis.set(title=task, xlabel="accuracy")
+    return figure
+
+
+def label_efficiency(table: pd.DataFrame) -> Figure:
+    """Draw what fine-tuned models reach at each number of labelled people, and
+    what they gain over training from scratch.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Of `mmssl.evaluate.label_efficiency.label_efficiency`.
+    """
+    tasks = list(table["task"].unique())
+    figure, axes = canvas(2, len(tasks), 7.0, 5.2, sharex="col")
+    models = list(table["model"].unique())
+    colours = {}
+    for model in models:
+        is_baseline = table.loc[table["model"] == model, "baseline"].all()
+        number = len([c for c in colours.values() if c != BASELINE])
+        colours[model] = BASELINE if is_baseline else PALETTE[number]
+    for (above, below), task in zip(axes.T, tasks, strict=True):
+        of_task = table[table["task"] == task]
+        ratios = sorted(of_task["ratio"].unique())
+        for place, model in enumerate(models):
+            lines = of_task[of_task["model"] == model].sort_values("ratio")
+            x = np.array([ratios.index(r) for r in lines["ratio"]])
+            x = x + 0.12 * (place - (len(models) - 1) / 2)
+            own = {"color": colours[model]}
+            above.plot(x, lines["value"], "o-", label=model, lw=1, **own)
+            above.vlines(x, lines["low"], lines["high"], **own)
+            below.plot(x, lines["difference"], "o", **own)
+            low, high = lines["difference_low"], lines["difference_high"]
+            below.vlines(x, low, high, **own)
+        people = of_task.groupby("ratio")["labelled"].first()
+        names = [f"{people[r]}\n({r:.0%})" for r in ratios]
+        below.set_xticks(range(len(ratios)), names)
+        below.axhline(0, **DOTTED)
+        measure = of_task["measure"].iloc[0]
+        above.set(title=task, ylabel=measure)
+        below.set(xlabel="labelled people", ylabel="gain over scratch")
+        if measure == "AUC":
+            above.axhline(0.5, **DOTTED)
+    handles, labels = axes[0, 0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=4)
+    return figure
+
+
+def _outlined(
+    axis: Axes, image: np.ndarray, mask: np.ndarray, outlines
+) -> None:
+    """The axial slice in which most of a mask lies, with outlines."""
+    depth = image.shape[2] // 2
+    if mask.any():
+        depth = int(mask.sum((0, 1)).argmax())
+    axis.imshow(image[..., depth].T, cmap=ANATOMY)
+    for drawn, colour in outlines:
+        if drawn[..., depth].any():
+            axis.contour(
+                drawn[..., depth].T.astype(float),
+                [0.5],
+                colors=[colour],
+                linewidths=1.2,
+            )
+    axis.set(xticks=[], yticks=[])
+    axis.spines[:].set_visible(False)
+    name_sides(axis)
+
+
+def _with_intervals(
+    axis: Axes, lines: pd.DataFrame, column: str, names_shown: bool
+) -> None:
+    """One point a model, with its interval."""
+    for place, line in enumerate(lines.to_dict("records")):
+        colour = BASELINE if line["baseline"] else PALETTE[0]
+        if np.isfinite(line["low"]):
+            axis.plot([line["low"], line["high"]], [place] * 2, color=colour)
+        axis.plot(line[column], place, "o", color=colour)
+    name_lines(axis, list(lines["model"]), names_shown)
