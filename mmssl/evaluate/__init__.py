@@ -5,8 +5,8 @@ else could explain them.
 from mmssl.evaluate.finetune import Schedule, Target, task_network
 from mmssl.evaluate.label_efficiency import (
     SCRATCH,
+    efficiency_table,
     fine_tuned,
-    label_efficiency,
 )
 from mmssl.evaluate.linear_evaluation import (
     PROTOCOLS,
@@ -65,11 +65,11 @@ __all__ = [
     "choice_differences",
     "contrast_table",
     "deviating_settings",
+    "efficiency_table",
     "fine_tuned",
     "finished_runs",
     "formatted_regression",
     "formatted_results",
-    "label_efficiency",
     "linear_probe",
     "load_probes",
     "load_results",

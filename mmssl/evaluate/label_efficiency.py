@@ -180,7 +180,7 @@ def fine_tuned(
     return FineTuned(target, people.test, outputs, labelled, proof)
 
 
-def label_efficiency(
+def efficiency_table(
     fits: Sequence[FineTuned],
     resamples: int = 2000,
     seed: int = 0,

@@ -383,9 +383,10 @@ class PCRL(Term):
 
     @property
     def comparable(self) -> bool:
-        """Whether the queues are full, if they have a part in the loss."""
-        filled = [b for name, b in self.named_buffers() if "filled" in name]
-        return not self.contrast or all(bool(one.all()) for one in filled)
+        """False with a contrast, whose loss falls by as much as features have
+        drifted away from those in the queue, and rises again as they settle.
+        """
+        return not self.contrast
 
     def queue(self, m: str) -> Tensor:
         """Earlier features of a modality, the newest first, (n, features)."""

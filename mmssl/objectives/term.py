@@ -360,8 +360,8 @@ class Term(nn.Module):
     sampling : {None, "class", "modality"}
         How rows must be drawn; "class" balances the classes of ``task``.
     comparable : bool
-        Whether the loss may be compared with that of later epochs; not while a
-        queue fills, since fewer negatives make a lower loss.
+        Whether the loss may be compared with that of other epochs, so that the
+        best of them can be kept; otherwise the last one is.
     """
 
     views: ViewSpec = {"main": None}

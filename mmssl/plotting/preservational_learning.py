@@ -150,7 +150,7 @@ def label_efficiency(table: pd.DataFrame) -> Figure:
     Parameters
     ----------
     table : DataFrame
-        Of `mmssl.evaluate.label_efficiency.label_efficiency`.
+        Of `mmssl.evaluate.label_efficiency.efficiency_table`.
     """
     tasks = list(table["task"].unique())
     figure, axes = canvas(2, len(tasks), 7.0, 5.2, sharex="col")

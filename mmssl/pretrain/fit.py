@@ -99,7 +99,8 @@ def fit(
         have a part in a self-supervised run. Supervised objectives always do.
     keep : {"best", "last"}
         Which epoch's weights the run holds: the one of the lowest loss on
-        validation pairs, in views drawn as in training, or the last.
+        validation pairs, in views drawn as in training, or the last; always
+        the last where a term's losses cannot be compared (PCRL's contrast).
     learning_rate : float
         The largest of the schedule; .01 in 004.
     gradient_clip : float, optional

@@ -340,12 +340,11 @@ class Recorder(lightning.Callback):
         values, spread = module.summary()
         self._write_down(trainer, values, spread)
         loss = values.get("valid/loss", values["train/loss"])
-        if loss < self.best or self.keep == "last":
+        terms = module.objective.terms.values()
+        comparable = all(term.comparable for term in terms)
+        if loss < self.best or self.keep == "last" or not comparable:
             self.best = loss
             self._save_kept(trainer, module)
-        terms = module.objective.terms.values()
-        if not all(term.comparable for term in terms):
-            self.best = float("inf")
         with atomic.file(self.folder / LAST) as temporary:
             # the optimiser too
             trainer.save_checkpoint(temporary, weights_only=False)

@@ -15,8 +15,8 @@ from mmssl.evaluate.finetune import Schedule, Target
 from mmssl.evaluate.label_efficiency import (
     SCRATCH,
     FineTuned,
+    efficiency_table,
     fine_tuned,
-    label_efficiency,
 )
 from mmssl.ledger import LeakError, leakage
 from mmssl.ledger.manifest import write_manifest
@@ -125,7 +125,7 @@ def test_auc_is_the_mean_over_seeds_and_its_gain_is_paired():
     ):
         score = strength * labels + own
         logits[start] = np.stack([np.zeros_like(score), score], -1)
-    table = label_efficiency([made_up(labels, logits)], resamples=200)
+    table = efficiency_table([made_up(labels, logits)], resamples=200)
     table = table.set_index("model")
     for start, of_start in logits.items():
         aucs = [roc_auc(labels, x[:, 1]) for x in of_start]
@@ -153,7 +153,7 @@ def test_dice_is_a_mean_over_people_who_show_any_and_its_gain_a_paired_t():
     for start, share in ((SCRATCH, 0.5), ("A", 0.2)):
         wrong = rng.random((3, *truth.shape)) < share
         found[start] = np.where(wrong, 1 - truth, truth).astype(np.uint8)
-    table = label_efficiency([made_up(truth, found)], resamples=200)
+    table = efficiency_table([made_up(truth, found)], resamples=200)
     table = table.set_index("model")
     shows = truth.any((1, 2, 3))
     means = {}
@@ -179,7 +179,7 @@ def test_p_values_are_corrected_for_all_lines_together():
         score = strength * labels + rng.normal(size=(1, 60))
         logits[start] = np.stack([-score, score], -1)
     one = made_up(labels, logits)
-    table = label_efficiency([one, one], resamples=100)
+    table = efficiency_table([one, one], resamples=100)
     p = table.loc[~table["baseline"], "p"].to_numpy()
     assert len(p) == 4
     order = np.argsort(p)
@@ -198,7 +198,7 @@ def test_equal_networks_differ_by_nothing():
     masks = np.repeat(labels[:, None], 6, 1).reshape(20, 1, 2, 3)
     for values, output in ((labels, logits), (masks, masks[None])):
         both = made_up(values, {SCRATCH: output, "A": output})
-        line = label_efficiency([both], resamples=100).iloc[1]
+        line = efficiency_table([both], resamples=100).iloc[1]
         columns = ["difference", "difference_low", "difference_high"]
         assert (line[columns] == 0).all()
         assert line["p"] == 1
@@ -220,7 +220,7 @@ def test_scores_of_three_classes_are_averaged_one_against_the_rest(
     names = ("HC", "MCI", "AD")
     target = Target("diagnosis", three_classes.labels(), names)
     fits = fine_tune(three_classes, run, target, tmp_path, ratios=(0.5,))
-    line = label_efficiency([fits], resamples=100).iloc[0]
+    line = efficiency_table([fits], resamples=100).iloc[0]
     logits = fits.outputs[SCRATCH, 0.5, 0]
     labels = target.values[fits.rows]
     aucs = [roc_auc(labels == k, logits[:, k]) for k in range(3)]

@@ -578,3 +578,19 @@ def test_a_network_may_read_crops_of_fewer_voxels():
 def test_nothing_to_learn_is_refused():
     with pytest.raises(ValueError, match="contrast=False and reconstruct"):
         make(contrast=False, reconstruct=False)
+
+
+def test_the_last_epoch_is_kept_of_a_contrast_with_a_queue(cohort, tmp_path):
+    """Its losses cannot be compared; those of a reconstruction can."""
+    assert not make().terms["PCRL"].comparable
+    assert make(contrast=False).terms["PCRL"].comparable
+    asked = {"epochs": 4, "batch_size": 4, "width": 2, "progress": False}
+    runs = []
+    for keep in ("best", "last"):
+        folder = tmp_path / keep
+        runs.append(fit(cohort, "PCRL", folder, keep=keep, queue=8, **asked))
+    losses = pd.read_csv(runs[0] / "history.csv")["valid/loss"]
+    assert losses.idxmin() < len(losses) - 1
+    one, other = (load_encoders(run)[0]["T1"] for run in runs)
+    for name, value in one.state_dict().items():
+        assert torch.equal(value, other.state_dict()[name])
