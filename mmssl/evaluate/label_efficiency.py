@@ -142,35 +142,24 @@ def fine_tuned(
     labels = cohort.labels()
     people = _people(cohort, modality, fold)
     proof = _proof(cohort, starts, people, fold)
-    landmarks = fit_landmarks(cohort, fold)
-    inputs = standardised(cohort, {modality: landmarks[modality]}, np.float16)[
-        modality
-    ]
+    landmarks = {modality: fit_landmarks(cohort, fold)[modality]}
+    inputs = standardised(cohort, landmarks, np.float16)[modality]
     subsets = {}
     for ratio in ratios:
         for seed in seeds:
             rows = labelled_subset(people.train, labels, ratio, seed)
             subsets[ratio, seed] = people._replace(train=rows)
-    fits = {}
+    shared = inputs, target, modality, schedule
+    fits, names = {}, {}
     first = next(iter(starts.values()))
     for start, run in {SCRATCH: first, **starts}.items():
+        checkpoint = hash_file(Path(run) / "checkpoint.ckpt")
         for (ratio, seed), subset in subsets.items():
-            fits[start, ratio, seed] = partial(
-                _fit,
-                run,
-                start != SCRATCH,
-                inputs,
-                target,
-                modality,
-                subset,
-                schedule,
-                seed,
-            )
+            key = start, ratio, seed
+            names[key] = _file(checkpoint, *key)
+            pretrained = start != SCRATCH
+            fits[key] = partial(_fit, run, pretrained, *shared, subset, seed)
     folder = Path(folder) / _key(inputs, target, people, schedule, fold)[:16]
-    hashes = {SCRATCH: hash_file(Path(first) / "checkpoint.ckpt")}
-    for start, run in starts.items():
-        hashes[start] = hash_file(Path(run) / "checkpoint.ckpt")
-    names = {key: _file(hashes[key[0]], *key) for key in fits}
     with locks.owned(folder):
         atomic.remove_unfinished(folder)
         outputs = _kept_or_made(folder, names, fits, jobs, progress)
@@ -291,8 +280,8 @@ def _fit(
     inputs: np.ndarray,
     target: Target,
     modality: str,
-    people: People,
     schedule: Schedule,
+    people: People,
     seed: int,
 ) -> dict[str, np.ndarray]:
     """Output of one network on the people held out."""

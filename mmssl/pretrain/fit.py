@@ -183,16 +183,9 @@ def fit(
         module = Pretraining(built, *data, *choices, learning_rate)
         recorder = Recorder(partial, progress, keep)
         _train(module, recorder, partial, precision, gradient_clip)
-        run_folder.finish(
-            partial,
-            built,
-            module.inputs,
-            cohort,
-            landmarks,
-            network_shape(cohort, **shape),
-            recorder.history,
-            recorder.dimensions,
-        )
+        found = recorder.history, recorder.dimensions
+        made = landmarks, network_shape(cohort, **shape)
+        run_folder.finish(partial, built, module.inputs, cohort, *made, *found)
         os.rename(partial, run_dir)
     return run_dir
 
