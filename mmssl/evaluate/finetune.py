@@ -78,7 +78,7 @@ class Schedule:
     steps: int = 200
     batch_size: int = 8
     learning_rate: float = 1e-4
-    validations: int = 10
+    validations: int = 5
 
 
 class TaskNetwork(nn.Module):

@@ -34,7 +34,7 @@ from mmssl.preprocessing.network_inputs import fit_landmarks, standardised
 from mmssl.pretrain.encoders import load_weights
 from mmssl.stats.auc import Interval, roc_auc
 from mmssl.stats.bootstrap import auc_interval
-from mmssl.stats.delong import difference_interval, difference_p
+from mmssl.stats.delong import components
 from mmssl.stats.dice import dice_coefficient
 
 if TYPE_CHECKING:
@@ -192,8 +192,9 @@ def efficiency_table(
         value (mean over people and seeds), low, high (BCa bootstrap over
         people, 95 %; NaN where everybody has the same), sd (over seeds; NaN
         for one), difference to training from scratch on the same people and
-        seeds with its interval (Student's t), p, and p_corrected (Holm, over
-        all lines). Intervals are of people; seeds spread as ``sd`` says.
+        seeds with its interval and p (Student's t, of other people and other
+        seeds; with one seed of other people alone, so that it says nothing of
+        another training), and p_corrected (Holm, over all lines).
         ``attrs["proof"]`` is that of the
         first.
     """
@@ -338,12 +339,16 @@ def _auc(one: FineTuned, outputs, scratch, resamples: int, seed: int) -> dict:
     labels = one.target.values[one.rows]
     scores, baseline = _scores(outputs), _scores(scratch)
     interval = auc_interval(labels, scores, resamples=resamples, seed=seed)
-    gain = difference_interval(labels, scores, baseline)
+    parts = components(labels, scores, None)
+    parts = parts.minus(components(labels, baseline, None))
+    aucs = np.array([roc_auc(labels, s) for s in scores])
+    others = np.array([roc_auc(labels, s) for s in baseline])
+    freedom = parts.freedom if parts.variance > 0 else len(labels) - 1
     return {
         "measure": AUC,
         "people": len(labels),
-        **_value(interval, [roc_auc(labels, s) for s in scores]),
-        **_difference(gain, difference_p(labels, scores, baseline)),
+        **_value(interval, aucs),
+        **_difference(parts.variance, freedom, aucs - others),
     }
 
 
@@ -373,17 +378,15 @@ def _dice(one: FineTuned, outputs, scratch, resamples: int, seed: int) -> dict:
             (values,), np.mean, n_resamples=resamples, rng=seed
         ).confidence_interval
     gains = values - others
-    mean = float(gains.mean())
-    low, high, p = mean, mean, float(mean == 0)
-    if np.ptp(gains) > 0:
-        test = stats.ttest_rel(values, others)
-        (low, high), p = test.confidence_interval(), test.pvalue
     interval = Interval(values.mean(), *limits, 0.95, "BCa")
+    n = len(gains)
+    means = np.array([np.mean(d[shows]) for d in of_seed])
+    beside = np.array([np.mean(d[shows]) for d in baseline])
     return {
         "measure": DICE,
-        "people": int(shows.sum()),
-        **_value(interval, [np.mean(d[shows]) for d in of_seed]),
-        **_difference(Interval(mean, low, high, 0.95, "t"), p),
+        "people": n,
+        **_value(interval, means),
+        **_difference(gains.var(ddof=1) / n, n - 1, means - beside),
     }
 
 
@@ -397,11 +400,34 @@ def _value(interval: Interval, of_seed: Sequence[float]) -> dict:
     }
 
 
-def _difference(interval: Interval, p: float) -> dict:
-    """Columns of a difference to training from scratch."""
+def _difference(
+    variance: float, freedom: float, gains: np.ndarray
+) -> dict[str, float]:
+    """Columns of a difference to training from scratch, of one gain a seed and
+    its variance over people.
+
+    People and seeds are drawn independently, so that their variances add up
+    (too wide rather than too narrow, as the first holds a part of the second);
+    degrees of freedom are Satterthwaite's.
+    """
+    from scipy import stats
+
+    mean, seeds = float(np.mean(gains)), len(gains)
+    squares = variance**2 / freedom
+    if seeds > 1:
+        of_seeds = float(np.var(gains, ddof=1)) / seeds
+        squares += of_seeds**2 / (seeds - 1)
+        variance = variance + of_seeds
+    low = high = mean
+    p = float(mean == 0)
+    if variance > 0:
+        t = stats.t(variance**2 / squares)
+        reach = t.ppf(0.975) * np.sqrt(variance)
+        low, high = mean - reach, mean + reach
+        p = 2 * t.sf(abs(mean) / np.sqrt(variance))
     return {
-        "difference": interval.estimate,
-        "difference_low": interval.low,
-        "difference_high": interval.high,
+        "difference": mean,
+        "difference_low": low,
+        "difference_high": high,
         "p": p,
     }

@@ -15,7 +15,6 @@ from mmssl.stats.calibration import Calibration, calibration, reliability
 from mmssl.stats.delong import (
     delong_covariance,
     difference_interval,
-    difference_p,
     logit_interval,
 )
 from mmssl.stats.dice import dice_coefficient
@@ -48,7 +47,6 @@ __all__ = [
     "delong_covariance",
     "dice_coefficient",
     "difference_interval",
-    "difference_p",
     "labellings",
     "logit_interval",
     "mae_interval",

@@ -150,21 +150,6 @@ def difference_interval(
     return Interval(parts.estimate, low, high, level, "t")
 
 
-def difference_p(labels, scores_a, scores_b, subjects=None) -> float:
-    """Two-sided p of `difference_interval`: the AUCs are equal.
-
-    Parameters and errors as there; 1 for identical rankings.
-    """
-    labels, scores_a = checked_classes(labels, scores_a)
-    labels, scores_b = checked_classes(labels, scores_b)
-    first = components(labels, scores_a, subjects)
-    parts = first.minus(components(labels, scores_b, subjects))
-    if not parts.variance > 0:
-        return float(parts.estimate == 0)
-    t = abs(parts.estimate) / np.sqrt(parts.variance)
-    return float(2 * student.sf(t, parts.freedom))
-
-
 class Components(NamedTuple):
     """Structural components of an AUC, added up by subject.
 

@@ -21,7 +21,7 @@ from mmssl.evaluate.label_efficiency import (
 from mmssl.ledger import LeakError, leakage
 from mmssl.ledger.manifest import write_manifest
 from mmssl.pretrain.fit import fit
-from mmssl.stats import dice_coefficient, roc_auc
+from mmssl.stats import dice_coefficient, difference_interval, roc_auc
 
 SHORT = Schedule(steps=2, batch_size=4, learning_rate=1e-3, validations=1)
 
@@ -162,12 +162,53 @@ def test_dice_is_a_mean_over_people_who_show_any_and_its_gain_a_paired_t():
         means[start] = np.mean(each, 0)[shows]
         assert table.loc[start, "value"] == pytest.approx(means[start].mean())
     line = table.loc["A"]
-    test = stats.ttest_rel(means["A"], means[SCRATCH])
-    assert line["p"] == pytest.approx(test.pvalue)
-    assert line["difference_low"] == pytest.approx(
-        test.confidence_interval().low
-    )
+    gain = means["A"] - means[SCRATCH]
+    assert line["difference"] == pytest.approx(gain.mean())
     assert line["people"] == 10 and line["measure"] == "Dice"
+    # of one seed, a paired t over people
+    one = {start: of_start[:1] for start, of_start in found.items()}
+    line = efficiency_table([made_up(truth, one)], resamples=100).iloc[1]
+    first = [dice_coefficient(x[0], truth)[shows] for x in found.values()]
+    test = stats.ttest_rel(first[1], first[0])
+    assert line["p"] == pytest.approx(test.pvalue)
+    limits = test.confidence_interval()
+    assert line["difference_low"] == pytest.approx(limits.low)
+    assert line["difference_high"] == pytest.approx(limits.high)
+
+
+def test_one_seed_of_auc_is_delongs_interval():
+    rng = np.random.default_rng(8)
+    labels = np.arange(50) % 2
+    logits = {}
+    for start, strength in ((SCRATCH, 0.3), ("A", 1.0)):
+        score = strength * labels + rng.normal(size=(1, 50))
+        logits[start] = np.stack([0 * score, score], -1)
+    line = efficiency_table([made_up(labels, logits)], resamples=100).iloc[1]
+    a, b = logits["A"][..., 1], logits[SCRATCH][..., 1]
+    expected = difference_interval(labels, a, b)
+    assert line["difference_low"] == pytest.approx(expected.low)
+    assert line["difference_high"] == pytest.approx(expected.high)
+
+
+def test_the_interval_holds_people_and_seeds():
+    """Coverage in worlds where people and trainings both differ."""
+    rng = np.random.default_rng(9)
+    people, seeds, worlds = 30, 3, 2000
+    covered = people_alone = 0
+    for _ in range(worlds):
+        of_people = rng.normal(0, 0.1, people)
+        of_seeds = rng.normal(0, 0.04, seeds)
+        gains = of_seeds[:, None] + of_people
+        gains = gains + rng.normal(0, 0.05, (seeds, people))
+        variance = gains.mean(0).var(ddof=1) / people
+        found = module._difference(variance, people - 1, gains.mean(1))
+        covered += found["difference_low"] < 0 < found["difference_high"]
+        one = module._difference(variance, people - 1, gains.mean(1)[:1])
+        half = (one["difference_high"] - one["difference_low"]) / 2
+        people_alone += abs(gains.mean()) < half
+    assert 0.94 < covered / worlds
+    # people alone would promise too much
+    assert people_alone / worlds < 0.9
 
 
 def test_p_values_are_corrected_for_all_lines_together():

@@ -14,7 +14,6 @@ from mmssl.stats.delong import (
     components,
     delong_covariance,
     difference_interval,
-    difference_p,
     logit_interval,
 )
 from mmssl.stats.intervals import score_interval
@@ -193,17 +192,3 @@ def test_too_few_people_are_named():
         logit_interval([0, 0, 1], [1, 2, 3])
     with pytest.raises(ValueError, match="subjects"):
         logit_interval([0, 0, 1, 1], [1, 2, 3, 4], [1, 2])
-
-
-def test_p_of_a_difference_is_where_its_interval_touches_zero():
-    rng = np.random.default_rng(12)
-    labels = np.arange(40) % 2
-    first = labels + rng.normal(size=(2, 40))
-    second = 0.4 * labels + rng.normal(size=40)
-    p = difference_p(labels, first, second)
-    assert 0 < p < 1
-    touching = difference_interval(labels, first, second, level=1 - p)
-    bounds = (touching.low, touching.high)
-    assert min(abs(bound) for bound in bounds) == pytest.approx(0, abs=1e-9)
-    assert difference_p(labels, second, first) == pytest.approx(p)
-    assert difference_p(labels, second, 3 * second) == 1
