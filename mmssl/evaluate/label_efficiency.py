@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 SCRATCH = "from scratch"
+SOURCE, SHIFT = POPULATIONS = ("source", "shift")
 AUC, DICE = MEASURES = ("AUC", "Dice")
 
 COLUMNS = (
@@ -99,6 +100,7 @@ def fine_tuned(
     seeds: Sequence[int] = (0,),
     fold: int = 0,
     schedule: Schedule | None = None,
+    population: str = SOURCE,
     jobs: int = 1,
     progress: bool = True,
 ) -> FineTuned:
@@ -123,13 +125,17 @@ def fine_tuned(
         Of the subsets, the heads and the order.
     fold : int
     schedule : Schedule, optional
+    population : {"source", "shift"}
+        Who is learned from and tested on: people of the population that the
+        starts were pretrained on, or of the second one, whom no start has seen
+        (003, figure 4: pretrained on one data set, fine-tuned on another).
     jobs : int
         Fits side by side, in processes.
 
     Raises
     ------
     ValueError
-        Before any fit: no start, an unknown modality, as
+        Before any fit: no start, an unknown modality or population, as
         `mmssl.evaluate.finetune.finetune`.
     LeakError
         If somebody held out was seen by a start.
@@ -140,7 +146,7 @@ def fine_tuned(
         raise ValueError("no run to fine-tune, expected one at least")
     schedule = schedule or Schedule()
     labels = cohort.labels()
-    people = _people(cohort, modality, fold)
+    people = _people(cohort, modality, fold, population)
     proof = _proof(cohort, starts, people, fold)
     landmarks = {modality: fit_landmarks(cohort, fold)[modality]}
     inputs = standardised(cohort, landmarks, np.float16)[modality]
@@ -239,15 +245,32 @@ def efficiency_table(
     return table
 
 
-def _people(cohort, modality: str, fold: int) -> People:
+def _people(cohort, modality: str, fold: int, population: str) -> People:
     """People with a label and an image, one pair each."""
-    rows = []
-    for role in ("train", "valid"):
-        of_role = cohort.rows(role, fold)
-        rows.append(cohort.downstream(of_role, modalities=(modality,)))
-    holdout = cohort.rows("holdout")
-    rows.append(cohort.downstream(holdout, modalities=(modality,)))
-    return People(*rows)
+    if population not in POPULATIONS:
+        raise ValueError(
+            f"population={population!r}, expected one of {POPULATIONS}"
+        )
+
+    def labelled(rows: np.ndarray) -> np.ndarray:
+        """Those of some rows."""
+        return cohort.downstream(rows, modalities=(modality,))
+
+    if population == SOURCE:
+        roles = [("train", fold), ("valid", fold), ("holdout", fold)]
+        return People(*(labelled(cohort.rows(*role)) for role in roles))
+    # every fourth person of a class is tested, of the others every fifth is
+    # chosen with
+    rows = labelled(cohort.rows("shift"))
+    parts = [], [], []
+    for label in np.unique(cohort.labels()[rows]):
+        of_class = rows[cohort.labels()[rows] == label]
+        order = np.random.default_rng(fold).permutation(of_class)
+        rest = np.delete(order, np.s_[::4])
+        parts[0].append(np.delete(rest, np.s_[::5]))
+        parts[1].append(rest[::5])
+        parts[2].append(order[::4])
+    return People(*(np.sort(np.concatenate(part)) for part in parts))
 
 
 def _proof(cohort, starts, people: People, fold: int) -> dict:

@@ -267,3 +267,26 @@ def test_scores_of_three_classes_are_averaged_one_against_the_rest(
     aucs = [roc_auc(labels == k, logits[:, k]) for k in range(3)]
     assert line["value"] == pytest.approx(np.mean(aucs))
     assert tuning.predict is module.predict
+
+
+def test_a_second_population_learns_from_its_own(
+    cohort, run, diagnosis, tmp_path, monkeypatch
+):
+    """Nobody of the first takes part, and nobody in two roles."""
+    second = np.arange(0, 20)
+    rows = type(cohort).rows
+
+    def shifted(self, role, fold=0):
+        return second if role == "shift" else rows(self, role, fold)
+
+    monkeypatch.setattr(type(cohort), "rows", shifted)
+    people = module._people(cohort, "T1", 0, "shift")
+    everybody = np.concatenate(people)
+    assert len(set(everybody)) == len(everybody)
+    assert set(everybody) == set(cohort.downstream(second))
+    labels = cohort.labels()
+    for part in people:
+        assert set(labels[part]) == {0, 1}
+    assert len(people.train) > len(people.test) >= len(people.valid)
+    with pytest.raises(ValueError, match="population='other', expected one"):
+        module._people(cohort, "T1", 0, "other")
