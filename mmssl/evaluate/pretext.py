@@ -36,7 +36,6 @@ if TYPE_CHECKING:
     from mmssl.objectives.language import Objective
 
 ROTATION, POSITION = TASKS = ("rotation", "relative position")
-TARGET = "turn of the target"
 NEIGHBOURS = (
     (-1, -1),
     (-1, 0),

@@ -7,9 +7,11 @@ import itertools
 import pytest
 import torch
 
+from mmssl.models.keyed_random import Stream
+from mmssl.models.unet import UNetEncoder
 from mmssl.objectives.language import build, parse
 from mmssl.objectives.term import Batch
-from mmssl.objectives.views import View
+from mmssl.objectives.views import View, make_views
 
 pytestmark = [
     pytest.mark.slow,
@@ -69,3 +71,40 @@ def test_two_steps(name):
             if k.startswith("encoders") and any(b in k for b in beyond)
         }
     assert unmoved == idle
+
+
+def test_two_steps_of_pcrl():
+    """At 64 x 64 x 32 and 32 channels, with an attention of 134 million
+    weights; two rows, as the step counts 2 Tflop a row.
+    """
+    torch.manual_seed(0)
+    sides, rows = (64, 64, 32), torch.arange(2)
+    objective = build(
+        "PCRL",
+        ("T1",),
+        backbone=lambda m: UNetEncoder(1, 32, sides),
+        size=64,
+        queue=4,
+    )
+    attention = objective.further_heads["T1"]["attention"]
+    assert attention.weight.numel() == 512**3
+    before = {k: p.detach().clone() for k, p in objective.named_parameters()}
+    trained = [p for p in objective.parameters() if p.requires_grad]
+    optimiser = torch.optim.SGD(trained, lr=1e-3, momentum=0.9)
+    inputs = {"T1": torch.randn(2, 1, *sides)}
+    keys = {"T1": rows}
+    for step in range(2):
+        stream = Stream(rows, 0, step)
+        views = make_views(inputs, keys, objective.views, None, stream)
+        optimiser.zero_grad()
+        total, parts, ctx = objective(Batch(views, keys, {"T1": {}}, step, 0))
+        total.backward()
+        optimiser.step()
+        objective.update_momentum()
+        objective.terms["PCRL"].after_step(ctx)
+        assert total.isfinite()
+        assert (parts["PCRL/contrast"] > 0) == (step == 1)
+    for name, parameter in objective.named_parameters():
+        # a bias before a batch norm moves nothing
+        if parameter.requires_grad and name.endswith("weight"):
+            assert not torch.equal(parameter, before[name]), name
