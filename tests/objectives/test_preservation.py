@@ -17,6 +17,7 @@ from mmssl.objectives.corruptions import Turn, turned_back
 from mmssl.objectives.language import build
 from mmssl.objectives.preservation import (
     ABLATION,
+    ENCODERS,
     HYBRID,
     INPUT,
     VIEWS,
@@ -315,8 +316,9 @@ def test_the_copy_follows_at_its_rate_buffers_and_heads_included():
             torch.testing.assert_close(value, expected)
 
 
-def test_the_queue_holds_the_newest_features_of_all_three_encoders():
-    objective = make(("T1",)).eval()
+@pytest.mark.parametrize("queued", [("momentum",), ENCODERS])
+def test_the_queue_holds_the_newest_features_of_these_encoders(queued):
+    objective = make(("T1",), queued=queued).eval()
     term = objective.terms["PCRL"]
     pushed = []
     for step in range(3):
@@ -325,13 +327,16 @@ def test_the_queue_holds_the_newest_features_of_all_three_encoders():
         assert (float(parts["PCRL/contrast"]) == 0) == (step == 0)
         assert total.isfinite()
         newest = torch.cat(term.newest["T1"])
-        assert newest.shape == (3 * ROWS, 128)
+        assert newest.shape == (len(queued) * ROWS, 128)
+        projected = term.projections(ctx)["T1"]
+        expected = torch.cat([projected[name] for name in queued])
+        torch.testing.assert_close(newest, expected)
         term.after_step(ctx)
         pushed = [newest, *pushed]
     expected = torch.cat(pushed)[:12]
     assert torch.equal(term.get_buffer("queue_T1"), expected)
     assert term.get_buffer("filled_T1").all()
-    longer = make(("T1",), reconstruct=False).eval()
+    longer = make(("T1",), reconstruct=False, queued=ENCODERS).eval()
     ctx = longer(batch_of(longer))[2]
     longer.terms["PCRL"].after_step(ctx)
     # without a hybrid two encoders push
@@ -472,6 +477,8 @@ def test_people_who_lack_a_modality_train_too(cohort, tmp_path):
         ({"turns": "some"}, "turns='some', expected one of"),
         ({"mode": "both"}, "mode='both', expected one of"),
         ({"queue": 0}, "queue=0, expected at least 1"),
+        ({"queued": ("other",)}, "queued=.*, expected some of"),
+        ({"queued": ()}, "queued=.*, expected some of"),
     ],
 )
 def test_choices_that_are_none_are_named(options, message):
