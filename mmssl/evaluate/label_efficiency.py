@@ -199,8 +199,9 @@ def efficiency_table(
         people, 95 %; NaN where everybody has the same), sd (over seeds; NaN
         for one), difference to training from scratch on the same people and
         seeds with its interval and p (Student's t, of other people and other
-        seeds; with one seed of other people alone, so that it says nothing of
-        another training), and p_corrected (Holm, over all lines).
+        seeds; with one seed the interval is of other people alone, which says
+        nothing of another training, and there is no p), and p_corrected (Holm,
+        over all lines with a p).
         ``attrs["proof"]`` is that of the
         first.
     """
@@ -231,8 +232,8 @@ def efficiency_table(
                 )
                 lines.append(line)
     table = pd.DataFrame(lines)
-    compared = ~table["baseline"]
     table.loc[table["baseline"], "p"] = np.nan
+    compared = table["p"].notna()
     table["p_corrected"] = np.nan
     if compared.any():
         p = table.loc[compared, "p"].to_numpy()
@@ -442,12 +443,13 @@ def _difference(
         squares += of_seeds**2 / (seeds - 1)
         variance = variance + of_seeds
     low = high = mean
-    p = float(mean == 0)
+    p = float(mean == 0) if seeds > 1 else np.nan
     if variance > 0:
         t = stats.t(variance**2 / squares)
         reach = t.ppf(0.975) * np.sqrt(variance)
         low, high = mean - reach, mean + reach
-        p = 2 * t.sf(abs(mean) / np.sqrt(variance))
+        if seeds > 1:
+            p = 2 * t.sf(abs(mean) / np.sqrt(variance))
     return {
         "difference": mean,
         "difference_low": low,
