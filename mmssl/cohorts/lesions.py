@@ -152,7 +152,7 @@ def _check(
 ) -> None:
     if path.exists():
         raise ValueError(f"{path}: exists already; choose another folder")
-    unknown = set(modalities) - {"T1", "fALFF"} & set(cohort.modalities)
+    unknown = set(modalities) - ({"T1", "fALFF"} & set(cohort.modalities))
     if unknown or "T1" not in modalities:
         raise ValueError(
             f"{cohort.path}: modalities {', '.join(modalities)} of "

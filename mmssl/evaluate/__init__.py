@@ -2,7 +2,7 @@
 else could explain them.
 """
 
-from mmssl.evaluate.finetune import Schedule, Target, task_network
+from mmssl.evaluate.finetune import Schedule, Target
 from mmssl.evaluate.label_efficiency import (
     SCRATCH,
     efficiency_table,
@@ -88,6 +88,5 @@ __all__ = [
     "share_right",
     "target_examples",
     "target_values",
-    "task_network",
     "unreadable_runs",
 ]

@@ -26,7 +26,7 @@ from mmssl.pretrain.draws import Draw
 from mmssl.pretrain.encoders import Weights, make_encoders
 from mmssl.pretrain.trainer import chosen_precision, quiet_trainer, train_steps
 
-_BATCH = 64  # of predictions
+_BATCH = 16  # of predictions; volumes of 64^3 have large maps
 _OUTPUT = "output."  # the last layer of a decoder, in its state
 UNKNOWN = -1
 

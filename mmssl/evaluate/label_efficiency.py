@@ -30,12 +30,13 @@ from mmssl.ledger import atomic, leakage, locks
 from mmssl.ledger.code import fingerprint
 from mmssl.ledger.hashes import hash_array, hash_file, hash_json
 from mmssl.ledger.kept import is_kept, kept
-from mmssl.preprocessing.network_inputs import fit_landmarks, standardised
+from mmssl.preprocessing.network_inputs import standardised
 from mmssl.pretrain.encoders import load_weights
 from mmssl.stats.auc import Interval, roc_auc
 from mmssl.stats.bootstrap import auc_interval
 from mmssl.stats.delong import components
 from mmssl.stats.dice import dice_coefficient
+from mmssl.stats.means import mean_interval
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -113,8 +114,8 @@ def fine_tuned(
     ----------
     cohort : Cohort
     starts : {name: run folder}
-        Runs of the cohort's fold; from scratch begins the network of the
-        first.
+        Runs of the cohort's fold; the network from scratch and the intensity
+        landmarks are those of the first.
     target : Target
         Of the cohort's first task; only people with a label of it take part.
     modality : str
@@ -148,7 +149,9 @@ def fine_tuned(
     labels = cohort.labels()
     people = _people(cohort, modality, fold, population)
     proof = _proof(cohort, starts, people, fold)
-    landmarks = {modality: fit_landmarks(cohort, fold)[modality]}
+    first = next(iter(starts.values()))
+    # what the encoders were trained on
+    landmarks = {modality: load_weights(first).landmarks[modality]}
     inputs = standardised(cohort, landmarks, np.float16)[modality]
     subsets = {}
     for ratio in ratios:
@@ -157,7 +160,6 @@ def fine_tuned(
             subsets[ratio, seed] = people._replace(train=rows)
     shared = inputs, target, modality, schedule
     fits, names = {}, {}
-    first = next(iter(starts.values()))
     for start, run in {SCRATCH: first, **starts}.items():
         checkpoint = hash_file(Path(run) / "checkpoint.ckpt")
         for (ratio, seed), subset in subsets.items():
@@ -201,9 +203,7 @@ def efficiency_table(
         seeds with its interval and p (Student's t, of other people and other
         seeds; with one seed the interval is of other people alone, which says
         nothing of another training, and there is no p), and p_corrected (Holm,
-        over all lines with a p).
-        ``attrs["proof"]`` is that of the
-        first.
+        over all lines with a p). ``attrs["proof"]`` is that of the first.
     """
     import pandas as pd
     from statsmodels.stats.multitest import multipletests
@@ -275,17 +275,11 @@ def _people(cohort, modality: str, fold: int, population: str) -> People:
 
 
 def _proof(cohort, starts, people: People, fold: int) -> dict:
-    """Nobody held out was seen by a start, by the landmarks or in
+    """Nobody held out was seen by a start, by its landmarks or in
     fine-tuning.
     """
     tuned = f"fine-tuning, fold {fold}"
     exposures = [
-        leakage.exposure(
-            f"landmarks, fold {fold}",
-            leakage.TRAIN,
-            cohort,
-            cohort.rows("train", fold),
-        ),
         leakage.exposure(tuned, leakage.TRAIN, cohort, people.train),
         leakage.exposure(tuned, leakage.CHOOSE, cohort, people.valid),
         leakage.exposure("hold-out", leakage.TEST, cohort, people.test),
@@ -295,7 +289,8 @@ def _proof(cohort, starts, people: People, fold: int) -> dict:
         for record in leakage.read_exposures(Path(run) / "exposures.json"):
             fit = f"{record.fit} {start}, fold {fold}"
             exposures.append(record._replace(fit=fit))
-        needed.append(f"encoder {start}, fold {fold}")
+        for kind in ("encoder", "landmarks"):
+            needed.append(f"{kind} {start}, fold {fold}")
     return leakage.prove(exposures, needed)
 
 
@@ -385,8 +380,6 @@ def _scores(logits: np.ndarray) -> np.ndarray:
 
 def _dice(one: FineTuned, outputs, scratch, resamples: int, seed: int) -> dict:
     """Of classes (seeds, people, X, Y, Z)."""
-    from scipy import stats
-
     truth = one.target.values[one.rows]
     classes = len(one.target.classes)
     of_seed, baseline = [], []
@@ -396,13 +389,8 @@ def _dice(one: FineTuned, outputs, scratch, resamples: int, seed: int) -> dict:
     shows = np.isfinite(of_seed[0])
     values = np.mean(of_seed, 0)[shows]
     others = np.mean(baseline, 0)[shows]
-    limits = np.nan, np.nan
-    if np.ptp(values) > 0:
-        limits = stats.bootstrap(
-            (values,), np.mean, n_resamples=resamples, rng=seed
-        ).confidence_interval
     gains = values - others
-    interval = Interval(values.mean(), *limits, 0.95, "BCa")
+    interval = mean_interval(values, resamples, seed)
     n = len(gains)
     means = np.array([np.mean(d[shows]) for d in of_seed])
     beside = np.array([np.mean(d[shows]) for d in baseline])

@@ -29,6 +29,7 @@ from mmssl.objectives.corruptions import (
 from mmssl.objectives.preservation import MOMENTUM, ORDINARY
 from mmssl.objectives.term import Batch, Context, View
 from mmssl.objectives.views import PadCropFlip, make_views
+from mmssl.stats.means import mean_interval
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -392,16 +393,9 @@ def _features(encoder: nn.Module, images: Tensor) -> np.ndarray:
 
 
 def _interval(name: str, values: np.ndarray, seed: int) -> dict:
-    """Mean over people with its interval; none where all are equal."""
-    from scipy import stats
-
-    limits = np.nan, np.nan
-    if np.ptp(values) > 0:
-        limits = stats.bootstrap(
-            (values,), np.mean, n_resamples=2000, rng=seed
-        ).confidence_interval
-    low, high = limits
-    return {name: float(values.mean()), "low": low, "high": high}
+    """Columns of a mean over people."""
+    found = mean_interval(values, seed=seed)
+    return {name: found.estimate, "low": found.low, "high": found.high}
 
 
 def _paired(values: np.ndarray, others: np.ndarray) -> dict:

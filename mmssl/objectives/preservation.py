@@ -236,9 +236,15 @@ class PCRL(Term):
                 )
         if queue < 1:
             raise ValueError(f"PCRL: queue={queue}, expected at least 1")
+        known = ENCODERS if hybrid and reconstruct else VIEWS
         if not queued or set(queued) - set(ENCODERS):
             raise ValueError(
                 f"PCRL: queued={queued!r}, expected some of {ENCODERS}"
+            )
+        if not set(queued) & set(known):
+            raise ValueError(
+                f"PCRL: queued={queued!r} without a hybrid encoder, expected "
+                f"some of {known}"
             )
         if not contrast and not reconstruct:
             raise ValueError(

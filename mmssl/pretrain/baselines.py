@@ -12,8 +12,8 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
+from torch import nn
 
-from mmssl.models.dcgan import Encoder
 from mmssl.preprocessing.network_inputs import fit_landmarks, standardised
 from mmssl.pretrain.encoders import (
     encode,
@@ -35,8 +35,12 @@ ROC-AUCs spread by .05 and more.
 
 
 def untrained_encoders(
-    cohort, seed: int = 0, width: int = 32, latent: int = 64
-) -> dict[str, Encoder]:
+    cohort,
+    seed: int = 0,
+    width: int = 32,
+    latent: int = 64,
+    backbone: str | None = None,
+) -> dict[str, nn.Module]:
     """Encoders of a cohort with their initial weights, in evaluation mode.
 
     Parameters
@@ -47,15 +51,18 @@ def untrained_encoders(
         is left as it was.
     width, latent : int
         As in :class:`mmssl.models.dcgan.Encoder`.
+    backbone : str, optional
+        As of :func:`mmssl.pretrain.backbones.backbone_class`.
 
     Returns
     -------
-    dict of Encoder
+    dict of Module
         By modality.
     """
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        encoders = make_encoders(network_shape(cohort, width, latent))
+        shape = network_shape(cohort, width, latent, backbone=backbone)
+        encoders = make_encoders(shape)
     return {m: encoder.eval() for m, encoder in encoders.items()}
 
 

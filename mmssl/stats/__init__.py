@@ -26,6 +26,7 @@ from mmssl.stats.equivalence import (
     spread_by_chance,
 )
 from mmssl.stats.intervals import proportion_interval, score_interval
+from mmssl.stats.means import mean_interval
 from mmssl.stats.permutation import labellings, permutation_p, strata
 from mmssl.stats.power import (
     auc_variance,
@@ -50,6 +51,7 @@ __all__ = [
     "labellings",
     "logit_interval",
     "mae_interval",
+    "mean_interval",
     "minimum_detectable_difference",
     "minimum_detectable_gap",
     "permutation_p",

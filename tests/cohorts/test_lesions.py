@@ -203,5 +203,8 @@ def test_a_cohort_may_be_of_t1_alone(planted, tiny_phantom, tmp_path):
     assert np.array_equal(alone.volumes["T1"], planted.volumes["T1"])
     both = lesions.lesion_table(planted)
     assert lesions.lesion_table(alone).equals(both)
+    # not even one that would be right elsewhere
+    with pytest.raises(ValueError, match="modalities T1, fALFF of T1, exp"):
+        lesions.plant(alone, tmp_path / "b", modalities=("T1", "fALFF"))
     with pytest.raises(ValueError, match="modalities fALFF of T1, fALFF"):
         lesions.plant(tiny_phantom, tmp_path / "a", modalities=("fALFF",))

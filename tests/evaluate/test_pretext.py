@@ -124,25 +124,51 @@ def test_the_turn_of_a_target_is_in_no_view(images):
     assert pretext.share_right(known, train, test).mean() > 0.9
 
 
-def test_people_who_are_known_have_a_lower_loss_than_others(images):
-    objective = pcrl(shares=(1.0,), mode="code")
+class Seen:
+    """Stands for a projection: the sorted values of an image, which no turn
+    changes, or nothing of it.
+    """
+
+    def __init__(self, knows):
+        self.knows = knows
+
+    def __call__(self, ctx):
+        projected = {}
+        for name in (ORDINARY, MOMENTUM):
+            clean, _ = ctx.view(name).targets["input"]["T1"]
+            values = clean.flatten(1).sort(1).values[:, ::32]
+            projected[name] = values - values.mean(0)
+            if not self.knows:
+                projected[name] = torch.ones_like(values)
+        return {"T1": projected}
+
+
+@pytest.mark.parametrize("knows", [True, False])
+def test_who_knows_people_loses_by_another_persons_key(knows, monkeypatch):
+    rng = np.random.default_rng(4)
+    # people whose images have values of their own
+    own = rng.gamma(1, size=(PEOPLE, 1, 1, 1, 1))
+    shape = (PEOPLE, 1, *(SIDE,) * 3)
+    images = (rng.random(shape) ** (0.2 + own)).astype(np.float32)
+    objective = pcrl(shares=(1.0,)).eval()
     term = objective.terms["PCRL"]
     with pytest.raises(ValueError, match="no contrast with a queue that is"):
         pretext.contrast_table(objective, {"T1": images})
     draw = torch.Generator().manual_seed(1)
     term.queue_T1.copy_(torch.randn(8, 128, generator=draw))
     term.filled_T1.fill_(True)
-    objective.eval()
-    own = pretext._contrast(objective, {"T1": images}, 0, 0, 0)["T1", "T1"]
-    others = pretext._contrast(objective, {"T1": images}, 0, 0, 1)["T1", "T1"]
-    table = pretext.contrast_table(objective, {"T1": images}, draws=1)
-    line = table.iloc[0]
-    assert line["loss"] == pytest.approx(own.mean(), rel=1e-5)
-    assert line["others"] == pytest.approx(others.mean(), rel=1e-5)
-    difference = (own - others).mean()
-    assert line["difference"] == pytest.approx(difference, rel=1e-4, abs=1e-6)
+    monkeypatch.setattr(term, "projections", Seen(knows))
+    line = pretext.contrast_table(objective, {"T1": images}).iloc[0]
     assert line["chance"] == pytest.approx(np.log(9))
     assert line["people"] == PEOPLE
+    difference = line["loss"] - line["others"]
+    assert line["difference"] == pytest.approx(difference, abs=1e-5)
+    if knows:
+        assert line["difference_high"] < 0
+    else:
+        # below chance although nobody is known: all alike, unlike the queue
+        assert line["loss"] < line["chance"] - 0.5
+        assert line["difference"] == pytest.approx(0, abs=1e-6)
 
 
 def test_another_persons_key_is_seen_in_the_crop_of_ones_own(images):

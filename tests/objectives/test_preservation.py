@@ -479,6 +479,7 @@ def test_people_who_lack_a_modality_train_too(cohort, tmp_path):
         ({"queue": 0}, "queue=0, expected at least 1"),
         ({"queued": ("other",)}, "queued=.*, expected some of"),
         ({"queued": ()}, "queued=.*, expected some of"),
+        ({"queued": ("hybrid",), "hybrid": False}, "without a hybrid encoder"),
     ],
 )
 def test_choices_that_are_none_are_named(options, message):

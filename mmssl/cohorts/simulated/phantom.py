@@ -180,7 +180,7 @@ def _existing(path: Path, parameters: dict, seed: int) -> cohort.Cohort:
     return existing
 
 
-def _persons(
+def persons_of(
     people: pd.DataFrame, seed: int
 ) -> dict[str, images.SimulatedPerson]:
     """{participant_id: person} of a table of factors."""
@@ -203,7 +203,7 @@ def _write_images(
     Memory does not grow with the cohort.
     """
     shared = shared_anatomy(size, design.anatomy)
-    persons = _persons(people, seed)
+    persons = persons_of(people, seed)
     volumes = {}
     for modality in MODALITIES:
         volumes[modality] = new_array(
@@ -236,7 +236,7 @@ def _write_truth(
     truth = folder / "truth"
     truth.mkdir()
     people.to_csv(truth / "factors.tsv", sep="\t", index=False)
-    persons = _persons(people, seed)
+    persons = persons_of(people, seed)
     poses = np.empty((len(pairs), len(MODALITIES), 4, 4))
     for row in pairs.itertuples():
         person = persons[row.participant_id]
