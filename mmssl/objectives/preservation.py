@@ -167,11 +167,9 @@ class PCRL(Term):
         How many earlier features of each modality to contrast with, the
         newest first.
     queued : tuple of str
-        Whose features these are, of "ordinary", "momentum" and "hybrid". Every
-        key is of the momentum encoder, so that among features of all three,
-        which 003's text keeps, being of that encoder lowers the loss: on
-        simulated people features collapse, and nobody is told apart. Its
-        public code keeps the momentum encoder's alone.
+        Whose features these are, of "ordinary", "momentum" and "hybrid": the
+        momentum encoder's, as in 003's public code, or all three, as in its
+        text, with which z came out of fewer dimensions on simulated people.
     temperature : float
     momentum : float
         Rate of the momentum copy, .99 in 003's text.
@@ -405,15 +403,12 @@ class PCRL(Term):
         projected = {}
         for name, one in seen.items():
             read = one.last if self.mode == "paper" else one.features.local
-            # people begin to differ in the third digit, which half precision
-            # does not have
-            with torch.autocast(read.device.type, enabled=False):
-                found = ctx.further_head(
-                    m,
-                    "projector",
-                    promote(read).flatten(2).mean(2),
-                    momentum=name == MOMENTUM,
-                )
+            found = ctx.further_head(
+                m,
+                "projector",
+                read.flatten(2).mean(2),
+                momentum=name == MOMENTUM,
+            )
             projected[name] = ctx.gather(ctx.spread(found, m))
         return projected
 

@@ -124,3 +124,15 @@ def torchio_pairs_per_second(files, workers: int = 2) -> float:
     start = time.perf_counter()
     pairs = sum(len(t1) for t1, _ in loader)
     return pairs / (time.perf_counter() - start)
+
+
+def in_turns(peer, package, rounds: int) -> tuple[list, list, list]:
+    """Let two callables that return seconds alternate; milliseconds of both,
+    and the ratio of each round.
+    """
+    peer_ms, package_ms, ratios = [], [], []
+    for _ in range(rounds):
+        peer_ms.append(1e3 * peer())
+        package_ms.append(1e3 * package())
+        ratios.append(peer_ms[-1] / package_ms[-1])
+    return peer_ms, package_ms, ratios

@@ -11,6 +11,7 @@ import statistics
 import time
 
 import numpy as np
+import peers
 import torch
 from scipy import ndimage
 
@@ -171,11 +172,7 @@ def _steps(rounds: int) -> dict:
     for _ in range(2):
         peer()
         package()
-    peer_ms, package_ms, ratios = [], [], []
-    for _ in range(rounds):
-        peer_ms.append(1e3 * peer())
-        package_ms.append(1e3 * package())
-        ratios.append(peer_ms[-1] / package_ms[-1])
+    peer_ms, package_ms, ratios = peers.in_turns(peer, package, rounds)
     return {
         "step, eager fp32, ms": statistics.median(peer_ms),
         "step, bf16, ms": statistics.median(package_ms),

@@ -127,11 +127,7 @@ def _against_the_peer(way: str, rounds: int) -> dict:
     for _ in range(3):  # until the heap of either is as large as it gets
         peer()
         package()
-    peer_ms, package_ms, ratios = [], [], []
-    for _ in range(rounds):
-        peer_ms.append(1e3 * peer())
-        package_ms.append(1e3 * package())
-        ratios.append(peer_ms[-1] / package_ms[-1])
+    peer_ms, package_ms, ratios = peers.in_turns(peer, package, rounds)
     report = {}
     for name, process in (("peer", peer), (way, package)):
         report[f"{name}, first loss"] = process.loss
