@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from mmssl.evaluate import finetune as tuning
 from mmssl.evaluate import label_efficiency as module
 from mmssl.evaluate.finetune import Schedule, Target
 from mmssl.evaluate.label_efficiency import (
@@ -19,6 +20,7 @@ from mmssl.evaluate.label_efficiency import (
 )
 from mmssl.ledger import LeakError, leakage
 from mmssl.ledger.manifest import write_manifest
+from mmssl.pretrain.encoders import load_weights
 from mmssl.pretrain.fit import fit
 from mmssl.stats import dice_coefficient, difference_interval, roc_auc
 
@@ -275,3 +277,71 @@ def test_a_second_population_learns_from_its_own(
     assert len(people.train) > len(people.test) >= len(people.valid)
     with pytest.raises(ValueError, match="population='other', expected one"):
         module._people(cohort, "T1", 0, "other")
+
+
+def test_a_fit_gets_its_start_its_people_and_what_its_run_was_trained_on(
+    cohort, run, diagnosis, tmp_path, monkeypatch
+):
+    asked, landmarks = [], object()
+
+    def fit_of(*arguments):
+        asked.append(arguments)
+        return {"output": np.zeros((1, 2))}
+
+    def standardised(images, by_modality, dtype):
+        assert by_modality == {"T1": landmarks}
+        return {"T1": np.zeros((len(images), 1), dtype)}
+
+    weights = load_weights(run)._replace(landmarks={"T1": landmarks})
+    monkeypatch.setattr(module, "_fit", fit_of)
+    monkeypatch.setattr(module, "standardised", standardised)
+    monkeypatch.setattr(module, "load_weights", lambda folder: weights)
+    options = {"ratios": (0.3, 1.0), "seeds": (4, 5)}
+    fine_tune(cohort, run, diagnosis, tmp_path, **options)
+    everybody = cohort.downstream(cohort.rows("train"))
+    keys = list(product((False, True), (0.3, 1.0), (4, 5)))
+    assert len(asked) == len(keys)
+    subsets = set()
+    for (pretrained, ratio, seed), arguments in zip(keys, asked, strict=True):
+        folder, begins_with_it, *_, people, of_seed = arguments
+        assert (folder, begins_with_it, of_seed) == (run, pretrained, seed)
+        labels = cohort.labels()
+        expected = tuning.labelled_subset(everybody, labels, ratio, seed)
+        assert np.array_equal(people.train, expected)
+        subsets.add(tuple(people.train))
+        assert np.array_equal(
+            people.test, cohort.downstream(cohort.rows("holdout"))
+        )
+    # both shares of both seeds, the whole being one
+    assert len(subsets) == 3
+
+
+def test_fits_of_other_people_or_another_schedule_are_kept_apart(diagnosis):
+    rows = np.arange(4)
+    people = tuning.People(rows, rows + 4, rows + 8)
+    asked = (np.zeros(3), diagnosis, people, SHORT, 0)
+    keys = {module._key(*asked)}
+    for place, other in (
+        (0, np.ones(3)),
+        (1, diagnosis._replace(values=1 - diagnosis.values)),
+        (2, people._replace(test=rows + 9)),
+        (3, Schedule(steps=3)),
+        (4, 1),
+    ):
+        changed = [*asked]
+        changed[place] = other
+        keys.add(module._key(*changed))
+    assert len(keys) == 6
+
+
+def test_variances_of_people_and_seeds_add_up():
+    gains = np.array([0.1, 0.3, -0.1, 0.2])
+    people, freedom, of_seeds = 0.004, 20, gains.var(ddof=1) / 4
+    total = people + of_seeds
+    nu = total**2 / (people**2 / freedom + of_seeds**2 / 3)
+    reach = stats.t(nu).ppf(0.975) * np.sqrt(total)
+    found = module._difference(people, freedom, gains)
+    assert found["difference_low"] == pytest.approx(gains.mean() - reach)
+    assert found["difference_high"] == pytest.approx(gains.mean() + reach)
+    t = gains.mean() / np.sqrt(total)
+    assert found["p"] == pytest.approx(2 * stats.t(nu).sf(t))
