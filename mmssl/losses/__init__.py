@@ -5,6 +5,7 @@ from mmssl.losses.dice import dice_loss
 from mmssl.losses.elbo import importance_weighted_bound, laplace_log_density
 from mmssl.losses.infonce import info_nce, info_nce_all_locations
 from mmssl.losses.preservation import queue_contrast
+from mmssl.losses.swapped import sinkhorn, swapped_prediction
 
 __all__ = [
     "canonical_correlation",
@@ -14,4 +15,6 @@ __all__ = [
     "info_nce_all_locations",
     "laplace_log_density",
     "queue_contrast",
+    "sinkhorn",
+    "swapped_prediction",
 ]

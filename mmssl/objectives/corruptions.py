@@ -175,7 +175,12 @@ def crop_pairs(
     )
 
 
-def resized(images: Tensor, boxes: Boxes, sides: Sequence[int]) -> Tensor:
+def resized(
+    images: Tensor,
+    boxes: Boxes,
+    sides: Sequence[int],
+    beyond: str = "border",
+) -> Tensor:
     """The boxes of images at the sides of a network, linearly interpolated.
 
     Parameters
@@ -183,6 +188,8 @@ def resized(images: Tensor, boxes: Boxes, sides: Sequence[int]) -> Tensor:
     images : Tensor, shape (B, C, *old sides)
     boxes : Boxes
     sides : sequence of int
+    beyond : {"border", "zeros"}
+        What lies beyond the image.
 
     Returns
     -------
@@ -202,7 +209,7 @@ def resized(images: Tensor, boxes: Boxes, sides: Sequence[int]) -> Tensor:
     size = (batch, images.shape[1], *sides)
     grid = F.affine_grid(theta, size, align_corners=False)
     return F.grid_sample(
-        images.float(), grid, align_corners=False, padding_mode="border"
+        images.float(), grid, align_corners=False, padding_mode=beyond
     )
 
 

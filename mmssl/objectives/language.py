@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from mmssl.models.dcgan import Decoder, Encoder
 from mmssl.models.heads import ConvolutionalHead
 from mmssl.models.unet import UNetEncoder
+from mmssl.objectives.clustering import SwAV
 from mmssl.objectives.contrastive import CC, CR, RR, XX
 from mmssl.objectives.correlation import CCA
 from mmssl.objectives.generative import AE, MMVAE
@@ -39,6 +40,7 @@ TERMS: dict[str, type[Term]] = {
     "MMVAE": MMVAE,
     "CE": CE,
     "PCRL": PCRL,
+    "SwAV": SwAV,
 }
 """Every term of the language, by its name."""
 
@@ -149,7 +151,7 @@ class Objective(nn.Module):
         self.terms = nn.ModuleDict(terms)
         self.weights = {name: float(weights.get(name, 1.0)) for name in terms}
         self.views = merge([term.views for term in terms.values()])
-        self.sampling = _agreed("sampling", terms, needs_all="class")
+        self.sampling = _sampling(terms)
         self.task = _agreed("task", terms)
         self.momentum_rate = _agreed("momentum", terms)
         if self.momentum_rate is not None:
@@ -202,7 +204,12 @@ class Objective(nn.Module):
         if self.momentum_rate is None:
             return
         trained = self._encoders_and_heads().state_dict()
-        for name, slow in self.momentum_copy.state_dict().items():
+        copied = self.momentum_copy
+        # each once, also where modalities share an encoder
+        for name, slow in [
+            *copied.named_parameters(),
+            *copied.named_buffers(),
+        ]:
             if slow.is_floating_point():
                 slow.lerp_(trained[name], 1 - self.momentum_rate)
             else:
@@ -219,21 +226,26 @@ class Objective(nn.Module):
         )
 
 
-def _agreed(
-    attribute: str, terms: Mapping[str, Term], needs_all: str | None = None
-):
-    """The one value that terms ask of an attribute; None if none asks.
-
-    A value of ``needs_all`` only holds when every term asks for it: balancing
-    classes drops unlabelled rows, which self-supervised terms want.
-    """
+def _agreed(attribute: str, terms: Mapping[str, Term]):
+    """The one value that terms ask of an attribute; None if none asks."""
     asked = {name: getattr(term, attribute) for name, term in terms.items()}
     values = {value for value in asked.values() if value is not None}
-    if needs_all in values and len(set(asked.values())) > 1:
-        values.discard(needs_all)
     if len(values) > 1:
         raise ValueError(f"terms disagree on {attribute}: {asked}")
     return next(iter(values), None)
+
+
+def _sampling(terms: Mapping[str, Term]) -> str | None:
+    """How rows are drawn.
+
+    By modality where every term takes images that are no pairs; by class
+    where every term learns the labels: balancing classes drops the rows
+    without one, which self-supervised terms want.
+    """
+    asked = {term.sampling for term in terms.values()}
+    if None in asked:
+        return None
+    return "modality" if "modality" in asked else "class"
 
 
 def build(
@@ -299,7 +311,11 @@ def build(
 
     # the order of making is the order in which initial weights are drawn
     make_encoder = backbone or usual
-    encoders = {m: make_encoder(m) for m in modalities}
+    is_shared = options.get("shared", options_of(name).get("shared", False))
+    if is_shared:
+        encoders = _shared_encoder(name, modalities, channels, make_encoder)
+    else:
+        encoders = {m: make_encoder(m) for m in modalities}
     length = next(iter(encoders.values())).latent  # of z
     terms = _make_terms(name, words, tuple(modalities), length, options)
     heads, decoders = {}, {}
@@ -308,7 +324,7 @@ def build(
             local = encoder.local_channels
             heads[m] = ConvolutionalHead(local, length, dims)
     read = _agreed("decoder", terms)
-    further_heads = {}
+    further_heads: dict[str, nn.ModuleDict] = {}
     for m, encoder in encoders.items():
         if read == "latent":
             decoders[m] = Decoder(
@@ -316,12 +332,32 @@ def build(
             )
         if read == "maps":
             decoders[m] = _decoder_of_maps(name, encoder, channels[m], output)
+        if is_shared and further_heads:
+            further_heads[m] = next(iter(further_heads.values()))
+            continue
         own = {}
         for term in terms.values():
             own |= term.heads(encoder, dims)
         if own:
             further_heads[m] = nn.ModuleDict(own)
     return Objective(encoders, heads, decoders, terms, weights, further_heads)
+
+
+def _shared_encoder(
+    name: str,
+    modalities: Sequence[str],
+    channels: Mapping[str, int],
+    make: Callable[[str], nn.Module],
+) -> dict[str, nn.Module]:
+    """One encoder for all modalities; ValueError where their channels
+    differ.
+    """
+    if len(set(channels.values())) > 1:
+        raise ValueError(
+            f"objective {name!r}: one encoder for images of {channels} "
+            "channels, expected the same, or shared=False"
+        )
+    return dict.fromkeys(modalities, make(modalities[0]))
 
 
 def _decoder_of_maps(

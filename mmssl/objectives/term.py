@@ -33,8 +33,9 @@ class Node(NamedTuple):
 
     Attributes
     ----------
-    kind : {"c", "z", "reconstruction", "label"}
-        Convolutional embedding, global representation, decoder output, label.
+    kind : {"c", "z", "reconstruction", "label", "code"}
+        Convolutional embedding, global representation, decoder output, label,
+        assignment to prototypes.
     modality : str
     """
 
@@ -197,15 +198,43 @@ class Context:
         """
         key = ("features", m, view, momentum)
         if key not in self._memo:
-            encoder = self._networks(momentum).encoders[m]
-            stream = self.rng(f"dropout/{view}", m)
+            encoders = self._networks(momentum).encoders
+            # modalities of one encoder pass it together: its batch norm sees
+            # them all, as it does in evaluation mode
+            names = [n for n in self.modalities if encoders[n] is encoders[m]]
+            volumes = [self._volumes(n, view, encoders[m]) for n in names]
+            stream = self._joined_rng(f"dropout/{view}", names)
             with self._gradients(momentum):
-                volumes = self.view(view).volumes[m]
-                # a backbone may begin in place, and terms read the volumes
-                if not isinstance(encoder, Encoder):
-                    volumes = volumes.clone()
-                self._memo[key] = _output(encoder, volumes, stream)
+                joined = torch.cat(volumes) if len(names) > 1 else volumes[0]
+                features = _output(encoders[m], joined, stream)
+            parts = _split(features, [len(x) for x in volumes])
+            for n, part in zip(names, parts, strict=True):
+                self._memo["features", n, view, momentum] = part
         return self._memo[key]
+
+    def _volumes(self, m: str, view: str, encoder: nn.Module) -> Tensor:
+        """The volumes of a view as an encoder takes them."""
+        volumes = self.view(view).volumes[m]
+        if not isinstance(encoder, Encoder):
+            # a backbone may begin in place, and terms read the volumes
+            return volumes.clone()
+        # DCGAN's takes one size alone
+        sides = encoder.input_shape[1:]
+        if tuple(volumes.shape[2:]) == sides or not len(volumes):
+            return volumes
+        mode = {4: "bilinear", 5: "trilinear"}[volumes.dim()]
+        return F.interpolate(volumes, sides, mode=mode)
+
+    def _joined_rng(self, purpose: str, names: Sequence[str]) -> Stream:
+        """The streams of several modalities' rows, one after the other."""
+        if len(names) == 1:
+            return self.rng(purpose, names[0])
+        rows = []
+        for number, m in enumerate(names):
+            # apart from those of the other modalities
+            rows.append(self.batch.rows[m] + (number << 32))
+        key = f"{purpose}/{'+'.join(names)}"
+        return Stream(torch.cat(rows), self.batch.seed, self.batch.step, key)
 
     def head(
         self, m: str, role: str, features: Features, momentum: bool = False
@@ -232,6 +261,26 @@ class Context:
         head = self._networks(momentum).further_heads[m][role]
         with self._gradients(momentum):
             return _output(head, *inputs)
+
+    def joint_head(
+        self, role: str, inputs: dict[str, Tensor], momentum: bool = False
+    ) -> dict[str, Tensor]:
+        """What a head of a term's own gives for several modalities: those that
+        share it pass it together.
+        """
+        heads = self._networks(momentum).further_heads
+        outputs = {}
+        for m in inputs:
+            if m in outputs:
+                continue
+            head = heads[m][role]
+            names = [n for n in inputs if heads[n][role] is head]
+            joined = torch.cat([inputs[n] for n in names])
+            with self._gradients(momentum):
+                output = _output(head, joined)
+            parts = output.split([len(inputs[n]) for n in names])
+            outputs |= dict(zip(names, parts, strict=True))
+        return {m: outputs[m] for m in inputs}
 
     def decode_maps(
         self, m: str, local: Tensor, maps: Sequence[Tensor]
@@ -328,6 +377,19 @@ def _output(network: nn.Module, x: Tensor, *further) -> Tensor | Features:
         network.train()
 
 
+def _split(features: Features, numbers: Sequence[int]) -> list[Features]:
+    """Features of the rows of several modalities, one after the other."""
+    if len(numbers) == 1:
+        return [features]
+    z = features.z.split(numbers)
+    local = features.local.split(numbers)
+    maps = [x.split(numbers) for x in features.maps]
+    parts = []
+    for k in range(len(numbers)):
+        parts.append(Features(z[k], local[k], tuple(x[k] for x in maps)))
+    return parts
+
+
 class Term(nn.Module):
     """A summand of the loss.
 
@@ -358,7 +420,8 @@ class Term(nn.Module):
     momentum : float or None
         Rate of the momentum copy of encoders and heads, if the term reads one.
     sampling : {None, "class", "modality"}
-        How rows must be drawn; "class" balances the classes of ``task``.
+        How rows must be drawn; "class" balances the classes of ``task``,
+        "modality" draws as many images of each modality, whoever's they are.
     comparable : bool
         Whether the loss may be compared with that of other epochs, so that the
         best of them can be kept; otherwise the last one is.
@@ -389,6 +452,16 @@ class Term(nn.Module):
         roles; the momentum copy follows them.
         """
         return {}
+
+    def check_batch(self, size: int) -> None:
+        """ValueError where steps of so many rows, over all processes, will not
+        do.
+        """
+
+    def learn_images(self, images: dict[str, Tensor]) -> None:
+        """Before the first step: what the term's views must know of the
+        training people's standardised images, {modality: (n, C, *sides)}.
+        """
 
     def before_forward(self, step: int) -> None:
         """Before a step's forward pass (normalise prototypes, say)."""

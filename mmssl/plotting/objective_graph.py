@@ -15,13 +15,21 @@ Edge = tuple[Node, Node]
 Place = tuple[float, float]
 # those of T1 and fALFF last
 COLOURS = tuple(PALETTE[i] for i in (2, 3, 4, 5, 7, 0, 1))
-COLUMNS = {"x": 0.0, "c": 1.6, "z": 3.2, "reconstruction": 4.8, "label": 6.0}
+COLUMNS = {
+    "x": 0.0,
+    "c": 1.6,
+    "z": 3.2,
+    "reconstruction": 4.8,
+    "label": 6.0,
+    "code": 7.2,
+}
 SYMBOLS = {
     "x": "x",
     "c": "c",
     "z": "z",
     "reconstruction": r"\hat{x}",
     "label": "y",
+    "code": "q",
 }
 ROW = 1.5
 
@@ -38,7 +46,7 @@ def objective_graph(
     graph : mapping
         Term -> its edges, each ((kind, modality), (kind, modality)), as
         `mmssl.objectives.language.Objective.graph` gives them. Kinds: c, z,
-        reconstruction, label.
+        reconstruction, label, code.
     modalities : sequence of str
         Rows, from above.
     weights : mapping, optional

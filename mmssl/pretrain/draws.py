@@ -1,5 +1,5 @@
-"""Which rows of a fold each training step sees: shuffled, class-balanced, or
-paired anew within each class.
+"""Which rows of a fold each training step sees: shuffled, class-balanced,
+paired anew within each class, or not paired at all.
 """
 
 import numpy as np
@@ -25,10 +25,19 @@ class Draw:
         label and within ``rows``; -1 keeps its own partner. One epoch is one
         of the permutations that the public code of MNIST-SVHN writes out
         beforehand.
+    apart : sequence of arrays of int64, optional
+        Rows of each modality, drawn in an order of its own; those of smaller
+        ones again until there are as many as of the largest.
     """
 
     def __init__(
-        self, rows, batch_size: int, seed: int, classes=None, pairing=None
+        self,
+        rows,
+        batch_size: int,
+        seed: int,
+        classes=None,
+        pairing=None,
+        apart=None,
     ):
         rows = np.asarray(rows)
         self.batch_size = batch_size
@@ -38,6 +47,9 @@ class Draw:
         if classes is not None:
             self.groups = _rows_by_label(rows, classes)
         self.largest = max(len(group) for group in self.groups)
+        self.apart = apart
+        if apart is not None:
+            self.largest = max(len(own) for own in apart)
         # rows to pair anew: none, or one group a label
         self.pairable = []
         if pairing is not None:
@@ -60,7 +72,11 @@ class Draw:
         """
         if self._epoch != epoch:
             self._epoch = epoch
-            self._orders = {0: self._order(epoch)}
+            self._orders = {}
+            if self.apart is None:
+                self._orders[0] = self._order(epoch)
+        if modality not in self._orders and self.apart is not None:
+            self._orders[modality] = self._own_order(epoch, modality)
         if modality not in self._orders:
             order = self._orders[0]
             if self.pairable:
@@ -79,6 +95,14 @@ class Draw:
             drawn += [group, repeated]
         order = rng.permutation(np.concatenate(drawn))
         return order[: len(self) * self.batch_size]
+
+    def _own_order(self, epoch: int, modality: int) -> np.ndarray:
+        """Rows of a modality that is drawn apart from the others."""
+        own = self.apart[modality]
+        rng = np.random.default_rng([self.seed, epoch, modality])
+        times = -(-self.largest // len(own))
+        order = [rng.permutation(own) for _ in range(times)]
+        return np.concatenate(order)[: len(self) * self.batch_size]
 
     def _partners(self, epoch: int, modality: int) -> np.ndarray:
         """Which row is paired with a row, a permutation within each label:

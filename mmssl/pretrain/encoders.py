@@ -25,6 +25,7 @@ def network_shape(
     latent: int,
     dropout: float = 0.0,
     backbone: str | None = None,
+    shared: bool = False,
 ) -> dict:
     """What it takes to make a cohort's encoders again.
 
@@ -35,12 +36,14 @@ def network_shape(
         As in :class:`mmssl.models.dcgan.Encoder`.
     backbone : str, optional
         As of :func:`mmssl.pretrain.backbones.backbone_class`.
+    shared : bool
+        Whether all modalities have one encoder.
 
     Returns
     -------
     dict
-        channels (of each modality), size, dims, width, latent, dropout, and
-        backbone.
+        channels (of each modality), size, dims, width, latent, dropout,
+        backbone, and shared.
     """
     return {
         "channels": {m: cohort.channels[m] for m in cohort.modalities},
@@ -50,6 +53,7 @@ def network_shape(
         "latent": latent,
         "dropout": dropout,
         "backbone": backbone,
+        "shared": shared,
     }
 
 
@@ -57,12 +61,15 @@ def make_encoders(shape: Mapping) -> dict[str, nn.Module]:
     """Encoders of a shape given by :func:`network_shape`, by modality.
 
     Initial weights are drawn from torch's global generator, one modality after
-    the other.
+    the other; where all share one encoder, once.
     """
-    named = ("channels", "backbone")
+    named = ("channels", "backbone", "shared")
     options = {k: v for k, v in shape.items() if k not in named}
-    encoders = {}
+    encoders: dict[str, nn.Module] = {}
     for m, channels in shape["channels"].items():
+        if encoders and shape.get("shared"):
+            encoders[m] = next(iter(encoders.values()))
+            continue
         encoders[m] = make_encoder(shape.get("backbone"), channels, options)
     return encoders
 
@@ -214,7 +221,7 @@ def _check_network(path: Path, network: Mapping) -> None:
     with torch.device("meta"):  # shapes without memory
         encoders = make_encoders(network)
     needed = 0
-    for encoder in encoders.values():
+    for encoder in set(encoders.values()):
         for value in encoder.state_dict().values():
             needed += value.numel() * value.element_size()
     held = path.stat().st_size

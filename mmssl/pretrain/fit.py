@@ -168,12 +168,16 @@ def fit(
         if _is_finished(run_dir, partial, {"code": made_by["code"]}):
             return run_dir
         task = _balanced_task(cohort, built, balanced)
-        train, valid = _draws(cohort, task, fold, batch_size, seed)
+        draws = task, fold, batch_size, seed, built.sampling == "modality"
+        train, valid = _draws(cohort, *draws)
         _check_steps(cohort, epochs, train)
         _check_present(cohort, built, train, fold)
+        for term in built.terms.values():
+            term.check_batch(train.batch_size)
         landmarks = fit_landmarks(cohort, fold, region)
         inputs = _tensors(standardised(cohort, landmarks, np.float16))
         labels = _tensors({task: cohort.labels(task) for task in cohort.tasks})
+        _show_images(built, cohort, inputs, train)
 
         run_folder.begin(partial, parameters, made_by)
         _write_exposures(partial, cohort, fold, train, valid)
@@ -184,7 +188,8 @@ def fit(
         recorder = Recorder(partial, progress, keep)
         _train(module, recorder, partial, precision, gradient_clip)
         found = recorder.history, recorder.dimensions
-        made = landmarks, network_shape(cohort, **shape)
+        shared = len(set(built.encoders.values())) < len(built.encoders)
+        made = landmarks, network_shape(cohort, **shape, shared=shared)
         run_folder.finish(partial, built, module.inputs, cohort, *made, *found)
         os.rename(partial, run_dir)
     return run_dir
@@ -308,6 +313,11 @@ def _balanced_task(cohort, objective: Objective, balanced: bool) -> str | None:
         return objective.task
     if not balanced:
         return None
+    if objective.sampling == "modality":
+        raise ValueError(
+            "balanced=True, but the objective draws each modality apart, as "
+            "many images of each; expected balanced=False"
+        )
     if not cohort.tasks:
         raise ValueError(
             f"{cohort.path}: balanced=True, but the cohort has no task"
@@ -316,10 +326,16 @@ def _balanced_task(cohort, objective: Objective, balanced: bool) -> str | None:
 
 
 def _draws(
-    cohort, task: str | None, fold: int, batch_size: int, seed: int
+    cohort,
+    task: str | None,
+    fold: int,
+    batch_size: int,
+    seed: int,
+    apart: bool,
 ) -> tuple[Draw, Draw | None]:
     """Row draws of training and validation, balanced by the classes of a task
-    if there is one; or a clear error before any long work.
+    if there is one, or each modality apart; or a clear error before any long
+    work.
     """
     rows, valid = cohort.rows("train", fold), cohort.rows("valid", fold)
     classes = pairing = None
@@ -329,19 +345,35 @@ def _draws(
         valid = valid[labels[valid] >= 0]
         classes = labels[rows]
         _check_classes(cohort, fold, task, classes)
-    size = min(batch_size, len(rows))
+    if cohort.pairing is not None and not apart:
+        pairing = cohort.labels(cohort.pairing)[rows]
+    number, own = len(rows), None
+    if apart:
+        own = [rows[cohort.present(m)[rows]] for m in cohort.modalities]
+        number = max(len(of_modality) for of_modality in own)
+    size = min(batch_size, number)
     if size < 2:
         raise ValueError(
             f"{cohort.path}: batch of {size} (batch_size={batch_size}, "
             f"{len(rows)} training pairs in fold {fold}), expected at least "
             "2: a contrast needs negatives, batch norm a spread"
         )
-    if cohort.pairing is not None:
-        pairing = cohort.labels(cohort.pairing)[rows]
-    train = Draw(rows, size, seed, classes, pairing)
+    train = Draw(rows, size, seed, classes, pairing, own)
     if len(valid) < 2:
         return train, None
     return train, Draw(valid, min(size, len(valid)), seed)
+
+
+def _show_images(
+    objective: Objective, cohort, inputs: Mapping, train: Draw
+) -> None:
+    """Let the terms learn what they must of the training people's images."""
+    images = {}
+    for m in cohort.modalities:
+        rows = train.rows[cohort.present(m)[train.rows]]
+        images[m] = inputs[m][torch.as_tensor(rows)]
+    for term in objective.terms.values():
+        term.learn_images(images)
 
 
 def _lacked(cohort) -> dict[str, np.ndarray]:

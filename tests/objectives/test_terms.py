@@ -30,8 +30,9 @@ from mmssl.pretrain.fit import fit
 
 pytestmark = pytest.mark.filterwarnings("ignore:CCA over")
 
-# PCRL has views and a backbone of its own, and tests in test_preservation
-OF_MAIN_VIEW = [word for word in TERMS if word != "PCRL"]
+# these have views of their own, and tests in test_preservation and
+# test_clustering
+OF_MAIN_VIEW = [word for word in TERMS if word not in ("PCRL", "SwAV")]
 EDGES = {"CR": "L", "XX": "CL", "CC": "CS", "RR": "S"}
 SUBSETS = [
     "-".join(c) for n in range(1, 5) for c in itertools.combinations(EDGES, n)
@@ -404,6 +405,7 @@ def test_graph_names_every_pair():
         "MMVAE": 9,
         "CE": 3,
         "PCRL": 9,
+        "SwAV": 3,
     }
     edges = build("XX-AE", ("a", "b"), size=16, width=2).graph
     assert set(edges["XX"]) == {

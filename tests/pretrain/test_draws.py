@@ -61,3 +61,20 @@ def test_every_pair_of_a_class_is_drawn_equally_often():
     assert (counts[:4, 4:] == 0).all() and (counts[4:, :4] == 0).all()
     expected, spread = 500, np.sqrt(2000 * 0.25 * 0.75)
     assert abs(counts[:4, :4] - expected).max() < 4 * spread
+
+
+def test_modalities_drawn_apart_have_orders_of_their_own_and_as_many_rows():
+    many, few = np.arange(20), np.array([3, 5, 7, 30])
+    draw = Draw(np.arange(31), 6, seed=0, apart=[many, few])
+    assert len(draw) == 3
+    first, second = draw.epoch(0, 0), draw.epoch(0, 1)
+    assert len(first) == len(second) == 18
+    assert len(set(first)) == 18 and set(first) <= set(many)
+    # each of the few as often as another, or once more
+    counts = np.array([(second == row).sum() for row in few])
+    assert counts.sum() == 18 and counts.max() - counts.min() <= 1
+    again = Draw(np.arange(31), 6, seed=0, apart=[many, many])
+    assert np.array_equal(again.epoch(0, 0), first)
+    assert not np.array_equal(again.epoch(0, 1), first)
+    assert not np.array_equal(again.epoch(1, 0), first)
+    assert np.array_equal(again.epoch(0, 0), first)
