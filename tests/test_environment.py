@@ -101,7 +101,7 @@ def test_every_dependency_is_used():
         "pytest",
         "pytest-xdist",
     }
-    modules = {"scikit-learn": "sklearn", "pyyaml": "yaml"}
+    modules = {"scikit-learn": "sklearn", "pyyaml": "yaml", "POT": "ot"}
     text = ""
     for folder in ("mmssl", "notebooks", "tests", "book"):
         for suffix in ("py", "ipynb"):
