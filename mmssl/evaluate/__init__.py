@@ -5,6 +5,7 @@ else could explain them.
 from mmssl.evaluate.finetune import Schedule, Target
 from mmssl.evaluate.label_efficiency import (
     SCRATCH,
+    convergence_table,
     efficiency_table,
     fine_tuned,
 )
@@ -64,6 +65,7 @@ __all__ = [
     "augmented_views",
     "choice_differences",
     "contrast_table",
+    "convergence_table",
     "deviating_settings",
     "efficiency_table",
     "fine_tuned",

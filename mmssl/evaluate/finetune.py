@@ -2,7 +2,9 @@
 labelled people, all weights of both (003, section 4.2).
 
 A class is told from z by a linear layer, under cross-entropy; a class of each
-voxel by a decoder that reads the encoder's maps, under the Dice loss. The
+voxel by a decoder that reads the encoder's maps, under the Dice loss. Other
+labels, of the image or of each of its slices, can be learned beside it from
+the same z (002, section IV-E). The
 decoder goes on from the pretrained one where the run has one of the same
 layers; only its last layer begins anew.
 """
@@ -10,6 +12,7 @@ layers; only its last layer begins anew.
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -20,23 +23,28 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mmssl.losses.dice import dice_loss
+from mmssl.models.dcgan import Features
 from mmssl.models.keyed_random import Stream
 from mmssl.objectives.views import PadCropFlip, Recipe
 from mmssl.pretrain.draws import Draw
 from mmssl.pretrain.encoders import Weights, make_encoders
 from mmssl.pretrain.trainer import chosen_precision, quiet_trainer, train_steps
+from mmssl.stats.auc import roc_auc
 
 _BATCH = 16  # of predictions; volumes of 64^3 have large maps
 _OUTPUT = "output."  # the last layer of a decoder, in its state
 UNKNOWN = -1
+CURVE = ("step", "loss", "auc")
+"""Columns of a validation curve."""
 
 
 class Target(NamedTuple):
     """What a network is to tell.
 
     name : such as "lesion"
-    values : (pairs,) class of each pair, or (pairs, X, Y, Z) of each voxel,
-        the background 0; -1 where it is not known.
+    values : (pairs,) class of each pair; (pairs, slices) of each slice across
+        the last axis; or (pairs, X, Y, Z) of each voxel, the background 0. -1
+        where it is not known.
     classes : their names, in order.
     """
 
@@ -47,7 +55,12 @@ class Target(NamedTuple):
     @property
     def voxelwise(self) -> bool:
         """Whether it is a segmentation."""
-        return np.ndim(self.values) > 1
+        return np.ndim(self.values) > 2
+
+    @property
+    def slices(self) -> int:
+        """How many slices have a class of their own; 0 for none."""
+        return self.values.shape[1] if np.ndim(self.values) == 2 else 0
 
 
 class People(NamedTuple):
@@ -87,21 +100,29 @@ class TaskNetwork(nn.Module):
     Parameters
     ----------
     encoder : Module
-    classes : int
-    voxelwise : bool
-        Whether a decoder tells the class of each voxel.
+    target : Target
+    auxiliary : sequence of Target
+        What is told from z beside it, of images or slices.
 
     Raises
     ------
     ValueError
-        For a segmentation by an encoder whose maps no decoder reads.
+        For a segmentation by an encoder whose maps no decoder reads, slices as
+        the target itself, or voxels beside it.
     """
 
-    def __init__(self, encoder: nn.Module, classes: int, voxelwise: bool):
+    def __init__(
+        self,
+        encoder: nn.Module,
+        target: Target,
+        auxiliary: Sequence[Target] = (),
+    ):
         super().__init__()
+        _check_kinds(target, auxiliary)
         self.encoder = encoder
-        self.voxelwise = voxelwise
-        if not voxelwise:
+        self.voxelwise = target.voxelwise
+        classes = len(target.classes)
+        if not self.voxelwise:
             self.head = nn.Linear(encoder.latent, classes)
         elif hasattr(encoder, "decoder"):
             self.head = encoder.decoder(classes)
@@ -111,15 +132,36 @@ class TaskNetwork(nn.Module):
                 "expected an encoder for segmentation, such as "
                 "mmssl.models.unet:UNetEncoder"
             )
+        self.auxiliary = nn.ModuleList()
+        for other in auxiliary:
+            number = len(other.classes) * max(1, other.slices)
+            self.auxiliary.append(nn.Linear(encoder.latent, number))
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits of images (B, C, *sides): (B, classes), or (B, classes,
         *sides).
         """
-        features = self.encoder(x)
+        return self.told(self.encoder(x))
+
+    def told(self, features: Features) -> Tensor:
+        """Logits from features."""
         if self.voxelwise:
             return self.head(features.local, features.maps)
         return self.head(features.z)
+
+
+def _check_kinds(target: Target, auxiliary: Sequence[Target]) -> None:
+    if target.slices:
+        raise ValueError(
+            f"{target.name}: a class of each slice, expected of each image or "
+            "voxel; slices may stand beside it"
+        )
+    for other in auxiliary:
+        if other.voxelwise:
+            raise ValueError(
+                f"{other.name}: a class of each voxel beside the target, "
+                "expected of each image or slice"
+            )
 
 
 def task_network(
@@ -128,6 +170,7 @@ def task_network(
     target: Target,
     seed: int = 0,
     pretrained: bool = True,
+    auxiliary: Sequence[Target] = (),
 ) -> TaskNetwork:
     """The network of a run with the head of a task.
 
@@ -141,6 +184,8 @@ def task_network(
         Of what is not pretrained.
     pretrained : bool
         Whether it begins with the run's weights, or has its shape alone.
+    auxiliary : sequence of Target
+        As of `TaskNetwork`.
 
     Raises
     ------
@@ -157,7 +202,7 @@ def task_network(
         torch.manual_seed(seed)
         encoder = make_encoders({**weights.shape, "channels": channels})
         encoder = encoder[modality]
-        network = TaskNetwork(encoder, len(target.classes), target.voxelwise)
+        network = TaskNetwork(encoder, target, auxiliary)
     if pretrained:
         encoder.load_state_dict(weights.encoders[modality])
         if goes_on(network, weights, modality):
@@ -188,8 +233,12 @@ def finetune(
     recipe: Recipe | None = None,
     seed: int = 0,
     precision: str = "auto",
-) -> TaskNetwork:
+    auxiliary: Sequence[Target] = (),
+) -> np.ndarray:
     """Train all weights of a network on labelled people.
+
+    It ends in evaluation mode, with the weights of the lowest loss of the
+    target on validation people.
 
     Parameters
     ----------
@@ -208,12 +257,14 @@ def finetune(
         Of the order and the augmentation.
     precision : {"auto", "fp32", "bf16"}
         As of `mmssl.pretrain.fit.fit`.
+    auxiliary : sequence of Target
+        Those that the network was made with; their losses are added.
 
     Returns
     -------
-    TaskNetwork
-        The same, in evaluation mode, with the weights of the lowest loss on
-        validation people.
+    array, shape (validations, 3)
+        `CURVE`: step, loss and ROC-AUC of the target on validation people; no
+        AUC (NaN) of voxels, or where a class is missing.
 
     Raises
     ------
@@ -230,7 +281,13 @@ def finetune(
     size = min(schedule.batch_size, len(people.train))
     draw = Draw(people.train, size, seed)
     module = _FineTuning(
-        network, inputs, target, people.valid, draw, recipe, schedule
+        network,
+        inputs,
+        (target, *auxiliary),
+        people.valid,
+        draw,
+        recipe,
+        schedule,
     )
     trainer = quiet_trainer(
         chosen_precision(precision),
@@ -240,7 +297,8 @@ def finetune(
     batches = range(-(-len(people.valid) // _BATCH))
     train_steps(trainer, module, range(schedule.steps), batches)
     network.load_state_dict(module.best_state)
-    return network.eval()
+    network.eval()
+    return np.array(module.curve)
 
 
 @torch.no_grad()
@@ -337,7 +395,7 @@ class _FineTuning(lightning.LightningModule):
         self,
         network: TaskNetwork,
         inputs: np.ndarray,
-        target: Target,
+        targets: Sequence[Target],
         valid: np.ndarray,
         draw: Draw,
         recipe: Recipe,
@@ -346,12 +404,13 @@ class _FineTuning(lightning.LightningModule):
         super().__init__()
         self.network = network
         self.images = inputs
-        self.values = target.values
+        self.targets = targets
         self.valid = valid
         self.draw = draw
         self.recipe = recipe
         self.schedule = schedule
-        self.losses: list[Tensor] = []
+        self.told: list[tuple[Tensor, Tensor]] = []
+        self.curve: list[tuple[float, float, float]] = []
         self.best = float("inf")
         self.best_state = copy.deepcopy(network.state_dict())
 
@@ -361,14 +420,16 @@ class _FineTuning(lightning.LightningModule):
         self.place = {int(row): k for k, row in enumerate(rows)}
         images = torch.from_numpy(np.asarray(self.images[rows], np.float32))
         self.images = images.to(self.device)
-        values = np.asarray(self.values[rows], np.int64)
-        self.values = torch.from_numpy(values).to(self.device)
+        self.values = []
+        for target in self.targets:
+            values = np.asarray(target.values[rows], np.int64)
+            self.values.append(torch.from_numpy(values).to(self.device))
 
-    def _batch(self, rows: np.ndarray) -> tuple[Tensor, Tensor]:
+    def _batch(self, rows: np.ndarray) -> tuple[Tensor, list[Tensor]]:
         """Images and labels of rows."""
         places = torch.tensor([self.place[int(row)] for row in rows])
         places = places.to(self.device)
-        return self.images[places], self.values[places]
+        return self.images[places], [x[places] for x in self.values]
 
     def training_step(self, index: int, _=None) -> Tensor:
         """One step, in views of its own."""
@@ -377,42 +438,92 @@ class _FineTuning(lightning.LightningModule):
         rows = self.draw.epoch(epoch)[part * size : (part + 1) * size]
         images, values = self._batch(rows)
         keys = torch.arange(size, device=self.device)
-        volumes = {"image": images}
-        if self.network.voxelwise:
-            volumes["classes"] = values[:, None].float()
         stream = Stream(keys, self.draw.seed, index)
-        views = self.recipe(volumes, stream)
-        if self.network.voxelwise:
-            values = views["classes"][:, 0].long()
-        loss = self._loss(views["image"], values)
+        images, values = self._augmented(images, values, stream)
+        features = self.network.encoder(images)
+        loss = self._loss(self.network.told(features), values[0])
+        heads = zip(self.network.auxiliary, values[1:], strict=True)
+        for head, labels in heads:
+            loss = loss + _known_entropy(head(features.z), labels)
         if not loss.isfinite():
             raise FloatingPointError(
                 f"fine-tuning: the loss is {loss.item()} in step {index}"
             )
         return loss
 
-    def _loss(self, images: Tensor, values: Tensor) -> Tensor:
-        logits = self.network(images)
+    def _augmented(
+        self, images: Tensor, values: list[Tensor], stream: Stream
+    ) -> tuple[Tensor, list[Tensor]]:
+        """A view, and the labels that move with it: of voxels and slices."""
+        volumes = {"image": images}
+        moving = [k for k, x in enumerate(values) if x.dim() > 1]
+        for k in moving:
+            labels = values[k]
+            if labels.dim() == 2:  # the same all over a slice
+                across = (1,) * (images.dim() - 3)
+                labels = labels.view(len(labels), *across, -1)
+                labels = labels.expand(len(labels), *images.shape[2:])
+            # what comes in from outside is not known; of voxels background
+            known = labels[:, None].float()
+            volumes[str(k)] = known if k == 0 else known - UNKNOWN
+        views = self.recipe(volumes, stream)
+        for k in moving:
+            moved = views[str(k)][:, 0]
+            if values[k].dim() == 2:
+                moved = moved.flatten(1, -2).amax(1) + UNKNOWN
+            values[k] = moved.long()
+        return views["image"], values
+
+    def _loss(self, logits: Tensor, values: Tensor) -> Tensor:
         if self.network.voxelwise:
             return dice_loss(logits, values)
         return F.cross_entropy(logits.float(), values)
 
     def validation_step(self, index: int, _=None) -> None:
-        """The loss of some validation people."""
+        """What the network says of some validation people."""
         rows = self.valid[index * _BATCH : (index + 1) * _BATCH]
-        loss = self._loss(*self._batch(rows))
-        self.losses.append(loss.detach() * len(rows))
+        images, values = self._batch(rows)
+        logits = self.network(images)
+        loss = self._loss(logits, values[0]).detach() * len(rows)
+        said = logits.new_zeros(0) if self.network.voxelwise else logits
+        self.told.append((loss, said.float()))
 
     def on_validation_epoch_end(self):
-        """Keep the weights of the lowest loss."""
-        loss = float(torch.stack(self.losses).sum()) / len(self.valid)
-        self.losses = []
+        """Add a point to the curve; keep the weights of the lowest loss."""
+        losses = torch.stack([loss for loss, _ in self.told])
+        loss = float(losses.sum()) / len(self.valid)
+        auc = np.nan
+        if not self.network.voxelwise:
+            logits = torch.cat([said for _, said in self.told])
+            auc = self._auc(logits.softmax(1).cpu().numpy())
+        self.told = []
+        self.curve.append((self.global_step, loss, auc))
         if loss < self.best:
             self.best = loss
             self.best_state = copy.deepcopy(self.network.state_dict())
+
+    def _auc(self, p: np.ndarray) -> float:
+        """Of probabilities (people, classes); NaN where a class is missing."""
+        target = self.targets[0]
+        labels = target.values[self.valid]
+        if len(np.unique(labels)) < len(target.classes):
+            return np.nan
+        return roc_auc(labels, p[:, 1] if p.shape[1] == 2 else p.T)
 
     def configure_optimizers(self):
         """Adam (003, section 4.2)."""
         return torch.optim.Adam(
             self.network.parameters(), lr=self.schedule.learning_rate
         )
+
+
+def _known_entropy(logits: Tensor, labels: Tensor) -> Tensor:
+    """Mean cross-entropy of the labels that are known, (B,) or (B, slices);
+    0 where none is.
+    """
+    if labels.dim() == 2:
+        logits = logits.view(len(labels), -1, labels.shape[1])
+    total = F.cross_entropy(
+        logits.float(), labels, ignore_index=UNKNOWN, reduction="sum"
+    )
+    return total / (labels != UNKNOWN).sum().clamp(min=1)

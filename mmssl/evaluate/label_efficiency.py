@@ -80,6 +80,9 @@ class FineTuned:
         voxel (people, X, Y, Z).
     labelled : dict
         ratio -> how many people were learned from.
+    curves : dict
+        (start, ratio, seed) -> validation curve, (validations, 3), as of
+        `mmssl.evaluate.finetune.finetune`.
     proof : dict
         Of `mmssl.ledger.leakage.prove`.
     """
@@ -88,6 +91,7 @@ class FineTuned:
     rows: np.ndarray
     outputs: Mapping[tuple[str, float, int], np.ndarray]
     labelled: Mapping[float, int]
+    curves: Mapping[tuple[str, float, int], np.ndarray]
     proof: dict = field(default_factory=dict)
 
 
@@ -104,6 +108,7 @@ def fine_tuned(
     population: str = SOURCE,
     jobs: int = 1,
     progress: bool = True,
+    auxiliary: Sequence[Target] = (),
 ) -> FineTuned:
     """Fine-tune runs, and their network from scratch, at several shares of the
     labelled people.
@@ -132,6 +137,8 @@ def fine_tuned(
         (003, figure 4: pretrained on one data set, fine-tuned on another).
     jobs : int
         Fits side by side, in processes.
+    auxiliary : sequence of Target
+        What every fit learns beside the target.
 
     Raises
     ------
@@ -158,7 +165,7 @@ def fine_tuned(
         for seed in seeds:
             rows = labelled_subset(people.train, labels, ratio, seed)
             subsets[ratio, seed] = people._replace(train=rows)
-    shared = inputs, target, modality, schedule
+    shared = inputs, (target, *auxiliary), modality, schedule
     fits, names = {}, {}
     for start, run in {SCRATCH: first, **starts}.items():
         checkpoint = hash_file(Path(run) / "checkpoint.ckpt")
@@ -167,14 +174,17 @@ def fine_tuned(
             names[key] = _file(checkpoint, *key)
             pretrained = start != SCRATCH
             fits[key] = partial(_fit, run, pretrained, *shared, subset, seed)
-    folder = Path(folder) / _key(inputs, target, people, schedule, fold)[:16]
+    key = _key(inputs, (target, *auxiliary), people, schedule, fold)
+    folder = Path(folder) / key[:16]
     with locks.owned(folder):
         atomic.remove_unfinished(folder)
-        outputs = _kept_or_made(folder, names, fits, jobs, progress)
+        made = _kept_or_made(folder, names, fits, jobs, progress)
+    outputs = {key: one["output"] for key, one in made.items()}
+    curves = {key: one["curve"] for key, one in made.items()}
     labelled = {}
     for (ratio, _), subset in subsets.items():
         labelled[ratio] = len(subset.train)
-    return FineTuned(target, people.test, outputs, labelled, proof)
+    return FineTuned(target, people.test, outputs, labelled, curves, proof)
 
 
 def efficiency_table(
@@ -246,6 +256,81 @@ def efficiency_table(
     return table
 
 
+def convergence_table(
+    fits: Sequence[FineTuned], share: float = 0.98
+) -> pd.DataFrame:
+    """How long each start takes to come near its best (002, figure 6).
+
+    Parameters
+    ----------
+    fits : sequence of FineTuned
+        Of classes; voxels have no AUC.
+    share : float
+        Of the best AUC on validation people, .98 in 002.
+
+    Returns
+    -------
+    DataFrame
+        One line per target, ratio and start: task, model, baseline, ratio,
+        seeds, best (largest AUC, a mean over seeds), steps (until the share of
+        the fit's own best is first reached, a mean over seeds), low, high
+        (Student's t over seeds, 95 %; NaN for one), and saved: 1 - steps /
+        those from scratch on the same people, a mean over seeds with its
+        interval.
+    """
+    import pandas as pd
+
+    lines = []
+    for one in fits:
+        seeds = sorted({key[2] for key in one.curves})
+        starts = list(dict.fromkeys(key[0] for key in one.curves))
+        for ratio in one.labelled:
+            steps = {}
+            for start in starts:
+                curves = [one.curves[start, ratio, s] for s in seeds]
+                steps[start] = np.array([_reached(c, share) for c in curves])
+                best = np.mean([np.nanmax(c[:, 2]) for c in curves])
+                saved = 1 - steps[start] / steps[SCRATCH]
+                mean, low, high = _over_seeds(steps[start])
+                gain, gain_low, gain_high = _over_seeds(saved)
+                is_baseline = start == SCRATCH
+                lines.append(
+                    {
+                        "task": one.target.name,
+                        "model": start,
+                        "baseline": is_baseline,
+                        "ratio": ratio,
+                        "seeds": len(seeds),
+                        "best": best,
+                        "steps": mean,
+                        "low": low,
+                        "high": high,
+                        "saved": np.nan if is_baseline else gain,
+                        "saved_low": np.nan if is_baseline else gain_low,
+                        "saved_high": np.nan if is_baseline else gain_high,
+                    }
+                )
+    return pd.DataFrame(lines)
+
+
+def _reached(curve: np.ndarray, share: float) -> float:
+    """First step whose AUC is a share of the curve's best."""
+    steps, _, aucs = curve.T
+    return steps[np.flatnonzero(aucs >= share * np.nanmax(aucs))[0]]
+
+
+def _over_seeds(values: np.ndarray) -> tuple[float, float, float]:
+    """Mean of trainings with its interval by Student's t; none for one."""
+    from scipy import stats
+
+    mean, number = float(values.mean()), len(values)
+    if number < 2:
+        return mean, np.nan, np.nan
+    reach = stats.t.ppf(0.975, number - 1) * values.std(ddof=1)
+    reach /= np.sqrt(number)
+    return mean, mean - reach, mean + reach
+
+
 def _people(cohort, modality: str, fold: int, population: str) -> People:
     """People with a label and an image, one pair each."""
     if population not in POPULATIONS:
@@ -298,24 +383,40 @@ def _fit(
     run: Path,
     pretrained: bool,
     inputs: np.ndarray,
-    target: Target,
+    targets: Sequence[Target],
     modality: str,
     schedule: Schedule,
     people: People,
     seed: int,
 ) -> dict[str, np.ndarray]:
-    """Output of one network on the people held out."""
+    """Output of one network on the people held out, and its curve."""
     weights = load_weights(run)
-    network = task_network(weights, modality, target, seed, pretrained)
-    finetune(network, inputs, target, people, schedule, seed=seed)
-    return {"output": predict(network, inputs, people.test)}
+    target, *auxiliary = targets
+    network = task_network(
+        weights, modality, target, seed, pretrained, auxiliary
+    )
+    curve = finetune(
+        network,
+        inputs,
+        target,
+        people,
+        schedule,
+        seed=seed,
+        auxiliary=auxiliary,
+    )
+    return {"output": predict(network, inputs, people.test), "curve": curve}
 
 
-def _key(inputs, target: Target, people, schedule, fold: int) -> str:
+def _key(
+    inputs, targets: Sequence[Target], people, schedule, fold: int
+) -> str:
     """Hash of what all fits share."""
+    told = []
+    for target in targets:
+        told.append([target.name, hash_array(target.values), target.classes])
     content = {
         "inputs": hash_array(inputs),
-        "target": [target.name, hash_array(target.values), target.classes],
+        "targets": told,
         "people": [hash_array(rows) for rows in people],
         "schedule": repr(schedule),
         "fold": fold,
@@ -330,17 +431,17 @@ def _file(checkpoint: str, start: str, ratio: float, seed: int) -> str:
 
 
 def _kept_or_made(folder, names, fits, jobs: int, progress: bool) -> dict:
-    """Outputs of all fits, of which the missing ones are made side by side."""
+    """What all fits give, of which the missing ones are made side by side."""
     missing = [
         fit for key, fit in fits.items() if not is_kept(folder, names[key])
     ]
     made = _side_by_side(missing, jobs)
-    outputs = {}
+    found = {}
     bar = tqdm(fits, desc="fine-tuning", unit="fit", disable=not progress)
     for key in bar:
         make = partial(next, made)
-        outputs[key] = kept(folder, names[key], make)["output"]
-    return outputs
+        found[key] = kept(folder, names[key], make)
+    return found
 
 
 def _side_by_side(fits: Sequence, jobs: int) -> Iterator[dict]:

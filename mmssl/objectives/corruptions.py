@@ -20,6 +20,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from mmssl.models.keyed_random import Stream
+from mmssl.objectives.along_axis import NEGLIGIBLE, along_axis
 
 QUARTERS = 4
 
@@ -196,21 +197,18 @@ def resized(
     Tensor, shape (B, C, *sides)
         Voxel centres to voxel centres; a box at its own size is copied.
     """
-    axes = images.dim() - 2
-    old = torch.tensor(images.shape[2:], device=images.device)
-    batch = len(images)
-    # of `grid_sample`, whose axes run backwards and from -1 to 1
-    scale = boxes.length / old
-    shift = (2 * boxes.start + boxes.length) / old - 1
-    theta = torch.zeros(batch, axes, axes + 1, device=images.device)
-    for axis in range(axes):
-        theta[:, axis, axis] = scale[:, axes - 1 - axis]
-        theta[:, axis, axes] = shift[:, axes - 1 - axis]
-    size = (batch, images.shape[1], *sides)
-    grid = F.affine_grid(theta, size, align_corners=False)
-    return F.grid_sample(
-        images.float(), grid, align_corners=False, padding_mode=beyond
-    )
+    result = images.float()
+    for axis, read in enumerate(sides):
+        side = images.shape[2 + axis]
+        start, length = boxes.start[:, axis, None], boxes.length[:, axis, None]
+        centres = torch.arange(read, device=images.device) + 0.5
+        places = start + centres * length / read - 0.5
+        if beyond == "border":
+            places = places.clamp(0, side - 1)
+        apart = places[:, :, None] - torch.arange(side, device=images.device)
+        weights = (1 - apart.abs()).clamp(min=0)
+        result = along_axis(result, weights, 2 + axis)
+    return result
 
 
 def painted(images: Tensor, stream: Stream) -> Tensor:
@@ -291,9 +289,7 @@ def blurred(
     x = images[rows].float()
     for axis in range(2, images.dim()):
         weights = _gaussian(width[rows], x.shape[axis], math.ceil(3 * high))
-        lines = x.movedim(axis, 1)
-        made = torch.bmm(weights, lines.flatten(2)).view(lines.shape)
-        x = made.movedim(1, axis)
+        x = along_axis(x, weights, axis)
     result = images.float().clone()
     result[rows] = x
     return result
@@ -309,6 +305,7 @@ def _gaussian(width: Tensor, side: int, reach: int) -> Tensor:
     twice = 2 * width.view(-1, 1, 1) ** 2
     total = torch.exp(-(taps**2) / twice).sum(2, keepdim=True)
     weights = torch.exp(-(apart**2) / twice) / total
+    weights = F.threshold(weights, NEGLIGIBLE, 0.0)
     return weights.masked_fill(apart.abs() > reach, 0.0)
 
 

@@ -24,8 +24,10 @@ from functools import lru_cache
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from mmssl.models.keyed_random import Stream
+from mmssl.objectives.along_axis import NEGLIGIBLE, along_axis
 
 SIGMAS = (1.0, 2.0, 4.0, 8.0, 16.0)
 """Of the filters, in voxels."""
@@ -68,7 +70,7 @@ def energy_bands(images: Tensor, sigmas: Sequence[float] = SIGMAS) -> Tensor:
         smooth = images
         for axis in range(2, images.dim()):
             weights = _filter(images.shape[axis], sigma).to(images.device)
-            smooth = (smooth.movedim(axis, -1) @ weights.T).movedim(-1, axis)
+            smooth = along_axis(smooth, weights, axis)
         bands.append(before - smooth)
         before = smooth
     return torch.stack([*bands, before])
@@ -82,12 +84,16 @@ def _filter(side: int, sigma: float) -> Tensor:
     places = torch.arange(side, dtype=torch.float64)
     apart = (places - places[:, None]) / sigma
     weights = torch.exp(-(apart**2) / 2)
-    return (weights / weights.sum(1, keepdim=True)).float()
+    weights = (weights / weights.sum(1, keepdim=True)).float()
+    return F.threshold(weights, NEGLIGIBLE, 0.0)
 
 
 def energies(bands: Tensor) -> Tensor:
     """Standard deviation of each band over each image, (bands, B)."""
-    return bands.flatten(2).std(2, correction=0)
+    values = bands.flatten(2)
+    # four times faster than `std` on a CPU
+    away = values - values.mean(2, keepdim=True)
+    return away.square_().mean(2).sqrt()
 
 
 class ReferenceEnergies(nn.Module):

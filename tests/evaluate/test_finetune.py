@@ -5,6 +5,7 @@ and who is tested is not looked at.
 import numpy as np
 import pytest
 import torch
+from sklearn.metrics import roc_auc_score
 
 from mmssl.evaluate import finetune as tuning
 from mmssl.evaluate.finetune import People, Schedule, Target
@@ -162,23 +163,145 @@ def test_who_is_tested_has_no_part_in_the_fit(pcrl, inputs, people, diagnosis):
     assert all(torch.equal(fits[0][k], fits[1][k]) for k in fits[0])
 
 
-def test_image_and_classes_get_the_same_shift_and_flips(
-    pcrl, people, inputs, square, monkeypatch
+def test_labels_of_pixels_and_slices_move_with_the_image(
+    pcrl, people, square, monkeypatch
 ):
-    """An image that is its own classes stays so in every view."""
-    images = square.values[:, None].astype(np.float32)
+    """An image that is its own classes stays so in every view; what comes in
+    from outside is background, and of slices not known.
+    """
+    rng = np.random.default_rng(0)
+    columns = rng.integers(0, 2, (len(square.values), 32))
+    slices = Target("slices", columns, ("none", "some"))
+    images = np.concatenate(
+        [
+            square.values[:, None],
+            np.broadcast_to(
+                1 + columns[:, None, None],
+                (*square.values.shape[:1], 1, 32, 32),
+            ),
+        ],
+        1,
+    )
     seen = []
+    augmented = tuning._FineTuning._augmented
 
-    def loss(module, views, values):
-        seen.append((views[:, 0].clone(), values.clone()))
-        return module.network(views).mean()
+    def watched(module, images, values, stream):
+        made = augmented(module, images, values, stream)
+        seen.append((images, *made))
+        return made[0][:, :1], made[1]
 
-    monkeypatch.setattr(tuning._FineTuning, "_loss", loss)
-    network = tuning.task_network(load_weights(pcrl), "T1", square)
-    tuning.finetune(network, images, square, people, SHORT, precision="fp32")
-    assert any(not torch.equal(v[0], v[1]) for v, _ in seen)
-    for views, values in seen:
-        assert torch.equal(views, values.float())
+    monkeypatch.setattr(tuning._FineTuning, "_augmented", watched)
+    network = tuning.task_network(
+        load_weights(pcrl), "T1", square, auxiliary=[slices]
+    )
+    monkeypatch.setattr(tuning._FineTuning, "validation_step", lambda *_: None)
+    monkeypatch.setattr(
+        tuning._FineTuning, "on_validation_epoch_end", lambda *_: None
+    )
+    tuning.finetune(
+        network,
+        images.astype(np.float32),
+        square,
+        people,
+        SHORT,
+        precision="fp32",
+        auxiliary=[slices],
+    )
+    unknown = 0
+    for before, view, (pixels, of_slices) in seen:
+        assert not torch.equal(before, view)
+        assert torch.equal(view[:, 0], pixels.float())
+        # 0 where the view shows what is outside the image
+        expected = view[:, 1].amax(1) - 1
+        assert torch.equal(of_slices.float(), expected)
+        unknown += int((of_slices == tuning.UNKNOWN).sum())
+    assert unknown > 0
+
+
+def test_other_labels_are_learned_beside_the_target(
+    pcrl, inputs, people, diagnosis
+):
+    """Each by a head of its own; unknown ones take no part, and the target
+    begins as without them.
+    """
+    rng = np.random.default_rng(0)
+    kinds = Target("kind", rng.integers(-1, 3, len(inputs)), ("a", "b", "c"))
+    of_slices = rng.integers(-1, 2, (len(inputs), 32))
+    slices = Target("slices", of_slices, ("none", "some"))
+    weights = load_weights(pcrl)
+    alone = tuning.task_network(weights, "T1", diagnosis, seed=1)
+    others = [kinds, slices]
+    network = tuning.task_network(
+        weights, "T1", diagnosis, seed=1, auxiliary=others
+    )
+    assert torch.equal(alone.head.weight, network.head.weight)
+    before = state(network)
+    curve = tuning.finetune(
+        network, inputs, diagnosis, people, SHORT, auxiliary=others
+    )
+    assert curve.shape == (2, 3)
+    after = state(network)
+    for name in ("auxiliary.0.weight", "auxiliary.1.weight"):
+        assert not torch.equal(before[name], after[name])
+    assert after["auxiliary.0.weight"].shape[0] == 3
+    assert after["auxiliary.1.weight"].shape[0] == 64
+
+
+def test_the_entropy_of_known_labels_is_the_loop():
+    draw = torch.Generator().manual_seed(0)
+    logits = torch.randn(3, 2 * 4, generator=draw)
+    labels = torch.tensor([[0, 1, -1, 1], [-1, -1, 0, 0], [1, 1, 1, -1]])
+    total, count = 0.0, 0
+    for row in range(3):
+        for place in range(4):
+            if labels[row, place] < 0:
+                continue
+            of_place = logits[row].view(2, 4)[:, place].log_softmax(0)
+            total -= float(of_place[labels[row, place]])
+            count += 1
+    found = tuning._known_entropy(logits, labels)
+    assert float(found) == pytest.approx(total / count, rel=1e-5)
+    nothing = tuning._known_entropy(logits, torch.full((3, 4), -1))
+    assert float(nothing) == 0
+    one = tuning._known_entropy(logits[:, :2], torch.tensor([1, -1, 0]))
+    first, last = logits[0, :2].log_softmax(0), logits[2, :2].log_softmax(0)
+    assert float(one) == pytest.approx(-float(first[1] + last[0]) / 2)
+
+
+def test_the_curve_is_loss_and_auc_of_validation_people(
+    pcrl, inputs, people, diagnosis, square
+):
+    weights = load_weights(pcrl)
+    network = tuning.task_network(weights, "T1", diagnosis)
+    curve = tuning.finetune(
+        network, inputs, diagnosis, people, SHORT, precision="fp32"
+    )
+    assert curve[:, 0].tolist() == [3, 6]
+    # the weights kept are those of the lowest loss
+    logits = tuning.predict(network, inputs, people.valid)
+    labels = diagnosis.values[people.valid]
+    p = torch.from_numpy(logits).softmax(1).numpy()
+    loss = -np.log(p[np.arange(len(labels)), labels]).mean()
+    best = curve[curve[:, 1].argmin()]
+    assert best[1] == pytest.approx(loss, rel=1e-4)
+    assert best[2] == pytest.approx(roc_auc_score(labels, p[:, 1]))
+    network = tuning.task_network(weights, "T1", square)
+    curve = tuning.finetune(network, inputs, square, people, SHORT)
+    assert np.isnan(curve[:, 2]).all() and (curve[:, 1] > 0).all()
+    one = diagnosis._replace(values=diagnosis.values.copy())
+    one.values[people.valid] = 1
+    network = tuning.task_network(weights, "T1", one)
+    curve = tuning.finetune(network, inputs, one, people, SHORT)
+    assert np.isnan(curve[:, 2]).all()
+
+
+def test_slices_alone_and_voxels_beside_are_refused(pcrl, diagnosis, square):
+    weights = load_weights(pcrl)
+    slices = Target("slices", np.zeros((len(square.values), 32)), ("a", "b"))
+    with pytest.raises(ValueError, match="slices: a class of each slice"):
+        tuning.task_network(weights, "T1", slices)
+    with pytest.raises(ValueError, match="square: a class of each voxel"):
+        tuning.task_network(weights, "T1", diagnosis, auxiliary=[square])
 
 
 def test_smaller_shares_lie_within_larger_ones_and_keep_the_classes():

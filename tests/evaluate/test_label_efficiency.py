@@ -15,6 +15,7 @@ from mmssl.evaluate.finetune import Schedule, Target
 from mmssl.evaluate.label_efficiency import (
     SCRATCH,
     FineTuned,
+    convergence_table,
     efficiency_table,
     fine_tuned,
 )
@@ -109,7 +110,7 @@ def made_up(values, outputs):
     for start, of_start in outputs.items():
         for seed, output in enumerate(of_start):
             of_key[start, 0.1, seed] = output
-    return FineTuned(target, rows, of_key, {0.1: 7})
+    return FineTuned(target, rows, of_key, {0.1: 7}, {})
 
 
 def test_auc_is_the_mean_over_seeds_and_its_gain_is_paired():
@@ -286,7 +287,7 @@ def test_a_fit_gets_its_start_its_people_and_what_its_run_was_trained_on(
 
     def fit_of(*arguments):
         asked.append(arguments)
-        return {"output": np.zeros((1, 2))}
+        return {"output": np.zeros((1, 2)), "curve": np.zeros((1, 3))}
 
     def standardised(images, by_modality, dtype):
         assert by_modality == {"T1": landmarks}
@@ -319,11 +320,12 @@ def test_a_fit_gets_its_start_its_people_and_what_its_run_was_trained_on(
 def test_fits_of_other_people_or_another_schedule_are_kept_apart(diagnosis):
     rows = np.arange(4)
     people = tuning.People(rows, rows + 4, rows + 8)
-    asked = (np.zeros(3), diagnosis, people, SHORT, 0)
+    asked = (np.zeros(3), [diagnosis], people, SHORT, 0)
     keys = {module._key(*asked)}
     for place, other in (
         (0, np.ones(3)),
-        (1, diagnosis._replace(values=1 - diagnosis.values)),
+        (1, [diagnosis._replace(values=1 - diagnosis.values)]),
+        (1, [diagnosis, diagnosis]),
         (2, people._replace(test=rows + 9)),
         (3, Schedule(steps=3)),
         (4, 1),
@@ -331,7 +333,7 @@ def test_fits_of_other_people_or_another_schedule_are_kept_apart(diagnosis):
         changed = [*asked]
         changed[place] = other
         keys.add(module._key(*changed))
-    assert len(keys) == 6
+    assert len(keys) == 7
 
 
 def test_variances_of_people_and_seeds_add_up():
@@ -345,3 +347,41 @@ def test_variances_of_people_and_seeds_add_up():
     assert found["difference_high"] == pytest.approx(gains.mean() + reach)
     t = gains.mean() / np.sqrt(total)
     assert found["p"] == pytest.approx(2 * stats.t(nu).sf(t))
+
+
+def test_convergence_is_the_first_step_near_the_best():
+    def curve(*aucs):
+        steps = 10 * np.arange(1, 1 + len(aucs))
+        return np.stack([steps, np.ones(len(aucs)), aucs], 1)
+
+    curves = {
+        (SCRATCH, 0.1, 0): curve(0.5, 0.6, 0.79, 0.8),
+        (SCRATCH, 0.1, 1): curve(0.5, np.nan, 0.6, 0.9),
+        ("A", 0.1, 0): curve(0.78, 0.7, 0.8, 0.1),
+        ("A", 0.1, 1): curve(0.7, 0.89, 0.9, 0.5),
+    }
+    target = Target("thing", np.zeros(4), ("none", "there"))
+    fits = FineTuned(target, np.arange(4), {}, {0.1: 7}, curves)
+    table = convergence_table([fits]).set_index("model")
+    assert table["steps"].tolist() == [35, 25]
+    assert table["best"].tolist() == pytest.approx([0.85, 0.85])
+    saved = np.array([1 - 30 / 30, 1 - 20 / 40])
+    low, high = stats.ttest_1samp(saved, 0).confidence_interval(0.95)
+    assert table.loc["A", "saved"] == pytest.approx(saved.mean())
+    assert table.loc["A", "saved_low"] == pytest.approx(low)
+    assert table.loc["A", "saved_high"] == pytest.approx(high)
+    assert np.isnan(table.loc[SCRATCH, "saved"])
+    looser = convergence_table([fits], share=0.95).set_index("model")
+    assert looser.loc["A", "steps"] == 15
+
+
+def test_other_labels_make_other_fits(cohort, run, diagnosis, tmp_path):
+    kinds = Target("kind", np.arange(len(cohort)) % 3, ("a", "b", "c"))
+    alone = fine_tune(cohort, run, diagnosis, tmp_path, ratios=(1.0,))
+    beside = fine_tune(
+        cohort, run, diagnosis, tmp_path, ratios=(1.0,), auxiliary=[kinds]
+    )
+    key = SCRATCH, 1.0, 0
+    assert not np.array_equal(alone.outputs[key], beside.outputs[key])
+    assert alone.curves[key].shape == (1, 3)
+    assert len(list(tmp_path.iterdir())) == 2
