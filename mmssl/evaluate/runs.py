@@ -20,6 +20,7 @@ SETTINGS = (
     "augment",
     "region",
     "keep",
+    "optimiser",
     "learning_rate",
     "gradient_clip",
     "precision",
@@ -187,14 +188,16 @@ def deviating_settings(folders: Mapping[str, Path]) -> dict[str, str]:
         records[model] = read_parameters(folder)
     usual = {}
     for setting in SETTINGS:
-        values = [repr(record[setting]) for record in records.values()]
+        values = [repr(record.get(setting)) for record in records.values()]
         usual[setting] = Counter(values).most_common(1)[0][0]
     deviating = {}
     for model, record in records.items():
         found = []
         for setting in SETTINGS:
-            if repr(record[setting]) != usual[setting]:
-                found.append(f"{setting} {record[setting]}")
+            # a run of an earlier version need not have it on record
+            value = record.get(setting)
+            if repr(value) != usual[setting]:
+                found.append(f"{setting} {value}")
         defaults = options_of(record["objective"])
         for option, value in record["options"].items():
             if value != defaults.get(option):

@@ -34,7 +34,8 @@ from mmssl.pretrain import run_folder
 from mmssl.pretrain.backbones import make_encoder, usual_backbone
 from mmssl.pretrain.draws import Draw
 from mmssl.pretrain.encoders import load_weights, network_shape
-from mmssl.pretrain.loop import MAX_LR, Pretraining, Recorder
+from mmssl.pretrain.loop import Pretraining, Recorder
+from mmssl.pretrain.optimisers import chosen_rate
 from mmssl.pretrain.trainer import chosen_precision, quiet_trainer, train_steps
 
 KEPT = ("best", "last")
@@ -58,7 +59,8 @@ def fit(
     region: str = "brain",
     balanced: bool = False,
     keep: str = "best",
-    learning_rate: float = MAX_LR,
+    optimiser: str = "radam",
+    learning_rate: float | None = None,
     gradient_clip: float | None = 100.0,
     precision: str = "auto",
     progress: bool = True,
@@ -101,8 +103,12 @@ def fit(
         Which epoch's weights the run holds: the one of the lowest loss on
         validation pairs, in views drawn as in training, or the last; always
         the last where a term's losses cannot be compared (PCRL's contrast).
-    learning_rate : float
-        The largest of the schedule; .01 in 004.
+    optimiser : {"radam", "larc", "sgd"}
+        With its schedule: that of 004, of 002 or of 003, see
+        :func:`mmssl.pretrain.optimisers.optimiser_and_schedule`.
+    learning_rate : float, optional
+        The largest of the schedule; by default the paper's of the optimiser:
+        .01, .6 (for batches of 1024 images or 128 volumes) or .001.
     gradient_clip : float, optional
         Largest norm of the gradient; None, as in the papers, leaves it alone.
         RAdam's first five steps are plain gradient steps, and the sum over
@@ -124,11 +130,12 @@ def fit(
     Raises
     ------
     ValueError
-        Before any long work: an unknown objective, option, fold or precision;
-        fewer than two training pairs or steps; one class only for a supervised
-        objective; a finished or unfinished run of other parameters, or made by
-        other code, in the same place; a finished run with a file that is not
-        the one that was made.
+        Before any long work: an unknown objective, option, fold, precision or
+        optimiser; a learning rate that is not above 0; fewer than two training
+        pairs or steps; one class only for a supervised objective; a finished
+        or unfinished run of other parameters, or made by other code, in the
+        same place; a finished run with a file that is not the one that was
+        made.
     mmssl.ledger.locks.LockedError
         At once, when another process is at work on this run.
     FloatingPointError
@@ -138,6 +145,7 @@ def fit(
     partial = run_dir.with_name(run_dir.name + ".partial")
     augment = augment or _usual_augmentation(cohort)
     precision = chosen_precision(precision)
+    learning_rate = chosen_rate(optimiser, learning_rate)
     shape = {"width": width, "latent": latent, "dropout": dropout}
     shape["backbone"] = backbone or usual_backbone(objective)
     parameters = {
@@ -153,12 +161,13 @@ def fit(
         "region": region,
         "balanced": balanced,
         "keep": keep,
+        "optimiser": optimiser,
         "learning_rate": learning_rate,
         "gradient_clip": gradient_clip,
         "precision": precision,
         "cohort": {"name": cohort.name, "hashes": dict(cohort.hashes)},
     }
-    _check_choices(epochs, keep, learning_rate)
+    _check_choices(epochs, keep)
     with _ownership(run_dir):
         # what was asked for, before anything is built, then by which code
         _is_finished(run_dir, partial, parameters)
@@ -184,7 +193,7 @@ def fit(
         watched = built.task or next(iter(cohort.tasks), None)
         data = inputs, labels, train, valid
         choices = augment, epochs, seed, watched, _tensors(_lacked(cohort))
-        module = Pretraining(built, *data, *choices, learning_rate)
+        module = Pretraining(built, *data, *choices, optimiser, learning_rate)
         recorder = Recorder(partial, progress, keep)
         _train(module, recorder, partial, precision, gradient_clip)
         found = recorder.history, recorder.dimensions
@@ -235,13 +244,11 @@ def _ownership(run_dir: Path) -> AbstractContextManager:
     return locks.owned(run_dir)
 
 
-def _check_choices(epochs: int, keep: str, learning_rate: float) -> None:
+def _check_choices(epochs: int, keep: str) -> None:
     if epochs < 1:
         raise ValueError(f"epochs={epochs}, expected at least 1")
     if keep not in KEPT:
         raise ValueError(f"keep={keep!r}, expected one of {KEPT}")
-    if not 0 < learning_rate < float("inf"):
-        raise ValueError(f"learning_rate={learning_rate}, expected above 0")
 
 
 def _usual_augmentation(cohort) -> Recipe:
@@ -407,9 +414,9 @@ def _check_steps(cohort, epochs: int, train: Draw) -> None:
     if epochs * len(train) < 2:
         raise ValueError(
             f"{cohort.path}: epochs={epochs} of {len(train)} step (batch of "
-            f"{train.batch_size}), expected at least 2 steps in all: OneCycle "
-            "takes the first of one step at its last rate, 4e-8, and nothing "
-            "is learned"
+            f"{train.batch_size}), expected at least 2 steps in all: a "
+            "schedule goes from one rate to another; OneCycle takes the first "
+            "of one step at its last, 4e-8, and nothing is learned"
         )
 
 

@@ -21,12 +21,10 @@ from mmssl.objectives.term import Batch, Context
 from mmssl.objectives.views import Recipe, make_views
 from mmssl.pretrain.draws import Draw
 from mmssl.pretrain.neighbours import nearest_neighbours_auc
+from mmssl.pretrain.optimisers import LEARNING_RATES, optimiser_and_schedule
 from mmssl.pretrain.rankme import dimension_std, rankme
 from mmssl.pretrain.run_folder import BEST, LAST
 
-# 004, section III-C: OneCycle from 4e-4 to .01
-MAX_LR = 0.01
-DIV_FACTOR = 25.0
 # a step no run reaches: validation draws are the same in every epoch
 _VALIDATION_STEP = 2**40
 
@@ -50,6 +48,8 @@ class Pretraining(lightning.LightningModule):
         Label that the nearest neighbours of validation people tell.
     present : dict of Tensor of bool, each (pairs,), optional
         Of the modalities that some pairs lack: which have it.
+    optimiser : {"radam", "larc", "sgd"}
+        See :func:`mmssl.pretrain.optimisers.optimiser_and_schedule`.
     learning_rate : float
         The largest of the schedule.
     """
@@ -66,7 +66,8 @@ class Pretraining(lightning.LightningModule):
         seed: int,
         task: str | None = None,
         present: dict[str, Tensor] | None = None,
-        learning_rate: float = MAX_LR,
+        optimiser: str = "radam",
+        learning_rate: float = LEARNING_RATES["radam"],
     ):
         super().__init__()
         self.objective = objective
@@ -78,6 +79,7 @@ class Pretraining(lightning.LightningModule):
         self.epochs = epochs
         self.seed = seed
         self.task = task
+        self.optimiser = optimiser
         self.learning_rate = learning_rate
         # of the epoch: sums of loss and parts; by role and modality, z and
         # labels of the steps
@@ -260,22 +262,14 @@ class Pretraining(lightning.LightningModule):
         return nearest_neighbours_auc(z[0], classes[0], z[1], classes[1])
 
     def configure_optimizers(self):
-        """RAdam with OneCycle, stepped every batch (004, section III-C)."""
+        """The optimiser and its schedule, stepped every batch."""
         parameters = [
             p for p in self.objective.parameters() if p.requires_grad
         ]
-        initial = self.learning_rate / DIV_FACTOR
-        optimiser = torch.optim.RAdam(parameters, lr=initial)
-        schedule = torch.optim.lr_scheduler.OneCycleLR(
-            optimiser,
-            self.learning_rate,
-            total_steps=self.epochs * len(self.draws["train"]),
-            div_factor=DIV_FACTOR,
+        steps = self.epochs * len(self.draws["train"])
+        return optimiser_and_schedule(
+            self.optimiser, parameters, self.learning_rate, steps
         )
-        return {
-            "optimizer": optimiser,
-            "lr_scheduler": {"scheduler": schedule, "interval": "step"},
-        }
 
 
 def _joined(parts: list[Tensor]) -> Tensor:

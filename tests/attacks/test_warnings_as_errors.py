@@ -35,6 +35,8 @@ def nobody_validates(cohort):
         {"objective": "Supervised", "dropout": 0.2},
         {"objective": "CR-XX-CC", "precision": "bf16"},
         {"objective": "MMVAE", "progress": True},
+        {"objective": "RR", "optimiser": "larc"},
+        {"objective": "AE", "optimiser": "sgd"},
     ],
     ids=lambda options: options["objective"],
 )

@@ -145,6 +145,7 @@ def test_what_was_trained_otherwise_is_told(write_run):
             "epochs": 4,
         },
         "DCCAE": {"objective": "CCA-AE", "options": {"memory": 256}},
+        "LARC": {"objective": "RR", "options": {}, "optimiser": "larc"},
     }
     folders = {}
     for model, record in trained.items():
@@ -153,4 +154,15 @@ def test_what_was_trained_otherwise_is_told(write_run):
         "noisy": "augment noise",
         "MMVAE": "epochs 4, samples 2",
         "DCCAE": "memory 256",
+        "LARC": "optimiser larc",
     }
+
+
+def test_a_run_made_before_a_setting_was_on_record_is_told(write_run):
+    now = dict.fromkeys(runs.SETTINGS, "set") | {"options": {}}
+    before = {k: v for k, v in now.items() if k != "optimiser"}
+    records = {"RR": now, "CR": now, "XX": before}
+    folders = {}
+    for model, record in records.items():
+        folders[model] = write_run(model, objective=model, **record)
+    assert runs.deviating_settings(folders) == {"XX": "optimiser None"}

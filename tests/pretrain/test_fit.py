@@ -377,6 +377,7 @@ def test_a_batch_pairs_by_class_keeps_channels_and_never_mirrors(
         ({"objective": "CR", "fold": 3}, "fold 3"),
         ({"objective": "CR", "precision": "fp8"}, "fp8"),
         ({"objective": "CR", "epochs": 0}, "epochs=0"),
+        ({"objective": "CR", "optimiser": "adam"}, "'adam', expected.*larc"),
         ({"objective": "CE", "task": "apoe"}, "'apoe'.*diagnosis"),
     ],
 )
@@ -688,3 +689,86 @@ def test_a_smaller_learning_rate_learns_other_weights(cohort, tmp_path):
     for rate in (0.0, -1.0, float("nan"), float("inf")):
         with pytest.raises(ValueError, match="learning_rate=.*above 0"):
             fit(cohort, "RR", tmp_path / "bad", learning_rate=rate, **SMALL)
+
+
+@pytest.mark.parametrize(
+    ("optimiser", "rates"), [("larc", (0.6, 0.2)), ("sgd", (1e-3, 0.5))]
+)
+def test_a_run_follows_its_optimiser_and_says_so(
+    cohort, tmp_path, optimiser, rates
+):
+    """By default at the rate of its paper."""
+    usual = fit(cohort, "RR", tmp_path / "usual", **SMALL)
+    learned = [objective_state(usual)]
+    for rate, asked in zip(rates, (None, rates[1]), strict=True):
+        run = tmp_path / f"{rate}"
+        options = {**SMALL, "optimiser": optimiser, "learning_rate": asked}
+        fit(cohort, "RR", run, **options)
+        record = json.loads((run / "params.json").read_text())
+        assert record["optimiser"] == optimiser
+        assert record["learning_rate"] == rate
+        # the last step of either epoch, of four steps that are too few to
+        # warm up
+        last = rate / 1000 if optimiser == "larc" else 0
+        expected = [
+            last + (rate - last) / 2 * (1 + np.cos(np.pi * step / 4))
+            for step in (1, 3)
+        ]
+        found = pd.read_csv(run / "history.csv")["lr"]
+        np.testing.assert_allclose(found, expected)
+        learned.append(objective_state(run))
+    weights = [state["encoders.T1.convs.0.weight"] for state in learned]
+    assert not torch.equal(weights[0], weights[1])
+    assert not torch.equal(weights[1], weights[2])
+    record = json.loads((usual / "params.json").read_text())
+    assert record["optimiser"] == "radam" and record["learning_rate"] == 0.01
+    with pytest.raises(ValueError, match="optimiser is 'radam', asked for"):
+        fit(cohort, "RR", usual, optimiser=optimiser, **SMALL)
+
+
+class LateLabels(CE):
+    """Cross-entropy whose classifiers learn nothing in five steps."""
+
+    def after_backward(self, step):
+        """Drop the gradients of the first steps."""
+        if step < 5:
+            for weight in self.classifiers.parameters():
+                weight.grad = None
+
+
+@pytest.mark.parametrize("optimiser", ["radam", "larc", "sgd"])
+def test_weights_without_a_gradient_wait_and_the_run_resumes_bit_for_bit(
+    cohort, tmp_path, monkeypatch, optimiser
+):
+    """Stopped in the third epoch of two steps each, while they wait."""
+    monkeypatch.setitem(TERMS, "Late", LateLabels)
+    classifiers = {}
+    step = loop.Pretraining.training_step
+
+    def spy(module, index, _=None):
+        term = module.objective.terms["Late"]
+        weight = term.classifiers["T1"].weight.detach().clone()
+        classifiers[module.global_step] = weight
+        return step(module, index)
+
+    monkeypatch.setattr(loop.Pretraining, "training_step", spy)
+    options = {**SMALL, "epochs": 5, "optimiser": optimiser}
+    poison = Poison(step=5)
+    with pytest.raises(FloatingPointError, match="epoch 2, batch 1"):
+        fit(cohort, "RR-Late", tmp_path / "run", augment=poison, **options)
+    saved = torch.load(
+        tmp_path / "run.partial" / "last.ckpt", weights_only=True
+    )
+    (state,) = saved["optimizer_states"]
+    states, all_weights = state["state"], state["param_groups"][0]["params"]
+    assert 0 < len(states) == len(all_weights) - 4  # two layers of two each
+    resumed = fit(
+        cohort, "RR-Late", tmp_path / "run", augment=poison, **options
+    )
+    whole = fit(
+        cohort, "RR-Late", tmp_path / "whole", augment=Poison(-1), **options
+    )
+    assert_same_bits(resumed, whole)
+    first = classifiers[0]
+    unmoved = [torch.equal(classifiers[k], first) for k in range(10)]
+    assert unmoved == [True] * 6 + [False] * 4
