@@ -28,14 +28,15 @@ def along_axis(images: Tensor, weights: Tensor, axis: int) -> Tensor:
         The images' shape, with the new side on that axis.
     """
     sides = list(images.shape)
+    before = images.shape[1:axis].numel()
+    after = images.shape[axis + 1 :].numel()
+    shape = len(images), before, sides[axis], after
     sides[axis] = weights.shape[-2]
     # a copy where the axis comes last would take longer than the product
     if axis == images.dim() - 1:
-        lines = images.reshape(len(images), -1, images.shape[axis])
+        lines = images.reshape(shape[:-1])
         return (lines @ weights.mT).view(sides)
-    lines = images.reshape(
-        len(images), images.shape[1:axis].numel(), images.shape[axis], -1
-    )
+    lines = images.reshape(shape)
     if weights.dim() == 3:
         weights = weights[:, None]
     return torch.matmul(weights, lines).view(sides)

@@ -305,12 +305,16 @@ def _with_task(cohort, words: Sequence[str], options: Mapping) -> dict:
     if not any(TERMS[word].supervised for word in words):
         return options
     task = options.setdefault("task", next(iter(cohort.tasks), None))
-    if task not in cohort.tasks:
-        raise ValueError(
-            f"{cohort.path}: task {task!r}, expected one of "
-            f"{sorted(cohort.tasks)}"
-        )
-    options.setdefault("classes", len(cohort.tasks[task]["classes"]))
+    tasks = [task] if isinstance(task, str) or task is None else [*task]
+    for name in tasks:
+        if name not in cohort.tasks:
+            raise ValueError(
+                f"{cohort.path}: task {name!r}, expected one of "
+                f"{sorted(cohort.tasks)}"
+            )
+    classes = [len(cohort.tasks[name]["classes"]) for name in tasks]
+    alone = isinstance(task, str)
+    options.setdefault("classes", classes[0] if alone else classes)
     return options
 
 

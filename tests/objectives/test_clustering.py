@@ -238,6 +238,39 @@ def test_the_hybrid_learns_of_labelled_rows_alone():
     torch.testing.assert_close(total, expected)
 
 
+def test_several_labels_are_learned_at_once():
+    tasks = {"task": ("diagnosis", "kind"), "classes": (2, 3)}
+    objective = make("SwAV-CE", **tasks).eval()
+    batch = batch_of(objective)
+    kinds = torch.tensor([2, -1, 1, 0, -1, 2])
+    for labels in batch.labels.values():
+        labels["kind"] = kinds
+    _, parts, ctx = objective(batch)
+    entropy = 0.0
+    for m in ("T1", "fALFF"):
+        layer = objective.terms["CE"].classifiers[m]
+        scores = layer(ctx.features(m).z)
+        first, second = scores[:, :2], scores[:, 2:]
+        for of_task, labels in (
+            (first, batch.labels[m]["diagnosis"]),
+            (second, kinds),
+        ):
+            known = labels >= 0
+            logs = of_task.log_softmax(1)[known]
+            chosen = logs[torch.arange(len(logs)), labels[known]]
+            entropy = entropy - chosen.mean()
+    torch.testing.assert_close(parts["CE/loss"], entropy)
+    chance = 2 * (math.log(2) + math.log(3))
+    assert float(parts["CE/chance"]) == pytest.approx(chance)
+    biases = make("SwAV-CE", **tasks).terms["CE"].classifiers["T1"].bias
+    torch.testing.assert_close(biases[:2], torch.full((2,), 1 / 2))
+    torch.testing.assert_close(biases[2:], torch.full((3,), 1 / 3))
+    with pytest.raises(ValueError, match="expected 2 at least of each"):
+        make("SwAV-CE", task=("diagnosis", "kind"), classes=(2,))
+    with pytest.raises(ValueError, match=r"classes=\(2, 1\)"):
+        make("SwAV-CE", task=("diagnosis", "kind"), classes=(2, 1))
+
+
 def test_rows_that_lack_a_modality_take_their_part():
     there = torch.tensor([True, False, True, True, False, True])
     objective = with_queue(make(shared=False)).eval()
@@ -453,6 +486,15 @@ def test_bad_input_leaves_nothing_behind(cohort, tmp_path, options, message):
         fit(cohort, "SwAV", run, **{**TRAINED, **options})
     assert not run.exists()
     assert not run.with_name("run.partial").exists()
+
+
+def test_the_cohorts_own_tasks_give_the_classes(cohort, tmp_path):
+    asked = {**TRAINED, "task": ["diagnosis", "diagnosis"], "epochs": 1}
+    run = fit(cohort, "SwAV-CE", tmp_path / "run", **asked)
+    state = torch.load(run / "checkpoint.ckpt", weights_only=True)
+    assert len(state["objective"]["terms.CE.classifiers.T1.bias"]) == 4
+    with pytest.raises(ValueError, match="task 'apoe'"):
+        fit(cohort, "SwAV-CE", tmp_path / "other", task=["apoe"], epochs=1)
 
 
 def test_pairs_stay_pairs_beside_a_term_that_relates_them():
