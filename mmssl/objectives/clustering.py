@@ -12,6 +12,7 @@ learned too: weights={"SwAV": α, "CE": β} are the factors of equation 7.
 """
 
 import math
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -74,6 +75,19 @@ def table_1(dims: int, steps: int, size: int = 1200) -> dict[str, object]:
         "queue_starts": 3 * steps,
         "frozen": 4000,
     }
+
+
+class Assignment(NamedTuple):
+    """Crops of one modality and their prototypes.
+
+    features : (rows, features) of each crop, of length 1.
+    scores : (rows, K) of each crop.
+    codes : {number of an assigned crop: (rows, K)}
+    """
+
+    features: list[Tensor]
+    scores: list[Tensor]
+    codes: dict[int, Tensor]
 
 
 class SwAV(Term):
@@ -232,19 +246,29 @@ class SwAV(Term):
         """
         losses, usage, chance = [], [], 0.0
         self.newest = {}
-        for m, crops in self._projections(ctx).items():
-            prototypes = self._prototypes(m)
-            scores = [crop @ prototypes.T for crop in crops]
-            codes = {k: self._codes(m, k, scores[k]) for k in self.assigned}
-            losses.append(swapped_prediction(codes, scores, self.temperature))
-            usage.append(_usage([scores[k] for k in self.assigned]))
-            chance += swapped_chance_level(len(prototypes))
-            newest = [crops[k].detach() for k in self.assigned]
+        for m, one in self.assignments(ctx).items():
+            loss = swapped_prediction(one.codes, one.scores, self.temperature)
+            losses.append(loss)
+            usage.append(_usage([one.scores[k] for k in self.assigned]))
+            chance += swapped_chance_level(len(self.prototypes[m]))
+            newest = [one.features[k].detach() for k in self.assigned]
             self.newest[m] = torch.stack(newest)
         parts = {"loss": ctx.total(losses), "chance": torch.tensor(chance)}
         if usage:
             parts["usage"] = torch.stack(usage).mean()
         return parts
+
+    def assignments(self, ctx) -> dict[str, Assignment]:
+        """What the rows of all processes that have a modality are assigned to,
+        of each modality that two rows at least have.
+        """
+        found = {}
+        for m, crops in self._projections(ctx).items():
+            prototypes = self._prototypes(m)
+            scores = [crop @ prototypes.T for crop in crops]
+            codes = {k: self._codes(m, k, scores[k]) for k in self.assigned}
+            found[m] = Assignment(crops, scores, codes)
+        return found
 
     def _projections(self, ctx) -> dict[str, list[Tensor]]:
         """Features of length 1 of each crop, of every row of all processes
