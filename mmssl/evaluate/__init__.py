@@ -6,6 +6,7 @@ from mmssl.evaluate.finetune import Schedule, Target
 from mmssl.evaluate.label_efficiency import (
     SCRATCH,
     convergence_table,
+    curve_table,
     efficiency_table,
     fine_tuned,
 )
@@ -35,6 +36,7 @@ from mmssl.evaluate.regression import (
     rows_with_value,
     target_values,
 )
+from mmssl.evaluate.prototypes import prototype_assignments, prototype_table
 from mmssl.evaluate.results import (
     formatted_results,
     load_probes,
@@ -66,6 +68,7 @@ __all__ = [
     "choice_differences",
     "contrast_table",
     "convergence_table",
+    "curve_table",
     "deviating_settings",
     "efficiency_table",
     "fine_tuned",
@@ -82,6 +85,8 @@ __all__ = [
     "pretext_table",
     "probe",
     "probe_target",
+    "prototype_assignments",
+    "prototype_table",
     "regression_table",
     "results_table",
     "rows_with_images",

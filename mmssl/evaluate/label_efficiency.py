@@ -18,6 +18,7 @@ import numpy as np
 from tqdm.auto import tqdm
 
 from mmssl.evaluate.finetune import (
+    CURVE,
     People,
     Schedule,
     Target,
@@ -254,6 +255,33 @@ def efficiency_table(
     table = table[list(COLUMNS)]
     table.attrs["proof"] = fits[0].proof if fits else {}
     return table
+
+
+def curve_table(fits: Sequence[FineTuned]) -> pd.DataFrame:
+    """Validation curves of all fits (002, figures 5 and 8).
+
+    Returns
+    -------
+    DataFrame
+        One line per fit and validation: task, model, baseline, ratio, seed,
+        step, loss, auc.
+    """
+    import pandas as pd
+
+    lines = []
+    for one in fits:
+        for (start, ratio, seed), curve in one.curves.items():
+            lines.append(
+                pd.DataFrame(curve, columns=list(CURVE)).assign(
+                    task=one.target.name,
+                    model=start,
+                    baseline=start == SCRATCH,
+                    ratio=ratio,
+                    seed=seed,
+                )
+            )
+    own = ["task", "model", "baseline", "ratio", "seed"]
+    return pd.concat(lines, ignore_index=True)[[*own, *CURVE]]
 
 
 def convergence_table(

@@ -45,6 +45,7 @@ from mmssl.plotting.preservational_learning import (
     pretext_accuracy,
     segmentation_gallery,
 )
+from mmssl.plotting.prototypes import prototype_shares, validation_curves
 from mmssl.plotting.pretraining import (
     pair_views,
     term_history,
@@ -117,6 +118,7 @@ __all__ = [
     "planted_regions",
     "population_gaps",
     "pretext_accuracy",
+    "prototype_shares",
     "quality_distributions",
     "robustness_comparisons",
     "robustness_curves",
@@ -134,5 +136,6 @@ __all__ = [
     "term_history",
     "tissue_histogram",
     "training_history",
+    "validation_curves",
     "voxel_by_voxel",
 ]

@@ -16,6 +16,7 @@ from mmssl.evaluate.label_efficiency import (
     SCRATCH,
     FineTuned,
     convergence_table,
+    curve_table,
     efficiency_table,
     fine_tuned,
 )
@@ -371,6 +372,12 @@ def test_convergence_is_the_first_step_near_the_best():
     assert table.loc["A", "saved_low"] == pytest.approx(low)
     assert table.loc["A", "saved_high"] == pytest.approx(high)
     assert np.isnan(table.loc[SCRATCH, "saved"])
+    lines = curve_table([fits])
+    assert len(lines) == 16
+    own = lines.query("model == 'A' and seed == 1")
+    assert own["auc"].tolist() == [0.7, 0.89, 0.9, 0.5]
+    assert own["step"].tolist() == [10, 20, 30, 40]
+    assert lines["baseline"].sum() == 8
     looser = convergence_table([fits], share=0.95).set_index("model")
     assert looser.loc["A", "steps"] == 15
 
