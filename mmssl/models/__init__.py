@@ -4,6 +4,7 @@ draw.
 
 from mmssl.models.batchnorm import SharedUpdate
 from mmssl.models.dcgan import Decoder, Encoder, Features
+from mmssl.models.densenet import DenseNetEncoder
 from mmssl.models.heads import ConvolutionalHead
 from mmssl.models.keyed_random import Stream
 from mmssl.models.transformation_attention import TransformationAttention
@@ -12,6 +13,7 @@ from mmssl.models.unet import UNetDecoder, UNetEncoder
 __all__ = [
     "ConvolutionalHead",
     "Decoder",
+    "DenseNetEncoder",
     "Encoder",
     "Features",
     "SharedUpdate",

@@ -115,6 +115,24 @@ def test_what_is_no_backbone_is_refused(name, message, cohort, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    ("name", "dims"),
+    [
+        ("densenet:DenseNetEncoder", 2),
+        ("densenet:DenseNetEncoder", 3),
+    ],
+)
+def test_encoders_of_the_papers_say_what_they_give(name, dims):
+    options = {"width": 4, "latent": 6, "size": 32, "dims": dims}
+    options["dropout"] = 0.1
+    encoder = make_encoder(f"mmssl.models.{name}", 2, options)
+    found = encoder(torch.randn(3, *encoder.input_shape))
+    assert encoder.input_shape == (2, *(32,) * dims)
+    assert found.z.shape == (3, encoder.latent)
+    assert found.local.shape[:2] == (3, encoder.local_channels)
+    assert bool(found.maps) == hasattr(encoder, "decoder")
+
+
 def test_an_encoder_must_say_what_heads_need():
     with pytest.raises(ValueError, match="no attribute latent, local_channel"):
         make_encoder("torch.nn:ReLU", 1, {"width": 2})
