@@ -7,6 +7,11 @@ from mmssl.models.dcgan import Decoder, Encoder, Features
 from mmssl.models.densenet import DenseNetEncoder
 from mmssl.models.heads import ConvolutionalHead
 from mmssl.models.keyed_random import Stream
+from mmssl.models.resnet import (
+    ResNetEncoder,
+    ResNetUNetDecoder,
+    ResNetUNetEncoder,
+)
 from mmssl.models.transformation_attention import TransformationAttention
 from mmssl.models.unet import UNetDecoder, UNetEncoder
 
@@ -16,6 +21,9 @@ __all__ = [
     "DenseNetEncoder",
     "Encoder",
     "Features",
+    "ResNetEncoder",
+    "ResNetUNetDecoder",
+    "ResNetUNetEncoder",
     "SharedUpdate",
     "Stream",
     "TransformationAttention",

@@ -101,6 +101,37 @@ def test_a_decoder_of_another_kind_stays_behind(cohort, square, tmp_path):
     assert not tuning.goes_on(network, weights, "T1")
 
 
+def test_a_u_net_of_residual_layers_goes_on_with_its_decoder(
+    cohort, inputs, people, square, tmp_path
+):
+    run = fit(
+        cohort,
+        "PCRL",
+        tmp_path / "PCRL",
+        epochs=1,
+        batch_size=16,
+        width=4,
+        backbone="mmssl.models.resnet:ResNetUNetEncoder",
+        precision="fp32",
+        progress=False,
+    )
+    weights = load_weights(run)
+    network = tuning.task_network(weights, "T1", square)
+    assert tuning.goes_on(network, weights, "T1")
+    images = torch.from_numpy(inputs[:3].astype(np.float32))
+    features = network.encoder(images)
+    logits = network.head(features.local, features.maps)
+    assert logits.shape == (3, 2, 32, 32)
+    before = state(network)
+    tuning.finetune(network, inputs, square, people, SHORT, seed=3)
+    after = state(network)
+    for part, _ in network.named_parameters():
+        if part.endswith("weight"):
+            assert not torch.equal(before[part], after[part]), part
+    found = tuning.predict(network, inputs, people.test)
+    assert found.shape == (len(people.test), 32, 32)
+
+
 def test_an_encoder_without_maps_segments_nothing(run, square, diagnosis):
     weights = load_weights(run)
     with pytest.raises(ValueError, match="no decoder reads its maps"):

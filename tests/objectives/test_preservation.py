@@ -11,7 +11,7 @@ from small_cohort import lack, write_small_cohort
 from torch.nn import functional as F
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from mmssl.models import UNetEncoder
+from mmssl.models import ResNetUNetEncoder, UNetEncoder
 from mmssl.models.keyed_random import Stream
 from mmssl.objectives.corruptions import Turn, turned_back
 from mmssl.objectives.language import build
@@ -581,6 +581,46 @@ def test_a_network_may_read_crops_of_fewer_voxels():
             assert target.shape[2:] == half
     total, _, _ = objective.train()(batch)
     total.backward()
+
+
+def test_slices_are_learned_by_a_u_net_of_residual_layers():
+    """Two steps of two modalities in 2D: everything moves, and what is
+    reconstructed has the sides of the slices.
+    """
+    torch.manual_seed(1)
+    sides = (64, 32)
+    objective = build(
+        "PCRL",
+        backbone=lambda m: ResNetUNetEncoder(1, 4, sides),
+        dims=2,
+        queue=12,
+    )
+    attention = objective.further_heads["T1"]["attention"]
+    assert len(attention.weight) == objective.encoders["T1"].local_channels
+    before = {k: p.detach().clone() for k, p in objective.named_parameters()}
+    trained = [p for p in objective.parameters() if p.requires_grad]
+    optimiser = torch.optim.SGD(trained, lr=1e-2)
+    rows = torch.arange(ROWS)
+    keys = dict.fromkeys(objective.modalities, rows)
+    inputs = {m: torch.randn(ROWS, 1, *sides) for m in objective.modalities}
+    for step in range(2):
+        stream = Stream(rows, 0, step)
+        views = make_views(inputs, keys, objective.views, None, stream)
+        optimiser.zero_grad()
+        total, parts, ctx = objective(Batch(views, keys, {}, step, 0))
+        total.backward()
+        optimiser.step()
+        objective.update_momentum()
+        objective.terms["PCRL"].after_step(ctx)
+        assert total.isfinite()
+        assert (parts["PCRL/contrast"] > 0) == (step == 1)
+        features = ctx.features("T1", "ordinary")
+        image = ctx.decode_maps("T1", features.local, features.maps)
+        assert image.shape == (ROWS, 1, *sides)
+    for name, parameter in objective.named_parameters():
+        # a bias before a batch norm moves nothing
+        if parameter.requires_grad and name.endswith("weight"):
+            assert not torch.equal(parameter, before[name]), name
 
 
 def test_nothing_to_learn_is_refused():

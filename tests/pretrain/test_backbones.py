@@ -120,6 +120,8 @@ def test_what_is_no_backbone_is_refused(name, message, cohort, tmp_path):
     [
         ("densenet:DenseNetEncoder", 2),
         ("densenet:DenseNetEncoder", 3),
+        ("resnet:ResNetEncoder", 2),
+        ("resnet:ResNetUNetEncoder", 2),
     ],
 )
 def test_encoders_of_the_papers_say_what_they_give(name, dims):
