@@ -5,7 +5,7 @@ that are separable, one axis after the other.
 import torch
 from torch import Tensor
 
-NEGLIGIBLE = 1e-10
+NEGLIGIBLE = 1e-12
 """Weights of a filter below it are 0: no float32 sum notices, and products of
 smaller ones leave the normal numbers, which costs a CPU ten times as long.
 """

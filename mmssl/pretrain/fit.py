@@ -179,10 +179,8 @@ def fit(
         task = _balanced_task(cohort, built, balanced)
         draws = task, fold, batch_size, seed, built.sampling == "modality"
         train, valid = _draws(cohort, *draws)
-        _check_steps(cohort, epochs, train)
+        _check_steps(cohort, built, epochs, train)
         _check_present(cohort, built, train, fold)
-        for term in built.terms.values():
-            term.check_batch(train.batch_size)
         landmarks = fit_landmarks(cohort, fold, region)
         inputs = _tensors(standardised(cohort, landmarks, np.float16))
         labels = _tensors({task: cohort.labels(task) for task in cohort.tasks})
@@ -413,8 +411,10 @@ def _check_present(
             )
 
 
-def _check_steps(cohort, epochs: int, train: Draw) -> None:
-    """ValueError for a run of one step."""
+def _check_steps(
+    cohort, objective: Objective, epochs: int, train: Draw
+) -> None:
+    """ValueError for a run of one step, or steps that a term cannot take."""
     if epochs * len(train) < 2:
         raise ValueError(
             f"{cohort.path}: epochs={epochs} of {len(train)} step (batch of "
@@ -422,6 +422,8 @@ def _check_steps(cohort, epochs: int, train: Draw) -> None:
             "schedule goes from one rate to another; OneCycle takes the first "
             "of one step at its last, 4e-8, and nothing is learned"
         )
+    for term in objective.terms.values():
+        term.check_batch(train.batch_size)
 
 
 def _check_classes(cohort, fold: int, task: str, classes: np.ndarray) -> None:
