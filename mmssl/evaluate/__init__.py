@@ -29,6 +29,7 @@ from mmssl.evaluate.probes import (
     linear_probe,
     logistic_regression,
 )
+from mmssl.evaluate.prototypes import prototype_assignments, prototype_table
 from mmssl.evaluate.regression import (
     formatted_regression,
     probe_target,
@@ -36,7 +37,6 @@ from mmssl.evaluate.regression import (
     rows_with_value,
     target_values,
 )
-from mmssl.evaluate.prototypes import prototype_assignments, prototype_table
 from mmssl.evaluate.results import (
     formatted_results,
     load_probes,

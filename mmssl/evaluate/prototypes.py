@@ -80,9 +80,11 @@ def prototype_assignments(
         ctx = Context(objective, Batch(views, of_all, {}, 0, seed))
         for m, one in term.assignments(ctx).items():
             first = one.scores[term.assigned[0]]
+            # mixed modalities stand one after the other
+            person = np.tile(rows.numpy(), len(first) // size)
             made = {
                 "modality": m,
-                "person": rows.numpy(),
+                "person": person,
                 "nearest": first.argmax(1).numpy(),
                 "loss": _loss_of_rows(term, one).numpy(),
                 "prototypes": first.shape[1],

@@ -28,6 +28,18 @@ from mmssl.objectives.energy_bands import SIGMAS, ReferenceEnergies
 from mmssl.objectives.multicrop import RescaledCrop
 from mmssl.objectives.term import Node, Term
 
+ABLATION: dict[str, tuple[str, dict]] = {
+    "SwAV-plain": ("SwAV", {"probability": 0.0}),
+    "SwAV-apart": ("SwAV", {"shared": False}),
+    "SwAV-mixed": ("SwAV", {"mixed": True}),
+    "SwAV-rounded": ("SwAV", {"rounded": True}),
+    "SwAV-hybrid": ("SwAV-CE", {"task": "diagnosis"}),
+}
+"""Objective and options of models beside the whole method: images of their own
+intensities, encoders of the modalities' own, prototypes for all modalities,
+codes rounded to one prototype, and the labels of another question learned too.
+"""
+
 
 def table_1(dims: int, steps: int, size: int = 1200) -> dict[str, object]:
     """Options of `SwAV` as 002's Table I has them, for pretraining with
@@ -115,7 +127,8 @@ class SwAV(Term):
         Of a large and of a small crop, as shares of the image's.
     rescaled : tuple of float
         Of the image before it is cropped: smallest and largest side, as shares
-        of its own.
+        of its own. Half to 1.12 times, as 002 reads volumes, changes a brain
+        by more than two brains differ.
     assigned : tuple of int
         Numbers of the crops whose codes are predicted, large ones first.
     temperature, epsilon : float
@@ -132,6 +145,11 @@ class SwAV(Term):
         Of each change of intensities, see `mmssl.objectives.multicrop`.
     shared : bool
         Whether all modalities have one encoder and one projector, as in 002.
+    mixed : bool
+        Whether all modalities have the same prototypes, codes and queue, from
+        which 002 sets itself apart.
+    rounded : bool
+        Whether codes are rounded to one prototype (002, section III-A).
 
     Raises
     ------
@@ -153,9 +171,9 @@ class SwAV(Term):
         queue: int = 0,
         queue_starts: int = 0,
         frozen: int = 0,
-        crops: tuple[int, int] = (1, 4),
+        crops: tuple[int, int] = (2, 2),
         sides: tuple[float, float] = (1.0, 0.5),
-        rescaled: tuple[float, float] = (0.5, 1.12),
+        rescaled: tuple[float, float] = (0.9, 1.1),
         assigned: tuple[int, ...] = (0, 1),
         temperature: float = 0.1,
         epsilon: float = 0.03,
@@ -166,6 +184,8 @@ class SwAV(Term):
         sigmas: tuple[float, ...] = SIGMAS,
         probability: float = 0.5,
         shared: bool = True,
+        mixed: bool = False,
+        rounded: bool = False,
     ):
         super().__init__()
         number = sum(crops)
@@ -186,6 +206,10 @@ class SwAV(Term):
         self.features = features
         self.hidden = hidden or latent
         self.norm = norm
+        self.rounded = rounded
+        self.members = {m: (m,) for m in modalities}
+        if mixed:
+            self.members = {"+".join(modalities): tuple(modalities)}
         self.references = ReferenceEnergies(modalities, sigmas)
         self.views = {}
         large, _ = crops
@@ -196,7 +220,7 @@ class SwAV(Term):
             )
         shape = len(self.assigned), queue, features
         self.prototypes = nn.ParameterDict()
-        for m in modalities:
+        for m in self.members:
             drawn = torch.empty(prototypes, features)
             nn.init.kaiming_uniform_(drawn, a=math.sqrt(5))
             self.prototypes[m] = nn.Parameter(F.normalize(drawn, dim=1))
@@ -220,16 +244,17 @@ class SwAV(Term):
         is no multiple of the rows.
         """
         for m, prototypes in self.prototypes.items():
+            rows = size * len(self.members[m])
             length = self.get_buffer(f"queue_{m}").shape[1]
-            if length % size:
+            if length % rows:
                 raise ValueError(
-                    f"SwAV: queue={length}, expected a multiple of the {size} "
+                    f"SwAV: queue={length}, expected a multiple of the {rows} "
                     "rows of a step"
                 )
-            if len(prototypes) > size + length:
+            if len(prototypes) > rows + length:
                 raise ValueError(
-                    f"SwAV: prototypes={len(prototypes)} with {size} rows a "
-                    f"step and queue={length}, expected {size + length} at "
+                    f"SwAV: prototypes={len(prototypes)} with {rows} rows a "
+                    f"step and queue={length}, expected {rows + length} at "
                     "most: each prototype needs an image"
                 )
 
@@ -260,10 +285,16 @@ class SwAV(Term):
 
     def assignments(self, ctx) -> dict[str, Assignment]:
         """What the rows of all processes that have a modality are assigned to,
-        of each modality that two rows at least have.
+        of each modality that two rows at least have; of all of them together,
+        one after the other, where they are mixed.
         """
         found = {}
-        for m, crops in self._projections(ctx).items():
+        projected = self._projections(ctx)
+        for m, members in self.members.items():
+            there = [projected[n] for n in members if n in projected]
+            if not there:
+                continue
+            crops = [torch.cat(parts) for parts in zip(*there, strict=True)]
             prototypes = self._prototypes(m)
             scores = [crop @ prototypes.T for crop in crops]
             codes = {k: self._codes(m, k, scores[k]) for k in self.assigned}
@@ -302,7 +333,10 @@ class SwAV(Term):
         if len(queue) and self.get_buffer(f"queued_{m}") == len(queue):
             earlier = queue @ self._prototypes(m).T
             scores = torch.cat([scores, earlier])
-        return sinkhorn(scores, self.epsilon, self.iterations)[:rows]
+        codes = sinkhorn(scores, self.epsilon, self.iterations)[:rows]
+        if self.rounded:
+            return F.one_hot(codes.argmax(1), codes.shape[1]).to(codes.dtype)
+        return codes
 
     @torch.no_grad()
     def before_forward(self, step: int) -> None:

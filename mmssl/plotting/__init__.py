@@ -45,12 +45,12 @@ from mmssl.plotting.preservational_learning import (
     pretext_accuracy,
     segmentation_gallery,
 )
-from mmssl.plotting.prototypes import prototype_shares, validation_curves
 from mmssl.plotting.pretraining import (
     pair_views,
     term_history,
     training_history,
 )
+from mmssl.plotting.prototypes import prototype_shares, validation_curves
 from mmssl.plotting.robustness import (
     distortion_gallery,
     population_gaps,

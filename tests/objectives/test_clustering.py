@@ -17,7 +17,7 @@ from torch.nn import functional as F
 from mmssl.losses import sinkhorn, swapped_prediction
 from mmssl.models import Encoder
 from mmssl.models.keyed_random import Stream
-from mmssl.objectives.clustering import SwAV, _usage, table_1
+from mmssl.objectives.clustering import ABLATION, SwAV, _usage, table_1
 from mmssl.objectives.language import build
 from mmssl.objectives.term import Batch
 from mmssl.objectives.views import Clean, make_views
@@ -502,6 +502,63 @@ def test_pairs_stay_pairs_beside_a_term_that_relates_them():
     assert make("SwAV-CE").sampling == "modality"
     assert make("SwAV-RR").sampling is None
     assert build("CE", ("T1",), size=SIDE, width=2).sampling == "class"
+
+
+def test_mixed_modalities_have_prototypes_codes_and_queue_together():
+    objective = with_queue_of_all(make(mixed=True)).eval()
+    term = objective.terms["SwAV"]
+    assert list(term.prototypes) == ["T1+fALFF"]
+    batch = batch_of(objective)
+    total, parts, ctx = objective(batch)
+    prototypes = F.normalize(term.prototypes["T1+fALFF"], dim=1)
+    of_each = [crops_of(objective, batch, m) for m in ("T1", "fALFF")]
+    crops = [torch.cat(parts) for parts in zip(*of_each, strict=True)]
+    scores = [crop @ prototypes.T for crop in crops]
+    codes = {}
+    for slot in (0, 1):
+        earlier = term.get_buffer("queue_T1+fALFF")[slot] @ prototypes.T
+        codes[slot] = sinkhorn(torch.cat([scores[slot], earlier]))[: 2 * ROWS]
+    torch.testing.assert_close(total, swapped_prediction(codes, scores))
+    assert float(parts["SwAV/chance"]) == pytest.approx(math.log(PROTOTYPES))
+    term.after_step(ctx)
+    torch.testing.assert_close(term.get_buffer("queue_T1+fALFF")[0], crops[0])
+    term.check_batch(6)
+    with pytest.raises(ValueError, match="a multiple of the 10 rows"):
+        term.check_batch(5)
+
+
+def with_queue_of_all(objective):
+    """The objective with features in the queue of mixed modalities."""
+    draw = torch.Generator().manual_seed(5)
+    term = objective.terms["SwAV"]
+    queue = term.get_buffer("queue_T1+fALFF")
+    queue.copy_(F.normalize(torch.randn(queue.shape, generator=draw), dim=2))
+    term.get_buffer("queued_T1+fALFF").fill_(12)
+    return objective
+
+
+def test_rounded_codes_are_the_nearest_of_the_soft_ones():
+    soft, hard = make().eval(), make(rounded=True).eval()
+    batch = batch_of(soft)
+    found = {}
+    for name, objective in (("soft", soft), ("hard", hard)):
+        _, _, ctx = objective(batch)
+        found[name] = objective.terms["SwAV"].assignments(ctx)["T1"].codes[0]
+    expected = torch.zeros_like(found["soft"])
+    for row, place in enumerate(found["soft"].argmax(1)):
+        expected[row, place] = 1
+    assert torch.equal(found["hard"], expected)
+    assert not torch.equal(found["hard"], found["soft"])
+
+
+@pytest.mark.parametrize("name", sorted(ABLATION))
+def test_every_row_of_the_ablation_is_an_objective(name):
+    objective, options = ABLATION[name]
+    made = make(objective, **options).train()
+    total, _, ctx = made(batch_of(made))
+    total.backward()
+    made.terms["SwAV"].after_step(ctx)
+    assert total.isfinite()
 
 
 def test_a_projector_without_a_norm():
