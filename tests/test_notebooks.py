@@ -96,6 +96,7 @@ def test_all_chapters_are_there():
         "07_group_differences",
         "08_robustness",
         "09_natural_images",
+        "10_online_clustering",
         "11_preservational_learning",
         "12_claims",
         "13_calibration_and_confounds",

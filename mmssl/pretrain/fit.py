@@ -310,9 +310,15 @@ def _with_task(cohort, words: Sequence[str], options: Mapping) -> dict:
                 f"{cohort.path}: task {name!r}, expected one of "
                 f"{sorted(cohort.tasks)}"
             )
-    classes = [len(cohort.tasks[name]["classes"]) for name in tasks]
-    alone = isinstance(task, str)
-    options.setdefault("classes", classes[0] if alone else classes)
+    known = [len(cohort.tasks[name]["classes"]) for name in tasks]
+    expected = known[0] if isinstance(task, str) else known
+    classes = options.setdefault("classes", expected)
+    asked = [classes] if isinstance(classes, int) else [*classes]
+    if any(a < k for a, k in zip(asked, known, strict=False)):
+        raise ValueError(
+            f"{cohort.path}: classes={classes} of {task!r}, expected "
+            f"{expected}: labels would be outside their range"
+        )
     return options
 
 

@@ -238,6 +238,19 @@ def test_the_hybrid_learns_of_labelled_rows_alone():
     torch.testing.assert_close(total, expected)
 
 
+def test_people_without_any_label_leave_the_hybrid_its_clusters():
+    objective = make("SwAV-CE").train()
+    batch = batch_of(objective)
+    for labels in batch.labels.values():
+        labels["diagnosis"] = torch.full((ROWS,), -1)
+    total, parts, _ = objective(batch)
+    total.backward()
+    assert float(parts["CE/loss"]) == 0
+    torch.testing.assert_close(total, parts["SwAV/loss"])
+    layer = objective.terms["CE"].classifiers["T1"]
+    assert not layer.weight.grad.any()
+
+
 def test_several_labels_are_learned_at_once():
     tasks = {"task": ("diagnosis", "kind"), "classes": (2, 3)}
     objective = make("SwAV-CE", **tasks).eval()
@@ -495,6 +508,9 @@ def test_the_cohorts_own_tasks_give_the_classes(cohort, tmp_path):
     assert len(state["objective"]["terms.CE.classifiers.T1.bias"]) == 4
     with pytest.raises(ValueError, match="task 'apoe'"):
         fit(cohort, "SwAV-CE", tmp_path / "other", task=["apoe"], epochs=1)
+    asked = {**TRAINED, "task": ["diagnosis", "diagnosis"], "classes": [2, 1]}
+    with pytest.raises(ValueError, match="outside their range"):
+        fit(cohort, "SwAV-CE", tmp_path / "other", **asked)
 
 
 def test_pairs_stay_pairs_beside_a_term_that_relates_them():
