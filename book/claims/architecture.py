@@ -80,6 +80,48 @@ def attention_weights(bound: str, draws: int = 64) -> Finding:
     return exact(float(value), f"{draws} networks")
 
 
+def learned_together(labelled: float) -> Finding:
+    """Share of an encoder's weights that the clusters and the labels of one
+    step give a gradient each (002, equation 7).
+
+    Parameters
+    ----------
+    labelled : float
+        Share of the rows that have a label.
+    """
+    import torch
+
+    from mmssl.models.keyed_random import Stream
+    from mmssl.objectives.language import build
+    from mmssl.objectives.term import Batch
+    from mmssl.objectives.views import Clean, make_views
+
+    rows = 8
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        objective = build("SwAV-CE", size=16, width=2, prototypes=4)
+        shape = rows, 1, 16, 16, 16
+        images = {m: torch.randn(shape) for m in objective.modalities}
+    objective.terms["SwAV"].learn_images(images)
+    keys = torch.arange(rows)
+    of_all = dict.fromkeys(images, keys)
+    stream = Stream(keys, 0, 0)
+    views = make_views(images, of_all, objective.views, Clean(), stream)
+    labels = torch.where(keys < labelled * rows, keys % 2, -1)
+    own = {m: {"diagnosis": labels} for m in images}
+    _, parts, _ = objective(Batch(views, of_all, own))
+    weights = list(objective.encoders["T1"].parameters())
+    reached = torch.ones(len(weights), dtype=torch.bool)
+    for term in ("SwAV", "CE"):
+        gradients = torch.autograd.grad(
+            parts[f"{term}/loss"], weights, retain_graph=True
+        )
+        reached &= torch.tensor([bool(g.any()) for g in gradients])
+    sizes = torch.tensor([w.numel() for w in weights])
+    share = float(sizes[reached].sum() / sizes.sum())
+    return exact(share, f"{labelled:.0%} of {rows} rows labelled")
+
+
 def operations(
     first: str, second: str, size: int = 64, dims: int = 3
 ) -> Finding:

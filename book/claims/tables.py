@@ -45,6 +45,10 @@ COMPARISONS = "robustness_comparisons.tsv"
 POPULATIONS = "robustness_populations.tsv"
 OVERLAP = "group_overlap.tsv"
 PRETEXT = "preservation_answers.tsv"
+ASSIGNMENTS = "clustering_assignments.tsv"
+TUNED_SCORES = "clustering_scores.tsv"
+DEVIATIONS = "clustering_deviations.tsv"
+CLUSTERING_PAGE = "10_online_clustering"
 
 
 def auc_contrast(
@@ -535,11 +539,98 @@ def pretext_contrast(
     columns = ("task", "model", "person", "right")
     table = read_table(results, PRETEXT, "11_preservational_learning", columns)
     table = table[table["task"].isin(task)]
+    return _paired_means(table, PRETEXT, first, second, "right")
+
+
+def cluster_contrast(
+    results: Path, first: list[str], second: list[str]
+) -> Finding:
+    """Loss of swapped prediction on people held out, as a share of ln K, of
+    some models minus that of others, on the same people.
+
+    Parameters
+    ----------
+    first, second : list of str
+        Models of notebook 10.
+
+    Notes
+    -----
+    A paired t over people, whose modalities are averaged.
+    """
+    columns = ("model", "person", "loss", "prototypes")
+    table = read_table(results, ASSIGNMENTS, CLUSTERING_PAGE, columns)
+    table = table.assign(share=table["loss"] / np.log(table["prototypes"]))
+    return _paired_means(table, ASSIGNMENTS, first, second, "share")
+
+
+def deviation_contrast(
+    results: Path, first: list[str], second: list[str], kind: str
+) -> Finding:
+    """How far probabilities of a lesion move when images change, of some
+    models minus that of others, on the same people and changes.
+
+    Parameters
+    ----------
+    first, second : list of str
+        Models of notebook 10, "from scratch" among them.
+    kind : str
+        "gamma", "affine" or "both".
+
+    Notes
+    -----
+    A paired t over people, whose changes and trainings are averaged.
+    """
+    columns = ("model", "kind", "person", "moved")
+    table = read_table(results, DEVIATIONS, CLUSTERING_PAGE, columns)
+    table = table[table["kind"] == kind]
+    return _paired_means(table, DEVIATIONS, first, second, "moved")
+
+
+def tuned_contrast(
+    results: Path, first: list[str], second: list[str], ratio: float
+) -> Finding:
+    """Mean hold-out AUC of some fine-tuned models minus that of others, on the
+    same people, at a share of the labels.
+
+    Parameters
+    ----------
+    first, second : list of str
+        Models of notebook 10, "from scratch" among them; of several, and of
+        several trainings, the mean.
+    ratio : float
+    """
+    columns = ("model", "ratio", "seed", "person", "label", "score")
+    table = read_table(results, TUNED_SCORES, CLUSTERING_PAGE, columns)
+    table = table[table["ratio"] == ratio]
+    scores = []
+    for models in (first, second):
+        lines = select_models(table, models, TUNED_SCORES)
+        wide = lines.pivot(
+            index=["model", "seed"], columns="person", values="score"
+        )
+        scores.append(wide.to_numpy())
+    labels = table.drop_duplicates("person").sort_values("person")["label"]
+    return auc_difference(labels.to_numpy(), *scores)
+
+
+def _paired_means(
+    table: pd.DataFrame,
+    name: str,
+    first: list[str],
+    second: list[str],
+    column: str,
+) -> Finding:
+    """Mean of a column over people, of some models minus that of others."""
     means = []
     for models in (first, second):
-        lines = select_models(table, models, PRETEXT)
-        means.append(lines.groupby("person")["right"].mean())
-    gains = means[0] - means[1]
+        lines = select_models(table, models, name)
+        means.append(lines.groupby("person")[column].mean())
+    return _paired(*means)
+
+
+def _paired(first: pd.Series, second: pd.Series) -> Finding:
+    """Mean difference of people, with a paired t."""
+    gains = first - second
     people = len(gains)
     error = gains.std(ddof=1) / people**0.5
     return normal(

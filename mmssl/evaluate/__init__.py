@@ -9,6 +9,7 @@ from mmssl.evaluate.label_efficiency import (
     curve_table,
     efficiency_table,
     fine_tuned,
+    score_table,
 )
 from mmssl.evaluate.linear_evaluation import (
     PROTOCOLS,
@@ -92,6 +93,7 @@ __all__ = [
     "rows_with_images",
     "rows_with_value",
     "runs_of_folds",
+    "score_table",
     "share_right",
     "target_examples",
     "target_values",

@@ -257,6 +257,37 @@ def efficiency_table(
     return table
 
 
+def score_table(fits: Sequence[FineTuned]) -> pd.DataFrame:
+    """What every fit says of each person held out, where there are two
+    classes.
+
+    Returns
+    -------
+    DataFrame
+        One line per fit and person: task, model, ratio, seed, person (a
+        number), label, score (log odds).
+    """
+    import pandas as pd
+
+    lines = []
+    for one in fits:
+        for (start, ratio, seed), logits in one.outputs.items():
+            lines.append(
+                pd.DataFrame(
+                    {
+                        "task": one.target.name,
+                        "model": start,
+                        "ratio": ratio,
+                        "seed": seed,
+                        "person": np.arange(len(logits)),
+                        "label": one.target.values[one.rows],
+                        "score": logits[:, 1] - logits[:, 0],
+                    }
+                )
+            )
+    return pd.concat(lines, ignore_index=True)
+
+
 def curve_table(fits: Sequence[FineTuned]) -> pd.DataFrame:
     """Validation curves of all fits (002, figures 5 and 8).
 

@@ -19,6 +19,7 @@ from mmssl.evaluate.label_efficiency import (
     curve_table,
     efficiency_table,
     fine_tuned,
+    score_table,
 )
 from mmssl.ledger import LeakError, leakage
 from mmssl.ledger.manifest import write_manifest
@@ -126,6 +127,13 @@ def test_auc_is_the_mean_over_seeds_and_its_gain_is_paired():
         logits[start] = np.stack([np.zeros_like(score), score], -1)
     table = efficiency_table([made_up(labels, logits)], resamples=200)
     table = table.set_index("model")
+    scores = score_table([made_up(labels, logits)])
+    assert scores["ratio"].eq(0.1).all()
+    for (start, seed), own in scores.groupby(["model", "seed"]):
+        expected = logits[start][seed]
+        np.testing.assert_allclose(own["score"], np.diff(expected)[:, 0])
+        assert own["label"].tolist() == labels.tolist()
+        assert own["person"].tolist() == list(range(90))
     for start, of_start in logits.items():
         aucs = [roc_auc(labels, x[:, 1]) for x in of_start]
         line = table.loc[start]

@@ -64,6 +64,9 @@ def edition(tmp_path_factory):
         tables.OVERLAP: _overlaps,
         tables.GROUPS: _groups,
         tables.PRETEXT: _answers,
+        tables.ASSIGNMENTS: _assignments,
+        tables.TUNED_SCORES: _tuned_scores,
+        tables.DEVIATIONS: _deviations,
     }
     for name, make in makers.items():
         table = make(rng, models)
@@ -85,6 +88,42 @@ def _answers(rng, models, people=18):
                 right = rng.integers(5) / 4
                 lines.append((task, model, person, right))
     return pd.DataFrame(lines, columns=["task", "model", "person", "right"])
+
+
+CLUSTERINGS = ("SwAV", "SwAV-mixed", "SwAV-rounded")
+
+
+def _assignments(rng, models, people=17):
+    lines = []
+    for model in CLUSTERINGS:
+        for modality in MODALITIES:
+            for person in range(people):
+                loss = rng.uniform(1, 3)
+                lines.append((model, modality, person, loss, 8))
+    columns = ["model", "modality", "person", "loss", "prototypes"]
+    return pd.DataFrame(lines, columns=columns)
+
+
+def _tuned_scores(rng, models, people=30):
+    lines = []
+    for model in ("from scratch", *CLUSTERINGS):
+        for ratio in (0.1, 1.0):
+            for seed in (0, 1):
+                for person in range(people):
+                    label = int(person % 3 == 0)
+                    score = rng.normal() + label
+                    lines.append((model, ratio, seed, person, label, score))
+    columns = ["model", "ratio", "seed", "person", "label", "score"]
+    return pd.DataFrame(lines, columns=columns)
+
+
+def _deviations(rng, models, people=13):
+    lines = []
+    for model in ("from scratch", "SwAV"):
+        for kind in ("gamma", "affine", "both"):
+            for person in range(people):
+                lines.append((model, kind, person, rng.uniform(0, 0.4)))
+    return pd.DataFrame(lines, columns=["model", "kind", "person", "moved"])
 
 
 def _scores(rng, models, people=40, positives=15):

@@ -94,3 +94,10 @@ def test_weights_of_the_attention_lie_where_a_sigmoid_after_relu_does():
     assert 0.6 < high.estimate <= 1
     with pytest.raises(ValueError, match="bound='middle'"):
         architecture.attention_weights("middle")
+
+
+def test_clusters_and_labels_reach_every_weight_of_the_encoder():
+    found = architecture.learned_together(0.5)
+    assert found.estimate == 1 and found.sample == "50% of 8 rows labelled"
+    # without a label nothing is learned of labels
+    assert architecture.learned_together(0.0).estimate == 0

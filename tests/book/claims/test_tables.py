@@ -381,3 +381,40 @@ def test_pretext_accuracy_against_a_paired_t(edition):
     assert one.estimate != finding.estimate
     with pytest.raises(evidence.NotInEdition, match="SwAV"):
         tables.pretext_contrast(edition, ["PCRL"], ["SwAV"])
+
+
+def test_clusters_and_deviations_against_a_paired_t(edition):
+    losses = _read(edition, tables.ASSIGNMENTS).pivot_table(
+        "loss", "person", "model", aggfunc="mean"
+    ) / np.log(8)
+    finding = tables.cluster_contrast(edition, ["SwAV"], ["SwAV-mixed"])
+    reference = stats.ttest_rel(losses["SwAV"], losses["SwAV-mixed"])
+    expected = tuple(reference.confidence_interval(0.95))
+    assert finding.limits(0.95) == pytest.approx(expected)
+    moved = _read(edition, tables.DEVIATIONS).query("kind == 'gamma'")
+    wide = moved.pivot(index="person", columns="model", values="moved")
+    finding = tables.deviation_contrast(
+        edition, ["SwAV"], ["from scratch"], "gamma"
+    )
+    reference = stats.ttest_rel(wide["SwAV"], wide["from scratch"])
+    expected = tuple(reference.confidence_interval(0.95))
+    assert finding.limits(0.95) == pytest.approx(expected)
+    with pytest.raises(evidence.NotInEdition, match="SwAV-apart"):
+        tables.cluster_contrast(edition, ["SwAV"], ["SwAV-apart"])
+
+
+def test_fine_tuned_scores_against_their_aucs(edition):
+    scores = _read(edition, tables.TUNED_SCORES).query("ratio == 0.1")
+    means = {}
+    for model, own in scores.groupby("model"):
+        aucs = []
+        for _, one in own.groupby("seed"):
+            aucs.append(roc_auc_score(one["label"], one["score"]))
+        means[model] = np.mean(aucs)
+    finding = tables.tuned_contrast(
+        edition, ["SwAV"], ["SwAV-rounded", "from scratch"], 0.1
+    )
+    others = (means["SwAV-rounded"] + means["from scratch"]) / 2
+    assert finding.estimate == pytest.approx(means["SwAV"] - others)
+    low, high = finding.limits(0.95)
+    assert low < finding.estimate < high
