@@ -25,6 +25,7 @@ from mmssl.evaluate.pretext import (
     share_right,
     target_examples,
 )
+from mmssl.evaluate.probability_deviation import relative_deviations
 from mmssl.evaluate.probes import (
     LogisticFit,
     linear_probe,
@@ -89,6 +90,7 @@ __all__ = [
     "prototype_assignments",
     "prototype_table",
     "regression_table",
+    "relative_deviations",
     "results_table",
     "rows_with_images",
     "rows_with_value",
