@@ -3,6 +3,7 @@ else could explain them.
 """
 
 from mmssl.evaluate.finetune import Schedule, Target
+from mmssl.evaluate.finetuned_robustness import deviation_table
 from mmssl.evaluate.label_efficiency import (
     SCRATCH,
     convergence_table,
@@ -72,6 +73,7 @@ __all__ = [
     "convergence_table",
     "curve_table",
     "deviating_settings",
+    "deviation_table",
     "efficiency_table",
     "fine_tuned",
     "finished_runs",

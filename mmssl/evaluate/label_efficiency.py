@@ -27,6 +27,7 @@ from mmssl.evaluate.finetune import (
     predict,
     task_network,
 )
+from mmssl.evaluate.probability_deviation import relative_deviations
 from mmssl.ledger import atomic, leakage, locks
 from mmssl.ledger.code import fingerprint
 from mmssl.ledger.hashes import hash_array, hash_file, hash_json
@@ -86,6 +87,13 @@ class FineTuned:
         `mmssl.evaluate.finetune.finetune`.
     proof : dict
         Of `mmssl.ledger.leakage.prove`.
+    perturbed : array of int
+        Places in ``rows`` of those whose images were also transformed.
+    deviations : dict
+        (start, largest ratio, seed) -> their relative deviations, (kinds,
+        people, transforms), as of
+        `mmssl.evaluate.probability_deviation.relative_deviations`; empty where
+        nobody was asked for.
     """
 
     target: Target
@@ -94,6 +102,10 @@ class FineTuned:
     labelled: Mapping[float, int]
     curves: Mapping[tuple[str, float, int], np.ndarray]
     proof: dict = field(default_factory=dict)
+    perturbed: np.ndarray = field(default_factory=lambda: np.zeros(0, int))
+    deviations: Mapping[tuple[str, float, int], np.ndarray] = field(
+        default_factory=dict
+    )
 
 
 def fine_tuned(
@@ -110,6 +122,8 @@ def fine_tuned(
     jobs: int = 1,
     progress: bool = True,
     auxiliary: Sequence[Target] = (),
+    perturbed: int = 0,
+    transforms: int = 50,
 ) -> FineTuned:
     """Fine-tune runs, and their network from scratch, at several shares of the
     labelled people.
@@ -140,11 +154,21 @@ def fine_tuned(
         Fits side by side, in processes.
     auxiliary : sequence of Target
         What every fit learns beside the target.
+    perturbed : int
+        People held out, drawn at random and the same for all fits, whose
+        images the fits of the largest share also see transformed, at most
+        all; 50 in 002. Networks are not kept, so that fits of that share made
+        without are made again. It costs each of these fits three predictions a
+        person and transform: 7,500 for 50 and 50.
+    transforms : int
+        Of each of their images and each kind.
 
     Raises
     ------
     ValueError
-        Before any fit: no start, an unknown modality or population, as
+        Before any fit: no start, an unknown modality or population, a number
+        of perturbed people that is 1 or below 0, no transforms of them, or a
+        target of voxels or more than two classes; as
         `mmssl.evaluate.finetune.finetune`.
     LeakError
         If somebody held out was seen by a start.
@@ -156,6 +180,7 @@ def fine_tuned(
     schedule = schedule or Schedule()
     labels = cohort.labels()
     people = _people(cohort, modality, fold, population)
+    drawn = _drawn(target, people, perturbed, transforms, fold)
     proof = _proof(cohort, starts, people, fold)
     first = next(iter(starts.values()))
     # what the encoders were trained on
@@ -167,6 +192,7 @@ def fine_tuned(
             rows = labelled_subset(people.train, labels, ratio, seed)
             subsets[ratio, seed] = people._replace(train=rows)
     shared = inputs, (target, *auxiliary), modality, schedule
+    varied = {"perturbed": people.test[drawn], "transforms": transforms}
     fits, names = {}, {}
     for start, run in {SCRATCH: first, **starts}.items():
         checkpoint = hash_file(Path(run) / "checkpoint.ckpt")
@@ -175,6 +201,9 @@ def fine_tuned(
             names[key] = _file(checkpoint, *key)
             pretrained = start != SCRATCH
             fits[key] = partial(_fit, run, pretrained, *shared, subset, seed)
+            if perturbed and ratio == max(ratios):
+                fits[key] = partial(fits[key], **varied)
+                names[key] += _suffix(**varied)
     key = _key(inputs, (target, *auxiliary), people, schedule, fold)
     folder = Path(folder) / key[:16]
     with locks.owned(folder):
@@ -182,10 +211,23 @@ def fine_tuned(
         made = _kept_or_made(folder, names, fits, jobs, progress)
     outputs = {key: one["output"] for key, one in made.items()}
     curves = {key: one["curve"] for key, one in made.items()}
+    deviations = {}
+    for key, one in made.items():
+        if "deviations" in one:
+            deviations[key] = one["deviations"]
     labelled = {}
     for (ratio, _), subset in subsets.items():
         labelled[ratio] = len(subset.train)
-    return FineTuned(target, people.test, outputs, labelled, curves, proof)
+    return FineTuned(
+        target,
+        people.test,
+        outputs,
+        labelled,
+        curves,
+        proof,
+        drawn,
+        deviations,
+    )
 
 
 def efficiency_table(
@@ -217,7 +259,6 @@ def efficiency_table(
         over all lines with a p). ``attrs["proof"]`` is that of the first.
     """
     import pandas as pd
-    from statsmodels.stats.multitest import multipletests
 
     lines = []
     for one in fits:
@@ -242,17 +283,7 @@ def efficiency_table(
                     one, outputs, of_start[SCRATCH], resamples, seed
                 )
                 lines.append(line)
-    table = pd.DataFrame(lines)
-    table.loc[table["baseline"], "p"] = np.nan
-    compared = table["p"].notna()
-    table["p_corrected"] = np.nan
-    if compared.any():
-        p = table.loc[compared, "p"].to_numpy()
-        corrected = multipletests(p, method="holm")[1]
-        table.loc[compared, "p_corrected"] = corrected
-    columns = ["difference", "difference_low", "difference_high"]
-    table.loc[table["baseline"], columns] = np.nan
-    table = table[list(COLUMNS)]
+    table = against_scratch(pd.DataFrame(lines))[list(COLUMNS)]
     table.attrs["proof"] = fits[0].proof if fits else {}
     return table
 
@@ -418,6 +449,29 @@ def _people(cohort, modality: str, fold: int, population: str) -> People:
     return People(*(np.sort(np.concatenate(part)) for part in parts))
 
 
+def _drawn(
+    target: Target,
+    people: People,
+    perturbed: int,
+    transforms: int,
+    fold: int,
+) -> np.ndarray:
+    """Places of some people among those to test, sorted."""
+    if perturbed < 0 or perturbed == 1:
+        raise ValueError(
+            f"perturbed={perturbed}, expected 0, or 2 people at least"
+        )
+    if perturbed and transforms < 1:
+        raise ValueError(f"transforms={transforms}, expected 1 at least")
+    if perturbed and (target.voxelwise or len(target.classes) != 2):
+        raise ValueError(
+            f"{target.name}: perturbed={perturbed}, expected 0 but for two "
+            "classes of an image"
+        )
+    order = np.random.default_rng(fold).permutation(len(people.test))
+    return np.sort(order[:perturbed])
+
+
 def _proof(cohort, starts, people: People, fold: int) -> dict:
     """Nobody held out was seen by a start, by its landmarks or in
     fine-tuning.
@@ -447,8 +501,12 @@ def _fit(
     schedule: Schedule,
     people: People,
     seed: int,
+    perturbed: Sequence[int] = (),
+    transforms: int = 0,
 ) -> dict[str, np.ndarray]:
-    """Output of one network on the people held out, and its curve."""
+    """Output of one network on the people held out, its curve, and how far
+    transforms of some of their images make it deviate.
+    """
     weights = load_weights(run)
     target, *auxiliary = targets
     network = task_network(
@@ -463,7 +521,12 @@ def _fit(
         seed=seed,
         auxiliary=auxiliary,
     )
-    return {"output": predict(network, inputs, people.test), "curve": curve}
+    made = {"output": predict(network, inputs, people.test), "curve": curve}
+    if len(perturbed):
+        made["deviations"] = relative_deviations(
+            network, inputs, perturbed, transforms
+        )
+    return made
 
 
 def _key(
@@ -487,6 +550,12 @@ def _key(
 def _file(checkpoint: str, start: str, ratio: float, seed: int) -> str:
     """Name of the file of a fit."""
     return f"{start.replace(' ', '_')}-{checkpoint[:8]}-{ratio:g}-{seed}"
+
+
+def _suffix(perturbed: np.ndarray, transforms: int) -> str:
+    """What the name of a fit with deviations ends in."""
+    code = fingerprint("mmssl.evaluate.probability_deviation")
+    return f"-{len(perturbed)}x{transforms}-{hash_json(code)[:8]}"
 
 
 def _kept_or_made(folder, names, fits, jobs: int, progress: bool) -> dict:
@@ -547,16 +616,42 @@ def _dice(one: FineTuned, outputs, scratch, resamples: int, seed: int) -> dict:
         of_seed.append(dice_coefficient(found, truth, classes))
         baseline.append(dice_coefficient(beside, truth, classes))
     shows = np.isfinite(of_seed[0])
-    values = np.mean(of_seed, 0)[shows]
-    others = np.mean(baseline, 0)[shows]
-    gains = values - others
-    interval = mean_interval(values, resamples, seed)
-    n = len(gains)
-    means = np.array([np.mean(d[shows]) for d in of_seed])
-    beside = np.array([np.mean(d[shows]) for d in baseline])
+    values = np.array(of_seed)[:, shows]
+    others = np.array(baseline)[:, shows]
     return {
         "measure": DICE,
-        "people": n,
+        "people": values.shape[1],
+        **paired(values, others, resamples, seed),
+    }
+
+
+def paired(
+    values: np.ndarray,
+    others: np.ndarray,
+    resamples: int = 2000,
+    seed: int = 0,
+) -> dict[str, float]:
+    """Mean of one number a person and training, and its difference to those
+    from scratch.
+
+    Parameters
+    ----------
+    values, others : array, shape (seeds, people)
+        Of a start, and from scratch.
+    resamples, seed : int
+        Of the bootstrap over people.
+
+    Returns
+    -------
+    dict
+        value, low, high, sd, difference, difference_low, difference_high and p
+        as of `efficiency_table`.
+    """
+    gains = (values - others).mean(0)
+    n = len(gains)
+    interval = mean_interval(values.mean(0), resamples, seed)
+    means, beside = values.mean(1), others.mean(1)
+    return {
         **_value(interval, means),
         **_difference(gains.var(ddof=1) / n, n - 1, means - beside),
     }
@@ -604,3 +699,31 @@ def _difference(
         "difference_high": high,
         "p": p,
     }
+
+
+def against_scratch(table: pd.DataFrame) -> pd.DataFrame:
+    """A table in which training from scratch is not compared with itself.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Columns baseline, difference, difference_low, difference_high and p.
+
+    Returns
+    -------
+    DataFrame
+        The same, without these on lines of the baseline, and p_corrected
+        (Holm, over all lines with a p).
+    """
+    from statsmodels.stats.multitest import multipletests
+
+    table = table.copy()
+    columns = ["difference", "difference_low", "difference_high", "p"]
+    table.loc[table["baseline"], columns] = np.nan
+    compared = table["p"].notna()
+    table["p_corrected"] = np.nan
+    if compared.any():
+        p = table.loc[compared, "p"].to_numpy()
+        corrected = multipletests(p, method="holm")[1]
+        table.loc[compared, "p_corrected"] = corrected
+    return table

@@ -400,3 +400,83 @@ def test_other_labels_make_other_fits(cohort, run, diagnosis, tmp_path):
     assert not np.array_equal(alone.outputs[key], beside.outputs[key])
     assert alone.curves[key].shape == (1, 3)
     assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_people_are_perturbed_at_the_largest_share_and_fits_stay_as_they_were(
+    cohort, run, diagnosis, tmp_path, monkeypatch
+):
+    fitted, asked = [], []
+    original, deviate = module._fit, module.relative_deviations
+
+    def counted(*arguments, **options):
+        fitted.append((arguments[-1], options))
+        return original(*arguments, **options)
+
+    def watched(network, inputs, rows, transforms):
+        asked.append(rows)
+        return deviate(network, inputs, rows, transforms)
+
+    monkeypatch.setattr(module, "_fit", counted)
+    monkeypatch.setattr(module, "relative_deviations", watched)
+    options = {"ratios": (1.0, 0.25), "seeds": (0, 1)}
+    without = fine_tune(cohort, run, diagnosis, tmp_path, **options)
+    assert len(fitted) == 8 and not asked
+    assert not without.deviations and not len(without.perturbed)
+    options |= {"perturbed": 3, "transforms": 2}
+    fits = fine_tune(cohort, run, diagnosis, tmp_path, **options)
+    # those of the largest share anew, with the same outputs
+    assert len(fitted) == 12 and len(asked) == 4
+    assert set(fits.deviations) == set(
+        product((SCRATCH, "RR"), (1.0,), (0, 1))
+    )
+    for key, output in without.outputs.items():
+        assert np.array_equal(output, fits.outputs[key])
+        assert np.array_equal(without.curves[key], fits.curves[key])
+    for rows in asked:
+        assert np.array_equal(rows, fits.rows[fits.perturbed])
+    assert len(set(fits.perturbed)) == 3
+    for one in fits.deviations.values():
+        assert one.shape == (3, 3, 2) and np.isfinite(one).all()
+        assert np.abs(one).max() > 0
+    # kept, and of more transforms the first
+    again = fine_tune(cohort, run, diagnosis, tmp_path, **options)
+    assert len(fitted) == 12
+    more = options | {"transforms": 3, "seeds": (0,), "ratios": (1.0,)}
+    more = fine_tune(cohort, run, diagnosis, tmp_path, **more)
+    assert len(fitted) == 14
+    key = "RR", 1.0, 0
+    assert np.array_equal(again.deviations[key], fits.deviations[key])
+    np.testing.assert_allclose(
+        more.deviations[key][..., :2], fits.deviations[key], rtol=1e-3
+    )
+
+
+def test_who_is_perturbed_is_drawn_from_those_to_test(diagnosis):
+    rows = np.arange(40)
+    people = tuning.People(rows[:20], rows[20:24], rows[24:])
+    some = module._drawn(diagnosis, people, 5, 2, 0)
+    assert len(set(some)) == 5 and (np.diff(some) > 0).all()
+    assert set(some) < set(range(16)) and set(some) != set(range(5))
+    assert np.array_equal(some, module._drawn(diagnosis, people, 5, 9, 0))
+    assert not np.array_equal(some, module._drawn(diagnosis, people, 5, 2, 1))
+    # no more than there are
+    everybody = module._drawn(diagnosis, people, 50, 2, 0)
+    assert np.array_equal(everybody, np.arange(16))
+    assert not len(module._drawn(diagnosis, people, 0, 0, 0))
+
+
+def test_deviations_that_cannot_be_are_refused(
+    cohort, run, diagnosis, tmp_path
+):
+    three = diagnosis._replace(classes=("a", "b", "c"))
+    voxels = diagnosis._replace(values=np.zeros((len(cohort), 4, 4, 4), int))
+    for target, options, message in (
+        (diagnosis, {"perturbed": 1}, "perturbed=1, expected 0, or 2 people"),
+        (diagnosis, {"perturbed": -2}, "perturbed=-2, expected 0, or 2"),
+        (diagnosis, {"perturbed": 2, "transforms": 0}, "transforms=0, expe"),
+        (three, {"perturbed": 2}, "diagnosis: perturbed=2, expected 0 but"),
+        (voxels, {"perturbed": 2}, "diagnosis: perturbed=2, expected 0 but"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            fine_tune(cohort, run, target, tmp_path, **options)
+    assert not list(tmp_path.iterdir())
