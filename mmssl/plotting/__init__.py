@@ -50,6 +50,7 @@ from mmssl.plotting.pretraining import (
     term_history,
     training_history,
 )
+from mmssl.plotting.probability_deviation import deviation_boxes
 from mmssl.plotting.prototypes import prototype_shares, validation_curves
 from mmssl.plotting.robustness import (
     distortion_gallery,
@@ -97,6 +98,7 @@ __all__ = [
     "covariates_in_z",
     "crops_and_shortcuts",
     "deletion_curves",
+    "deviation_boxes",
     "dimension_pairs",
     "distortion_gallery",
     "example_pairs",

@@ -11,6 +11,7 @@ from types import MappingProxyType
 
 import matplotlib
 import numpy as np
+import pandas as pd
 from cycler import cycler
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
@@ -172,3 +173,19 @@ def colour(modality: str) -> str:
     grey.
     """
     return MODALITY.get(modality, BASELINE)
+
+
+def model_colours(table: pd.DataFrame) -> dict[str, str]:
+    """Return the colours of the models of a table, those of baselines grey.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Columns model and baseline; models in the order of their first line.
+    """
+    colours: dict[str, str] = {}
+    for model in table["model"].unique():
+        is_baseline = table.loc[table["model"] == model, "baseline"].all()
+        number = len([c for c in colours.values() if c != BASELINE])
+        colours[model] = BASELINE if is_baseline else PALETTE[number]
+    return colours

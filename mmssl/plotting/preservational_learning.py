@@ -15,6 +15,7 @@ from mmssl.plotting.look import (
     DOTTED,
     PALETTE,
     canvas,
+    model_colours,
     name_lines,
 )
 from mmssl.plotting.slices import name_sides
@@ -154,12 +155,8 @@ def label_efficiency(table: pd.DataFrame) -> Figure:
     """
     tasks = list(table["task"].unique())
     figure, axes = canvas(2, len(tasks), 7.0, 5.2, sharex="col")
-    models = list(table["model"].unique())
-    colours = {}
-    for model in models:
-        is_baseline = table.loc[table["model"] == model, "baseline"].all()
-        number = len([c for c in colours.values() if c != BASELINE])
-        colours[model] = BASELINE if is_baseline else PALETTE[number]
+    colours = model_colours(table)
+    models = list(colours)
     for (above, below), task in zip(axes.T, tasks, strict=True):
         of_task = table[table["task"] == task]
         ratios = sorted(of_task["ratio"].unique())

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from mmssl.plotting.look import BASELINE, DOTTED, PALETTE, canvas, colour
+from mmssl.plotting.look import DOTTED, canvas, colour, model_colours
 
 
 def prototype_shares(assignments: pd.DataFrame) -> Figure:
@@ -44,12 +44,8 @@ def validation_curves(curves: pd.DataFrame) -> Figure:
     """
     ratios = sorted(curves["ratio"].unique())
     figure, axes = canvas(1, len(ratios), 7.0, 2.8, sharey=True)
-    number = 0
-    for model, own in curves.groupby("model", sort=False):
-        line = BASELINE
-        if not own["baseline"].all():
-            line = PALETTE[number]
-            number += 1
+    for model, line in model_colours(curves).items():
+        own = curves[curves["model"] == model]
         for axis, ratio in zip(axes[0], ratios, strict=True):
             of_step = own[own["ratio"] == ratio].groupby("step")["auc"]
             mean = of_step.mean()
