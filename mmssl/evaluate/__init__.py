@@ -3,7 +3,10 @@ else could explain them.
 """
 
 from mmssl.evaluate.finetune import Schedule, Target
-from mmssl.evaluate.finetuned_robustness import deviation_table
+from mmssl.evaluate.finetuned_robustness import (
+    deviation_table,
+    person_deviations,
+)
 from mmssl.evaluate.label_efficiency import (
     SCRATCH,
     convergence_table,
@@ -85,6 +88,7 @@ __all__ = [
     "logistic_regression",
     "matching_table",
     "nuisance_table",
+    "person_deviations",
     "pretext_answers",
     "pretext_table",
     "probe",

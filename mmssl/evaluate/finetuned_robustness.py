@@ -111,6 +111,28 @@ def deviation_table(
     return table
 
 
+def person_deviations(fits: Sequence[FineTuned]) -> pd.DataFrame:
+    """How far each person's probability moves.
+
+    Returns
+    -------
+    DataFrame
+        One line per target, kind, start and person: task, kind, model, person
+        (a number), moved (mean of |p' - p| over transforms and seeds).
+    """
+    import pandas as pd
+
+    lines = []
+    for one in fits:
+        for start in dict.fromkeys(key[0] for key in one.deviations):
+            _, absolute = _deviations(one, start)
+            for kind, moved in zip(KINDS, absolute.mean(0), strict=True):
+                line = {"task": one.target.name, "kind": kind, "model": start}
+                line |= {"person": one.perturbed, "moved": moved}
+                lines.append(pd.DataFrame(line))
+    return pd.concat(lines, ignore_index=True)
+
+
 def _deviations(one: FineTuned, start: str) -> tuple[np.ndarray, np.ndarray]:
     """Relative ones of a start, (seeds, kinds, people, transforms), and their
     size in probability, a mean over transforms, (seeds, kinds, people).

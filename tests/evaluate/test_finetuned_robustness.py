@@ -7,7 +7,11 @@ import pytest
 from scipy import stats
 
 from mmssl.evaluate.finetune import Target
-from mmssl.evaluate.finetuned_robustness import QUANTILES, deviation_table
+from mmssl.evaluate.finetuned_robustness import (
+    QUANTILES,
+    deviation_table,
+    person_deviations,
+)
 from mmssl.evaluate.label_efficiency import (
     SCRATCH,
     FineTuned,
@@ -147,3 +151,15 @@ def test_fits_without_deviations_take_no_part():
     assert len(efficiency_table([without, fits], resamples=100)) == 6
     with pytest.raises(ValueError, match="none of 1 fits has any"):
         deviation_table([without])
+
+
+def test_each_person_is_a_mean_over_transforms_and_seeds():
+    fits = fits_of({SCRATCH: 1.0, "A": 0.2})
+    table = person_deviations([fits]).set_index(["model", "kind", "person"])
+    assert len(table) == 2 * len(KINDS) * len(PLACES)
+    for start in (SCRATCH, "A"):
+        for kind in KINDS:
+            of_seed = [in_probability(fits, start, s, kind) for s in (3, 8)]
+            found = table.loc[start, kind]["moved"]
+            assert found.index.tolist() == PLACES.tolist()
+            np.testing.assert_allclose(found, np.mean(of_seed, 0), rtol=1e-5)
