@@ -12,7 +12,7 @@ layers; only its last layer begins anew.
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -171,6 +171,7 @@ def task_network(
     seed: int = 0,
     pretrained: bool = True,
     auxiliary: Sequence[Target] = (),
+    around: Callable[[nn.Module], nn.Module] | None = None,
 ) -> TaskNetwork:
     """The network of a run with the head of a task.
 
@@ -186,6 +187,8 @@ def task_network(
         Whether it begins with the run's weights, or has its shape alone.
     auxiliary : sequence of Target
         As of `TaskNetwork`.
+    around : callable, optional
+        Makes the network's encoder of the run's, such as one of other inputs.
 
     Raises
     ------
@@ -202,7 +205,8 @@ def task_network(
         torch.manual_seed(seed)
         encoder = make_encoders({**weights.shape, "channels": channels})
         encoder = encoder[modality]
-        network = TaskNetwork(encoder, target, auxiliary)
+        whole = around(encoder) if around else encoder
+        network = TaskNetwork(whole, target, auxiliary)
     if pretrained:
         encoder.load_state_dict(weights.encoders[modality])
         if goes_on(network, weights, modality):
@@ -301,7 +305,6 @@ def finetune(
     return np.array(module.curve)
 
 
-@torch.no_grad()
 def predict(
     network: TaskNetwork, inputs: np.ndarray, rows: np.ndarray
 ) -> np.ndarray:
@@ -319,16 +322,26 @@ def predict(
         Logits (rows, classes) float32, or the class of each voxel (rows,
         *sides) uint8.
     """
-    network.eval()
-    device = next(network.parameters()).device
     parts = []
-    for start in range(0, len(rows), _BATCH):
-        images = inputs[rows[start : start + _BATCH]].astype(np.float32)
-        logits = network(torch.from_numpy(images).to(device)).float().cpu()
+    for logits in logits_of(network, inputs, rows):
         if network.voxelwise:
             logits = logits.argmax(1).to(torch.uint8)
         parts.append(logits.numpy())
     return np.concatenate(parts)
+
+
+@torch.no_grad()
+def logits_of(
+    network: TaskNetwork, inputs: np.ndarray, rows: np.ndarray
+) -> Iterator[Tensor]:
+    """Logits of people, some at a time, float32 on the CPU; parameters as of
+    `predict`.
+    """
+    network.eval()
+    device = next(network.parameters()).device
+    for start in range(0, len(rows), _BATCH):
+        images = inputs[rows[start : start + _BATCH]].astype(np.float32)
+        yield network(torch.from_numpy(images).to(device)).float().cpu()
 
 
 def labelled_subset(

@@ -8,7 +8,7 @@ compared with training from scratch on the people who are held out.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -179,9 +179,9 @@ def fine_tuned(
         raise ValueError("no run to fine-tune, expected one at least")
     schedule = schedule or Schedule()
     labels = cohort.labels()
-    people = _people(cohort, modality, fold, population)
+    people = labelled_people(cohort, modality, fold, population)
     drawn = _drawn(target, people, perturbed, transforms, fold)
-    proof = _proof(cohort, starts, people, fold)
+    proof = proof_of_starts(cohort, starts, people, fold)
     first = next(iter(starts.values()))
     # what the encoders were trained on
     landmarks = {modality: load_weights(first).landmarks[modality]}
@@ -193,22 +193,18 @@ def fine_tuned(
             subsets[ratio, seed] = people._replace(train=rows)
     shared = inputs, (target, *auxiliary), modality, schedule
     varied = {"perturbed": people.test[drawn], "transforms": transforms}
-    fits, names = {}, {}
-    for start, run in {SCRATCH: first, **starts}.items():
-        checkpoint = hash_file(Path(run) / "checkpoint.ckpt")
+    fits, suffixes = {}, {}
+    for start, run in with_scratch(starts).items():
         for (ratio, seed), subset in subsets.items():
             key = start, ratio, seed
-            names[key] = _file(checkpoint, *key)
             pretrained = start != SCRATCH
             fits[key] = partial(_fit, run, pretrained, *shared, subset, seed)
             if perturbed and ratio == max(ratios):
                 fits[key] = partial(fits[key], **varied)
-                names[key] += _suffix(**varied)
+                suffixes[key] = _suffix(**varied)
     key = _key(inputs, (target, *auxiliary), people, schedule, fold)
     folder = Path(folder) / key[:16]
-    with locks.owned(folder):
-        atomic.remove_unfinished(folder)
-        made = _kept_or_made(folder, names, fits, jobs, progress)
+    made = kept_fits(starts, fits, folder, jobs, progress, suffixes)
     outputs = {key: one["output"] for key, one in made.items()}
     curves = {key: one["curve"] for key, one in made.items()}
     deviations = {}
@@ -228,6 +224,52 @@ def fine_tuned(
         drawn,
         deviations,
     )
+
+
+def with_scratch(starts: Mapping[str, Path]) -> dict[str, Path]:
+    """The starts and, before them, training from scratch, with the run whose
+    network it has: the first.
+    """
+    return {SCRATCH: next(iter(starts.values())), **starts}
+
+
+def kept_fits(
+    starts: Mapping[str, Path],
+    fits: Mapping[tuple[str, float, int], Callable[[], dict]],
+    folder: Path,
+    jobs: int = 1,
+    progress: bool = True,
+    suffixes: Mapping[tuple[str, float, int], str] | None = None,
+) -> dict[tuple[str, float, int], dict[str, np.ndarray]]:
+    """What fits give, of which only those are made that are not kept yet.
+
+    Parameters
+    ----------
+    starts : {name: run folder}
+    fits : {(start, ratio, seed): callable}
+        Of no arguments; each returns arrays by name.
+    folder : path
+        Of fits that have all else in common.
+    jobs, progress
+        As of `fine_tuned`.
+    suffixes : {(start, ratio, seed): str}, optional
+        Of the names of files whose fits give more.
+
+    Raises
+    ------
+    mmssl.ledger.locks.LockedError
+        When another process is at work in the folder.
+    """
+    checkpoints, names = {}, {}
+    for start, run in with_scratch(starts).items():
+        checkpoints[start] = hash_file(Path(run) / "checkpoint.ckpt")
+    for key in fits:
+        start, *_ = key
+        names[key] = _file(checkpoints[start], *key)
+        names[key] += (suffixes or {}).get(key, "")
+    with locks.owned(folder):
+        atomic.remove_unfinished(folder)
+        return _kept_or_made(folder, names, fits, jobs, progress)
 
 
 def efficiency_table(
@@ -421,8 +463,12 @@ def _over_seeds(values: np.ndarray) -> tuple[float, float, float]:
     return mean, mean - reach, mean + reach
 
 
-def _people(cohort, modality: str, fold: int, population: str) -> People:
-    """People with a label and an image, one pair each."""
+def labelled_people(
+    cohort, modality: str, fold: int, population: str = SOURCE
+) -> People:
+    """Who of a population has a label and an image, one pair each; parameters
+    as of `fine_tuned`.
+    """
     if population not in POPULATIONS:
         raise ValueError(
             f"population={population!r}, expected one of {POPULATIONS}"
@@ -472,15 +518,22 @@ def _drawn(
     return np.sort(order[:perturbed])
 
 
-def _proof(cohort, starts, people: People, fold: int) -> dict:
-    """Nobody held out was seen by a start, by its landmarks or in
-    fine-tuning.
+def proof_of_starts(
+    cohort,
+    starts: Mapping[str, Path],
+    people: People,
+    fold: int,
+    others: Sequence[leakage.Exposure] = (),
+) -> dict:
+    """Prove that nobody held out was seen by a start, by its landmarks, in
+    fine-tuning, or as other exposures say; LeakError where somebody was.
     """
     tuned = f"fine-tuning, fold {fold}"
     exposures = [
         leakage.exposure(tuned, leakage.TRAIN, cohort, people.train),
         leakage.exposure(tuned, leakage.CHOOSE, cohort, people.valid),
         leakage.exposure("hold-out", leakage.TEST, cohort, people.test),
+        *others,
     ]
     needed = [tuned]
     for start, run in starts.items():
@@ -596,7 +649,7 @@ def _auc(one: FineTuned, outputs, scratch, resamples: int, seed: int) -> dict:
         "measure": AUC,
         "people": len(labels),
         **_value(interval, aucs),
-        **_difference(parts.variance, freedom, aucs - others),
+        **gain_over_scratch(parts.variance, freedom, aucs - others),
     }
 
 
@@ -653,7 +706,7 @@ def paired(
     means, beside = values.mean(1), others.mean(1)
     return {
         **_value(interval, means),
-        **_difference(gains.var(ddof=1) / n, n - 1, means - beside),
+        **gain_over_scratch(gains.var(ddof=1) / n, n - 1, means - beside),
     }
 
 
@@ -667,15 +720,29 @@ def _value(interval: Interval, of_seed: Sequence[float]) -> dict:
     }
 
 
-def _difference(
+def gain_over_scratch(
     variance: float, freedom: float, gains: np.ndarray
 ) -> dict[str, float]:
-    """Columns of a difference to training from scratch, of one gain a seed and
-    its variance over people.
+    """Columns of a difference to training from scratch.
 
     People and seeds are drawn independently, so that their variances add up
     (too wide rather than too narrow, as the first holds a part of the second);
     degrees of freedom are Satterthwaite's.
+
+    Parameters
+    ----------
+    variance : float
+        Of the mean gain, over people.
+    freedom : float
+        Degrees of freedom of that variance.
+    gains : array, shape (seeds,)
+
+    Returns
+    -------
+    dict
+        difference, difference_low, difference_high (Student's t, 95 %) and p,
+        of other people and other seeds; with one seed of other people alone,
+        without a p.
     """
     from scipy import stats
 

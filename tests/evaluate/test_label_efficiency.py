@@ -208,9 +208,9 @@ def test_the_interval_holds_people_and_seeds():
         gains = of_seeds[:, None] + of_people
         gains = gains + rng.normal(0, 0.05, (seeds, people))
         variance = gains.mean(0).var(ddof=1) / people
-        found = module._difference(variance, people - 1, gains.mean(1))
+        found = module.gain_over_scratch(variance, people - 1, gains.mean(1))
         covered += found["difference_low"] < 0 < found["difference_high"]
-        one = module._difference(variance, people - 1, gains.mean(1)[:1])
+        one = module.gain_over_scratch(variance, people - 1, gains.mean(1)[:1])
         half = (one["difference_high"] - one["difference_low"]) / 2
         people_alone += abs(gains.mean()) < half
     assert 0.94 < covered / worlds
@@ -277,7 +277,7 @@ def test_a_second_population_learns_from_its_own(
         return second if role == "shift" else rows(self, role, fold)
 
     monkeypatch.setattr(type(cohort), "rows", shifted)
-    people = module._people(cohort, "T1", 0, "shift")
+    people = module.labelled_people(cohort, "T1", 0, "shift")
     everybody = np.concatenate(people)
     assert len(set(everybody)) == len(everybody)
     assert set(everybody) == set(cohort.downstream(second))
@@ -286,7 +286,7 @@ def test_a_second_population_learns_from_its_own(
         assert set(labels[part]) == {0, 1}
     assert len(people.train) > len(people.test) >= len(people.valid)
     with pytest.raises(ValueError, match="population='other', expected one"):
-        module._people(cohort, "T1", 0, "other")
+        module.labelled_people(cohort, "T1", 0, "other")
 
 
 def test_a_fit_gets_its_start_its_people_and_what_its_run_was_trained_on(
@@ -351,7 +351,7 @@ def test_variances_of_people_and_seeds_add_up():
     total = people + of_seeds
     nu = total**2 / (people**2 / freedom + of_seeds**2 / 3)
     reach = stats.t(nu).ppf(0.975) * np.sqrt(total)
-    found = module._difference(people, freedom, gains)
+    found = module.gain_over_scratch(people, freedom, gains)
     assert found["difference_low"] == pytest.approx(gains.mean() - reach)
     assert found["difference_high"] == pytest.approx(gains.mean() + reach)
     t = gains.mean() / np.sqrt(total)
