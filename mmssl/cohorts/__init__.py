@@ -19,6 +19,7 @@ from mmssl.cohorts.quality_control import (
 )
 from mmssl.cohorts.simulated.phantom import make_phantom
 from mmssl.cohorts.simulated.planted_masks import planted
+from mmssl.cohorts.slices import cut_slices, slice_sources
 from mmssl.cohorts.study import Study
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
     "Study",
     "abide",
     "check_study",
+    "cut_slices",
     "from_bids",
     "from_oasis3",
     "from_study",
@@ -38,6 +40,7 @@ __all__ = [
     "prepared_volumes",
     "quality_table",
     "reasons",
+    "slice_sources",
     "two_view_mnist",
     "with_files",
     "write",
