@@ -22,6 +22,13 @@ from mmssl.evaluate.linear_evaluation import (
     probe,
     rows_with_images,
 )
+from mmssl.evaluate.localisation import (
+    HeatMap,
+    detections,
+    froc_table,
+    heat_maps,
+    localised_lesions,
+)
 from mmssl.evaluate.pretext import (
     contrast_table,
     pretext_answers,
@@ -60,9 +67,17 @@ from mmssl.evaluate.shortcuts import (
     matching_table,
     nuisance_table,
 )
+from mmssl.evaluate.slice_detection import (
+    CompressedInput,
+    detected_slices,
+    slice_inputs,
+    slice_table,
+)
 from mmssl.evaluate.training_choices import choice_differences
 
 __all__ = [
+    "CompressedInput",
+    "HeatMap",
     "LogisticFit",
     "PROTOCOLS",
     "ProbeResults",
@@ -75,6 +90,8 @@ __all__ = [
     "contrast_table",
     "convergence_table",
     "curve_table",
+    "detected_slices",
+    "detections",
     "deviating_settings",
     "deviation_table",
     "efficiency_table",
@@ -82,9 +99,12 @@ __all__ = [
     "finished_runs",
     "formatted_regression",
     "formatted_results",
+    "froc_table",
+    "heat_maps",
     "linear_probe",
     "load_probes",
     "load_results",
+    "localised_lesions",
     "logistic_regression",
     "matching_table",
     "nuisance_table",
@@ -103,6 +123,8 @@ __all__ = [
     "runs_of_folds",
     "score_table",
     "share_right",
+    "slice_inputs",
+    "slice_table",
     "target_examples",
     "target_values",
     "unreadable_runs",
