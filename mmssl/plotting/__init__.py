@@ -32,6 +32,11 @@ from mmssl.plotting.look import (
 )
 from mmssl.plotting.natural_images import accuracy_per_view, example_pairs
 from mmssl.plotting.objective_graph import objective_graph
+from mmssl.plotting.online_clustering import (
+    froc_curves,
+    slice_gallery,
+    slice_scores,
+)
 from mmssl.plotting.preprocessing import (
     head_motion,
     overlay,
@@ -102,6 +107,7 @@ __all__ = [
     "dimension_pairs",
     "distortion_gallery",
     "example_pairs",
+    "froc_curves",
     "group_maps",
     "group_randomisation",
     "head_motion",
@@ -131,6 +137,8 @@ __all__ = [
     "similarity_and_auc",
     "similarity_measures",
     "simulation_rates",
+    "slice_gallery",
+    "slice_scores",
     "speed",
     "spurious_differences",
     "style",

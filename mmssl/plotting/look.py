@@ -168,6 +168,41 @@ def name_lines(axis: Axes, names: Sequence[str], shown: bool = True) -> None:
     axis.set_yticklabels(names if shown else [])
 
 
+def dots_with_intervals(
+    axis: Axes,
+    lines: pd.DataFrame,
+    column: str,
+    names_shown: bool = True,
+    colours: Mapping[str, str] | None = None,
+) -> None:
+    """Draw one point a model, with its interval.
+
+    Parameters
+    ----------
+    axis : Axes
+    lines : DataFrame
+        One a model: model, baseline, the column, and ``low`` and ``high``; of
+        a difference, those of the same name behind ``difference_``.
+    column : str
+    names_shown : bool
+        Whether the models are named.
+    colours : mapping, optional
+        Of each model; by default one for all, and the baseline's.
+    """
+    limits = ("low", "high")
+    if column == "difference":
+        limits = ("difference_low", "difference_high")
+    for place, line in enumerate(lines.to_dict("records")):
+        colour = BASELINE if line["baseline"] else PALETTE[0]
+        if colours is not None:
+            colour = colours[line["model"]]
+        ends = [line[name] for name in limits]
+        if np.isfinite(ends).all():
+            axis.plot(ends, [place] * 2, color=colour)
+        axis.plot(line[column], place, "o", color=colour)
+    name_lines(axis, list(lines["model"]), names_shown)
+
+
 def colour(modality: str) -> str:
     """Return the colour of a modality; one that has none gets the baseline's
     grey.

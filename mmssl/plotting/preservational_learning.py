@@ -10,15 +10,15 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from mmssl.plotting.look import (
-    ANATOMY,
     BASELINE,
     DOTTED,
     PALETTE,
     canvas,
+    dots_with_intervals,
     model_colours,
     name_lines,
 )
-from mmssl.plotting.slices import name_sides
+from mmssl.plotting.slices import outlined_slice
 
 _FOUND, _TRUE = PALETTE[1], PALETTE[5]
 
@@ -138,7 +138,7 @@ def pretext_accuracy(table: pd.DataFrame) -> Figure:
     figure, axes = canvas(1, len(tasks), 7.0, height)
     for number, (axis, task) in enumerate(zip(axes[0], tasks, strict=True)):
         lines = table[table["task"] == task]
-        _with_intervals(axis, lines, "accuracy", number == 0)
+        dots_with_intervals(axis, lines, "accuracy", number == 0)
         axis.axvline(lines["chance"].iloc[0], **DOTTED)
         axis.set(title=task, xlabel="accuracy")
     return figure
@@ -191,27 +191,5 @@ def _outlined(
     depth = image.shape[2] // 2
     if mask.any():
         depth = int(mask.sum((0, 1)).argmax())
-    axis.imshow(image[..., depth].T, cmap=ANATOMY)
-    for drawn, colour in outlines:
-        if drawn[..., depth].any():
-            axis.contour(
-                drawn[..., depth].T.astype(float),
-                [0.5],
-                colors=[colour],
-                linewidths=1.2,
-            )
-    axis.set(xticks=[], yticks=[])
-    axis.spines[:].set_visible(False)
-    name_sides(axis)
-
-
-def _with_intervals(
-    axis: Axes, lines: pd.DataFrame, column: str, names_shown: bool
-) -> None:
-    """One point a model, with its interval."""
-    for place, line in enumerate(lines.to_dict("records")):
-        colour = BASELINE if line["baseline"] else PALETTE[0]
-        if np.isfinite(line["low"]):
-            axis.plot([line["low"], line["high"]], [place] * 2, color=colour)
-        axis.plot(line[column], place, "o", color=colour)
-    name_lines(axis, list(lines["model"]), names_shown)
+    drawn = [(outline[..., depth], colour) for outline, colour in outlines]
+    outlined_slice(axis, image[..., depth], drawn)

@@ -1,11 +1,15 @@
 """What figures of brain maps share: a volume with its place, its peak, and
-which side is which.
+which side is which; a slice with outlines.
 """
+
+from collections.abc import Iterable
 
 import nibabel as nib
 import numpy as np
 from matplotlib.axes import Axes
 from nibabel.affines import apply_affine
+
+from mmssl.plotting.look import ANATOMY
 
 
 def image(volume: np.ndarray, affine: np.ndarray) -> nib.Nifti1Image:
@@ -46,3 +50,27 @@ def name_sides(axis: Axes, direction: int = 2) -> None:
             fontsize=7,
             color="tab:orange",
         )
+
+
+def outlined_slice(
+    axis: Axes, image: np.ndarray, outlines: Iterable[tuple[np.ndarray, str]]
+) -> None:
+    """Draw an axial slice with the outlines of masks.
+
+    Parameters
+    ----------
+    axis : Axes
+    image : array, shape (X, Y)
+        Of a RAS+ volume.
+    outlines : iterable of (array of bool, shape (X, Y), colour)
+        One of no voxel has none.
+    """
+    axis.imshow(image.T, cmap=ANATOMY)
+    for mask, colour in outlines:
+        if mask.any():
+            axis.contour(
+                mask.T.astype(float), [0.5], colors=[colour], linewidths=1.2
+            )
+    axis.set(xticks=[], yticks=[])
+    axis.spines[:].set_visible(False)
+    name_sides(axis)
