@@ -15,6 +15,7 @@ from mmssl.evaluate.label_efficiency import (
     fine_tuned,
     score_table,
 )
+from mmssl.evaluate.lesion_attention import lesion_attention
 from mmssl.evaluate.linear_evaluation import (
     PROTOCOLS,
     ProbeResults,
@@ -36,7 +37,10 @@ from mmssl.evaluate.pretext import (
     share_right,
     target_examples,
 )
-from mmssl.evaluate.probability_deviation import relative_deviations
+from mmssl.evaluate.probability_deviation import (
+    log_probabilities,
+    relative_deviations,
+)
 from mmssl.evaluate.probes import (
     LogisticFit,
     linear_probe,
@@ -101,10 +105,12 @@ __all__ = [
     "formatted_results",
     "froc_table",
     "heat_maps",
+    "lesion_attention",
     "linear_probe",
     "load_probes",
     "load_results",
     "localised_lesions",
+    "log_probabilities",
     "logistic_regression",
     "matching_table",
     "nuisance_table",

@@ -16,6 +16,7 @@ from torch.nn import functional as F
 
 from mmssl.models.dcgan import CONVOLUTION, NORM, Features
 from mmssl.models.full_precision import applied
+from mmssl.models.unet import POOL
 
 UNITS = (1, 2, 3, 3, 3)
 """Of each block."""
@@ -31,7 +32,6 @@ GRID = 2
 
 # of the leaky rectifier below 0; 002 names none, PyTorch's own
 SLOPE = 0.01
-AVERAGE_POOL = {2: F.avg_pool2d, 3: F.avg_pool3d}
 ADAPTIVE_AVERAGE = {2: F.adaptive_avg_pool2d, 3: F.adaptive_avg_pool3d}
 ADAPTIVE_MAXIMUM = {2: F.adaptive_max_pool2d, 3: F.adaptive_max_pool3d}
 
@@ -52,10 +52,12 @@ def _unit(dims: int, in_plane: bool, before: int, after: int) -> nn.Module:
 class DenseNetEncoder(nn.Module):
     """The densely connected network, without a compression of its maps.
 
-    Maps are halved by their average between blocks: the first two times within
-    slices, then along all axes. Slices lie along the last axis, so that 002's
-    kernels (1, 3, 3) of (z, y, x) are (3, 3, 1) here. In 2D everything is
-    within the slice.
+    Maps are halved between blocks by their maximum: the first two times within
+    slices, then along all axes. 002 does not say by what; with averages, as in
+    Huang et al. 2017, three hundred steps on 410 simulated people did not
+    teach it to tell who has a lesion, with maxima they did. Slices lie along
+    the last axis, so that 002's kernels (1, 3, 3) of (z, y, x) are (3, 3, 1)
+    here. In 2D everything is within the slice.
 
     002 says of its 1024 features that they come from adaptive pooling, "both
     max and average", not how they are laid out. Here a convolution of kernel 1
@@ -157,7 +159,7 @@ class DenseNetEncoder(nn.Module):
             if number:
                 in_plane = self.dims == 3 and number <= IN_PLANE
                 halved = (2, 2, 1) if in_plane else 2
-                x = AVERAGE_POOL[self.dims](x, halved)
+                x = POOL[self.dims](x, halved)
             for unit in block:
                 x = torch.cat([x, applied(unit, x)], 1)
         reduced = self.reduction(x)

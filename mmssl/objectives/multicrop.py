@@ -100,7 +100,7 @@ class RescaledCrop:
     side: float
     rescaled: tuple[float, float]
     references: ReferenceEnergies
-    probability: float = 0.5
+    probability: float = 0.2
 
     def __post_init__(self):
         """Refuse what is no side, no scale and no probability."""
