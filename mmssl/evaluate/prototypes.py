@@ -134,7 +134,7 @@ def prototype_table(
         counts = np.bincount(own["nearest"], minlength=number)
         shares = counts / counts.sum()
         chance = swapped_chance_level(number)
-        entropy = -xlogy(shares, shares).sum()
+        entropy = abs(xlogy(shares, shares).sum())
         loss = mean_interval(own["loss"].to_numpy(), resamples, seed)
         lines.append(
             {
