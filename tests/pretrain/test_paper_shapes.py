@@ -7,11 +7,15 @@ import itertools
 import pytest
 import torch
 
+from mmssl.models.densenet import DenseNetEncoder
 from mmssl.models.keyed_random import Stream
+from mmssl.models.resnet import ResNetEncoder
 from mmssl.models.unet import UNetEncoder
+from mmssl.objectives.clustering import table_1
 from mmssl.objectives.language import build, parse
 from mmssl.objectives.term import Batch
-from mmssl.objectives.views import View, make_views
+from mmssl.objectives.views import Clean, View, make_views
+from mmssl.pretrain.larc import LARC
 
 pytestmark = [
     pytest.mark.slow,
@@ -107,4 +111,50 @@ def test_two_steps_of_pcrl():
     for name, parameter in objective.named_parameters():
         # a bias before a batch norm moves nothing
         if parameter.requires_grad and name.endswith("weight"):
+            assert not torch.equal(parameter, before[name]), name
+
+
+@pytest.mark.parametrize("dims", [2, 3])
+def test_two_steps_of_online_clustering(dims):
+    """Crops, prototypes and networks of 002's table I, by LARC: DenseNet at
+    64 x 64 x 64, ResNet-50 at 224 x 224; two rows of each modality, and a
+    queue of four in the place of its thousands.
+    """
+    torch.manual_seed(0)
+    table = table_1(dims, steps=1, size=224)
+    table |= {"queue": 4, "queue_starts": 0, "frozen": 0}
+    if dims == 2:
+        # crops at the size of the image are the paper's 224
+        table |= {"prototypes": 6, "crops": (2, 1)}
+    size = {2: 224, 3: 64}[dims]
+    networks = {2: lambda m: ResNetEncoder(1), 3: lambda m: DenseNetEncoder(1)}
+    objective = build(
+        "SwAV-CE",
+        MODALITIES,
+        backbone=networks[dims],
+        size=size,
+        dims=dims,
+        **table,
+    )
+    inputs = {m: torch.randn(2, 1, *(size,) * dims) for m in MODALITIES}
+    objective.terms["SwAV"].learn_images(inputs)
+    before = {k: p.detach().clone() for k, p in objective.named_parameters()}
+    optimiser = LARC(objective.parameters(), 0.6, momentum=0.9)
+    rows = torch.arange(2)
+    keys = dict.fromkeys(MODALITIES, rows)
+    labels = {m: {"diagnosis": torch.tensor([0, -1])} for m in MODALITIES}
+    for step in range(2):
+        stream = Stream(rows, 0, step)
+        views = make_views(inputs, keys, objective.views, Clean(), stream)
+        for term in objective.terms.values():
+            term.before_forward(step)
+        optimiser.zero_grad()
+        total, _, ctx = objective(Batch(views, keys, labels, step, 0))
+        total.backward()
+        optimiser.step()
+        objective.terms["SwAV"].after_step(ctx)
+        assert total.isfinite()
+    assert int(objective.terms["SwAV"].queued_T1) == 4
+    for name, parameter in objective.named_parameters():
+        if name.endswith("weight"):
             assert not torch.equal(parameter, before[name]), name
