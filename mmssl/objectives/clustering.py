@@ -74,7 +74,8 @@ def table_1(dims: int, steps: int, size: int = 1200) -> dict[str, object]:
             "sides": (224 / size, 92 / size),
             "rescaled": (600 / size, 1200 / size),
             "prototypes": 3000,
-            "queue": 3840,
+            # 3840, cut to whole steps as in SwAV's code
+            "queue": 3 * 1024,
             "queue_starts": 10 * steps,
             "frozen": 10_000,
         }

@@ -330,7 +330,7 @@ def test_the_papers_table_holds_options_of_the_term(dims):
     assert len(term.views) == large + small
     assert len(term.prototypes["T1"]) == {2: 3000, 3: 1500}[dims]
     assert term.queue_starts == {2: 70, 3: 21}[dims]
-    term.check_batch({2: 768, 3: 128}[dims])
+    term.check_batch({2: 1024, 3: 128}[dims])
     crop = term.views["crop0"]
     assert crop.side / term.views[f"crop{large}"].side == pytest.approx(
         {2: 224 / 92, 3: 2.0}[dims]
