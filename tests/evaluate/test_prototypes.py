@@ -48,8 +48,12 @@ def test_the_mean_over_people_is_the_objectives_loss():
         stream = Stream(rows, 3, 0)
         views = make_views(tensors, of_all, made.views, Clean(), stream)
         with torch.no_grad():
-            total, _, _ = made(Batch(views, of_all, {}, 0, 3))
+            total, _, ctx = made(Batch(views, of_all, {}, 0, 3))
         own = found[found["person"].isin(rows.tolist())]
+        assigned = made.terms["SwAV"].assignments(ctx)
+        for m, lines in own.groupby("modality"):
+            nearest = assigned[m].scores[0].argmax(1)
+            assert lines["nearest"].tolist() == nearest.tolist()
         by_modality = own.groupby("modality")["loss"].mean()
         assert float(total) == pytest.approx(by_modality.sum(), rel=1e-5)
     assert set(found["nearest"]) <= set(range(5))

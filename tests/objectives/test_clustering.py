@@ -18,10 +18,13 @@ from mmssl.losses import sinkhorn, swapped_prediction
 from mmssl.models import Encoder
 from mmssl.models.keyed_random import Stream
 from mmssl.objectives.clustering import ABLATION, SwAV, _usage, table_1
+from mmssl.objectives.energy_bands import energies, energy_bands
 from mmssl.objectives.language import build
 from mmssl.objectives.term import Batch
 from mmssl.objectives.views import Clean, make_views
-from mmssl.pretrain import embed, fit, load_encoders, loop
+from mmssl.preprocessing.network_inputs import standardised
+from mmssl.pretrain import embed, fit, load_encoders, load_weights, loop
+from mmssl.pretrain.fit import _draws
 
 SIDE = 16
 ROWS = 6
@@ -99,13 +102,21 @@ def crops_of(objective, batch, m):
 
 @pytest.mark.parametrize("filled", [0, 11, 12])
 @pytest.mark.parametrize("modalities", [("T1",), ("T1", "fALFF")])
-def test_the_loss_is_the_equations_step_by_step(modalities, filled):
+@pytest.mark.parametrize(
+    "temperature, epsilon, iterations", [(0.1, 0.03, 3), (0.4, 0.3, 1)]
+)
+def test_the_loss_is_the_equations_step_by_step(
+    modalities, filled, temperature, epsilon, iterations
+):
     """A queue takes part only when it is full."""
-    objective = with_queue(make(modalities=modalities), filled).eval()
+    options = {"temperature": temperature, "epsilon": epsilon}
+    options |= {"iterations": iterations}
+    objective = make(modalities=modalities, **options)
+    objective = with_queue(objective, filled).eval()
     batch = batch_of(objective)
     total, parts, _ = objective(batch)
     term = objective.terms["SwAV"]
-    expected = 0.0
+    expected, usage = 0.0, []
     for m in modalities:
         prototypes = F.normalize(term.prototypes[m], dim=1)
         crops = crops_of(objective, batch, m)
@@ -116,9 +127,12 @@ def test_the_loss_is_the_equations_step_by_step(modalities, filled):
             if filled == 12:
                 earlier = term.get_buffer(f"queue_{m}")[slot] @ prototypes.T
                 of_all = torch.cat([earlier, of_all])
-            codes[k] = sinkhorn(of_all, 0.03, 3)[-ROWS:]
-        expected = expected + swapped_prediction(codes, scores, 0.1)
+            codes[k] = sinkhorn(of_all, epsilon, iterations)[-ROWS:]
+        loss = swapped_prediction(codes, scores, temperature)
+        expected = expected + loss
+        usage.append(float(_usage(scores[:2])))
     torch.testing.assert_close(total, expected)
+    assert float(parts["SwAV/usage"]) == pytest.approx(np.mean(usage))
     chance = len(modalities) * math.log(PROTOTYPES)
     assert float(parts["SwAV/chance"]) == pytest.approx(chance)
 
@@ -490,7 +504,21 @@ def test_each_modality_is_drawn_apart(cohort, tmp_path, monkeypatch):
     monkeypatch.setattr(loop.Pretraining, "batch", watched)
     folder = shutil.copytree(cohort.path, tmp_path / "cohort")
     missing = lack(folder, "fALFF", [0, 2, 3])
-    fit(missing, "SwAV", tmp_path / "run", **TRAINED)
+    run = fit(missing, "SwAV", tmp_path / "run", **TRAINED)
+    # of the training people who have it, nobody else
+    rows = missing.rows("train")
+    rows = rows[missing.present("fALFF")[rows]]
+    weights = load_weights(run)
+    landmarks = {"fALFF": weights.landmarks["fALFF"]}
+    images = standardised(missing, landmarks, np.float16)["fALFF"][rows]
+    bands = energy_bands(torch.from_numpy(images))
+    torch.testing.assert_close(
+        weights.objective["terms.SwAV.references.mean_fALFF"],
+        energies(bands).mean(1),
+    )
+    # a step has no more rows than the modality of most
+    train, _ = _draws(missing, None, 0, 100, 0, apart=True)
+    assert train.batch_size == len(missing.rows("train")) > len(rows)
     for rows, made in drawn:
         assert not torch.equal(rows["T1"], rows["fALFF"])
         assert missing.present("fALFF")[rows["fALFF"]].all()
@@ -589,6 +617,22 @@ def test_every_row_of_the_ablation_is_an_objective(name):
     assert total.isfinite()
 
 
-def test_a_projector_without_a_norm():
+def test_the_projector_is_of_the_asked_shape():
     layers = make(norm=False).further_heads["T1"]["clustering"]
     assert not any(isinstance(layer, nn.BatchNorm1d) for layer in layers)
+    # as long as z unless asked
+    assert layers[0].out_features == 8
+    layers = make(hidden=13).further_heads["T1"]["clustering"]
+    assert [tuple(p.shape) for p in layers.parameters()] == [
+        (13, 8),
+        (13,),
+        (13,),
+        (13,),
+        (7, 13),
+        (7,),
+    ]
+
+
+def test_the_last_epoch_is_kept():
+    """Losses of other codes are not compared."""
+    assert not make().terms["SwAV"].comparable

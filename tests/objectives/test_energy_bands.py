@@ -6,6 +6,7 @@ import torch
 from scipy import ndimage
 
 from mmssl.models.keyed_random import Stream
+from mmssl.objectives import energy_bands as module
 from mmssl.objectives.energy_bands import (
     ReferenceEnergies,
     energies,
@@ -75,6 +76,15 @@ def test_references_are_those_of_the_images_learned():
     np.testing.assert_allclose(references.mean_T1, own.mean(1), rtol=1e-5)
     np.testing.assert_allclose(references.std_T1, own.std(1), rtol=1e-4)
     assert references.mean_fALFF.isnan().all()
+
+
+def test_no_more_references_are_learned_than_the_paper_has(monkeypatch):
+    monkeypatch.setattr(module, "REFERENCES", 5)
+    images = draws(9, 1, 8, 6, 7)
+    found, expected = (ReferenceEnergies(("T1",), SIGMAS) for _ in range(2))
+    found.learn("T1", images)
+    expected.learn("T1", images[:5])
+    assert torch.equal(found.mean_T1, expected.mean_T1)
 
 
 def test_a_normalised_image_has_energies_near_the_references():
