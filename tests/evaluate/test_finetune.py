@@ -182,6 +182,61 @@ def test_the_weights_kept_are_the_best_on_validation_people(
     assert losses == sorted(losses, reverse=True)
 
 
+def test_a_worse_end_is_not_kept(pcrl, inputs, people, square):
+    """Of steps so large that the loss rises again."""
+    schedule = Schedule(24, 6, 0.3, validations=12)
+    network = tuning.task_network(load_weights(pcrl), "T1", square)
+    curve = tuning.finetune(
+        network, inputs, square, people, schedule, seed=3, precision="fp32"
+    )
+    best = curve[:, 1].min()
+    assert curve[-1, 1] > best + 1e-3
+    images = torch.from_numpy(inputs[people.valid])
+    there = torch.from_numpy(square.values[people.valid]).long()
+    with torch.no_grad():
+        loss = float(dice_loss(network(images), there))
+    assert loss == pytest.approx(best, abs=1e-5)
+
+
+def test_each_step_has_views_and_each_epoch_an_order_of_its_own(
+    pcrl, inputs, people, diagnosis, monkeypatch
+):
+    steps, epochs = [], []
+    augmented = tuning._FineTuning._augmented
+    drawn = tuning.Draw.epoch
+
+    def watched(module, images, values, stream):
+        steps.append(stream.step)
+        return augmented(module, images, values, stream)
+
+    def watched_draw(draw, epoch, modality=0):
+        epochs.append(epoch)
+        return drawn(draw, epoch, modality)
+
+    monkeypatch.setattr(tuning._FineTuning, "_augmented", watched)
+    monkeypatch.setattr(tuning.Draw, "epoch", watched_draw)
+    network = tuning.task_network(load_weights(pcrl), "T1", diagnosis)
+    size = len(people.train) // 2
+    schedule = Schedule(6, size, 3e-3, validations=1)
+    tuning.finetune(network, inputs, diagnosis, people, schedule)
+    assert steps == [0, 1, 2, 3, 4, 5]
+    assert epochs == [0, 0, 1, 1, 2, 2]
+
+
+def test_steps_are_as_long_as_the_rate_says(pcrl, inputs, people, diagnosis):
+    """The first step of Adam is the rate itself, for each weight."""
+    weights = load_weights(pcrl)
+    for rate in (1e-5, 1e-2):
+        network = tuning.task_network(weights, "T1", diagnosis)
+        before = network.head.weight.detach().clone()
+        schedule = Schedule(1, 6, rate, validations=1)
+        tuning.finetune(
+            network, inputs, diagnosis, people, schedule, precision="fp32"
+        )
+        moved = (network.head.weight.detach() - before).abs()
+        assert float(moved.median()) == pytest.approx(rate, rel=0.05)
+
+
 def test_who_is_tested_has_no_part_in_the_fit(pcrl, inputs, people, diagnosis):
     weights = load_weights(pcrl)
     fits = []

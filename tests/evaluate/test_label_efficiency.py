@@ -386,6 +386,12 @@ def test_convergence_is_the_first_step_near_the_best():
     assert own["auc"].tolist() == [0.7, 0.89, 0.9, 0.5]
     assert own["step"].tolist() == [10, 20, 30, 40]
     assert lines["baseline"].sum() == 8
+    # reaching it counts, going beyond is not asked
+    exact = {key: curve(0.4, 0.8) for key in curves}
+    reached = convergence_table(
+        [FineTuned(target, np.arange(4), {}, {0.1: 7}, exact)], share=0.5
+    )
+    assert reached["steps"].tolist() == [10, 10]
     looser = convergence_table([fits], share=0.95).set_index("model")
     assert looser.loc["A", "steps"] == 15
 

@@ -280,6 +280,7 @@ def test_people_without_any_label_leave_the_hybrid_its_clusters():
 def test_several_labels_are_learned_at_once():
     tasks = {"task": ("diagnosis", "kind"), "classes": (2, 3)}
     objective = make("SwAV-CE", **tasks).eval()
+    assert objective.task == "diagnosis"
     batch = batch_of(objective)
     kinds = torch.tensor([2, -1, 1, 0, -1, 2])
     for labels in batch.labels.values():
