@@ -47,15 +47,7 @@ SCRATCH = "from scratch"
 SOURCE, SHIFT = POPULATIONS = ("source", "shift")
 AUC, DICE = MEASURES = ("AUC", "Dice")
 
-COLUMNS = (
-    "task",
-    "measure",
-    "model",
-    "baseline",
-    "ratio",
-    "labelled",
-    "people",
-    "seeds",
+COMPARISON = (
     "value",
     "low",
     "high",
@@ -65,6 +57,17 @@ COLUMNS = (
     "difference_high",
     "p",
     "p_corrected",
+)
+COLUMNS = (
+    "task",
+    "measure",
+    "model",
+    "baseline",
+    "ratio",
+    "labelled",
+    "people",
+    "seeds",
+    *COMPARISON,
 )
 
 

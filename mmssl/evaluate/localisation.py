@@ -19,14 +19,13 @@ from scipy import ndimage
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mmssl.evaluate.finetune import (
-    Target,
-    TaskNetwork,
-    logits_of,
-)
-from mmssl.evaluate.label_efficiency import SCRATCH, against_scratch
-from mmssl.evaluate.resampled_people import (
+from mmssl.evaluate.finetune import Target, TaskNetwork, logits_of
+from mmssl.evaluate.label_efficiency import (
     COMPARISON,
+    SCRATCH,
+    against_scratch,
+)
+from mmssl.evaluate.resampled_people import (
     Estimates,
     comparison_columns,
     resampled,

@@ -12,17 +12,6 @@ import numpy as np
 from mmssl.evaluate.label_efficiency import gain_over_scratch
 from mmssl.stats.bootstrap import bca_limits
 
-COMPARISON = (
-    "value",
-    "low",
-    "high",
-    "sd",
-    "difference",
-    "difference_low",
-    "difference_high",
-    "p",
-    "p_corrected",
-)
 _BLOCK = 250  # resamples at a time, so that weights of all rows are few
 
 

@@ -29,6 +29,7 @@ from mmssl.evaluate.finetune import (
     task_network,
 )
 from mmssl.evaluate.label_efficiency import (
+    COMPARISON,
     SCRATCH,
     FineTuned,
     against_scratch,
@@ -38,7 +39,6 @@ from mmssl.evaluate.label_efficiency import (
     with_scratch,
 )
 from mmssl.evaluate.resampled_people import (
-    COMPARISON,
     comparison_columns,
     resampled,
 )

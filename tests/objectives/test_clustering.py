@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from resumed_run import assert_same_run, resumed
 from small_cohort import lack, write_small_cohort
 from torch import nn
 from torch.nn import functional as F
@@ -454,26 +455,12 @@ def test_it_trains_and_resumes_to_the_bit(cohort, tmp_path, monkeypatch):
     history = pd.read_csv(whole / "history.csv")
     assert np.isfinite(history["train/loss"]).all()
     assert embed(whole, cohort)["fALFF"].shape == (len(cohort), 64)
-    save = loop.Recorder.on_train_epoch_end
-
-    def stopped(self, trainer, module):
-        save(self, trainer, module)
-        if trainer.current_epoch == 0:
-            raise KeyboardInterrupt
-
-    monkeypatch.setattr(loop.Recorder, "on_train_epoch_end", stopped)
-    with pytest.raises((KeyboardInterrupt, SystemExit)):
-        fit(cohort, "SwAV", tmp_path / "broken", **TRAINED)
-    monkeypatch.undo()
-    broken = fit(cohort, "SwAV", tmp_path / "broken", **TRAINED)
-    first, second = (
-        torch.load(run / "checkpoint.ckpt", weights_only=True)["objective"]
-        for run in (whole, broken)
+    broken = resumed(
+        cohort, "SwAV", tmp_path / "broken", monkeypatch, 0, **TRAINED
     )
-    assert int(first["terms.SwAV.queued_T1"]) == 8
-    assert any("prototypes" in name for name in first)
-    for name, value in first.items():
-        assert torch.equal(value, second[name]), name
+    state = assert_same_run(whole, broken)
+    assert int(state["terms.SwAV.queued_T1"]) == 8
+    assert any("prototypes" in name for name in state)
 
 
 def test_what_it_learned_is_loaded_for_each_modality(cohort, tmp_path):

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from resumed_run import assert_same_run, resumed
 from small_cohort import lack, write_small_cohort
 from torch.nn import functional as F
 from torch.nn.modules.batchnorm import _BatchNorm
@@ -25,7 +26,7 @@ from mmssl.objectives.preservation import (
 )
 from mmssl.objectives.term import Batch, Context
 from mmssl.objectives.views import make_views
-from mmssl.pretrain import embed, fit, load_encoders, loop
+from mmssl.pretrain import embed, fit, load_encoders
 
 SIDE = 16
 SMALL = {"width": 2, "size": SIDE}
@@ -442,24 +443,11 @@ def test_it_trains_with_a_unet_and_resumes_to_the_bit(
     assert (history["train/PCRL/contrast"] > 0).all()
     assert type(load_encoders(whole)[0]["T1"]) is UNetEncoder
     assert embed(whole, cohort)["T1"].shape == (len(cohort), 32)
-    save = loop.Recorder.on_train_epoch_end
-
-    def stopped(self, trainer, module):
-        save(self, trainer, module)
-        if trainer.current_epoch == 1:
-            raise KeyboardInterrupt
-
-    monkeypatch.setattr(loop.Recorder, "on_train_epoch_end", stopped)
-    with pytest.raises((KeyboardInterrupt, SystemExit)):
-        fit(cohort, "PCRL", tmp_path / "broken", **TRAINED)
-    monkeypatch.undo()
-    broken = fit(cohort, "PCRL", tmp_path / "broken", **TRAINED)
-    first = torch.load(whole / "checkpoint.ckpt", weights_only=True)
-    second = torch.load(broken / "checkpoint.ckpt", weights_only=True)
-    assert any("queue_T1" in name for name in first["objective"])
-    for name, value in first["objective"].items():
-        assert torch.equal(value, second["objective"][name]), name
-    pd.testing.assert_frame_equal(history, pd.read_csv(broken / "history.csv"))
+    broken = resumed(
+        cohort, "PCRL", tmp_path / "broken", monkeypatch, 1, **TRAINED
+    )
+    state = assert_same_run(whole, broken)
+    assert any("queue_T1" in name for name in state)
 
 
 def test_people_who_lack_a_modality_train_too(cohort, tmp_path):
