@@ -7,12 +7,14 @@ from mmssl.evaluate.finetuned_robustness import (
     deviation_table,
     person_deviations,
 )
-from mmssl.evaluate.label_efficiency import (
+from mmssl.evaluate.finetuned_runs import (
     SCRATCH,
+    fine_tuned,
+)
+from mmssl.evaluate.label_efficiency import (
     convergence_table,
     curve_table,
     efficiency_table,
-    fine_tuned,
     score_table,
 )
 from mmssl.evaluate.lesion_attention import lesion_attention

@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mmssl.evaluate.label_efficiency import (
+from mmssl.evaluate.finetuned_runs import (
     SCRATCH,
     FineTuned,
+)
+from mmssl.evaluate.label_efficiency import (
     against_scratch,
     paired,
 )

@@ -20,9 +20,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mmssl.evaluate.finetune import Target, TaskNetwork, logits_of
+from mmssl.evaluate.finetuned_runs import (
+    SCRATCH,
+)
 from mmssl.evaluate.label_efficiency import (
     COMPARISON,
-    SCRATCH,
     against_scratch,
 )
 from mmssl.evaluate.resampled_people import (

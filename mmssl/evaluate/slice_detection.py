@@ -28,15 +28,17 @@ from mmssl.evaluate.finetune import (
     predict,
     task_network,
 )
-from mmssl.evaluate.label_efficiency import (
-    COMPARISON,
+from mmssl.evaluate.finetuned_runs import (
     SCRATCH,
     FineTuned,
-    against_scratch,
     kept_fits,
     labelled_people,
     proof_of_starts,
     with_scratch,
+)
+from mmssl.evaluate.label_efficiency import (
+    COMPARISON,
+    against_scratch,
 )
 from mmssl.evaluate.resampled_people import (
     comparison_columns,
@@ -278,7 +280,7 @@ def detected_slices(
         Whom the maker of the attention has seen, for the proof.
     **options
         seeds, schedule, jobs and progress, as of
-        `mmssl.evaluate.label_efficiency.fine_tuned`.
+        `mmssl.evaluate.finetuned_runs.fine_tuned`.
 
     Raises
     ------

@@ -12,9 +12,11 @@ from mmssl.evaluate.finetuned_robustness import (
     deviation_table,
     person_deviations,
 )
-from mmssl.evaluate.label_efficiency import (
+from mmssl.evaluate.finetuned_runs import (
     SCRATCH,
     FineTuned,
+)
+from mmssl.evaluate.label_efficiency import (
     efficiency_table,
 )
 from mmssl.evaluate.probability_deviation import KINDS
