@@ -4,9 +4,8 @@ labelled people, all weights of both (003, section 4.2).
 A class is told from z by a linear layer, under cross-entropy; a class of each
 voxel by a decoder that reads the encoder's maps, under the Dice loss. Other
 labels, of the image or of each of its slices, can be learned beside it from
-the same z (002, section IV-E). The
-decoder goes on from the pretrained one where the run has one of the same
-layers; only its last layer begins anew.
+the same z (002, section IV-E). The decoder goes on from the pretrained one
+where the run has one of the same layers; only its last layer begins anew.
 """
 
 from __future__ import annotations
