@@ -578,12 +578,35 @@ def deviation_contrast(
 
     Notes
     -----
-    A paired t over people, whose changes and trainings are averaged.
+    Variances of the difference over people and over trainings, which are drawn
+    independently, add up; degrees of freedom are Satterthwaite's.
     """
-    columns = ("model", "kind", "person", "moved")
+    columns = ("model", "kind", "seed", "person", "moved")
     table = read_table(results, DEVIATIONS, CLUSTERING_PAGE, columns)
     table = table[table["kind"] == kind]
-    return _paired_means(table, DEVIATIONS, first, second, "moved")
+    sides = []
+    for models in (first, second):
+        lines = select_models(table, models, DEVIATIONS)
+        sides.append(
+            lines.pivot_table("moved", "seed", "person", aggfunc="mean")
+        )
+    gains = sides[0] - sides[1]
+    seeds, people = gains.shape
+    if seeds < 2:
+        raise NotInEdition(
+            f"{DEVIATIONS}: one training, which says nothing of another"
+        )
+    variances = np.array(
+        [
+            gains.mean(axis=0).var(ddof=1) / people,
+            gains.mean(axis=1).var(ddof=1) / seeds,
+        ]
+    )
+    total = variances.sum()
+    freedom = total**2 / (variances**2 / [people - 1, seeds - 1]).sum()
+    sample = f"{people} people, {seeds} trainings"
+    value = gains.to_numpy().mean()
+    return normal(value, total**0.5, sample, "paired t", freedom)
 
 
 def tuned_contrast(

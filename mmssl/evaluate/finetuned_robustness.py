@@ -119,8 +119,8 @@ def person_deviations(fits: Sequence[FineTuned]) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        One line per target, kind, start and person: task, kind, model, person
-        (a number), moved (mean of |p' - p| over transforms and seeds).
+        One line per target, kind, start, seed and person: task, kind, model,
+        seed and person (numbers), moved (mean of |p' - p| over transforms).
     """
     import pandas as pd
 
@@ -128,10 +128,17 @@ def person_deviations(fits: Sequence[FineTuned]) -> pd.DataFrame:
     for one in fits:
         for start in dict.fromkeys(key[0] for key in one.deviations):
             _, absolute = _deviations(one, start)
-            for kind, moved in zip(KINDS, absolute.mean(0), strict=True):
-                line = {"task": one.target.name, "kind": kind, "model": start}
-                line |= {"person": one.perturbed, "moved": moved}
-                lines.append(pd.DataFrame(line))
+            for seed, of_kinds in enumerate(absolute):
+                for kind, moved in zip(KINDS, of_kinds, strict=True):
+                    line = {
+                        "task": one.target.name,
+                        "kind": kind,
+                        "model": start,
+                        "seed": seed,
+                        "person": one.perturbed,
+                        "moved": moved,
+                    }
+                    lines.append(pd.DataFrame(line))
     return pd.concat(lines, ignore_index=True)
 
 

@@ -121,9 +121,13 @@ def _deviations(rng, models, people=13):
     lines = []
     for model in ("from scratch", "SwAV"):
         for kind in ("gamma", "affine", "both"):
-            for person in range(people):
-                lines.append((model, kind, person, rng.uniform(0, 0.4)))
-    return pd.DataFrame(lines, columns=["model", "kind", "person", "moved"])
+            for seed in (0, 1, 2):
+                level = rng.uniform(0, 0.1)
+                for person in range(people):
+                    moved = level + rng.uniform(0, 0.4)
+                    lines.append((model, kind, seed, person, moved))
+    columns = ["model", "kind", "seed", "person", "moved"]
+    return pd.DataFrame(lines, columns=columns)
 
 
 def _scores(rng, models, people=40, positives=15):
