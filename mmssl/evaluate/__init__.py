@@ -7,10 +7,7 @@ from mmssl.evaluate.finetuned_robustness import (
     deviation_table,
     person_deviations,
 )
-from mmssl.evaluate.finetuned_runs import (
-    SCRATCH,
-    fine_tuned,
-)
+from mmssl.evaluate.finetuned_runs import SCRATCH, fine_tuned
 from mmssl.evaluate.label_efficiency import (
     convergence_table,
     curve_table,

@@ -10,14 +10,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mmssl.evaluate.finetuned_runs import (
-    SCRATCH,
-    FineTuned,
-)
-from mmssl.evaluate.label_efficiency import (
-    against_scratch,
-    paired,
-)
+from mmssl.evaluate.finetuned_runs import SCRATCH, FineTuned
+from mmssl.evaluate.label_efficiency import against_scratch, paired
 from mmssl.evaluate.probability_deviation import KINDS, log_probabilities
 
 if TYPE_CHECKING:

@@ -16,9 +16,7 @@ from mmssl.evaluate.finetune import (
     finetune,
     predict,
 )
-from mmssl.evaluate.finetuned_runs import (
-    labelled_people,
-)
+from mmssl.evaluate.finetuned_runs import labelled_people
 from mmssl.ledger import leakage
 from mmssl.ledger.leakage import Exposure
 from mmssl.models.unet import UNetEncoder

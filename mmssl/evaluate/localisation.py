@@ -20,13 +20,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mmssl.evaluate.finetune import Target, TaskNetwork, logits_of
-from mmssl.evaluate.finetuned_runs import (
-    SCRATCH,
-)
-from mmssl.evaluate.label_efficiency import (
-    COMPARISON,
-    against_scratch,
-)
+from mmssl.evaluate.finetuned_runs import SCRATCH
+from mmssl.evaluate.label_efficiency import COMPARISON, against_scratch
 from mmssl.evaluate.resampled_people import (
     Estimates,
     comparison_columns,

@@ -9,9 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mmssl.evaluate.label_efficiency import (
-    gain_over_scratch,
-)
+from mmssl.evaluate.label_efficiency import gain_over_scratch
 from mmssl.stats.bootstrap import bca_limits
 
 _BLOCK = 250  # resamples at a time, so that weights of all rows are few

@@ -36,14 +36,8 @@ from mmssl.evaluate.finetuned_runs import (
     proof_of_starts,
     with_scratch,
 )
-from mmssl.evaluate.label_efficiency import (
-    COMPARISON,
-    against_scratch,
-)
-from mmssl.evaluate.resampled_people import (
-    comparison_columns,
-    resampled,
-)
+from mmssl.evaluate.label_efficiency import COMPARISON, against_scratch
+from mmssl.evaluate.resampled_people import comparison_columns, resampled
 from mmssl.ledger.code import fingerprint
 from mmssl.ledger.hashes import hash_array, hash_json
 from mmssl.ledger.leakage import Exposure

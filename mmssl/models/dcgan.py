@@ -104,6 +104,18 @@ def deconvolve_parities(x: Tensor, weight: Tensor) -> Tensor:
     return y
 
 
+def output_activation(name: str | None) -> nn.Module:
+    """What a decoder's output passes: nothing, "sigmoid" or "tanh"; ValueError
+    for another name.
+    """
+    known = {None: nn.Identity, "sigmoid": nn.Sigmoid, "tanh": nn.Tanh}
+    if name not in known:
+        raise ValueError(
+            f"activation={name!r}: expected None, 'sigmoid' or 'tanh'"
+        )
+    return known[name]()
+
+
 def initialise(layer: nn.Module) -> None:
     """Draw the weights of an encoder's layer as they are before training.
 
@@ -240,13 +252,8 @@ class Decoder(nn.Module):
     ):
         super().__init__()
         layers = _strided_layers(size, dims)
-        if activation not in (None, "sigmoid", "tanh"):
-            raise ValueError(
-                f"activation={activation!r}: "
-                "expected None, 'sigmoid' or 'tanh'"
-            )
         self.dims = dims
-        self.activation = activation
+        self.activation = output_activation(activation)
         hidden = [width * 2**i for i in reversed(range(layers))]
         transpose, norm = TRANSPOSED[dims], NORM[dims]
         first = transpose(latent, hidden[0], 4, bias=False)
@@ -268,6 +275,4 @@ class Decoder(nn.Module):
         for deconv, norm in zip(hidden, self.norms, strict=True):
             x = F.leaky_relu(norm(deconv(x)), 0.01)
         x = deconvolve_parities(x, last.weight) if self.dims == 3 else last(x)
-        if self.activation is None:
-            return x
-        return getattr(torch, self.activation)(x)
+        return self.activation(x)

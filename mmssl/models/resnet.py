@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mmssl.models.dcgan import CONVOLUTION, Features
+from mmssl.models.dcgan import CONVOLUTION, Features, output_activation
 from mmssl.models.full_precision import applied
 
 LAYERS = {
@@ -249,14 +249,9 @@ class ResNetUNetDecoder(nn.Module):
         activation: str | None = None,
     ):
         super().__init__()
-        if activation not in (None, "sigmoid", "tanh"):
-            raise ValueError(
-                f"activation={activation!r}: "
-                "expected None, 'sigmoid' or 'tanh'"
-            )
         if width < 4:
             raise ValueError(f"width is {width}, expected at least 4")
-        self.activation = activation
+        self.activation = output_activation(activation)
         after = [4 * width, 2 * width, width, width // 2, width // 4]
         beside = [4 * width, 2 * width, width, width, 0]
         channels = pairwise([8 * width, *after])
@@ -290,9 +285,7 @@ class ResNetUNetDecoder(nn.Module):
             x = F.interpolate(x, scale_factor=2, mode="nearest")
             x = block(x if beside is None else torch.cat([x, beside], 1))
         x = self.output(x)
-        if self.activation is None:
-            return x
-        return getattr(torch, self.activation)(x)
+        return self.activation(x)
 
 
 def _convolution(before: int, after: int) -> list[nn.Module]:

@@ -13,7 +13,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mmssl.models.dcgan import CONVOLUTION, NORM, TRANSPOSED, Features
+from mmssl.models.dcgan import (
+    CONVOLUTION,
+    NORM,
+    TRANSPOSED,
+    Features,
+    output_activation,
+)
 from mmssl.models.full_precision import applied
 
 LEVELS = 4
@@ -144,12 +150,7 @@ class UNetDecoder(nn.Module):
         activation: str | None = None,
     ):
         super().__init__()
-        if activation not in (None, "sigmoid", "tanh"):
-            raise ValueError(
-                f"activation={activation!r}: "
-                "expected None, 'sigmoid' or 'tanh'"
-            )
-        self.activation = activation
+        self.activation = output_activation(activation)
         self.rises, self.blocks = nn.ModuleList(), nn.ModuleList()
         below = 2**LEVELS * width
         for level in reversed(range(1, LEVELS)):
@@ -179,9 +180,7 @@ class UNetDecoder(nn.Module):
         for rise, block, beside in layers:
             x = applied(block, torch.cat([rise(x), beside], 1))
         x = self.output(x)
-        if self.activation is None:
-            return x
-        return getattr(torch, self.activation)(x)
+        return self.activation(x)
 
 
 def mixed(first: Features, second: Features, share: Tensor) -> Features:

@@ -128,8 +128,8 @@ class SwAV(Term):
         Of a large and of a small crop, as shares of the image's.
     rescaled : tuple of float
         Of the image before it is cropped: smallest and largest side, as shares
-        of its own. Half to 1.12 times, as 002 reads volumes, changes a brain
-        by more than two brains differ.
+        of its own; half to 1.12 times in 002's table, as it is read, with
+        which little was learned of simulated people (page on methods).
     assigned : tuple of int
         Numbers of the crops whose codes are predicted, large ones first.
     temperature, epsilon : float

@@ -28,6 +28,7 @@ def prototype_shares(assignments: pd.DataFrame) -> Figure:
         axis.bar(np.arange(1, 1 + number), shares, color=colour(m))
         axis.axhline(1 / number, **DOTTED)
         axis.set(title=m, xlabel="prototype, the most used first")
+        axis.xaxis.get_major_locator().set_params(integer=True)
     axes[0, 0].set_ylabel("share of people")
     return figure
 

@@ -12,13 +12,8 @@ from mmssl.evaluate.finetuned_robustness import (
     deviation_table,
     person_deviations,
 )
-from mmssl.evaluate.finetuned_runs import (
-    SCRATCH,
-    FineTuned,
-)
-from mmssl.evaluate.label_efficiency import (
-    efficiency_table,
-)
+from mmssl.evaluate.finetuned_runs import SCRATCH, FineTuned
+from mmssl.evaluate.label_efficiency import efficiency_table
 from mmssl.evaluate.probability_deviation import KINDS
 
 PEOPLE, PLACES, TRANSFORMS = 14, np.array([1, 4, 5, 8, 13]), 6

@@ -11,13 +11,8 @@ import pytest
 from mmssl.evaluate import finetune as tuning
 from mmssl.evaluate import finetuned_runs as module
 from mmssl.evaluate.finetune import Schedule, Target
-from mmssl.evaluate.finetuned_runs import (
-    SCRATCH,
-    fine_tuned,
-)
-from mmssl.evaluate.label_efficiency import (
-    efficiency_table,
-)
+from mmssl.evaluate.finetuned_runs import SCRATCH, fine_tuned
+from mmssl.evaluate.label_efficiency import efficiency_table
 from mmssl.ledger import LeakError, leakage
 from mmssl.ledger.manifest import write_manifest
 from mmssl.pretrain.encoders import load_weights

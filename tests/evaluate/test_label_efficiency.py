@@ -7,10 +7,7 @@ import pytest
 from scipy import stats
 
 from mmssl.evaluate.finetune import Target
-from mmssl.evaluate.finetuned_runs import (
-    SCRATCH,
-    FineTuned,
-)
+from mmssl.evaluate.finetuned_runs import SCRATCH, FineTuned
 from mmssl.evaluate.label_efficiency import (
     convergence_table,
     curve_table,

@@ -13,10 +13,7 @@ from torch.nn import functional as F
 from mmssl.cohorts.slices import cut_slices
 from mmssl.evaluate import localisation as module
 from mmssl.evaluate.finetune import Schedule, Target, TaskNetwork
-from mmssl.evaluate.finetuned_runs import (
-    SCRATCH,
-    FineTuned,
-)
+from mmssl.evaluate.finetuned_runs import SCRATCH, FineTuned
 from mmssl.evaluate.localisation import (
     RATES,
     HeatMap,

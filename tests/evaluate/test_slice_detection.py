@@ -19,13 +19,8 @@ from small_cohort import SMALL_RUN, write_small_cohort
 from mmssl.cohorts.slices import cut_slices
 from mmssl.evaluate import slice_detection as module
 from mmssl.evaluate.finetune import Schedule, Target, TaskNetwork
-from mmssl.evaluate.finetuned_runs import (
-    SCRATCH,
-    FineTuned,
-)
-from mmssl.evaluate.label_efficiency import (
-    convergence_table,
-)
+from mmssl.evaluate.finetuned_runs import SCRATCH, FineTuned
+from mmssl.evaluate.label_efficiency import convergence_table
 from mmssl.evaluate.resampled_people import resampled
 from mmssl.evaluate.slice_detection import (
     CompressedInput,

@@ -14,6 +14,7 @@ from resumed_run import assert_same_run, resumed
 from small_cohort import lack, write_small_cohort
 from torch import nn
 from torch.nn import functional as F
+from two_processes import of_two_processes
 
 from mmssl.losses import sinkhorn, swapped_prediction
 from mmssl.models import Encoder
@@ -385,49 +386,36 @@ def test_options_that_cannot_be(options, message):
         make(**options)
 
 
-def _process(rank, store, file):
-    torch.distributed.init_process_group(
-        "gloo", init_method=f"file://{store}", rank=rank, world_size=2
-    )
+def _of_half(rank):
+    """The objective and every second half of its rows, or all of them."""
     objective = with_queue(make("SwAV-CE")).eval()
     present = {"fALFF": torch.tensor([True] * 4 + [False, True])}
-    batch = batch_of(objective, slice(3 * rank, 3 * rank + 3), present)
-    total, _, ctx = objective(batch)
-    total.backward()
-    objective.terms["SwAV"].after_step(ctx)
-    gradients = []
-    for parameter in objective.parameters():
-        torch.distributed.all_reduce(parameter.grad)
-        gradients.append(parameter.grad / 2)
-    if rank == 0:
-        state = objective.terms["SwAV"].state_dict()
-        torch.save((total.detach(), gradients, state), file)
-    torch.distributed.destroy_process_group()
+    part = None if rank is None else slice(3 * rank, 3 * rank + 3)
+    return objective, batch_of(objective, part, present)
 
 
 def test_two_processes_equal_one_on_the_joined_batch(tmp_path):
     """Loss, gradients and queues: a halved gradient with an equal loss is the
     common fault.
     """
-    file = tmp_path / "rank0.pt"
-    torch.multiprocessing.spawn(
-        _process, (str(tmp_path / "store"), str(file)), nprocs=2
-    )
-    total, gradients, state = torch.load(file)
-    objective = with_queue(make("SwAV-CE")).eval()
-    present = {"fALFF": torch.tensor([True] * 4 + [False, True])}
-    expected, _, ctx = objective(batch_of(objective, present=present))
+    objective, batch = _of_half(None)
+    expected, _, ctx = objective(batch)
     expected.backward()
     objective.terms["SwAV"].after_step(ctx)
-    torch.testing.assert_close(total, expected.detach(), rtol=1e-5, atol=1e-6)
     parameters = list(objective.parameters())
     assert any(float(p.grad.abs().max()) > 1e-3 for p in parameters)
-    for gradient, parameter in zip(gradients, parameters, strict=True):
+    for total, gradients, buffers in of_two_processes(_of_half, tmp_path):
         torch.testing.assert_close(
-            gradient, parameter.grad, rtol=1e-5, atol=1e-6
+            total, expected.detach(), rtol=1e-5, atol=1e-6
         )
-    for name, value in objective.terms["SwAV"].state_dict().items():
-        torch.testing.assert_close(state[name], value, rtol=1e-4, atol=1e-5)
+        for gradient, parameter in zip(gradients, parameters, strict=True):
+            torch.testing.assert_close(
+                gradient, parameter.grad, rtol=1e-5, atol=1e-6
+            )
+        for name, value in objective.named_buffers():
+            torch.testing.assert_close(
+                buffers[name], value, rtol=1e-4, atol=1e-5
+            )
 
 
 TRAINED = {

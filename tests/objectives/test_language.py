@@ -9,6 +9,7 @@ import math
 import pytest
 import torch
 from torch.nn import functional as F
+from two_processes import of_two_processes
 
 from mmssl.losses.cca import canonical_correlation
 from mmssl.losses.infonce import (
@@ -462,55 +463,38 @@ def test_a_term_says_itself_that_it_needs_a_pair_or_labels(monkeypatch):
 BALANCED = {"MMVAE": 1e-3}
 
 
-def _joined(rank, path, folder):
-    where = f"file://{path}"
-    torch.distributed.init_process_group(
-        "gloo", init_method=where, rank=rank, world_size=2
-    )
+def _of_half(rank):
+    """The objective and two of four rows, or all of them."""
     torch.manual_seed(0)
     objective = build(
         "CR-XX-CC-RR-CE-AE-MMVAE", samples=2, weights=BALANCED, **SMALL
     ).eval()
     whole = batch(rows=4, labels=[0, 1, 1, -1])
+    if rank is None:
+        return objective, whole
     part = slice(2 * rank, 2 * rank + 2)
     volumes = {m: x[part] for m, x in whole.views["main"].volumes.items()}
     labels = {
         m: {t: y[part] for t, y in d.items()} for m, d in whole.labels.items()
     }
     rows = {m: x[part] for m, x in whole.rows.items()}
-    total, _, _ = objective(
-        Batch({"main": View(volumes, "main")}, rows, labels)
-    )
-    total.backward()
-    gradients = [p.grad for p in objective.parameters() if p.requires_grad]
-    for g in gradients:
-        torch.distributed.all_reduce(g)
-    if rank == 0:
-        torch.save((float(total.detach()), [g / 2 for g in gradients]), folder)
-    torch.distributed.destroy_process_group()
+    return objective, Batch({"main": View(volumes, "main")}, rows, labels)
 
 
 def test_two_processes_equal_one_on_the_joined_batch(tmp_path):
     """Loss on every rank after the gather, mean of the gradients as DDP takes
     it.
     """
-    out = tmp_path / "rank0.pt"
-    torch.multiprocessing.spawn(
-        _joined, (str(tmp_path / "store"), str(out)), nprocs=2
-    )
-    total, gradients = torch.load(out)
-    torch.manual_seed(0)
-    objective = build(
-        "CR-XX-CC-RR-CE-AE-MMVAE", samples=2, weights=BALANCED, **SMALL
-    ).eval()
-    expected, _, _ = objective(batch(rows=4, labels=[0, 1, 1, -1]))
+    objective, whole = _of_half(None)
+    expected, _, _ = objective(whole)
     expected.backward()
-    assert total == pytest.approx(float(expected.detach()), rel=1e-5)
     trained = [p for p in objective.parameters() if p.requires_grad]
-    for gradient, parameter in zip(gradients, trained, strict=True):
-        torch.testing.assert_close(
-            gradient, parameter.grad, rtol=1e-4, atol=1e-5
-        )
+    for total, gradients, _ in of_two_processes(_of_half, tmp_path):
+        assert float(total) == pytest.approx(float(expected), rel=1e-5)
+        for gradient, parameter in zip(gradients, trained, strict=True):
+            torch.testing.assert_close(
+                gradient, parameter.grad, rtol=1e-4, atol=1e-5
+            )
 
 
 def test_options_are_those_of_the_terms():

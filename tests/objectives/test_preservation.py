@@ -11,6 +11,7 @@ from resumed_run import assert_same_run, resumed
 from small_cohort import lack, write_small_cohort
 from torch.nn import functional as F
 from torch.nn.modules.batchnorm import _BatchNorm
+from two_processes import of_two_processes
 
 from mmssl.models import ResNetUNetEncoder, UNetEncoder
 from mmssl.models.keyed_random import Stream
@@ -365,25 +366,12 @@ def test_rows_that_lack_a_modality_take_their_part():
     assert float(parts["PCRL/reconstruction"]) > 0
 
 
-def _process(rank, store, file):
-    torch.distributed.init_process_group(
-        "gloo", init_method=f"file://{store}", rank=rank, world_size=2
-    )
+def _of_half(rank):
+    """The objective and two of four rows, or all of them."""
     objective = filled(make())
     present = {"fALFF": torch.tensor([True, True, True, False])}
-    batch = batch_of(objective, slice(2 * rank, 2 * rank + 2), _four(present))
-    total, _, ctx = objective(batch)
-    total.backward()
-    objective.terms["PCRL"].after_step(ctx)
-    gradients = []
-    for parameter in objective.parameters():
-        if parameter.requires_grad:
-            torch.distributed.all_reduce(parameter.grad)
-            gradients.append(parameter.grad / 2)
-    if rank == 0:
-        state = objective.terms["PCRL"].state_dict()
-        torch.save((total.detach(), gradients, state), file)
-    torch.distributed.destroy_process_group()
+    part = slice(0, 4) if rank is None else slice(2 * rank, 2 * rank + 2)
+    return objective, batch_of(objective, part, _four(present))
 
 
 def _four(present):
@@ -393,28 +381,26 @@ def _four(present):
 
 
 def test_two_processes_equal_one_on_the_joined_batch(tmp_path):
-    file = tmp_path / "rank0.pt"
-    torch.multiprocessing.spawn(
-        _process, (str(tmp_path / "store"), str(file)), nprocs=2
-    )
-    total, gradients, state = torch.load(file)
-    objective = filled(make())
-    present = {"fALFF": torch.tensor([True, True, True, False])}
-    batch = batch_of(objective, slice(0, 4), _four(present))
+    objective, batch = _of_half(None)
     expected, _, ctx = objective(batch)
     expected.backward()
-    objective.terms["PCRL"].after_step(ctx)
-    torch.testing.assert_close(total, expected.detach(), rtol=1e-5, atol=1e-6)
+    term = objective.terms["PCRL"]
+    term.after_step(ctx)
     trained = [p for p in objective.parameters() if p.requires_grad]
-    for gradient, parameter in zip(gradients, trained, strict=True):
+    for total, gradients, buffers in of_two_processes(_of_half, tmp_path):
         torch.testing.assert_close(
-            gradient, parameter.grad, rtol=1e-4, atol=1e-6
+            total, expected.detach(), rtol=1e-5, atol=1e-6
         )
-    own = objective.terms["PCRL"].state_dict()
-    assert set(own) == set(state)
-    for name, value in own.items():
-        shape = value.sort(0).values, state[name].sort(0).values
-        torch.testing.assert_close(*shape, rtol=1e-4, atol=1e-5)
+        for gradient, parameter in zip(gradients, trained, strict=True):
+            torch.testing.assert_close(
+                gradient, parameter.grad, rtol=1e-4, atol=1e-6
+            )
+        own = term.state_dict()
+        assert own
+        for name, value in own.items():
+            found = buffers[f"terms.PCRL.{name}"]
+            shape = value.sort(0).values, found.sort(0).values
+            torch.testing.assert_close(*shape, rtol=1e-4, atol=1e-5)
 
 
 TRAINED = {
