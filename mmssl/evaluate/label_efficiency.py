@@ -12,7 +12,7 @@ import numpy as np
 from mmssl.evaluate.finetune import CURVE
 from mmssl.evaluate.finetuned_runs import SCRATCH, FineTuned
 from mmssl.stats.auc import Interval, roc_auc
-from mmssl.stats.bootstrap import auc_interval
+from mmssl.stats.bootstrap import auc_gain_interval, auc_interval
 from mmssl.stats.delong import components
 from mmssl.stats.dice import dice_coefficient
 from mmssl.stats.means import mean_interval
@@ -22,17 +22,9 @@ if TYPE_CHECKING:
 
 AUC, DICE = MEASURES = ("AUC", "Dice")
 
-COMPARISON = (
-    "value",
-    "low",
-    "high",
-    "sd",
-    "difference",
-    "difference_low",
-    "difference_high",
-    "p",
-    "p_corrected",
-)
+DIFFERENCE = ("difference", "difference_low", "difference_high", "p")
+BOOTSTRAP = ("bootstrap_low", "bootstrap_high")
+COMPARISON = ("value", "low", "high", "sd", *DIFFERENCE, "p_corrected")
 COLUMNS = (
     "task",
     "measure",
@@ -43,6 +35,7 @@ COLUMNS = (
     "people",
     "seeds",
     *COMPARISON,
+    *BOOTSTRAP,
 )
 
 
@@ -71,8 +64,11 @@ def efficiency_table(
         for one), difference to training from scratch on the same people and
         seeds with its interval and p (Student's t, of other people and other
         seeds; with one seed the interval is of other people alone, which says
-        nothing of another training, and there is no p), and p_corrected (Holm,
-        over all lines with a p). ``attrs["proof"]`` is that of the first.
+        nothing of another training, and there is no p), p_corrected (Holm,
+        over all lines with a p), and bootstrap_low and bootstrap_high (95 %
+        limits of the difference by a paired BCa bootstrap over people, of
+        these very trainings; NaN where no resample differs).
+        ``attrs["proof"]`` is that of the first.
     """
     import pandas as pd
 
@@ -247,11 +243,15 @@ def _auc(one: FineTuned, outputs, scratch, resamples: int, seed: int) -> dict:
     aucs = np.array([roc_auc(labels, s) for s in scores])
     others = np.array([roc_auc(labels, s) for s in baseline])
     freedom = parts.freedom if parts.variance > 0 else len(labels) - 1
+    gain = auc_gain_interval(
+        labels, scores, baseline, resamples=resamples, seed=seed
+    )
     return {
         "measure": AUC,
         "people": len(labels),
         **_value(interval, aucs),
         **gain_over_scratch(parts.variance, freedom, aucs - others),
+        **_bootstrapped(gain),
     }
 
 
@@ -273,11 +273,18 @@ def _dice(one: FineTuned, outputs, scratch, resamples: int, seed: int) -> dict:
     shows = np.isfinite(of_seed[0])
     values = np.array(of_seed)[:, shows]
     others = np.array(baseline)[:, shows]
+    gain = mean_interval((values - others).mean(0), resamples, seed)
     return {
         "measure": DICE,
         "people": values.shape[1],
         **paired(values, others, resamples, seed),
+        **_bootstrapped(gain),
     }
+
+
+def _bootstrapped(gain: Interval) -> dict:
+    """Columns of a paired bootstrap's limits."""
+    return dict(zip(BOOTSTRAP, (gain.low, gain.high), strict=True))
 
 
 def paired(
@@ -376,7 +383,8 @@ def against_scratch(table: pd.DataFrame) -> pd.DataFrame:
     Parameters
     ----------
     table : DataFrame
-        Columns baseline, difference, difference_low, difference_high and p.
+        Columns baseline, difference, difference_low, difference_high and p,
+        and maybe limits of a bootstrap.
 
     Returns
     -------
@@ -387,7 +395,7 @@ def against_scratch(table: pd.DataFrame) -> pd.DataFrame:
     from statsmodels.stats.multitest import multipletests
 
     table = table.copy()
-    columns = ["difference", "difference_low", "difference_high", "p"]
+    columns = [column for column in DIFFERENCE + BOOTSTRAP if column in table]
     table.loc[table["baseline"], columns] = np.nan
     compared = table["p"].notna()
     table["p_corrected"] = np.nan

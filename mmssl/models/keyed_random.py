@@ -77,8 +77,8 @@ class Stream:
         """The stream of the rows at an index: a slice or a tensor."""
         return Stream(self.rows[index], self.seed, self.step, self.purpose)
 
-    def _bits(self, purpose: str, count: int) -> Tensor:
-        """Hashed keys, int64, shape (B, count)."""
+    def bits(self, purpose: str, count: int) -> Tensor:
+        """64 random bits each, int64, shape (B, count)."""
         name = f"{self.purpose}/{purpose}"
         parts = [
             self.seed,
@@ -96,14 +96,23 @@ class Stream:
         """Uniform numbers in [0, 1), float32, shape (B, *shape)."""
         count = math.prod(shape)
         # as many bits as a float32 holds
-        bits = _shift_right(self._bits(purpose, count), _WORD - 24)
+        bits = _shift_right(self.bits(purpose, count), _WORD - 24)
         numbers = bits.to(torch.float32) * 2.0**-24
+        return numbers.view(-1, *shape)
+
+    def noise(self, purpose: str, *shape: int) -> Tensor:
+        """Uniform numbers in [0, 1) of 65,536 levels, float32, shape (B,
+        *shape): four of each hash, for images of noise.
+        """
+        count = math.prod(shape)
+        bits = self.bits(purpose, -(-count // 4)).view(torch.int16)
+        numbers = bits[:, :count].float().add_(2.0**15).mul_(2.0**-16)
         return numbers.view(-1, *shape)
 
     def integers(self, purpose: str, high: int, *shape: int) -> Tensor:
         """Uniform integers in [0, high), int64, shape (B, *shape)."""
         count = math.prod(shape)
-        bits = _shift_right(self._bits(purpose, count), _WORD - 31)
+        bits = _shift_right(self.bits(purpose, count), _WORD - 31)
         numbers = (bits * high) >> 31
         return numbers.view(-1, *shape)
 

@@ -23,6 +23,7 @@ from mmssl.models.keyed_random import Stream
 from mmssl.objectives.along_axis import NEGLIGIBLE, along_axis
 
 QUARTERS = 4
+ORDERS = 64  # of the places of a box of each shape, drawn anew every step
 
 
 class Turn(NamedTuple):
@@ -223,13 +224,14 @@ def painted(images: Tensor, stream: Stream) -> Tensor:
     happens = stream.uniform("paint") < 0.9
     inside = stream.uniform("inside") < 0.2
     boxes = _union(stream, images.shape[2:], inside)
-    hidden = torch.where(_per_row(inside, boxes), boxes, ~boxes)
-    hidden = hidden & _per_row(happens, hidden)
+    hidden = boxes == _per_row(inside, boxes)
+    hidden &= _per_row(happens, hidden)
     flat = images.flatten(1)
     low = flat.amin(1).view(-1, *(1,) * (images.dim() - 1))
     high = flat.amax(1).view_as(low)
-    noise = stream.uniform("noise", *images.shape[1:]).to(images.dtype)
-    return torch.where(hidden[:, None], low + noise * (high - low), images)
+    noise = stream.noise("noise", *images.shape[1:]).to(images.dtype)
+    noise = noise.mul_(high - low).add_(low)
+    return torch.where(hidden[:, None], noise, images)
 
 
 def _union(stream: Stream, sides: Sequence[int], small: Tensor) -> Tensor:
@@ -249,19 +251,17 @@ def _union(stream: Stream, sides: Sequence[int], small: Tensor) -> Tensor:
     goes_on = stream.uniform("box numbers", number) < 0.95
     goes_on[:, 0] = True
     there = goes_on.int().cumprod(1).bool()
-    union = torch.zeros(len(small), *sides, dtype=torch.bool, device=device)
-    for box in range(number):
-        inside = there[:, box].view(-1, *(1,) * axes)
-        for axis, side in enumerate(sides):
-            places = torch.arange(side, device=device)
-            low = start[:, box, axis, None].round()
-            high = (start + length)[:, box, axis, None].round()
-            along = (places >= low) & (places < high)
-            shape = [1] * axes
-            shape[axis] = side
-            inside = inside & along.view(-1, *shape)
-        union |= inside
-    return union
+    factors = [there.float()]
+    for axis, side in enumerate(sides):
+        places = torch.arange(side, device=device)
+        low = start[:, :, axis, None].round()
+        high = (start + length)[:, :, axis, None].round()
+        along = (places >= low) & (places < high)
+        factors.append(along.float())
+    letters = "xyz"[:axes]
+    along_axes = ",".join(f"bn{letter}" for letter in letters)
+    holding = torch.einsum(f"bn,{along_axes}->b{letters}", *factors)
+    return holding > 0.5
 
 
 def blurred(
@@ -320,6 +320,8 @@ def shuffled(
     change places (003's code).
 
     Boxes read the image as it was; where two overlap the later one counts.
+    Each takes one of 64 random orders of its shape, which are drawn anew every
+    step.
 
     Parameters
     ----------
@@ -339,59 +341,82 @@ def shuffled(
     sides = images.shape[2:]
     if largest is None:
         largest = [max(1, round(3 * side / 32)) for side in sides]
-    for row in rows.tolist():
-        source = _shuffled_places(stream[row : row + 1], sides, largest, boxes)
-        flat = images[row].flatten(1)
-        result[row] = flat[:, source].view_as(images[row])
+    source = _shuffled_places(stream[rows], sides, largest, boxes)
+    flat = images[rows].flatten(2)
+    moved = flat.gather(2, source[:, None].expand_as(flat))
+    result[rows] = moved.view(-1, *images.shape[1:])
     return result
 
 
 def _shuffled_places(
     stream: Stream, sides: Sequence[int], largest: Sequence[int], number: int
 ) -> Tensor:
-    """Where each voxel of one row gets its value from, flat indices."""
+    """Where each voxel of each row gets its value from: flat indices into the
+    row's image, (B, voxels).
+
+    Boxes of one shape are done together, those of all rows.
+    """
     device = stream.rows.device
-    axes = len(sides)
+    rows, axes, total = len(stream.rows), len(sides), math.prod(sides)
     most = [min(a, b) for a, b in zip(largest, sides, strict=True)]
     whole = torch.tensor(sides, device=device)
-    length = stream.uniform("lengths", number, axes)[0]
-    length = 1 + (length * torch.tensor(most, device=device)).long()
-    start = stream.uniform("starts", number, axes)[0]
-    start = (start * (whole - length + 1)).long()
-    # the places of all boxes, one box after the other
-    sizes = length.prod(1)
-    box = torch.arange(number, device=device).repeat_interleave(sizes)
-    first = sizes.cumsum(0) - sizes
-    inside = torch.arange(len(box), device=device) - first[box]
-    steps = _box_steps(tuple(most), tuple(sides)).to(device)
-    shape = _flat(length - 1, most)
-    rows = (shape * steps.shape[1])[box] + inside
-    place = _flat(start, sides)[box] + steps.flatten()[rows]
-    # within each box in a random order
-    keys = box + stream.uniform("orders", len(box))[0].double()
-    origin = place[_order(keys)]
-    total = math.prod(sides)
-    latest = torch.full((total,), -1, device=device)
-    latest.scatter_reduce_(0, place, box, "amax")
-    counts = box == latest[place]
-    source = torch.arange(total, device=device)
-    source[place[counts]] = origin[counts]
-    return source
+    # lengths less one; all boxes of a row, then those of the next
+    length = stream.uniform("lengths", number, axes)
+    length = (length * torch.tensor(most, device=device)).long()
+    start = stream.uniform("starts", number, axes)
+    start = (start * (whole - length)).long().flatten(0, 1)
+    order = stream.integers("orders", ORDERS, number).flatten()
+    corner = _flat(start, sides)
+    row = torch.arange(rows, device=device).repeat_interleave(number)
+    target = corner + row * total
+    # the number of the box is told by the first bits of a voxel's source, so
+    # that the largest is of the latest box
+    bits = total.bit_length()
+    later = torch.arange(1, number + 1, device=device).repeat(rows)
+    origin = corner + (later << bits)
+    source = torch.arange(total, device=device).repeat(rows)
+    steps = _box_steps(tuple(most), tuple(sides))
+    shapes = _flat(length.flatten(0, 1), most)
+    boxes = shapes.argsort()
+    counts = shapes.bincount(minlength=len(steps)).tolist()
+    reordered = _reordered(stream, steps)
+    for inside, orders, count in zip(steps, reordered, counts, strict=True):
+        chosen, boxes = boxes[:count], boxes[count:]
+        targets = target[chosen, None] + inside.to(device)
+        origins = orders[order[chosen]].add_(origin[chosen, None])
+        source.scatter_reduce_(0, targets.flatten(), origins.flatten(), "amax")
+    return (source & ((1 << bits) - 1)).view(rows, total)
+
+
+def _reordered(stream: Stream, boxes: Sequence[Tensor]) -> list[Tensor]:
+    """The places of each box in random orders, (ORDERS, places).
+
+    They are the same for all rows of a step: an order of its own for each of
+    the many boxes would take most of the time. The last bits of random numbers
+    are replaced by the place; sorted, these bits are a permutation.
+    """
+    device = stream.rows.device
+    which = torch.arange(ORDERS, device=device)
+    shared = Stream(which, stream.seed, stream.step, stream.purpose)
+    places = torch.cat(boxes).to(device)
+    last = (1 << int(places.max()).bit_length()) - 1
+    keys = shared.bits("reordered", len(places)) & ~last | places
+    of_box = keys.split([len(box) for box in boxes], 1)
+    return [_sorted_rows(keys) & last for keys in of_box]
 
 
 @lru_cache(maxsize=8)
-def _box_steps(most: tuple[int, ...], sides: tuple[int, ...]) -> Tensor:
+def _box_steps(
+    most: tuple[int, ...], sides: tuple[int, ...]
+) -> tuple[Tensor, ...]:
     """Of a box of each shape, how far its places lie from its corner, in flat
-    indices of the image: (shapes, places of the largest).
+    indices of the image.
     """
-    largest = math.prod(most)
-    steps = torch.zeros(largest, largest, dtype=torch.int64)
-    shapes = product(*(range(1, side + 1) for side in most))
-    for shape, lengths in enumerate(shapes):
+    steps = []
+    for lengths in product(*(range(1, side + 1) for side in most)):
         places = product(*(range(length) for length in lengths))
-        flat = _flat(torch.tensor(list(places)), sides)
-        steps[shape, : len(flat)] = flat
-    return steps
+        steps.append(_flat(torch.tensor(list(places)), sides))
+    return tuple(steps)
 
 
 def _flat(indices: Tensor, sides: Sequence[int]) -> Tensor:
@@ -402,11 +427,13 @@ def _flat(indices: Tensor, sides: Sequence[int]) -> Tensor:
     return flat
 
 
-def _order(keys: Tensor) -> Tensor:
-    """What sorts keys; on a CPU by NumPy, which takes half the time."""
+def _sorted_rows(keys: Tensor) -> Tensor:
+    """Keys (m, n) sorted within each row; on a CPU by NumPy, whose sort of
+    short rows takes a tenth of the time.
+    """
     if keys.device.type != "cpu":
-        return keys.argsort()
-    return torch.from_numpy(np.argsort(keys.numpy()))
+        return keys.sort(1).values
+    return torch.from_numpy(np.sort(keys.numpy(), 1))
 
 
 def _per_row(flags: Tensor, like: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ McNeil's variance without any data.
 """
 
 from mmssl.stats.auc import Interval, roc_auc
-from mmssl.stats.bootstrap import auc_interval
+from mmssl.stats.bootstrap import auc_gain_interval, auc_interval
 from mmssl.stats.calibration import Calibration, calibration, reliability
 from mmssl.stats.delong import (
     delong_covariance,
@@ -42,6 +42,7 @@ __all__ = [
     "Interval",
     "auc_by_group",
     "auc_gap",
+    "auc_gain_interval",
     "auc_interval",
     "auc_variance",
     "calibration",

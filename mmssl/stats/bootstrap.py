@@ -1,5 +1,5 @@
 """The bootstrap: subjects resampled within their class, and BCa intervals of a
-ROC-AUC.
+ROC-AUC and of a gain.
 
 The person is the unit. All scans of one subject are resampled together, and
 subjects are resampled within their class, so that every resample keeps the
@@ -8,6 +8,8 @@ cohort's proportions. Intervals are bias-corrected and accelerated (BCa, Efron
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import numpy as np
 from scipy.special import ndtr, ndtri
@@ -70,27 +72,96 @@ def auc_interval(
         resamples, or a level outside (0, 1).
     """
     labels, scores = checked_classes(labels, scores)
-    truths, rows = one_against_rest(labels, scores)
     level = checked_level(level)
-    if resamples < 100:
-        raise ValueError(f"resamples must be at least 100, found {resamples}")
     clusters = Clusters(labels, subjects)
+    estimate, limits = _resampled(
+        clusters, _mean_auc(labels, scores), resamples, seed, level
+    )
+    if limits is None:
+        return score_interval(estimate, *clusters.smallest_problem(), level)
+    return Interval(estimate, *limits, level, "BCa")
+
+
+def auc_gain_interval(
+    labels,
+    scores,
+    baseline,
+    subjects=None,
+    resamples: int = 2000,
+    seed: int = 0,
+    level: float = 0.95,
+) -> Interval:
+    """AUC of some scores minus that of a baseline's by a paired bootstrap: in
+    every resample both are of the same people.
+
+    Parameters
+    ----------
+    labels, scores, subjects, resamples, seed, level
+        As of `auc_interval`.
+    baseline : array-like
+        Other scores of the same rows, as many or not.
+
+    Returns
+    -------
+    Interval
+        `method` is "BCa"; limits are NaN where all resamples differ by the
+        same.
+
+    Raises
+    ------
+    ValueError
+        As `auc_interval`.
+    """
+    checked, scores = checked_classes(labels, scores)
+    _, baseline = checked_classes(labels, baseline)
+    level = checked_level(level)
+    first, second = _mean_auc(checked, scores), _mean_auc(checked, baseline)
+    estimate, limits = _resampled(
+        Clusters(checked, subjects),
+        lambda weights: first(weights) - second(weights),
+        resamples,
+        seed,
+        level,
+    )
+    return Interval(estimate, *(limits or (np.nan, np.nan)), level, "BCa")
+
+
+def _mean_auc(
+    labels: np.ndarray, scores: np.ndarray
+) -> Callable[[np.ndarray], np.ndarray]:
+    """The mean AUC of scores as a function of weights of the rows, (B, n)."""
+    truths, rows = one_against_rest(labels, scores)
 
     def mean_auc(weights: np.ndarray) -> np.ndarray:
-        """The estimate of every weighting of the rows."""
+        """The mean over scores, (B,)."""
         aucs = [
             weighted_auc(truth, row, weights)
             for truth, row in zip(truths, rows, strict=True)
         ]
         return np.mean(aucs, 0)
 
-    estimate = float(mean_auc(np.ones((1, len(labels))))[0])
-    draws = mean_auc(clusters.draws(resamples, seed))
+    return mean_auc
+
+
+def _resampled(
+    clusters: Clusters,
+    statistic: Callable[[np.ndarray], np.ndarray],
+    resamples: int,
+    seed: int,
+    level: float,
+) -> tuple[float, tuple[float, float] | None]:
+    """A statistic of weighted rows and its BCa limits; none where no resample
+    differs.
+    """
+    if resamples < 100:
+        raise ValueError(f"resamples must be at least 100, found {resamples}")
+    estimate = float(statistic(np.ones((1, len(clusters.rows))))[0])
+    draws = statistic(clusters.draws(resamples, seed))
     if np.ptp(draws) == 0:
-        return score_interval(estimate, *clusters.smallest_problem(), level)
-    jackknife = mean_auc(clusters.leave_one_out())
-    low, high = bca_limits(estimate, draws, jackknife, clusters.stratum, level)
-    return Interval(estimate, low, high, level, "BCa")
+        return estimate, None
+    jackknife = statistic(clusters.leave_one_out())
+    limits = bca_limits(estimate, draws, jackknife, clusters.stratum, level)
+    return estimate, limits
 
 
 def bca_limits(

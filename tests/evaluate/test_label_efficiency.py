@@ -9,13 +9,21 @@ from scipy import stats
 from mmssl.evaluate.finetune import Target
 from mmssl.evaluate.finetuned_runs import SCRATCH, FineTuned
 from mmssl.evaluate.label_efficiency import (
+    BOOTSTRAP,
+    DIFFERENCE,
     convergence_table,
     curve_table,
     efficiency_table,
     gain_over_scratch,
     score_table,
 )
-from mmssl.stats import dice_coefficient, difference_interval, roc_auc
+from mmssl.stats import (
+    auc_gain_interval,
+    dice_coefficient,
+    difference_interval,
+    roc_auc,
+)
+from mmssl.stats.means import mean_interval
 
 
 def made_up(values, outputs):
@@ -58,12 +66,20 @@ def test_auc_is_the_mean_over_seeds_and_its_gain_is_paired():
     line = table.loc["A"]
     gain = line["value"] - table.loc[SCRATCH, "value"]
     assert line["difference"] == pytest.approx(gain)
+    # of these trainings, other people
+    paired = auc_gain_interval(
+        labels,
+        logits["A"][..., 1],
+        logits[SCRATCH][..., 1],
+        resamples=200,
+    )
+    assert (line["bootstrap_low"], line["bootstrap_high"]) == paired[1:3]
     # interval and p are of one test
     inside = line["difference_low"] < 0 < line["difference_high"]
     assert inside == (line["p"] > 0.05)
     assert (line["labelled"], line["people"], line["seeds"]) == (7, 90, 2)
     assert np.isnan(
-        table.loc[SCRATCH, ["difference", "p"]].astype(float)
+        table.loc[SCRATCH, [*DIFFERENCE, *BOOTSTRAP]].astype(float)
     ).all()
 
 
@@ -87,6 +103,9 @@ def test_dice_is_a_mean_over_people_who_show_any_and_its_gain_a_paired_t():
     gain = means["A"] - means[SCRATCH]
     assert line["difference"] == pytest.approx(gain.mean())
     assert line["people"] == 10 and line["measure"] == "Dice"
+    limits = mean_interval(gain, 200)
+    assert line["bootstrap_low"] == pytest.approx(limits.low)
+    assert line["bootstrap_high"] == pytest.approx(limits.high)
     # of one seed, the limits of a paired t over people, and no p
     one = {start: of_start[:1] for start, of_start in found.items()}
     line = efficiency_table([made_up(truth, one)], resamples=100).iloc[1]

@@ -2,6 +2,7 @@
 exists for.
 """
 
+import math
 import zlib
 
 import numpy as np
@@ -33,6 +34,22 @@ def test_equals_python_integers():
             splitmix((key + i * golden) & MASK) >> 40 for i in (1, 2, 3)
         ]
         assert values == [e * 2.0**-24 for e in expected]
+
+
+@pytest.mark.parametrize("shape", [(2, 4), (3, 3)])
+def test_noise_is_four_numbers_of_each_hash(shape):
+    rows = torch.tensor([0, 9, 2**40])
+    stream = Stream(rows, seed=7, step=11)
+    found = stream.noise("b", *shape)
+    hashes = stream.bits("b", 3).numpy()[:, : -(-math.prod(shape) // 4)]
+    parts = hashes.view(np.int16)[:, : math.prod(shape)]
+    expected = (parts.astype(float) + 2**15) / 2**16
+    np.testing.assert_array_equal(found.flatten(1), expected)
+    many = Stream(torch.arange(1000), 1, 2).noise("n", 7).numpy()
+    assert stats.kstest(many.ravel(), "uniform").pvalue > 1e-3
+    between = np.corrcoef(many.T) - np.eye(7)
+    assert np.abs(between).max() < 0.12
+    assert many.min() >= 0 and many.max() < 1
 
 
 def test_a_row_does_not_depend_on_its_batch():

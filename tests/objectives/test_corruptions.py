@@ -6,12 +6,16 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
-from scipy import ndimage
+from scipy import ndimage, stats
 
 from mmssl.models.keyed_random import Stream
 from mmssl.objectives.corruptions import (
+    ORDERS,
     Boxes,
     Turn,
+    _box_steps,
+    _reordered,
+    _shuffled_places,
     blurred,
     crop_pairs,
     draw_turns,
@@ -223,7 +227,54 @@ def test_shuffling_moves_values_within_reach(sides):
         assert moved > 0.2 * math.prod(sides)
 
 
-def test_one_box_is_a_permutation_and_the_later_box_counts():
+@pytest.mark.parametrize(
+    ("sides", "largest"), [((9, 7), (4, 3)), ((8, 6, 7), (3, 9, 2))]
+)
+def test_the_later_box_counts(sides, largest):
+    """Against a loop over the boxes of each row."""
+    stream, number, axes = stream_of(4), 60, len(sides)
+    most = np.minimum(largest, sides)
+    places = _box_steps(tuple(most.tolist()), sides)
+    orders = _reordered(stream, places)
+    lengths = (stream.uniform("lengths", number, axes).numpy() * most).astype(
+        int
+    )
+    start = stream.uniform("starts", number, axes).numpy()
+    start = (start * (np.array(sides) - lengths)).astype(int)
+    order = stream.integers("orders", ORDERS, number)
+    found = _shuffled_places(stream, sides, largest, number)
+    for row in range(4):
+        expected = np.arange(math.prod(sides))
+        for box in range(number):
+            shape = np.ravel_multi_index(lengths[row, box], most)
+            corner = np.ravel_multi_index(start[row, box], sides)
+            permuted = orders[shape][order[row, box]].numpy()
+            expected[corner + places[shape].numpy()] = corner + permuted
+        np.testing.assert_array_equal(found[row], expected)
+
+
+def test_boxes_are_of_every_size_and_in_every_order_equally_often():
+    orders = []
+    for step in range(60):
+        box = torch.tensor([0, 1, 5])
+        orders.append(_reordered(stream_of(step=step), [box[:2], box])[1])
+    orders = torch.cat(orders)
+    assert torch.equal(
+        orders.sort(1).values, torch.tensor([0, 1, 5]).expand_as(orders)
+    )
+    _, counts = orders.unique(dim=0, return_counts=True)
+    assert len(counts) == 6
+    assert stats.chisquare(counts.numpy()).pvalue > 1e-3
+    # a box that moves nothing is of one place, or in its own order
+    images = torch.arange(400 * 49.0).view(400, 1, 7, 7)
+    found = shuffled(images, stream_of(400), (2, 2), 1, probability=1.0)
+    moved = (found != images).flatten(1).sum(1).bincount() / 400
+    share = (1 + 2 * 1 / 2 + 1 / 24) / 4
+    assert moved[0].item() == pytest.approx(share, abs=0.08)
+    assert moved[2].item() == pytest.approx(2 / 8 + 6 / 96, abs=0.08)
+
+
+def test_one_box_is_a_permutation():
     images = torch.arange(16 * 16.0).view(1, 1, 16, 16)
     always = {"probability": 1.0, "largest": (5, 5)}
     for seed in range(6):

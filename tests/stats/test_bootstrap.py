@@ -8,6 +8,7 @@ from sklearn.metrics import roc_auc_score
 from mmssl.stats.auc import weighted_auc
 from mmssl.stats.bootstrap import (
     Clusters,
+    auc_gain_interval,
     auc_interval,
     bias_corrected,
     draw_counts,
@@ -88,6 +89,53 @@ def test_bca_interval_equals_scipy_on_few_skewed_people(seed):
     found = auc_interval(labels, scores, resamples=20_000)
     assert found.low == pytest.approx(reference.low, abs=0.0075)
     assert found.high == pytest.approx(reference.high, abs=0.0075)
+
+
+@pytest.mark.parametrize("level", [0.8, 0.95])
+def test_a_gain_is_resampled_in_pairs(study, rng, level):
+    labels, scores, _ = study
+    baseline = 0.5 * scores + rng.normal(size=len(scores))
+    found = auc_gain_interval(
+        labels, scores, baseline, resamples=500, seed=7, level=level
+    )
+    # SciPy draws people whose two scores are one complex number
+    both = scores + 1j * baseline
+
+    def gain(positive, negative, axis=-1):
+        first = auc_of(positive.real, negative.real)
+        return first - auc_of(positive.imag, negative.imag)
+
+    samples = both[labels == 1], both[labels == 0]
+    weights = Clusters(labels, None).draws(500, seed=7)
+    draws = weighted_auc(labels, scores, weights)
+    draws = draws - weighted_auc(labels, baseline, weights)
+    low, high = scipys_limits(samples, gain, draws, level)
+    assert found.estimate == pytest.approx(gain(*samples))
+    assert found.low == pytest.approx(low)
+    assert found.high == pytest.approx(high)
+    back = auc_gain_interval(labels, baseline, scores, resamples=500, seed=7)
+    assert back.estimate == pytest.approx(-found.estimate)
+
+
+def test_a_gain_that_no_resample_changes_has_no_limits(study):
+    labels, scores, _ = study
+    found = auc_gain_interval(labels, scores, 3 * scores, resamples=100)
+    assert found.estimate == 0
+    assert np.isnan([found.low, found.high]).all()
+    with pytest.raises(ValueError, match="at least 100, found 99"):
+        auc_gain_interval(labels, scores, scores, resamples=99)
+
+
+def test_a_gain_of_several_scores_is_of_their_mean_aucs(study, rng):
+    labels, scores, subjects = study
+    scores = np.stack([scores, scores + rng.normal(size=len(scores))])
+    baseline = rng.normal(size=(3, len(labels)))
+    found = auc_gain_interval(labels, scores, baseline, subjects, 200)
+    parts = [
+        auc_interval(labels, one, subjects, 200).estimate
+        for one in (scores, baseline)
+    ]
+    assert found.estimate == pytest.approx(parts[0] - parts[1])
 
 
 def test_a_subject_scanned_many_times_counts_once(study):
