@@ -182,9 +182,18 @@ def test_the_weights_kept_are_the_best_on_validation_people(
     assert losses == sorted(losses, reverse=True)
 
 
-def test_a_worse_end_is_not_kept(pcrl, inputs, people, square):
-    """Of steps so large that the loss rises again."""
-    schedule = Schedule(24, 6, 0.3, validations=12)
+def test_a_worse_end_is_not_kept(pcrl, inputs, people, square, monkeypatch):
+    """Of a training whose labels are the wrong way round from a third on."""
+    augmented = tuning._FineTuning._augmented
+
+    def misled(module, images, values, stream):
+        images, values = augmented(module, images, values, stream)
+        if stream.step >= 8:
+            values[0] = 1 - values[0]
+        return images, values
+
+    monkeypatch.setattr(tuning._FineTuning, "_augmented", misled)
+    schedule = Schedule(24, 6, 0.03, validations=12)
     network = tuning.task_network(load_weights(pcrl), "T1", square)
     curve = tuning.finetune(
         network, inputs, square, people, schedule, seed=3, precision="fp32"
