@@ -32,7 +32,7 @@ class AE(Term):
 
     def forward(self, ctx):
         """Reconstruction error of the view from z; by chance, that of the mean
-        image.
+        image of the rows of this process.
         """
         losses, chance = {}, {}
         for source, target in ctx.possible(self.graph(ctx.modalities)):
@@ -131,7 +131,8 @@ class MMVAE(Term):
 
     def forward(self, ctx):
         """Negative bound, mean over the rows of all processes; by chance, that
-        of the prior for everybody, decoded into the median image.
+        of the prior for everybody, decoded into the median image of the rows
+        of this process.
         """
         weights = self.log_weights(ctx)
         bound = importance_weighted_bound(
@@ -140,6 +141,8 @@ class MMVAE(Term):
         chance = []
         for m in self._modalities(ctx):
             images = promote(ctx.view().volumes[m]).flatten(1)
+            if not len(images):
+                continue
             density = laplace_log_density(
                 images, images.median(0).values, self.likelihood_scale
             )
@@ -150,11 +153,14 @@ class MMVAE(Term):
         }
 
     def _modalities(self, ctx) -> list[str]:
-        """Modalities that any row of this process has."""
-        return [m for m in ctx.modalities if len(ctx.view().volumes[m])]
+        """Modalities that any row of all processes has: all must decode the
+        same ones.
+        """
+        edges = [(Node("z", m), Node("z", m)) for m in ctx.modalities]
+        return [source.modality for source, _ in ctx.possible(edges, 1)]
 
     def _present(self, ctx) -> Tensor | None:
-        """Which of these modalities each row of this process has,
+        """Which of `_modalities` each row of this process has,
         (modalities, B); None where nobody lacks any.
         """
         if not ctx.batch.present:

@@ -23,6 +23,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from mmssl.models.batchnorm import is_synchronised
 from mmssl.models.dcgan import Encoder, Features
 from mmssl.models.keyed_random import Stream
 from mmssl.objectives.views import View, ViewSpec
@@ -366,9 +367,10 @@ class Context:
 
 def _output(network: nn.Module, x: Tensor, *further) -> Tensor | Features:
     """What a network gives for a batch; for one without rows, as a process
-    may have of a modality, in evaluation mode: it has no statistics.
+    may have of a modality, in evaluation mode: it has no statistics, unless
+    they are those of all processes.
     """
-    if len(x) or not network.training:
+    if len(x) or not network.training or is_synchronised(network):
         return network(x, *further)
     network.eval()
     try:

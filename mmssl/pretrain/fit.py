@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
@@ -27,16 +27,22 @@ from mmssl.ledger.code import fingerprint
 from mmssl.ledger.definitions import user_fingerprint
 from mmssl.ledger.manifest import check_manifest
 from mmssl.ledger.sidecars import versions
+from mmssl.models.batchnorm import synchronised
 from mmssl.objectives.language import TERMS, Objective, build, parse
 from mmssl.objectives.views import Clean, PadCropFlip, Recipe
 from mmssl.preprocessing.network_inputs import fit_landmarks, standardised
-from mmssl.pretrain import run_folder
+from mmssl.pretrain import processes, run_folder
 from mmssl.pretrain.backbones import make_encoder, usual_backbone
 from mmssl.pretrain.draws import Draw
 from mmssl.pretrain.encoders import load_weights, network_shape
 from mmssl.pretrain.loop import Pretraining, Recorder
 from mmssl.pretrain.optimisers import chosen_rate
-from mmssl.pretrain.trainer import chosen_precision, quiet_trainer, train_steps
+from mmssl.pretrain.trainer import (
+    chosen_precision,
+    of_processes,
+    quiet_trainer,
+    train_steps,
+)
 
 KEPT = ("best", "last")
 
@@ -63,6 +69,8 @@ def fit(
     learning_rate: float | None = None,
     gradient_clip: float | None = 100.0,
     precision: str = "auto",
+    devices: int = 1,
+    strategy: str = "auto",
     progress: bool = True,
     **options,
 ) -> Path:
@@ -117,6 +125,14 @@ def fit(
     precision : {"auto", "fp32", "bf16"}
         Of the network; losses are at least fp32. "auto":
         :func:`mmssl.pretrain.trainer.best_precision`.
+    devices : int
+        Processes that share the training, on all nodes together, as
+        ``torchrun`` started them (`mmssl.pretrain.processes`); each has as
+        many rows of a batch. The result is that of one process, up to the
+        last digits. Batch norm is over the rows of all; the first alone
+        writes, and all return when the run is there.
+    strategy : {"auto", "ddp"}
+        Of several processes, see :func:`mmssl.pretrain.trainer.of_processes`.
     progress : bool
         Whether to show a progress bar.
     **options
@@ -130,8 +146,10 @@ def fit(
     Raises
     ------
     ValueError
-        Before any long work: an unknown objective, option, fold, precision or
-        optimiser; a learning rate that is not above 0; fewer than two training
+        Before any long work: an unknown objective, option, fold, precision,
+        optimiser or strategy; another number of processes than devices, or a
+        batch that is no multiple of it; a learning rate that is not above 0;
+        fewer than two training
         pairs or steps; one class only for a supervised objective; a finished
         or unfinished run of other parameters, or made by other code, in the
         same place; a finished run with a file that is not the one that was
@@ -168,37 +186,38 @@ def fit(
         "cohort": {"name": cohort.name, "hashes": dict(cohort.hashes)},
     }
     _check_choices(epochs, keep)
-    with _ownership(run_dir):
+    processes.check(devices, batch_size)
+    trained_by = of_processes(strategy)
+    with processes.together(), ExitStack() as owned:
+        tell = processes.told_by_first
         # what was asked for, before anything is built, then by which code
-        _is_finished(run_dir, partial, parameters)
+        tell(lambda: _own(owned, run_dir, partial, parameters))
         network = {**options, **shape, "weights": weights}
         built = _build(cohort, objective, seed, **network)
         made_by = _provenance(built, augment)
-        if _is_finished(run_dir, partial, {"code": made_by["code"]}):
+        code = {"code": made_by["code"]}
+        if tell(lambda: _is_finished(run_dir, partial, code)):
             return run_dir
-        task = _balanced_task(cohort, built, balanced)
-        draws = task, fold, batch_size, seed, built.sampling == "modality"
-        train, valid = _draws(cohort, *draws)
-        _check_steps(cohort, built, epochs, train)
-        _check_present(cohort, built, train, fold)
+        drawn = fold, batch_size, seed
+        train, valid = _draws(cohort, built, balanced, *drawn)
+        _check_draw(cohort, built, epochs, train, fold)
         landmarks = fit_landmarks(cohort, fold, region)
-        inputs = _tensors(standardised(cohort, landmarks, np.float16))
-        labels = _tensors({task: cohort.labels(task) for task in cohort.tasks})
+        inputs, labels, lacked = _data(cohort, landmarks)
         _show_images(built, cohort, inputs, train)
 
-        run_folder.begin(partial, parameters, made_by)
-        _write_exposures(partial, cohort, fold, train, valid)
+        exposed = cohort, fold, train, valid
+        tell(lambda: _begin(partial, parameters, made_by, *exposed))
         watched = built.task or next(iter(cohort.tasks), None)
         data = inputs, labels, train, valid
-        choices = augment, epochs, seed, watched, _tensors(_lacked(cohort))
+        choices = augment, epochs, seed, watched, lacked
         module = Pretraining(built, *data, *choices, optimiser, learning_rate)
         recorder = Recorder(partial, progress, keep)
-        _train(module, recorder, partial, precision, gradient_clip)
+        _train(module, recorder, partial, precision, gradient_clip, trained_by)
+        shape["shared"] = len({*built.encoders.values()}) < len(built.encoders)
+        made = landmarks, network_shape(cohort, **shape)
         found = recorder.history, recorder.dimensions
-        shared = len(set(built.encoders.values())) < len(built.encoders)
-        made = landmarks, network_shape(cohort, **shape, shared=shared)
-        run_folder.finish(partial, built, module.inputs, cohort, *made, *found)
-        os.rename(partial, run_dir)
+        finished = partial, built, module.inputs, cohort, *made, *found
+        tell(lambda: _finish(run_dir, *finished))
     return run_dir
 
 
@@ -235,11 +254,31 @@ def load_objective(run_dir: str | Path, cohort) -> Objective:
     return objective.eval()
 
 
-def _ownership(run_dir: Path) -> AbstractContextManager:
-    """The lock of a run; none of a finished one, which is only read."""
-    if (run_dir / run_folder.PARAMETERS).exists():
-        return nullcontext()
-    return locks.owned(run_dir)
+def _own(
+    owned: ExitStack, run_dir: Path, partial: Path, parameters: Mapping
+) -> None:
+    """Lock a run for as long as the stack is open; not a finished one, which
+    is only read. ValueError where another is in its place.
+    """
+    if not (run_dir / run_folder.PARAMETERS).exists():
+        owned.enter_context(locks.owned(run_dir))
+    _is_finished(run_dir, partial, parameters)
+
+
+def _begin(
+    partial: Path, parameters: Mapping, made_by: Mapping, *exposed
+) -> None:
+    """Open the folder of an unfinished run, and put on record whom it
+    sees.
+    """
+    run_folder.begin(partial, parameters, made_by)
+    _write_exposures(partial, *exposed)
+
+
+def _finish(run_dir: Path, partial: Path, *made) -> None:
+    """Complete the folder of a run and give it its name."""
+    run_folder.finish(partial, *made)
+    os.rename(partial, run_dir)
 
 
 def _check_choices(epochs: int, keep: str) -> None:
@@ -342,16 +381,18 @@ def _balanced_task(cohort, objective: Objective, balanced: bool) -> str | None:
 
 def _draws(
     cohort,
-    task: str | None,
+    objective: Objective,
+    balanced: bool,
     fold: int,
     batch_size: int,
     seed: int,
-    apart: bool,
 ) -> tuple[Draw, Draw | None]:
     """Row draws of training and validation, balanced by the classes of a task
     if there is one, or each modality apart; or a clear error before any long
     work.
     """
+    task = _balanced_task(cohort, objective, balanced)
+    apart = objective.sampling == "modality"
     rows, valid = cohort.rows("train", fold), cohort.rows("valid", fold)
     classes = pairing = None
     if task is not None:
@@ -366,7 +407,9 @@ def _draws(
     if apart:
         own = [rows[cohort.present(m)[rows]] for m in cohort.modalities]
         number = max(len(of_modality) for of_modality in own)
-    size = min(batch_size, number)
+    # as many rows for each process
+    shares = processes.number()
+    size = min(batch_size, number) // shares * shares
     if size < 2:
         raise ValueError(
             f"{cohort.path}: batch of {size} (batch_size={batch_size}, "
@@ -374,9 +417,10 @@ def _draws(
             "2: a contrast needs negatives, batch norm a spread"
         )
     train = Draw(rows, size, seed, classes, pairing, own)
-    if len(valid) < 2:
+    if len(valid) < max(2, shares):
         return train, None
-    return train, Draw(valid, min(size, len(valid)), seed)
+    of_valid = min(size, len(valid)) // shares * shares
+    return train, Draw(valid, of_valid, seed)
 
 
 def _show_images(
@@ -391,18 +435,24 @@ def _show_images(
         term.learn_images(images)
 
 
-def _lacked(cohort) -> dict[str, np.ndarray]:
-    """Which pairs have a modality, of those that some lack: bool (pairs,)."""
-    there = {m: cohort.present(m) for m in cohort.modalities}
-    return {m: rows for m, rows in there.items() if not rows.all()}
-
-
-def _check_present(
-    cohort, objective: Objective, train: Draw, fold: int
-) -> None:
-    """ValueError unless two training pairs at least have the images that the
-    terms relate.
+def _data(cohort, landmarks: Mapping) -> tuple[dict, dict, dict]:
+    """Standardised images of all pairs, their labels, and which of them have a
+    modality that some lack: tensors by modality, task and modality.
     """
+    images = standardised(cohort, landmarks, np.float16)
+    labels = {task: cohort.labels(task) for task in cohort.tasks}
+    there = {m: cohort.present(m) for m in cohort.modalities}
+    lacked = {m: rows for m, rows in there.items() if not rows.all()}
+    return _tensors(images), _tensors(labels), _tensors(lacked)
+
+
+def _check_draw(
+    cohort, objective: Objective, epochs: int, train: Draw, fold: int
+) -> None:
+    """ValueError for steps as of `_check_steps`, and unless two training pairs
+    at least have the images that the terms relate.
+    """
+    _check_steps(cohort, objective, epochs, train)
     asked = {(m,) for m in objective.modalities}
     for edges in objective.graph.values():
         for source, target in edges:
@@ -468,9 +518,15 @@ def _provenance(objective: Objective, augment: Recipe) -> dict:
     return {
         "device": _device_name(),
         "threads": torch.get_num_threads(),
+        "processes": processes.number(),
         "versions": versions(),
         "code": fingerprint("mmssl.pretrain.fit") | user_fingerprint(*classes),
     }
+
+
+def _device_type() -> str:
+    """Of the device that Lightning trains on."""
+    return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def _device_name() -> str:
@@ -486,8 +542,11 @@ def _train(
     folder: Path,
     precision: str,
     clip: float | None,
+    trained_by: Mapping,
 ) -> None:
     """Run or continue the loop; the recorder holds the history."""
+    if trained_by:
+        synchronised(module.objective, _device_type())
     if module.inputs_are_volumes:
         module.to(memory_format=torch.channels_last_3d)
     trainer = quiet_trainer(
@@ -498,6 +557,7 @@ def _train(
         # Lightning warns of a module that validates without anything to read
         limit_val_batches=1.0 if module.draws["valid"] else 0,
         default_root_dir=folder,
+        **trained_by,
     )
     steps = {}
     for role, draw in module.draws.items():

@@ -19,6 +19,7 @@ from mmssl.models.keyed_random import Stream
 from mmssl.objectives.language import Objective
 from mmssl.objectives.term import Batch, Context
 from mmssl.objectives.views import Recipe, make_views
+from mmssl.pretrain import processes
 from mmssl.pretrain.draws import Draw
 from mmssl.pretrain.neighbours import nearest_neighbours_auc
 from mmssl.pretrain.optimisers import LEARNING_RATES, optimiser_and_schedule
@@ -213,7 +214,8 @@ class Pretraining(lightning.LightningModule):
     def _add_embeddings(self, role: str, ctx: Context) -> None:
         """Keep z and label of the rows of a step."""
         for m in self.objective.modalities:
-            if not len(ctx.batch.rows[m]):
+            # all processes pass a modality together, or none
+            if not len(ctx.batch.rows[m]) and processes.number() == 1:
                 continue
             z = ctx.features(m, ctx.main_view).z.detach()
             self.embeddings.setdefault((role, m), []).append(z)
@@ -234,32 +236,32 @@ class Pretraining(lightning.LightningModule):
             modality -> standard deviation of each latent dimension.
         """
         values = {}
-        for key, total in self.sums.items():
-            role = key.split("/")[0]
-            values[key] = float(total) / len(self.draws[role])
+        sums = processes.of_all({k: float(x) for k, x in self.sums.items()})
+        for key in self.sums:
+            steps = len(self.draws[key.split("/")[0]])
+            values[key] = float(np.mean([own[key] for own in sums])) / steps
+        embeddings = _of_all_processes(self.embeddings)
+        classes = _of_all_processes(self.classes)
         spread = {}
         for m in self.objective.modalities:
-            if ("train", m) not in self.embeddings:
+            if ("train", m) not in embeddings:
                 continue
-            z = _joined(self.embeddings["train", m]).float()
+            z = embeddings["train", m].float()
             spread[m] = dimension_std(z).tolist()
             values[f"rankme/{m}"] = rankme(z - z.mean(0))
             values[f"std_mean/{m}"] = float(np.mean(spread[m]))
             values[f"std_min/{m}"] = float(np.min(spread[m]))
-            if ("valid", m) in self.classes:
-                values[f"knn/{m}"] = self._neighbours_auc(m)
+            if ("valid", m) in classes:
+                values[f"knn/{m}"] = nearest_neighbours_auc(
+                    z,
+                    classes["train", m],
+                    embeddings["valid", m].float(),
+                    classes["valid", m],
+                )
         self.sums = {}
         self.embeddings = {}
         self.classes = {}
         return values, spread
-
-    def _neighbours_auc(self, m: str) -> float:
-        """ROC-AUC of validation pairs by their nearest training pairs."""
-        z, classes = [], []
-        for role in ("train", "valid"):
-            z.append(_joined(self.embeddings[role, m]).float())
-            classes.append(_joined(self.classes[role, m]))
-        return nearest_neighbours_auc(z[0], classes[0], z[1], classes[1])
 
     def configure_optimizers(self):
         """The optimiser and its schedule, stepped every batch."""
@@ -272,9 +274,16 @@ class Pretraining(lightning.LightningModule):
         )
 
 
-def _joined(parts: list[Tensor]) -> Tensor:
-    """Rows of all steps, on the CPU."""
-    return torch.cat(parts).cpu()
+def _of_all_processes(
+    parts: dict[tuple[str, str], list[Tensor]],
+) -> dict[tuple[str, str], Tensor]:
+    """Rows of all steps and all processes, on the CPU."""
+    own = {key: torch.cat(steps).cpu() for key, steps in parts.items()}
+    joined: dict[tuple[str, str], list[Tensor]] = {}
+    for found in processes.of_all(own):
+        for key, rows in found.items():
+            joined.setdefault(key, []).append(rows)
+    return {key: torch.cat(rows) for key, rows in joined.items()}
 
 
 class Recorder(lightning.Callback):
@@ -319,7 +328,7 @@ class Recorder(lightning.Callback):
             total=module.epochs,
             initial=trainer.current_epoch,
             unit="epoch",
-            disable=not self.progress,
+            disable=not self.progress or not processes.is_first(),
         )
 
     def on_train_batch_start(self, trainer, *_):
@@ -339,9 +348,7 @@ class Recorder(lightning.Callback):
         if loss < self.best or self.keep == "last" or not comparable:
             self.best = loss
             self._save_kept(trainer, module)
-        with atomic.file(self.folder / LAST) as temporary:
-            # the optimiser too
-            trainer.save_checkpoint(temporary, weights_only=False)
+        self._save_last(trainer)
         loss = f"{values['train/loss']:.3f}"
         self.bar.set_postfix(loss=loss, refresh=False)
         self.bar.update()
@@ -359,8 +366,20 @@ class Recorder(lightning.Callback):
             record = {"epoch": epoch, "modality": m, "std": std}
             self.dimensions.append(record)
 
+    def _save_last(self, trainer) -> None:
+        """The point to resume from, with the optimiser; all processes take
+        part, and the first writes.
+        """
+        last = self.folder / LAST
+        if not processes.is_first():
+            trainer.save_checkpoint(last, weights_only=False)
+            return
+        with atomic.file(last) as temporary:
+            trainer.save_checkpoint(temporary, weights_only=False)
+
     def _save_kept(self, trainer, module) -> None:
-        if not trainer.is_global_zero:
+        """The weights that the run holds, so far."""
+        if not processes.is_first():
             return
         with atomic.file(self.folder / BEST) as temporary:
             torch.save(module.objective.state_dict(), temporary)

@@ -32,8 +32,8 @@ def begin(folder: Path, parameters: Mapping, made_by: Mapping) -> None:
 
     What a killed owner left half-written goes. Parameters are written down
     with what makes the run; where it goes on with another device, number of
-    threads or version of `LIBRARIES`, the first stay on record and the others
-    are added as ``resumed_in``.
+    threads or processes, or version of `LIBRARIES`, the first stay on record
+    and the others are added as ``resumed_in``.
 
     Parameters
     ----------
@@ -42,7 +42,7 @@ def begin(folder: Path, parameters: Mapping, made_by: Mapping) -> None:
     parameters : mapping
         Asked for.
     made_by : mapping
-        Code, versions, threads and device.
+        Code, versions, threads, processes and device.
 
     Warns
     -----
@@ -68,6 +68,7 @@ def _environment(record: Mapping) -> dict:
     return {
         "device": record["device"],
         "threads": record["threads"],
+        "processes": record["processes"],
         **libraries,
     }
 

@@ -8,8 +8,19 @@ from collections.abc import Sequence
 
 import lightning
 import torch
+from lightning.pytorch.plugins.environments import (
+    LightningEnvironment,
+    TorchElasticEnvironment,
+)
+from lightning.pytorch.strategies import DDPStrategy
+
+from mmssl.pretrain import processes
 
 PRECISIONS = {"fp32": "32-true", "bf16": "bf16-mixed"}
+STRATEGIES = ("auto", "ddp")
+
+# whatever a scheduler says of the job around it
+_ALONE = {"devices": 1, "plugins": [LightningEnvironment()]}
 
 
 def best_precision() -> str:
@@ -42,7 +53,8 @@ def chosen_precision(precision: str) -> str:
 
 
 def quiet_trainer(precision: str, **options) -> lightning.Trainer:
-    """A trainer of one device, without logger, bar, checkpoint or summary.
+    """A trainer without logger, bar, checkpoint or summary, of one device
+    unless options say otherwise.
 
     Parameters
     ----------
@@ -52,7 +64,7 @@ def quiet_trainer(precision: str, **options) -> lightning.Trainer:
     """
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     return lightning.Trainer(
-        devices=1,
+        **{**_ALONE, **options},
         precision=PRECISIONS[precision],
         logger=False,
         enable_checkpointing=False,
@@ -60,8 +72,42 @@ def quiet_trainer(precision: str, **options) -> lightning.Trainer:
         enable_model_summary=False,
         use_distributed_sampler=False,
         num_sanity_val_steps=0,
-        **options,
     )
+
+
+def of_processes(strategy: str) -> dict[str, object]:
+    """Options of a trainer that shares its steps with the processes that were
+    started together (`mmssl.pretrain.processes`), if any.
+
+    Parameters
+    ----------
+    strategy : {"auto", "ddp"}
+        Of several processes: Lightning's distributed data parallel, which
+        looks for weights that a step does not use ("auto"), or relies on all
+        being used ("ddp", a little faster).
+
+    Raises
+    ------
+    ValueError
+        For another strategy.
+    """
+    if strategy not in STRATEGIES:
+        raise ValueError(
+            f"strategy={strategy!r}, expected one of {STRATEGIES}"
+        )
+    if processes.number() == 1:
+        return {}
+    here = processes.on_this_node()
+    return {
+        "devices": here,
+        "num_nodes": processes.number() // here,
+        "plugins": [TorchElasticEnvironment()],
+        # buffers are the same in all processes without being sent
+        "strategy": DDPStrategy(
+            find_unused_parameters=strategy == "auto",
+            broadcast_buffers=False,
+        ),
+    }
 
 
 def train_steps(
