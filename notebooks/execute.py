@@ -16,6 +16,7 @@ import ast
 import math
 import os
 import resource
+import shutil
 import signal
 import sys
 import tempfile
@@ -198,7 +199,8 @@ def execute(
         Before anything runs; also where the output, or what a failure would
         leave, is the notebook itself or a folder.
     mmssl.ledger.locks.LockedError
-        When another process is making this output.
+        When another process is making this output, but for those that
+        torchrun started together: of them the first alone writes.
     papermill.exceptions.PapermillExecutionError
         When a cell failed; the notebook is then kept as
         ``<output>.failed.ipynb``.
@@ -209,6 +211,9 @@ def execute(
     _check_output(notebook, output, failed)
     root = paths.root(notebook.resolve().parent)
     changed = {name: parameters[name] for name in values}
+    if _rank() > 0:
+        _help(notebook, output, changed, root)
+        return output
     recorded = own_records(notebook)
     read = {n: v for n, v in parameters.items() if n not in recorded}
     hashes_before = _hashes(read, root)
@@ -307,11 +312,13 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"{options.notebook}: {error}", file=sys.stderr)
         return 2
     except (PapermillExecutionError, DeadKernelError) as error:
-        failed = Path(options.output).with_suffix(".failed.ipynb")
+        whose = f".rank{_rank()}" if _rank() else ""
+        failed = Path(options.output).with_suffix(f"{whose}.failed.ipynb")
         print(error, file=sys.stderr)
         print(f"{options.notebook} failed; read {failed}", file=sys.stderr)
         return 1
-    print(options.output)
+    if _rank() == 0:
+        print(options.output)
     return 0
 
 
@@ -426,6 +433,33 @@ def _run(
         # what a notebook shows travels through a port of this machine
         config=Config({"KernelManager": {"transport_encryption": "required"}}),
     )
+
+
+def _rank() -> int:
+    """Which of the processes that torchrun started together this is."""
+    return int(os.environ.get("RANK", "0"))
+
+
+def _help(
+    notebook: Path, output: Path, values: Mapping[str, Any], root: Path
+) -> None:
+    """Run a notebook as far as several processes share it; keep only what
+    failed.
+    """
+    failed = output.with_suffix(f".rank{_rank()}.failed.ipynb")
+    with tempfile.TemporaryDirectory() as folder, _own_kernel():
+        executed = Path(folder) / output.name
+        try:
+            _run(notebook, executed, values, root)
+        except (PapermillExecutionError, DeadKernelError) as error:
+            # the first process goes on alone
+            if getattr(error, "ename", "") != "NotFirst":
+                _take_places_out(executed, root)
+                failed.parent.mkdir(parents=True, exist_ok=True)
+                with atomic.file(failed) as temporary:
+                    shutil.copyfile(executed, temporary)
+                raise
+    failed.unlink(missing_ok=True)
 
 
 def _take_places_out(executed: Path, root: Path) -> None:

@@ -317,3 +317,53 @@ def test_a_folder_with_a_record_of_its_own_is_not_hashed(tmp_path, recorded):
     output = tmp_path / "out.ipynb"
     execute.execute(path, output, {"source": "dataset"})
     assert ("source" in read_sidecar(output)["inputs"]) == (not recorded)
+
+
+SHARED = """\
+import os
+from mmssl.pretrain import processes
+with processes.together():
+    ranks = processes.of_all(processes.rank())
+processes.leave_the_rest_to_the_first()
+with open(source, "x") as file:
+    file.write(str(ranks))
+"""
+
+
+def _in_two_processes(*arguments):
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+    command += ["--nproc-per-node", "2", "--no-python", sys.executable]
+    command += [RUNNER, *arguments]
+    return subprocess.run(
+        list(map(str, command)), capture_output=True, text=True, timeout=300
+    )
+
+
+def test_a_notebook_is_one_of_two_processes_and_the_first_writes(tmp_path):
+    notebook = _notebook(tmp_path / "n.ipynb", SHARED)
+    output = tmp_path / "out" / "n.ipynb"
+    done = _in_two_processes(
+        notebook, output, "-p", "source", tmp_path / "told.txt"
+    )
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "told.txt").read_text() == "[0, 1]"
+    left = {p.name for p in output.parent.iterdir()}
+    assert left == {"n.ipynb", "n.ipynb.json"}
+
+
+@pytest.mark.slow
+def test_a_second_process_that_fails_ends_the_first_and_is_kept(tmp_path):
+    failing = SHARED.replace(
+        "ranks = ",
+        "assert processes.is_first(), 'the second card is lost'\n    ranks = ",
+    )
+    notebook = _notebook(tmp_path / "n.ipynb", failing)
+    output = tmp_path / "n2.ipynb"
+    done = _in_two_processes(
+        notebook, output, "-p", "source", tmp_path / "told.txt"
+    )
+    assert done.returncode != 0
+    assert "the second card is lost" in done.stderr
+    kept = (tmp_path / "n2.rank1.failed.ipynb").read_text()
+    assert "the second card is lost" in kept
+    assert not output.exists() and not (tmp_path / "told.txt").exists()

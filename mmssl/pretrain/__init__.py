@@ -21,6 +21,7 @@ from mmssl.pretrain.encoders import (
     load_weights,
 )
 from mmssl.pretrain.fit import fit, load_objective
+from mmssl.pretrain.processes import leave_the_rest_to_the_first
 from mmssl.pretrain.rankme import rankme
 from mmssl.pretrain.run_folder import read_history, read_parameters
 
@@ -35,6 +36,7 @@ __all__ = [
     "encode",
     "export_embeddings",
     "fit",
+    "leave_the_rest_to_the_first",
     "load_encoders",
     "load_objective",
     "load_weights",

@@ -225,6 +225,7 @@ except ValueError as error:
 """
 
 
+@pytest.mark.slow
 def test_what_the_first_process_refuses_all_refuse(cohort, tmp_path):
     run = tmp_path / "run"
     fit(cohort, "RR", run, **{**SMALL_RUN, "seed": 0})
@@ -255,6 +256,7 @@ pretrain.fit(
 """
 
 
+@pytest.mark.slow
 def test_a_process_that_dies_ends_the_others_with_its_message(
     cohort, tmp_path
 ):
