@@ -16,9 +16,9 @@ from mmssl.pretrain.encoders import (
     Weights,
     embed,
     encode,
-    export_embeddings,
     load_encoders,
     load_weights,
+    write_embeddings,
 )
 from mmssl.pretrain.fit import fit, load_objective
 from mmssl.pretrain.processes import leave_the_rest_to_the_first
@@ -34,7 +34,6 @@ __all__ = [
     "baseline_embeddings",
     "embed",
     "encode",
-    "export_embeddings",
     "fit",
     "leave_the_rest_to_the_first",
     "load_encoders",
@@ -46,4 +45,5 @@ __all__ = [
     "untrained_draws",
     "untrained_embeddings",
     "untrained_encoders",
+    "write_embeddings",
 ]

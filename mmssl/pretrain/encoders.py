@@ -297,7 +297,7 @@ def embed(
     return encode(encoders, inputs, device, presence(cohort))
 
 
-def export_embeddings(
+def write_embeddings(
     file: str | Path, embeddings: Mapping[str, np.ndarray], cohort
 ) -> Path:
     """Write embeddings together with whose they are.

@@ -15,7 +15,7 @@ import torch
 
 from mmssl.ledger import atomic, limits
 from mmssl.ledger.manifest import check_manifest, write_manifest
-from mmssl.pretrain.encoders import encode, export_embeddings, presence
+from mmssl.pretrain.encoders import encode, presence, write_embeddings
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -245,7 +245,7 @@ def finish(
     arrays = {m: x.cpu().numpy() for m, x in inputs.items()}
     there = presence(cohort)
     embeddings = encode(objective.encoders, arrays, present=there)
-    export_embeddings(folder / "embeddings.npz", embeddings, cohort)
+    write_embeddings(folder / "embeddings.npz", embeddings, cohort)
     for name in (LAST, BEST):
         (folder / name).unlink()
     write_manifest(folder)

@@ -23,7 +23,7 @@ from mmssl.ledger.manifest import write_manifest
 from mmssl.objectives.language import TERMS
 from mmssl.objectives.supervised import CE
 from mmssl.pretrain import encoders, loop
-from mmssl.pretrain.encoders import embed, export_embeddings, load_encoders
+from mmssl.pretrain.encoders import embed, load_encoders, write_embeddings
 from mmssl.pretrain.fit import fit, load_objective
 
 SMALL = {
@@ -505,7 +505,7 @@ def test_embeddings_say_whose_they_are(cohort, make_cohort, tmp_path):
     run = fit(cohort, "RR", tmp_path / "run", **SMALL)
     other = make_cohort(tmp_path / "other", groups=("HC", "AD"))
     z = embed(run, other)
-    exported = export_embeddings(tmp_path / "z.npz", z, other)
+    exported = write_embeddings(tmp_path / "z.npz", z, other)
     for file, of in ((run / "embeddings.npz", cohort), (exported, other)):
         with np.load(file) as saved:
             assert saved["participant_id"].tolist() == list(of.subjects)
@@ -513,9 +513,9 @@ def test_embeddings_say_whose_they_are(cohort, make_cohort, tmp_path):
             assert saved["T1"].shape == (len(of), 8)
     assert set(embed(run, cohort)) == {"T1", "fALFF"}
     with pytest.raises(ValueError, match=r"T1: 3 rows, expected 24 as"):
-        export_embeddings(tmp_path / "y.npz", {"T1": z["T1"][:3]}, other)
+        write_embeddings(tmp_path / "y.npz", {"T1": z["T1"][:3]}, other)
     with pytest.raises(ValueError, match=r"ends in \.npz"):
-        export_embeddings(tmp_path / "y.csv", z, other)
+        write_embeddings(tmp_path / "y.csv", z, other)
 
 
 def test_what_a_run_leaves_lies_on_no_device(cohort, tmp_path, monkeypatch):
