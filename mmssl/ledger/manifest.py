@@ -48,7 +48,7 @@ def read_manifest(folder: str | Path) -> dict[str, str]:
         )
     try:
         hashes = json.loads(file.read_text(encoding="utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{file}: not valid JSON ({error})") from error
     if not isinstance(hashes, dict):
         raise ValueError(
