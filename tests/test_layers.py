@@ -40,6 +40,7 @@ BLOCKED = (
     "optuna",
     "pandas",
     "papermill",
+    "safetensors",
     "sklearn",
     "statsmodels",
     "torchio",

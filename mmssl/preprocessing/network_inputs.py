@@ -120,7 +120,7 @@ def standardised(
         for start in range(0, len(present), _BLOCK):
             block = present[start : start + _BLOCK]
             with _naming(cohort, modality, rows[block]):
-                result[block] = _network_input(
+                result[block] = network_input(
                     volumes[rows[block]], landmarks[modality], cohort.mask
                 )
         if cohort.channels[modality] == 1:
@@ -170,14 +170,31 @@ def _measured(
     return foreground(volumes, mask) if region == "brain" else None
 
 
-def _network_input(
+def network_input(
     volumes: np.ndarray, landmarks: dict | None, mask: np.ndarray | None
 ) -> np.ndarray:
-    """Volumes (n, X, Y, Z), standardised and z-normalised if they have
+    """Volumes of one modality, standardised and z-normalised if they have
     landmarks.
+
+    Parameters
+    ----------
+    volumes : array, shape (n, X, Y, Z)
+    landmarks : dict, optional
+        Of the modality, see `fit_landmarks`.
+    mask : array of bool, shape (X, Y, Z), optional
+        Of the space that the volumes lie in.
+
+    Returns
+    -------
+    array of float32, shape (n, X, Y, Z)
+
+    Raises
+    ------
+    mmssl.preprocessing.intensity.VolumeError
+        For a volume that cannot be standardised.
     """
     volumes = np.asarray(volumes, np.float32)
-    if landmarks is None:
+    if landmarks is None or not len(volumes):
         return volumes
     measured = _measured(landmarks["region"], volumes, mask)
     positions = np.asarray(landmarks["positions"])

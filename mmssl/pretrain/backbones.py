@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from torch import nn
 
 from mmssl.models.dcgan import Encoder
+from mmssl.models.exported import accepted_arguments
 from mmssl.models.unet import UNetEncoder
 from mmssl.objectives.language import decodes_maps, parse
 
@@ -90,10 +91,8 @@ def make_encoder(
         As `backbone_class`; for an encoder without the attributes `NEEDED`.
     """
     backbone = backbone_class(name)
-    accepted = inspect.signature(backbone).parameters
     arguments = {"in_channels": in_channels, **options}
-    own = {key: v for key, v in arguments.items() if key in accepted}
-    encoder = backbone(**own)
+    encoder = backbone(**accepted_arguments(backbone, arguments))
     missing = [key for key in NEEDED if not hasattr(encoder, key)]
     if missing:
         raise ValueError(
