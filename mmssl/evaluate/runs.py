@@ -3,29 +3,11 @@
 from __future__ import annotations
 
 import warnings
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from mmssl.objectives.language import options_of
 from mmssl.pretrain.run_folder import read_parameters
-
-SETTINGS = (
-    "epochs",
-    "batch_size",
-    "backbone",
-    "width",
-    "dropout",
-    "weights",
-    "augment",
-    "region",
-    "keep",
-    "optimiser",
-    "learning_rate",
-    "gradient_clip",
-    "precision",
-)
-"""Of a run, in which models that are compared should agree."""
+from mmssl.pretrain.run_settings import deviations
 
 
 def finished_runs(runs: str | Path, cohort, fold: int = 0) -> dict[str, Path]:
@@ -179,29 +161,10 @@ def deviating_settings(folders: Mapping[str, Path]) -> dict[str, str]:
     Returns
     -------
     dict
-        {model: "epochs 4, samples 2"}: settings that most models have
-        otherwise, and options of its terms that are not their defaults; only
-        models with any.
+        {model: "epochs 4, samples 2"}, see
+        :func:`mmssl.pretrain.run_settings.deviations`.
     """
     records = {}
     for model, folder in folders.items():
         records[model] = read_parameters(folder)
-    usual = {}
-    for setting in SETTINGS:
-        values = [repr(record.get(setting)) for record in records.values()]
-        usual[setting] = Counter(values).most_common(1)[0][0]
-    deviating = {}
-    for model, record in records.items():
-        found = []
-        for setting in SETTINGS:
-            # a run of an earlier version need not have it on record
-            value = record.get(setting)
-            if repr(value) != usual[setting]:
-                found.append(f"{setting} {value}")
-        defaults = options_of(record["objective"])
-        for option, value in record["options"].items():
-            if value != defaults.get(option):
-                found.append(f"{option} {value}")
-        if found:
-            deviating[model] = ", ".join(found)
-    return deviating
+    return deviations(records)

@@ -25,6 +25,7 @@ from mmssl.pretrain.fit import fit, load_objective
 from mmssl.pretrain.processes import leave_the_rest_to_the_first
 from mmssl.pretrain.rankme import rankme
 from mmssl.pretrain.run_folder import read_history, read_parameters
+from mmssl.pretrain.runs_table import read_runs
 
 __all__ = [
     "BASELINES",
@@ -44,6 +45,7 @@ __all__ = [
     "rankme",
     "read_history",
     "read_parameters",
+    "read_runs",
     "untrained_draws",
     "untrained_embeddings",
     "untrained_encoders",

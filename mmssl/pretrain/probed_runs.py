@@ -57,6 +57,7 @@ class ProbedRuns:
                 f"{self.file}: protocol {protocol!r} asked for, "
                 f"{sorted(set(table['protocol']))} found"
             )
+        self.of_models = dict(iter(self.lines.groupby("model")))
         self.models = {}
         for name, entry in read_sidecar(self.file)["inputs"].items():
             found = _OF_A_RUN.fullmatch(name)
@@ -72,7 +73,8 @@ class ProbedRuns:
         """Return the lines of the run whose embeddings have a hash; none
         where it was not probed.
         """
-        return self.lines[self.lines["model"] == self.models.get(digest)]
+        model = self.models.get(digest)
+        return self.of_models.get(model, self.lines.iloc[:0])
 
     def baselines(self, modality: str) -> pd.DataFrame:
         """Return the lines of the baselines of a modality."""

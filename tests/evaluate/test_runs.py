@@ -6,6 +6,7 @@ import pytest
 
 from mmssl.evaluate import runs
 from mmssl.ledger.manifest import MANIFEST, write_manifest
+from mmssl.pretrain.run_settings import SETTINGS
 
 
 @pytest.fixture
@@ -130,7 +131,7 @@ def test_a_model_unreadable_in_one_fold_is_compared_in_none(
 
 
 def test_what_was_trained_otherwise_is_told(write_run):
-    usual = dict.fromkeys(runs.SETTINGS) | {"epochs": 8, "augment": "crops"}
+    usual = dict.fromkeys(SETTINGS) | {"epochs": 8, "augment": "crops"}
     trained = {
         "RR": {"objective": "RR", "options": {"penalty": 0.04}},
         "AE": {"objective": "AE", "options": {}},
@@ -159,7 +160,7 @@ def test_what_was_trained_otherwise_is_told(write_run):
 
 
 def test_a_run_made_before_a_setting_was_on_record_is_told(write_run):
-    now = dict.fromkeys(runs.SETTINGS, "set") | {"options": {}}
+    now = dict.fromkeys(SETTINGS, "set") | {"options": {}}
     before = {k: v for k, v in now.items() if k != "optimiser"}
     records = {"RR": now, "CR": now, "XX": before}
     folders = {}
