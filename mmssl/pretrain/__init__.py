@@ -12,6 +12,7 @@ from mmssl.pretrain.baselines import (
     untrained_embeddings,
     untrained_encoders,
 )
+from mmssl.pretrain.embedding_export import export_embeddings
 from mmssl.pretrain.encoder_export import export_encoders
 from mmssl.pretrain.encoders import (
     Weights,
@@ -36,6 +37,7 @@ __all__ = [
     "baseline_embeddings",
     "embed",
     "encode",
+    "export_embeddings",
     "export_encoders",
     "fit",
     "leave_the_rest_to_the_first",
