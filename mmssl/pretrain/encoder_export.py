@@ -258,11 +258,13 @@ def _write(
     license: str | None,
 ) -> None:
     """Write all files of an export, the manifest last."""
-    from safetensors.torch import save_file
+    from safetensors.torch import save
 
     for m, tensors in weights.items():
-        # other software asks for the format
-        save_file(dict(tensors), folder / f"{m}{WEIGHTS}", {"format": "pt"})
+        # other software asks for the format; a file that safetensors writes
+        # itself is readable by its owner alone
+        content = save(dict(tensors), {"format": "pt"})
+        (folder / f"{m}{WEIGHTS}").write_bytes(content)
     if mask is not None:
         np.save(folder / MASK, np.asarray(mask, dtype=bool))
     text = as_json(config, indent=1) + "\n"

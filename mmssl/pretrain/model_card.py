@@ -152,7 +152,9 @@ def _results(config: Mapping) -> Iterator[str]:
             lines.append((m, name, _figure(line)))
     yield _table(("modality", "model", "AUC (95 %)"), lines)
     first = next(iter(found["modalities"].values()))["row"]
-    folds = f"; means over {first['folds']} folds" if "folds" in first else ""
+    folds = ""
+    if first.get("folds", 1) > 1:
+        folds = f"; the mean of {first['folds']} folds, of which this is one"
     yield (
         f"Hold-out ROC-AUC of {escaped(found['protocol'])} on frozen "
         f"encoders, with its interval over people{folds}. An encoder that is "
