@@ -8,7 +8,6 @@ compared with those of the weights before there is memory for either.
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Mapping
 
 import torch
@@ -39,12 +38,6 @@ class RecordError(ValueError):
     """A record, or weights, of which no encoder is made: the field, what was
     found and what is expected. Who reads a file adds its name.
     """
-
-
-def accepted_arguments(encoder: type[nn.Module], arguments: Mapping) -> dict:
-    """Those of some arguments that the constructor of a class names."""
-    accepted = inspect.signature(encoder).parameters
-    return {name: v for name, v in arguments.items() if name in accepted}
 
 
 def recorded_name(encoder: type[nn.Module]) -> str:

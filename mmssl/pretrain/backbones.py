@@ -12,7 +12,6 @@ from collections.abc import Mapping
 from torch import nn
 
 from mmssl.models.dcgan import Encoder
-from mmssl.models.exported import accepted_arguments
 from mmssl.models.unet import UNetEncoder
 from mmssl.objectives.language import decodes_maps, parse
 
@@ -69,6 +68,12 @@ def backbone_class(name: str | None) -> type[nn.Module]:
             "torch.nn.Module"
         )
     return found
+
+
+def accepted_arguments(backbone: type[nn.Module], arguments: Mapping) -> dict:
+    """Those of some arguments that the constructor of a class names."""
+    accepted = inspect.signature(backbone).parameters
+    return {name: v for name, v in arguments.items() if name in accepted}
 
 
 def make_encoder(

@@ -16,10 +16,11 @@ import numpy as np
 from mmssl.ledger import atomic
 from mmssl.ledger.hashes import as_json, hash_file, hash_json
 from mmssl.ledger.manifest import write_manifest
-from mmssl.models.exported import accepted_arguments, recorded_name
+from mmssl.models.exported import recorded_name
 from mmssl.preprocessing.exported_config import FORMAT, STORED
 from mmssl.preprocessing.exported_encoders import CARD, CONFIG, MASK, WEIGHTS
 from mmssl.preprocessing.intensity import PERCENTILES
+from mmssl.pretrain.backbones import accepted_arguments
 from mmssl.pretrain.encoders import load_encoders, load_weights
 from mmssl.pretrain.export_record import (
     check_cohort,

@@ -38,12 +38,6 @@ def test_an_encoder_is_made_again(name):
         assert torch.equal(again(x).z, original(x).z)
 
 
-def test_only_what_a_class_takes_is_handed_to_it():
-    asked = {"in_channels": 1, "width": 4, "dropout": 0.0, "size": 16}
-    found = exported.accepted_arguments(Pooled, asked)
-    assert found == {"in_channels": 1, "dropout": 0.0}
-
-
 def test_a_name_alone_imports_nothing():
     name = exported.recorded_name(Pooled)
     assert name == "own_backbone:Pooled"

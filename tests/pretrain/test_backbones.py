@@ -16,7 +16,11 @@ from mmssl.evaluate.runs import deviating_settings
 from mmssl.ledger.manifest import write_manifest
 from mmssl.models import Encoder, UNetEncoder
 from mmssl.pretrain import embed, fit, load_encoders
-from mmssl.pretrain.backbones import backbone_class, make_encoder
+from mmssl.pretrain.backbones import (
+    accepted_arguments,
+    backbone_class,
+    make_encoder,
+)
 
 UNET = "mmssl.models.unet:UNetEncoder"
 
@@ -133,6 +137,12 @@ def test_encoders_of_the_papers_say_what_they_give(name, dims):
     assert found.z.shape == (3, encoder.latent)
     assert found.local.shape[:2] == (3, encoder.local_channels)
     assert bool(found.maps) == hasattr(encoder, "decoder")
+
+
+def test_only_what_a_class_takes_is_handed_to_it():
+    asked = {"in_channels": 1, "width": 4, "dropout": 0.0, "size": 16}
+    found = accepted_arguments(Pooled, asked)
+    assert found == {"in_channels": 1, "dropout": 0.0}
 
 
 def test_an_encoder_must_say_what_heads_need():
