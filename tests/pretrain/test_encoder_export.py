@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 import torch
 import yaml
-from small_cohort import SMALL_RUN, write_small_cohort
+from small_cohort import SMALL_RUN, rehash, write_small_cohort
 
 from mmssl import ledger
 from mmssl.cohorts.cohort import load
@@ -179,6 +179,11 @@ def test_what_a_cohort_does_not_say_can_be_stated(run, brains, tmp_path):
 
 def test_nobody_is_named(make_cohort, tmp_path):
     people = make_cohort(tmp_path / "c", intensity="brain")
+    # files of a cohort may have names of people
+    (people.path / "raw").mkdir()
+    (people.path / "raw" / "person-03_T1w.json").write_text("{}")
+    rehash(people.path)
+    people = load(people.path)
     run = fit(people, "RR", tmp_path / "run", **SMALL_RUN)
     folder = export_encoders(run, tmp_path / "out", cohort=people)
     for file in folder.iterdir():
