@@ -30,6 +30,7 @@ NOT_RECIPE = (
     "versions",
     "device",
     "threads",
+    "processes",
     "resumed_in",
 )
 """What a run's parameters hold beside what was asked for."""
@@ -142,11 +143,14 @@ def code_fingerprint(parameters: Mapping) -> str:
 
 
 def making_record(parameters: Mapping) -> dict[str, Any]:
-    """What made a run: versions, device, threads and one hash of the code."""
+    """What made a run: versions, device, threads, processes and one hash of
+    the code.
+    """
     return {
         "versions": parameters["versions"],
         "device": parameters["device"],
         "threads": parameters["threads"],
+        "processes": parameters["processes"],
         "resumed_in": parameters["resumed_in"],
         "code": code_fingerprint(parameters),
     }

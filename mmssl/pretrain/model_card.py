@@ -182,6 +182,7 @@ def _making(config: Mapping) -> Iterator[str]:
         ("code, SHA-256", found["code"]),
         ("device", found["device"]),
         ("threads", found["threads"]),
+        ("processes", found["processes"]),
         *found["versions"].items(),
     ]
     yield _table(("what", "value"), lines)
