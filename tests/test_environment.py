@@ -97,6 +97,7 @@ def test_every_dependency_is_used():
         "jupyter-book",
         "sphinx-mathjax-offline",
         "snakemake",
+        "snakemake-executor-plugin-slurm",
         "ruff",
         "pytest",
         "pytest-xdist",
