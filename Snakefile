@@ -3,19 +3,18 @@
     snakemake --cores 2 --resources slots=2 --configfile config/demo.yaml
 
 The edition's file says which notebooks run with which parameters, and over
-which grid notebook 03 runs; where it starts from a dataset of real people
-(study), one job prepares each of them, and one writes their cohort. Each notebook's metadata says which pages it
-reads and what it makes (notebooks/pages.py). All of it is checked before
-anything starts. Each job is one call of notebooks/execute.py; a job runs
-again when its notebook, the code it reaches, its parameters or what it reads
-has changed.
+which grid notebook 03 runs (notebooks/jobs.py); where it starts from a dataset
+of real people (study), one job prepares each of them, and one writes their
+cohort. Each notebook's metadata says which pages it reads and what it makes
+(notebooks/pages.py). All of it is checked before anything starts. Each job is
+one call of notebooks/execute.py; a job runs again when its notebook, the code
+it reaches, its parameters or what it reads has changed.
 """
 
-import itertools
 import shlex
 import sys
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
@@ -23,47 +22,10 @@ from snakemake.exceptions import WorkflowError
 ROOT = Path(workflow.basedir)
 sys.path.insert(0, str(ROOT / "notebooks"))
 
-import execute
+import jobs
 import pages
 from mmssl.ledger import locks
 from mmssl.ledger.code import fingerprint, source_of
-
-ENTRIES = {"edition", "banner", "notebooks", "grid", "variants", "study"}
-
-
-@dataclass
-class Job:
-    """One run of a notebook: its parameters, what it makes, what it needs."""
-
-    notebook: str
-    executed: str
-    parameters: dict
-    folders: list
-    slots: int
-    priority: int
-    after: list = field(default_factory=list)
-
-    @property
-    def name(self):
-        return Path(self.executed).stem.replace("-", "_")
-
-    @property
-    def source(self):
-        return f"notebooks/{self.notebook}.ipynb"
-
-    @property
-    def code(self):
-        modules = fingerprint(*execute.modules_of(self.source))
-        files = [source_of(module) for module in modules]
-        return sorted(str(file.relative_to(ROOT)) for file in files)
-
-    @property
-    def flags(self):
-        words = []
-        for name, value in self.parameters.items():
-            kind = "-r" if isinstance(value, str) else "-p"
-            words += [kind, name, str(value)]
-        return shlex.join(words)
 
 
 @dataclass
@@ -114,101 +76,16 @@ def dataset_of(config):
     return Dataset(words, entry["cohort"], prepared, files)
 
 
-def plan(config):
-    """Return the jobs of an edition, in order; refuse a bad edition."""
-    unknown = set(config) - ENTRIES
-    if unknown:
-        raise WorkflowError(
-            f"unknown entries {sorted(unknown)} in the edition's file"
-        )
-    try:
-        pages.check_edition(config)
-        return jobs_of_edition(config)
-    except (
-        pages.PageError,
-        execute.ParameterError,
-        FileNotFoundError,
-    ) as error:
-        raise WorkflowError(f"{EDITION_FILE}: {error}")
-
-
-def jobs_of_edition(config):
-    """Return the jobs of all notebooks that the edition names."""
-    known = pages.read_pages(ROOT / "notebooks")
-    jobs = {}
-    for name, parameters in config["notebooks"].items():
-        if name not in known:
-            raise FileNotFoundError(f"there is no notebooks/{name}.ipynb")
-        jobs[name] = jobs_of_page(known[name], parameters, known, config)
-    for name in jobs:
-        earlier = pages.waits_for(known[name], known.values())
-        # a page that the edition leaves out has brought its results before
-        needed = [
-            job.executed
-            for page in earlier
-            for job in jobs.get(page, ())
-        ]
-        for job in jobs[name]:
-            job.after = needed
-    return [job for name in jobs for job in jobs[name]]
-
-
-def jobs_of_page(page, parameters, known, config):
-    """Return the jobs of one notebook: one, or one for each grid point."""
-    edition = config["edition"]
-    shown = f"book/executed/{edition}/{page.name}.ipynb"
-    shared = {"edition": edition, **parameters}
-    if page.grid:
-        runs = grid_runs(page, shared, config)
-    else:
-        runs = {page.name: shared}
-    jobs = []
-    for run, values in runs.items():
-        # the first point of a grid is the one that the book shows
-        executed = f"data/executed/{edition}/{run}.ipynb" if jobs else shown
-        resolved = execute.resolve(
-            ROOT / f"notebooks/{page.name}.ipynb", values
-        )
-        for made in page.makes:
-            pages.check_folder(resolved[made], f"{page.name}: {made}")
-        jobs.append(
-            Job(
-                page.name,
-                executed,
-                values,
-                [resolved[name] for name in page.makes],
-                slots=int(pages.runs_beside_others(page, known.values())),
-                priority=int(pages.starts_at_once(page, known.values())),
-            )
-        )
-    return jobs
-
-
-def grid_runs(page, shared, config):
-    """Return the parameters of each point of the grid, by name of the run.
-
-    A name under ``objective`` that is also one of the variants stands for the
-    variant's parameters; its runs are named after it.
-    """
-    (folder,) = page.makes
-    variants = config.get("variants", {})
-    runs = {}
-    for values in itertools.product(*config["grid"].values()):
-        point = dict(zip(config["grid"], values, strict=True))
-        run = "{objective}-fold{fold}-seed{seed}".format(**point)
-        variant = variants.get(point["objective"], {})
-        made = f"data/runs/{Path(shared['cohort']).name}/{run}"
-        runs[run] = {**shared, **point, **variant, folder: made}
-    return runs
-
-
 # relative, as snakemake takes a brace in a path for a wildcard
 EDITION_FILE = Path(workflow.configfiles[-1])
 if EDITION_FILE.is_relative_to(ROOT):
     EDITION_FILE = EDITION_FILE.relative_to(ROOT)
 
 DATASET = dataset_of(config)
-JOBS = plan(config)
+try:
+    JOBS = jobs.jobs_of(config)
+except jobs.EditionError as error:
+    raise WorkflowError(f"{EDITION_FILE}: {error}")
 if DATASET is not None:
     for job in JOBS:
         if DATASET.cohort in job.parameters.values():

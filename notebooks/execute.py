@@ -153,14 +153,35 @@ def resolve(notebook: str | Path, values: Mapping[str, Any]) -> dict[str, Any]:
     Raises
     ------
     ParameterError
+        As `accepted`.
+    """
+    return accepted(read_parameters(notebook), values, Path(notebook).name)
+
+
+def accepted(
+    known: Mapping[str, Parameter], values: Mapping[str, Any], notebook: str
+) -> dict[str, Any]:
+    """Return the defaults of parameters, replaced by the checked `values`.
+
+    Parameters
+    ----------
+    known : mapping of str to Parameter
+        From `read_parameters`.
+    values : mapping
+        Those that differ.
+    notebook : str
+        Its name, for the message.
+
+    Raises
+    ------
+    ParameterError
         When a name is unknown, a value has the wrong type, or the edition's
         name cannot be that of a folder.
     """
-    known = read_parameters(notebook)
     for name in values:
         if name not in known:
             raise ParameterError(
-                f"{Path(notebook).name} has no parameter {name!r}; it has "
+                f"{notebook} has no parameter {name!r}; it has "
                 f"{', '.join(known)}"
             )
     resolved = {}
@@ -172,7 +193,7 @@ def resolve(notebook: str | Path, values: Mapping[str, Any]) -> dict[str, Any]:
         # folders are named after it
         pages.check_name(resolved.get("edition", "none"), "edition")
     except pages.PageError as error:
-        raise ParameterError(f"{Path(notebook).name}: {error}") from error
+        raise ParameterError(f"{notebook}: {error}") from error
     return resolved
 
 

@@ -8,7 +8,9 @@ every page that does not say the same. ``makes`` names the parameters of the
 folders that the notebook makes: one name, or a list. ``recorded`` names those
 of folders that it reads and adds to, and whose files carry hashes of their
 own, so that they are not hashed once more for its record: a dataset may hold
-terabytes. ``grid`` is true where the notebook runs once for each point of an
+terabytes. ``continues`` names those of the folders it makes that a run which
+was stopped goes on from: the notebook must refuse what another code left in
+them. ``grid`` is true where the notebook runs once for each point of an
 edition's grid. Only ``after`` is required.
 
     python notebooks/pages.py
@@ -28,7 +30,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 FOLDER = Path(__file__).resolve().parent
-ENTRIES = {"after", "makes", "recorded", "grid"}
+ENTRIES = {"after", "makes", "recorded", "continues", "grid"}
 EVERY_OTHER = "*"
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 """What is safe as the name of a file, in a shell and in a Makefile."""
@@ -54,6 +56,8 @@ class Page:
         Parameters that name the folders it makes.
     recorded : tuple of str
         Parameters that name folders with records of their own.
+    continues : tuple of str
+        Those of `makes` that a stopped run goes on from.
     grid : bool
         Whether it runs once for each point of the grid.
     """
@@ -62,6 +66,7 @@ class Page:
     after: tuple[str, ...] = ()
     makes: tuple[str, ...] = ()
     recorded: tuple[str, ...] = ()
+    continues: tuple[str, ...] = ()
     grid: bool = False
 
 
@@ -173,20 +178,25 @@ def read_page(notebook: str | Path) -> Page:
             f"{notebook.name}: metadata.page has {unknown}, expected some of "
             f"{sorted(ENTRIES)}"
         )
-    makes = entry.get("makes", [])
-    if isinstance(makes, str):
-        makes = [makes]
-    recorded = entry.get("recorded", [])
-    lists = {"after": entry["after"], "makes": makes, "recorded": recorded}
-    for key, names in lists.items():
+    lists = {}
+    for key in ("after", "makes", "recorded", "continues"):
+        names = entry.get(key, [])
+        # one name may stand alone, but for the pages before
+        if isinstance(names, str) and key in ("makes", "continues"):
+            names = [names]
         if not isinstance(names, list):
             raise PageError(
                 f"{notebook.name}: metadata.page.{key} is {names!r}, expected "
                 f"a list of names"
             )
-    grid = entry.get("grid", False)
-    after, makes, recorded = map(tuple, (entry["after"], makes, recorded))
-    return Page(notebook.stem, after, makes, recorded, grid)
+        lists[key] = tuple(names)
+    others = set(lists["continues"]) - set(lists["makes"])
+    if others:
+        raise PageError(
+            f"{notebook.name}: metadata.page.continues has {sorted(others)}, "
+            f"expected some of what it makes, {list(lists['makes'])}"
+        )
+    return Page(notebook.stem, **lists, grid=entry.get("grid", False))
 
 
 def read_pages(folder: str | Path = FOLDER) -> dict[str, Page]:

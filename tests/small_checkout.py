@@ -50,7 +50,7 @@ def make_checkout(root):
         shutil.copytree(ROOT / folder, root / folder)
     for file in ("Snakefile", "Makefile", "pyproject.toml"):
         shutil.copy(ROOT / file, root)
-    for name in ("execute.py", "pages.py"):
+    for name in ("execute.py", "jobs.py", "pages.py"):
         shutil.copy(ROOT / "notebooks" / name, root / "notebooks")
     # an environment of its own, whose Python has the folder in its name
     shell = root / "python"
