@@ -1,5 +1,8 @@
 # make install      the environment, in .venv
-# make reproduce    every run of an edition and the book: EDITION=demo, CORES=2
+# make reproduce    every run of an edition and the book: EDITION=demo, CORES=2;
+#                   on a cluster PROFILE=slurm (config/profiles)
+# make plan         what make reproduce would run, and why
+# make status       how far an edition is, run by run
 # make smoke        the notebooks on their defaults, which are small
 # make test         the same, then the fast tests; make test-all: all tests
 # make lab          the notebooks in JupyterLab, after make smoke
@@ -15,6 +18,7 @@
 
 # the shell reads these from its environment, so that no name is run by it
 export EDITION ?= demo
+export PROFILE ?= local
 export CORES ?= 2
 export ROOMS
 PYTHON ?= python3.11
@@ -33,7 +37,7 @@ export MALLOC_MMAP_MAX_ := 0
 export MALLOC_TRIM_THRESHOLD_ := -1
 
 .DELETE_ON_ERROR:
-.PHONY: install reproduce smoke pages test test-all lint lab
+.PHONY: install reproduce plan status smoke pages test test-all lint lab
 .PHONY: bench simulations choices registrations mutants verify figures clean
 
 install: $(INSTALLED)
@@ -46,10 +50,17 @@ $(INSTALLED): requirements.lock pyproject.toml
 	$(BIN)/pip install --quiet --no-deps --no-build-isolation --editable .
 	touch $@
 
+SNAKEMAKE := $(BIN)/snakemake --profile "config/profiles/$$PROFILE" \
+    --configfile "config/$$EDITION.yaml"
+
 reproduce: $(INSTALLED)
-	$(BIN)/snakemake --cores "$$CORES" --resources "slots=$$CORES" \
-	    --configfile "config/$$EDITION.yaml" \
-	    --rerun-triggers mtime params --rerun-incomplete --nolock --quiet rules
+	$(SNAKEMAKE)
+
+plan: $(INSTALLED)
+	$(SNAKEMAKE) --dry-run
+
+status: $(INSTALLED)
+	$(RUN) notebooks/status.py "config/$$EDITION.yaml"
 
 # the small chain that every notebook's defaults read; the folders that a
 # notebook makes are made anew with it
@@ -63,8 +74,8 @@ $(ORDER): notebooks/pages.py $(NOTEBOOKS)
 	mkdir -p $(@D)
 	$(PYTHON) notebooks/pages.py > $@
 
-NO_SMOKE := install reproduce lint bench simulations choices registrations
-NO_SMOKE += mutants verify figures clean
+NO_SMOKE := install reproduce plan status lint bench simulations choices
+NO_SMOKE += registrations mutants verify figures clean
 ifneq ($(filter-out $(NO_SMOKE),$(MAKECMDGOALS)),)
 include $(ORDER)
 endif

@@ -24,6 +24,7 @@ sys.path.insert(0, str(ROOT / "notebooks"))
 
 import jobs
 import pages
+import resources
 from mmssl.ledger import locks
 from mmssl.ledger.code import fingerprint, source_of
 
@@ -76,6 +77,8 @@ def dataset_of(config):
     return Dataset(words, entry["cohort"], prepared, files)
 
 
+OTHER_RULES = ("person", "cohort", "book")
+
 # relative, as snakemake takes a brace in a path for a wildcard
 EDITION_FILE = Path(workflow.configfiles[-1])
 if EDITION_FILE.is_relative_to(ROOT):
@@ -91,6 +94,31 @@ if DATASET is not None:
         if DATASET.cohort in job.parameters.values():
             job.after = [*job.after, DATASET.cohort]
 EXECUTED = [job.executed for job in JOBS]
+
+# what the profile asks a cluster for
+DEFAULTS = workflow.resource_settings.default_resources
+ASKED = workflow.resource_settings.overwrite_resources
+try:
+    resources.check_defaults(DEFAULTS.args)
+    resources.check_rules(
+        {
+            of: {name: entry.orig_arg for name, entry in entries.items()}
+            for of, entries in ASKED.items()
+        },
+        {*pages.read_pages(), *(job.name for job in JOBS), *OTHER_RULES},
+    )
+except resources.ResourceError as error:
+    raise WorkflowError(str(error))
+
+
+def asked_of(job):
+    """Return the resources of a job: those of its notebook, as a profile asks
+    for them. All runs of a grid have them, under the names of their own.
+    """
+    entries = ASKED.get(job.notebook, {})
+    asked = {name: entry.value for name, entry in entries.items()}
+    return {**asked, "slots": job.slots}
+
 PAGES = sorted(path for path in EXECUTED if path.startswith("book/"))
 
 
@@ -166,7 +194,8 @@ for job in JOBS:
         output:
             notebook=job.executed,
             sidecar=job.executed + ".json",
-            folders=[directory(folder) for folder in job.folders],
+            # these are removed before the job and when it failed
+            folders=[directory(folder) for folder in job.made_anew],
         params:
             flags=job.flags,
         # single-threaded jobs side by side beat jobs that share the cores;
@@ -177,7 +206,7 @@ for job in JOBS:
         # it when it ends, so that one core too many is in use from then on;
         # slots are charged only where many wait
         resources:
-            slots=job.slots,
+            **asked_of(job),
         # memory as in the Makefile, for a workflow that it did not start
         shell:
             # snakemake tells BLAS the job's threads, and numbers their last digits

@@ -80,6 +80,21 @@ class Job:
         return code_of(self.source)
 
     @property
+    def made_anew(self) -> list[str]:
+        """The folders that are removed before it begins.
+
+        Not those of a run that was stopped, from which it goes on: its
+        executed notebook is not there, and the folder is.
+        """
+        stopped = not Path(self.executed).exists()
+        anew = []
+        for folder in self.folders:
+            kept = stopped and folder in self.continued
+            if not (kept and Path(folder).exists()):
+                anew.append(folder)
+        return anew
+
+    @property
     def flags(self) -> str:
         """Its parameters as words of a shell, for `execute`."""
         words = []

@@ -50,8 +50,8 @@ def make_checkout(root):
         shutil.copytree(ROOT / folder, root / folder)
     for file in ("Snakefile", "Makefile", "pyproject.toml"):
         shutil.copy(ROOT / file, root)
-    for name in ("execute.py", "jobs.py", "pages.py"):
-        shutil.copy(ROOT / "notebooks" / name, root / "notebooks")
+    for file in sorted((ROOT / "notebooks").glob("*.py")):
+        shutil.copy(file, root / "notebooks")
     # an environment of its own, whose Python has the folder in its name
     shell = root / "python"
     shell.symlink_to(sys.executable)

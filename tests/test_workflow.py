@@ -10,6 +10,7 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,8 @@ import yaml
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "notebooks"))
 
+import execute  # noqa: E402
+import jobs  # noqa: E402
 import pages  # noqa: E402
 
 DEMO = yaml.safe_load((ROOT / "config" / "demo.yaml").read_text())
@@ -25,12 +28,12 @@ EDITIONS = sorted((ROOT / "config").glob("*.yaml"))
 SMALL_GRID = {"objective": ["RR", "CR"], "fold": [0, 1], "seed": [0]}
 
 
-def _plan(tmp_path, edition, root=ROOT):
+def _plan(tmp_path, edition, root=ROOT, flags=()):
     """Dry-run an edition; return status and text."""
     file = tmp_path / "edition.yaml"
     file.write_text(yaml.safe_dump(edition, sort_keys=False))
     command = [sys.executable, "-m", "snakemake", "--dry-run", "--nolock"]
-    command += ["--cores", "2", "--forceall"]
+    command += ["--cores", "2", "--forceall", *flags]
     command += ["--snakefile", root / "Snakefile", "--configfile", file]
     done = subprocess.run(
         command,
@@ -57,7 +60,10 @@ def _jobs(text):
 def tiny(tmp_path_factory):
     """Give the jobs of the demo edition over a small grid."""
     edition = DEMO | {"edition": "tiny", "grid": SMALL_GRID}
-    status, text = _plan(tmp_path_factory.mktemp("tiny"), edition)
+    asked = ["03_pretraining:gpu=2", "CR_fold1_seed0:gpu=4"]
+    flags = ["--set-resources", *asked]
+    folder = tmp_path_factory.mktemp("tiny")
+    status, text = _plan(folder, edition, flags=flags)
     assert status == 0, text
     return _jobs(text)
 
@@ -156,6 +162,75 @@ def test_jobs_that_share_the_machine_take_a_slot_each(tiny):
     # what has data of its own starts first
     first = [name for name in tiny if tiny[name].get("priority") == ["1"]]
     assert first == ["09_natural_images"]
+
+
+def test_what_a_profile_asks_for_a_notebook_all_its_runs_get(tiny):
+    gpus = {}
+    for name, job in tiny.items():
+        asked = [text for text in job.get("resources", ()) if "gpu=" in text]
+        if asked:
+            gpus[name] = asked
+    assert gpus == {
+        "03_pretraining": ["gpu=2"],
+        "RR_fold1_seed0": ["gpu=2"],
+        "CR_fold0_seed0": ["gpu=2"],
+        # one run by its own name
+        "CR_fold1_seed0": ["gpu=4"],
+    }
+
+
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        ("3_pretraining:gpu=1", "found '3_pretraining', expected the name of"),
+        ("03_pretraining:gpus=1", "03_pretraining.gpus: unknown resource"),
+        ("03_pretraining:gpu=one", "found 'one', expected a whole number"),
+    ],
+)
+def test_a_profile_that_asks_for_nonsense_is_refused(tmp_path, asked, message):
+    status, text = _plan(tmp_path, DEMO, flags=["--set-resources", asked])
+    assert status != 0 and message in text
+
+
+def test_a_page_continues_what_it_makes(tmp_path):
+    page = {"after": [], "makes": ["a", "b"], "continues": "c"}
+    file = _notebook(tmp_path, "01_one", page)
+    with pytest.raises(pages.PageError, match=r"continues has \['c'\]"):
+        pages.read_page(file)
+    page["continues"] = "b"
+    assert pages.read_page(_notebook(tmp_path, "01_one", page)).continues == (
+        "b",
+    )
+
+
+def test_the_code_of_a_notebook_is_found_once_for_all_its_runs(monkeypatch):
+    asked = []
+    found = execute.modules_of
+    monkeypatch.setattr(
+        execute, "modules_of", lambda file: asked.append(file) or found(file)
+    )
+    jobs.code_of.cache_clear()
+    for job in jobs.jobs_of(DEMO):
+        assert "mmssl/ledger/paths.py" in job.code
+    assert len(asked) == len(set(asked)) == len(DEMO["notebooks"])
+
+
+@pytest.mark.slow
+def test_a_grid_of_a_thousand_runs_is_planned(tmp_path):
+    grid = {
+        "objective": DEMO["grid"]["objective"][:20],
+        "fold": list(range(5)),
+        "seed": list(range(10)),
+    }
+    begun = time.monotonic()
+    edition = DEMO | {"edition": "big", "grid": grid}
+    status, text = _plan(tmp_path, edition, flags=["--quiet", "rules"])
+    assert status == 0, text
+    # a page of the book, a run for each other point, and all, and the book
+    total = len(DEMO["notebooks"]) + 999 + 2
+    assert re.search(rf"^total +{total}$", text, re.MULTILINE)
+    # 10 s of a processor; far more where each run looks for its code itself
+    assert time.monotonic() - begun < 60
 
 
 def test_folders_that_a_page_makes_are_its_output(tiny):

@@ -175,16 +175,18 @@ def test_make_hands_names_to_programs_as_they_are(checkout):
     (checkout / "requirements.lock").touch()
     os.utime(given.parent / ".installed", (2**32, 2**32))
     tool = given / "snakemake"
-    tool.write_text('#!/bin/sh\nprintf "%s\\n" "$@"\n')
+    tool.write_text('#!/bin/sh\nprintf "%s\\n" "$CORES" "$@"\n')
     tool.chmod(0o755)
     name = "x; touch made"
+    names = [f"{entry}={name}" for entry in ("EDITION", "PROFILE", "CORES")]
     done = subprocess.run(
-        ["make", "-s", "reproduce", f"EDITION={name}", f"CORES={name}"],
+        ["make", "-s", "reproduce", *names],
         cwd=checkout,
         capture_output=True,
         text=True,
     )
     assert done.returncode == 0, done.stderr
     words = done.stdout.splitlines()
-    assert {f"config/{name}.yaml", name, f"slots={name}"} <= set(words)
+    places = {f"config/{name}.yaml", f"config/profiles/{name}"}
+    assert {name, *places} == set(words) - {"--profile", "--configfile"}
     assert not list(checkout.parent.rglob("made"))
