@@ -240,42 +240,43 @@ def execute(
     hashes_before = _hashes(read, root)
     started = time.perf_counter()
     processor_started = _children_seconds()
-    with (
-        locks.owned(output),
-        atomic.file(output) as temporary,
-        _own_kernel(),
-    ):
-        try:
-            _run(notebook, temporary, changed, root)
-        except (PapermillExecutionError, DeadKernelError):
+    memory_before = _children_megabytes()
+    with locks.owned(output):
+        with atomic.file(output) as temporary, _own_kernel():
+            try:
+                _run(notebook, temporary, changed, root)
+            except (PapermillExecutionError, DeadKernelError):
+                _take_places_out(temporary, root)
+                os.replace(temporary, failed)
+                raise
             _take_places_out(temporary, root)
-            os.replace(temporary, failed)
+        try:
+            failed.unlink(missing_ok=True)
+            processor_seconds = _children_seconds() - processor_started
+            facts = {
+                "edition": parameters.get("edition"),
+                "seconds": round(time.perf_counter() - started, 1),
+                "processor_seconds": round(processor_seconds, 1),
+                "peak_memory_mb": _peak_since(memory_before),
+                "gpus": _visible_gpus(),
+            }
+            inputs = {"notebook": notebook}
+            hashes_after = _hashes(read, root)
+            for name, value in hashes_before.items():
+                # what the notebook changed itself is its result, not its input
+                if hashes_after.get(name) == value:
+                    inputs[name] = root / parameters[name]
+            write_sidecar(
+                output,
+                inputs,
+                parameters,
+                parameters.get("seed"),
+                modules_of(notebook),
+                facts,
+            )
+        except BaseException:
+            output.unlink()  # nobody could say what made it
             raise
-        _take_places_out(temporary, root)
-    failed.unlink(missing_ok=True)
-    facts = {
-        "edition": parameters.get("edition"),
-        "seconds": round(time.perf_counter() - started, 1),
-        "processor_seconds": round(_children_seconds() - processor_started, 1),
-    }
-    inputs = {"notebook": notebook}
-    hashes_after = _hashes(read, root)
-    for name, value in hashes_before.items():
-        # what the notebook changed itself is its result, not its input
-        if hashes_after.get(name) == value:
-            inputs[name] = root / parameters[name]
-    try:
-        write_sidecar(
-            output,
-            inputs,
-            parameters,
-            parameters.get("seed"),
-            modules_of(notebook),
-            facts,
-        )
-    except BaseException:
-        output.unlink()  # nobody could say what made it
-        raise
     return output
 
 
@@ -498,6 +499,31 @@ def _children_seconds() -> float:
     return usage.ru_utime + usage.ru_stime
 
 
+def _children_megabytes() -> int:
+    """Memory of the largest of the processes that ended."""
+    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+    # bytes there, kilobytes elsewhere
+    return round(peak / (2**20 if sys.platform == "darwin" else 2**10))
+
+
+def _peak_since(before: int) -> int | None:
+    """Memory of the largest process since then; None where an earlier one was
+    larger, so that nobody knows.
+    """
+    peak = _children_megabytes()
+    return peak if peak > before else None
+
+
+def _visible_gpus() -> int | None:
+    """How many GPUs a cluster gave to this job; None where it does not say."""
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is None:
+        return None
+    names = [name.strip() for name in visible.split(",")]
+    # what it says of a job that has none
+    return len([n for n in names if n not in ("", "-1", "NoDevFiles")])
+
+
 @contextmanager
 def _own_kernel() -> Iterator[None]:
     """Make ``python3`` mean this interpreter, whatever kernels and start-up
@@ -536,8 +562,14 @@ def _end(number: int, _frame: Any) -> None:
     raise SystemExit(128 + number)
 
 
+ENDINGS = (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
+"""What tells a job that it ends: a cluster sends the first at its time limit,
+or one that was asked for (``--signal``).
+"""
+
+
 if __name__ == "__main__":
-    for ending in (signal.SIGTERM, signal.SIGHUP):
+    for ending in ENDINGS:
         # nohup has it ignored
         if signal.getsignal(ending) is signal.SIG_DFL:
             signal.signal(ending, _end)

@@ -11,6 +11,7 @@ from pathlib import Path
 import nbformat
 import pytest
 
+from mmssl.ledger import locks
 from mmssl.ledger.sidecars import read_sidecar, stale
 
 RUNNER = Path(__file__).parents[1] / "notebooks" / "execute.py"
@@ -302,6 +303,63 @@ def test_a_run_that_nothing_can_vouch_for_leaves_no_trace(
     with pytest.raises(OSError, match="disk full"):
         execute.execute(notebook, tmp_path / "o.ipynb", {})
     assert [file.name for file in tmp_path.iterdir()] == ["n.ipynb"]
+
+
+def test_a_run_that_is_ended_while_it_is_recorded_leaves_no_trace(
+    tmp_path, monkeypatch
+):
+    """Its inputs are hashed once more, which may take minutes."""
+    notebook = _notebook(tmp_path / "n.ipynb", "1")
+    made = execute._hashes
+
+    def end(*arguments):
+        if (tmp_path / "o.ipynb").exists():
+            # nobody else may begin it meanwhile
+            assert locks.lock_of(tmp_path / "o.ipynb").exists()
+            raise SystemExit(143)
+        return made(*arguments)
+
+    monkeypatch.setattr(execute, "_hashes", end)
+    with pytest.raises(SystemExit):
+        execute.execute(notebook, tmp_path / "o.ipynb", {})
+    assert [file.name for file in tmp_path.iterdir()] == ["n.ipynb"]
+
+
+@pytest.mark.parametrize(
+    ("visible", "gpus"),
+    [
+        (None, None),
+        ("", 0),
+        ("NoDevFiles", 0),
+        ("-1", 0),
+        ("0", 1),
+        ("2,3", 2),
+    ],
+)
+def test_the_gpus_of_a_cluster_are_on_record(monkeypatch, visible, gpus):
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    if visible is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    assert execute._visible_gpus() == gpus
+
+
+def test_the_memory_of_its_largest_process_is_on_record(tmp_path):
+    """A kernel that fills 600 MB; a small one, its runner's at least."""
+    peaks = []
+    for name, megabytes in (("small", 0), ("large", 600)):
+        cell = f"filled = b'x' * ({megabytes} * 2**20)"
+        notebook = _notebook(tmp_path / f"{name}.ipynb", cell)
+        output = tmp_path / f"{name}.out.ipynb"
+        done = _call(notebook, output)
+        assert done.returncode == 0, done.stderr
+        peaks.append(read_sidecar(output)["facts"]["peak_memory_mb"])
+    assert 20 < peaks[0] < 300 and 620 < peaks[1] < 800
+
+
+def test_memory_that_an_earlier_run_may_have_taken_is_not_told(monkeypatch):
+    monkeypatch.setattr(execute, "_children_megabytes", lambda: 300)
+    assert execute._peak_since(299) == 300
+    assert execute._peak_since(300) is None
 
 
 @pytest.mark.parametrize("recorded", [["source"], []])

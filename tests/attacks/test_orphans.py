@@ -46,9 +46,9 @@ def work_and_search(*_):
     work(0)
 linear_evaluation.logistic_regression = work_and_search
 rows = np.arange(20)
-z = {number: np.ones((20, 2)) for number in range(2)}
+z = {("model", "T1", draw): np.ones((20, 2)) for draw in range(2)}
 linear_evaluation._logistic_scores(
-    z, rows % 2, rows, rows, rows, 1, 0, jobs=2, fold=0
+    z, rows % 2, rows, {"T1": (rows, rows)}, 1, 0, jobs=2, fold=0
 )
 """
 
@@ -100,8 +100,17 @@ def survivors(process, descendants):
     return [" ".join(one.cmdline()) for one in alive if one.is_running()]
 
 
+def left_behind(folder):
+    """The files of a notebook that was ended, without what it began with."""
+    left = {file.name for file in folder.iterdir()}
+    working = {name for name in left if name.endswith(".working")}
+    return left - working - {"in.ipynb", "script.py", "said.txt"}
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize(
+    "number", [signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1]
+)
 @pytest.mark.parametrize("code", [LOKY, FORKED], ids=["loky", "forked"])
 def test_a_notebook_that_is_ended_takes_its_workers_along(
     tmp_path, number, code
@@ -111,9 +120,23 @@ def test_a_notebook_that_is_ended_takes_its_workers_along(
     process.send_signal(number)
     assert survivors(process, descendants) == []
     assert process.returncode == 128 + number
-    left = {file.name for file in tmp_path.iterdir()}
-    working = {name for name in left if name.endswith(".working")}
-    assert left - working == {"in.ipynb", "script.py", "said.txt"}
+    assert left_behind(tmp_path) == set()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
+@pytest.mark.parametrize("first", ["kernel", "runner"])
+def test_a_job_all_of_whose_processes_are_told_to_end(tmp_path, number, first):
+    """As a cluster does at a time limit."""
+    process, descendants = start(tmp_path, LOKY, as_notebook=True)
+    told = [*descendants, psutil.Process(process.pid)]
+    if first == "runner":
+        told.reverse()
+    for one in told:
+        one.send_signal(number)
+    assert survivors(process, descendants) == []
+    assert process.returncode == 128 + number
+    assert left_behind(tmp_path) == set()
 
 
 @pytest.mark.slow
