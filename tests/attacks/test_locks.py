@@ -1,5 +1,7 @@
 """Two processes at one thing: one makes it, the other says who does."""
 
+import errno
+import fcntl
 import json
 import os
 import signal
@@ -117,6 +119,36 @@ def test_a_lock_without_a_name_is_told_too(tmp_path, holder):
     locks.lock_of(tmp_path / "run").write_text("")
     with (
         pytest.raises(locks.LockedError, match="another process"),
+        locks.owned(tmp_path / "run"),
+    ):
+        pytest.fail("the block must not run")
+
+
+def test_who_makes_something_can_be_asked(tmp_path, holder):
+    target = tmp_path / "run"
+    assert locks.owner(target) is None
+    assert list(tmp_path.iterdir()) == []
+    owner = holder(target)
+    assert f"process {owner.pid} on" in locks.owner(target)
+    owner.send_signal(signal.SIGKILL)
+    owner.wait()
+    # it was there, and is nobody's
+    assert locks.lock_of(target).exists()
+    assert locks.owner(target) is None
+
+
+@pytest.mark.parametrize(
+    "number", [errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP]
+)
+def test_a_file_system_without_locks_is_refused(tmp_path, monkeypatch, number):
+    """A file that merely exists would outlive a process that is killed."""
+
+    def fail(*_):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(fcntl, "flock", fail)
+    with (
+        pytest.raises(locks.LockedError, match="its file system has no locks"),
         locks.owned(tmp_path / "run"),
     ):
         pytest.fail("the block must not run")
