@@ -16,10 +16,20 @@ from lightning.pytorch.strategies import DDPStrategy
 
 from mmssl.pretrain import processes
 
+OF_LIGHTNING = (
+    # of torch 2.13
+    (r".*LeafSpec.* is deprecated", FutureWarning),
+    # of a machine that has Slurm
+    (r".*`srun` command is available.*", UserWarning),
+)
+"""What Lightning warns of, whoever uses it."""
+
 PRECISIONS = {"fp32": "32-true", "bf16": "bf16-mixed"}
 STRATEGIES = ("auto", "ddp")
 
-# whatever a scheduler says of the job around it
+# whatever Slurm says of the job around it: else Lightning would answer its
+# signals with a checkpoint in the middle of an epoch, from which no run
+# continues bit for bit
 _ALONE = {"devices": 1, "plugins": [LightningEnvironment()]}
 
 
@@ -55,6 +65,10 @@ def chosen_precision(precision: str) -> str:
 def quiet_trainer(precision: str, **options) -> lightning.Trainer:
     """A trainer without logger, bar, checkpoint or summary, of one device
     unless options say otherwise.
+=======
+    """A trainer of one device, without logger, bar, checkpoint or summary, the
+    same in a job of Slurm as elsewhere.
+>>>>>>> 5385298 (Lightning leaves a cluster's signals alone, and what it says of srun stops no training)
 
     Parameters
     ----------
@@ -72,6 +86,8 @@ def quiet_trainer(precision: str, **options) -> lightning.Trainer:
         enable_model_summary=False,
         use_distributed_sampler=False,
         num_sanity_val_steps=0,
+=======
+>>>>>>> 5385298 (Lightning leaves a cluster's signals alone, and what it says of srun stops no training)
     )
 
 
@@ -119,11 +135,9 @@ def train_steps(
 ) -> None:
     """Fit a module on numbered steps, from a checkpoint if there is one."""
     with warnings.catch_warnings():
-        # Lightning's own, of torch 2.13; what makes errors of warnings may not
-        # stop a run for it
-        warnings.filterwarnings(
-            "default", r".*LeafSpec.* is deprecated", FutureWarning
-        )
+        # what makes errors of warnings may not stop a run for these
+        for message, category in OF_LIGHTNING:
+            warnings.filterwarnings("default", message, category)
         trainer.fit(
             module,
             steps,
