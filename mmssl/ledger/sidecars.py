@@ -14,7 +14,7 @@ import json
 import os
 import platform
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
@@ -186,13 +186,16 @@ def changed(artefact: str | Path) -> list[str]:
     return []
 
 
-def stale(artefact: str | Path) -> list[str]:
+def stale(artefact: str | Path, once: bool = False) -> list[str]:
     """Say why an artefact can no longer be trusted.
 
     Parameters
     ----------
     artefact : path
         What `write_sidecar` was called with.
+    once : bool
+        Whether an input or a module is looked at once for all artefacts that
+        this process asks for, as it was then: for many of the same inputs.
 
     Returns
     -------
@@ -209,8 +212,14 @@ def stale(artefact: str | Path) -> list[str]:
         record = read_sidecar(artefact)
     except (FileNotFoundError, ValueError):  # among the reasons
         return reasons
-    reasons += _changed_inputs(record["inputs"], artefact)
-    return reasons + _changed_code(record["modules"], record["code"])
+    hash_of = _hash_once if once else hash_path
+    reasons += _changed_inputs(record["inputs"], artefact, hash_of)
+    found = _fingerprint_once if once else fingerprint
+    return reasons + _changed_code(record["modules"], record["code"], found)
+
+
+_hash_once = cache(hash_path)
+_fingerprint_once = cache(fingerprint)
 
 
 @cache
@@ -277,8 +286,13 @@ def _is_input(entry: Any) -> bool:
 
 
 def _changed_inputs(
-    inputs: Mapping[str, Mapping[str, str]], artefact: Path
+    inputs: Mapping[str, Mapping[str, str]],
+    artefact: Path,
+    hash_of: Callable[[Path], str],
 ) -> Iterator[str]:
+    """The inputs that are not as they were, by `hash_path` or what keeps its
+    answers.
+    """
     root = paths.root(artefact.parent)
     for name, entry in inputs.items():
         if "path" not in entry:
@@ -289,7 +303,7 @@ def _changed_inputs(
             yield f"{shown} is gone"
             continue
         try:
-            has_changed = hash_path(path) != entry["hash"]
+            has_changed = hash_of(path) != entry["hash"]
         except (OSError, ValueError) as error:
             yield f"{shown} cannot be read: {error}"
             continue
@@ -297,11 +311,18 @@ def _changed_inputs(
             yield f"{shown} has changed"
 
 
-def _changed_code(modules: list[str], code: Mapping[str, str]) -> list[str]:
+def _changed_code(
+    modules: list[str],
+    code: Mapping[str, str],
+    fingerprint_of: Callable[..., dict[str, str]],
+) -> list[str]:
+    """The modules that are not as they were, by `fingerprint` or what keeps
+    its answers.
+    """
     missing = [name for name in modules if source_of(name) is None]
     if missing:
         return [f"module {name} no longer exists" for name in missing]
-    now = fingerprint(*modules)
+    now = fingerprint_of(*modules)
     reasons = []
     for name in sorted(now.keys() | code.keys()):
         if now.get(name) != code.get(name):
