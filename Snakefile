@@ -119,6 +119,7 @@ def asked_of(job):
     asked = {name: entry.value for name, entry in entries.items()}
     return {**asked, "slots": job.slots}
 
+
 PAGES = sorted(path for path in EXECUTED if path.startswith("book/"))
 
 
@@ -198,9 +199,10 @@ for job in JOBS:
             folders=[directory(folder) for folder in job.made_anew],
         params:
             flags=job.flags,
+            launcher=job.launcher,
         # single-threaded jobs side by side beat jobs that share the cores;
         # one that splits its own work into processes takes as many
-        threads: job.parameters.get("jobs", 1)
+        threads: job.processes
         priority: job.priority
         # snakemake 9.15 never charges a job that was ready alone, but refunds
         # it when it ends, so that one core too many is in use from then on;
@@ -213,6 +215,7 @@ for job in JOBS:
             "OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1 "
             "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS=1 "
             "MALLOC_MMAP_MAX_=0 MALLOC_TRIM_THRESHOLD_=-1 "
+            "{params.launcher} "
             "{sys.executable:q} notebooks/execute.py {input.notebook:q} "
             # these words are quoted already
             "{output.notebook:q} {params.flags}"

@@ -9,6 +9,7 @@ the table of how far it is (`status`) both take the jobs from here.
 
 import itertools
 import shlex
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
@@ -93,6 +94,26 @@ class Job:
             if not (kept and Path(folder).exists()):
                 anew.append(folder)
         return anew
+
+    @property
+    def processes(self) -> int:
+        """How many work side by side: those that share a training, or those
+        that it splits its own work into.
+        """
+        devices = self.resolved.get("devices", 1)
+        return max(devices, self.parameters.get("jobs", 1))
+
+    @property
+    def launcher(self) -> str:
+        """Words of a shell before the command, which start it as often as
+        processes share the training; none for one process.
+        """
+        devices = self.resolved.get("devices", 1)
+        if devices == 1:
+            return ""
+        start = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+        start += ["--nproc-per-node", str(devices), "--no-python"]
+        return shlex.join(start)
 
     @property
     def flags(self) -> str:

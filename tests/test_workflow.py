@@ -7,6 +7,7 @@ import itertools
 import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -201,6 +202,23 @@ def test_a_page_continues_what_it_makes(tmp_path):
     assert pages.read_page(_notebook(tmp_path, "01_one", page)).continues == (
         "b",
     )
+
+
+def test_a_training_on_two_devices_is_started_twice():
+    edition = DEMO | {"grid": SMALL_GRID}
+    notebooks = {**DEMO["notebooks"]}
+    notebooks["03_pretraining"] = {**notebooks["03_pretraining"], "devices": 2}
+    for job in jobs.jobs_of(edition | {"notebooks": notebooks}):
+        words = shlex.split(job.launcher)
+        if job.notebook != "03_pretraining":
+            assert words == []
+            assert job.processes == job.parameters.get("jobs", 1)
+            continue
+        assert job.processes == 2
+        assert words[1:4] == ["-m", "torch.distributed.run", "--standalone"]
+        assert words[4:] == ["--nproc-per-node", "2", "--no-python"]
+    alone = jobs.jobs_of(edition)
+    assert {job.launcher for job in alone} == {""}
 
 
 def test_the_code_of_a_notebook_is_found_once_for_all_its_runs(monkeypatch):

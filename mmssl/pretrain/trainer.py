@@ -64,11 +64,7 @@ def chosen_precision(precision: str) -> str:
 
 def quiet_trainer(precision: str, **options) -> lightning.Trainer:
     """A trainer without logger, bar, checkpoint or summary, of one device
-    unless options say otherwise.
-=======
-    """A trainer of one device, without logger, bar, checkpoint or summary, the
-    same in a job of Slurm as elsewhere.
->>>>>>> 5385298 (Lightning leaves a cluster's signals alone, and what it says of srun stops no training)
+    unless options say otherwise; the same in a job of Slurm as elsewhere.
 
     Parameters
     ----------
@@ -86,8 +82,6 @@ def quiet_trainer(precision: str, **options) -> lightning.Trainer:
         enable_model_summary=False,
         use_distributed_sampler=False,
         num_sanity_val_steps=0,
-=======
->>>>>>> 5385298 (Lightning leaves a cluster's signals alone, and what it says of srun stops no training)
     )
 
 
