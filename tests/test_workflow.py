@@ -289,6 +289,20 @@ def test_a_page_that_the_edition_leaves_out_is_not_waited_for(tmp_path):
     assert not [file for file in inputs if "/executed/" in file]
 
 
+@pytest.mark.parametrize("file", EDITIONS, ids=lambda file: file.stem)
+def test_no_two_jobs_make_the_same_people(file):
+    """Pages 10 and 11 make those that nobody made, and run side by side."""
+    edition = yaml.safe_load(file.read_text())
+    planned = jobs.jobs_of(edition)
+    made = {folder for job in planned for folder in job.folders}
+    asked = []
+    for job in planned:
+        people = job.resolved.get("people")
+        if people is not None and people not in made:
+            asked.append(people)
+    assert len(asked) == len(set(asked))
+
+
 def _study_of_six(folder, **changes):
     """The paper edition's entry of a dataset, for six people of no images."""
     for number in range(6):
