@@ -2,6 +2,9 @@
 
     snakemake --cores 2 --resources slots=2 --configfile config/demo.yaml
 
+A profile says where they run, and on a cluster what each asks for
+(config/profiles, notebooks/resources.py).
+
 The edition's file says which notebooks run with which parameters, and over
 which grid notebook 03 runs (notebooks/jobs.py); where it starts from a dataset
 of real people (study), one job prepares each of them, and one writes their
