@@ -105,7 +105,10 @@ def failure(notebook: Path) -> str:
     """
     ran = 0
     for cell in nbformat.read(notebook, as_version=4).cells:
-        ran = cell.get("execution_count") or ran
+        if not cell.metadata.get("papermill", {}).get("start_time"):
+            continue
+        # a kernel that dies at once does not tell the number
+        ran = cell.get("execution_count") or ran + 1
         for output in cell.get("outputs", ()):
             if output.output_type == "error":
                 why = (output.evalue.strip().splitlines() or [""])[0]

@@ -2,7 +2,9 @@
 in, and by what.
 """
 
+import shutil
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import nbformat
@@ -34,16 +36,26 @@ manifest.write_manifest(folder)
 """
 
 
+def make_root(folder):
+    """Write a repository with a cohort; return its folder."""
+    (folder / "pyproject.toml").write_text('[project]\nname = "mmssl"\n')
+    (folder / "cohort").mkdir()
+    (folder / "cohort" / "T1.npy").write_text("voxels")
+    (folder / "notebooks").mkdir()
+    return folder
+
+
 @pytest.fixture
 def root(tmp_path):
-    """Give a repository with a cohort; nothing is remembered of another."""
+    """Give a repository with a cohort."""
+    return make_root(tmp_path)
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_remembered():
+    """Forget what was asked of the files of another test."""
     for asked in (sidecars._hash_once, sidecars._fingerprint_once):
         asked.cache_clear()
-    (tmp_path / "pyproject.toml").write_text('[project]\nname = "mmssl"\n')
-    (tmp_path / "cohort").mkdir()
-    (tmp_path / "cohort" / "T1.npy").write_text("voxels")
-    (tmp_path / "notebooks").mkdir()
-    return tmp_path
 
 
 def make_job(root, *cells, **values):
@@ -96,14 +108,22 @@ def test_a_run_that_is_done_says_what_it_took(root, monkeypatch):
     assert found.gpu_hours == 2 * facts["seconds"] / 3600 > 0
 
 
-@pytest.fixture
-def done(root):
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
     """Give a job that has run, and the repository."""
+    root = make_root(tmp_path_factory.mktemp("finished"))
     job = make_job(root)
     run(job, root)
     assert told(job, root) == ("done", "")
-    sidecars._hash_once.cache_clear()
     return job, root
+
+
+@pytest.fixture
+def done(finished, tmp_path):
+    """Give a job that has run, and a copy of the repository to change."""
+    job, root = finished
+    copy = shutil.copytree(root, tmp_path / "copy")
+    return replace(job, resolved=dict(job.resolved)), copy
 
 
 def test_a_run_of_another_cohort_is_stale(done):
