@@ -493,7 +493,8 @@ def test_each_modality_is_drawn_apart(cohort, tmp_path, monkeypatch):
         energies(bands).mean(1),
     )
     # a step has no more rows than the modality of most
-    train, _ = _draws(missing, None, 0, 100, 0, apart=True)
+    objective = load_objective(run, missing)
+    train, _ = _draws(missing, objective, False, 0, 100, 0)
     assert train.batch_size == len(missing.rows("train")) > len(rows)
     for rows, made in drawn:
         assert not torch.equal(rows["T1"], rows["fALFF"])

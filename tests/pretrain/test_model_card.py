@@ -46,6 +46,7 @@ CONFIG = {
         "code": "1" * 64,
         "device": "cpu",
         "threads": 1,
+        "processes": 1,
         "versions": {"torch": "2.0"},
     },
 }
