@@ -26,7 +26,7 @@ from mmssl.objectives.term import Batch
 from mmssl.objectives.views import Clean, make_views
 from mmssl.preprocessing.network_inputs import standardised
 from mmssl.pretrain import embed, fit, load_encoders, load_weights, loop
-from mmssl.pretrain.fit import _draws
+from mmssl.pretrain.fit import _draws, load_objective
 
 SIDE = 16
 ROWS = 6
