@@ -10,6 +10,7 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from itertools import count
 from typing import TypeVar
 
 import torch
@@ -19,6 +20,9 @@ Told = TypeVar("Told")
 
 # a process that waits for one that died is told so by then
 PATIENCE = timedelta(minutes=30)
+
+# of this process, the same in all that were started together
+_TRAININGS = count()
 
 
 class NotFirst(Exception):
@@ -73,8 +77,16 @@ def together() -> Iterator[None]:
     on_gpu = torch.cuda.is_available()
     if on_gpu:
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
-    backend = "nccl" if on_gpu else "gloo"
-    distributed.init_process_group(backend, timeout=PATIENCE)
+    store, own_rank, size = next(distributed.rendezvous("env://"))
+    distributed.init_process_group(
+        "nccl" if on_gpu else "gloo",
+        # a second training would else read where the first one's processes
+        # listened
+        store=distributed.PrefixStore(f"training {next(_TRAININGS)}", store),
+        rank=own_rank,
+        world_size=size,
+        timeout=PATIENCE,
+    )
     try:
         yield
     finally:
