@@ -105,7 +105,7 @@ class AllReduceBatchNorm(_BatchNorm):
         rate = self.momentum
         if rate is None:
             rate = 1 / float(self.num_batches_tracked)
-        unbiased = variance * number / max(number - 1, 1)
+        unbiased = variance * number / (number - 1)
         self.running_mean.lerp_(mean.to(self.running_mean.dtype), rate)
         self.running_var.lerp_(unbiased.to(self.running_var.dtype), rate)
 
