@@ -3,26 +3,32 @@
     python tests/mutants/mutate.py stats losses
 
 Of each room a sample of mutants is drawn, always the same one of the same
-code. Each mutant is one change of one expression, in a copy of the checkout;
-the tests of the mutated file run first, then the others of its room. A mutant
-that survives is either a test that is missing or changes no result: those are
-listed with the reason in `equivalent.tsv`, and count in no rate.
+code. Each mutant is one change of one expression, in a copy of the checkout.
+All tests of its room may notice it; those that run the mutated function come
+first, and of these those of the mutated file. A mutant that survives is either
+a test that is missing or changes no result: those are listed with the reason
+in `equivalent.tsv`, and count in no rate.
 """
 
 import ast
 import csv
 import hashlib
 import importlib
+import json
 import multiprocessing
 import os
 import shutil
+import signal
 import sys
 import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from types import CodeType
 from typing import NamedTuple
+
+import pytest
 
 ROOT = Path(__file__).parents[2]
 EQUIVALENT = Path(__file__).with_name("equivalent.tsv")
@@ -36,6 +42,17 @@ ROOMS = (
     "evaluate",
 )
 SAMPLE = 40  # mutants a room
+LIBRARIES = (
+    "nilearn.image",
+    "pandas",
+    "scipy.stats",
+    "sklearn",
+    "lightning.pytorch",
+    "statsmodels.api",
+    "matplotlib.pyplot",
+)
+PATIENCE = 60  # seconds a test has in any case
+SEEN = ".seen.json"  # in the copy: what the tests of a room call
 
 OPPOSITE = {
     ast.Add: ast.Sub,
@@ -159,6 +176,98 @@ def own_tests_first(file: str) -> list[str]:
     return [test.relative_to(ROOT).as_posix() for test in own + others]
 
 
+class Seen:
+    """Keeps, while tests run unmutated, which functions each one calls and
+    how many seconds it takes.
+    """
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        self.functions: dict[str, list[tuple[str, str]]] = {}
+        self.seconds: dict[str, float] = {}
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_protocol(self, item: pytest.Item) -> Iterator:
+        """Keep what a test and its fixtures call in this process."""
+        codes, start = set(), time.monotonic()
+
+        def see(frame, event, _):
+            if event == "call":
+                codes.add(frame.f_code)
+
+        sys.setprofile(see)
+        try:
+            return (yield)
+        finally:
+            sys.setprofile(None)
+            self.seconds[item.nodeid] = time.monotonic() - start
+            called = set()
+            for code in codes:
+                file = self._file(code)
+                if file:
+                    called.add((file, code.co_qualname))
+            self.functions[item.nodeid] = sorted(called)
+
+    def _file(self, code: CodeType) -> str:
+        """The file of a function of the package; of a library's, nothing."""
+        path = Path(code.co_filename)
+        if path.is_relative_to(self.folder / "mmssl"):
+            return path.relative_to(self.folder).as_posix()
+        return ""
+
+    def pytest_sessionfinish(self) -> None:
+        """Leave it where the process that started this one finds it."""
+        found = {"functions": self.functions, "seconds": self.seconds}
+        text = json.dumps(found)
+        (self.folder / SEEN).write_text(text, encoding="utf-8")
+
+
+class AllBut:
+    """Leaves some tests out, runs the others of each file from the shortest
+    on, and ends the process when one takes far longer than unmutated.
+    """
+
+    def __init__(self, left_out: set[str], seconds: dict[str, float]):
+        self.left_out = left_out
+        self.seconds = seconds
+
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        """Leave tests out of what was collected, and order the others."""
+        items[:] = [one for one in items if one.nodeid not in self.left_out]
+        files = list(dict.fromkeys(one.path for one in items))
+        seconds = self.seconds
+        items.sort(
+            key=lambda one: (
+                files.index(one.path),
+                seconds.get(one.nodeid, 0),
+            )
+        )
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_protocol(self, item: pytest.Item) -> Iterator:
+        """Give a test five times its time, and some for its fixtures."""
+        usual = self.seconds.get(item.nodeid, 0)
+        signal.alarm(PATIENCE + int(5 * usual))
+        try:
+            return (yield)
+        finally:
+            signal.alarm(0)
+
+
+def calling(mutant: Mutant, functions: dict[str, list]) -> set[str]:
+    """The tests that call a mutant's function: what is mutated in the body of
+    a class, any of its methods; outside of all, any function of the file.
+    """
+    within = f"{mutant.function}.".lstrip(".")
+    return {
+        test
+        for test, called in functions.items()
+        for file, name in called
+        if file == mutant.file
+        and f"{name}.".replace(".<locals>", "").startswith(within)
+    }
+
+
 class Copy:
     """A copy of the checkout, in which files are mutated one at a time."""
 
@@ -169,39 +278,54 @@ class Copy:
         )
         shutil.copytree(ROOT, folder, ignore=left_out, dirs_exist_ok=True)
 
-    def survives(self, mutant: Mutant, seconds: float) -> bool:
+    def seen(self, tests: list[str]) -> dict:
+        """What each test calls, and its seconds; tests pass unmutated."""
+        if not self._passes(tests, Seen(self.folder)):
+            sys.exit(f"{tests}: they fail before anything is mutated")
+        return json.loads((self.folder / SEEN).read_text(encoding="utf-8"))
+
+    def survives(self, mutant: Mutant, seen: dict) -> bool:
         """Whether the tests pass on the mutant, in the time they have."""
         path = self.folder / mutant.file
         kept = path.read_text(encoding="utf-8")
         for found, tree in mutants(mutant.file, kept):
             if found == mutant:
                 path.write_text(ast.unparse(tree), encoding="utf-8")
+        seconds = seen["seconds"]
+        first = calling(mutant, seen["functions"])
+        others = set(seconds) - first
         try:
-            return self.passes(own_tests_first(mutant.file), seconds)
+            for tests, left_out in ((first, others), (others, first)):
+                files = {test.split("::")[0] for test in tests}
+                found = [f for f in own_tests_first(mutant.file) if f in files]
+                if found and not self._passes(
+                    found, AllBut(left_out, seconds)
+                ):
+                    return False
+            return True
         finally:
             path.write_text(kept, encoding="utf-8")
 
-    def passes(self, tests: list[str], seconds: float | None = None) -> bool:
+    def _passes(self, tests: list[str], plugin: object) -> bool:
         """Whether tests pass, in a process that has the libraries already."""
         fork = multiprocessing.get_context("fork")
-        process = fork.Process(target=self._run, args=(tests,))
+        process = fork.Process(target=self._run, args=(tests, plugin))
         process.start()
-        process.join(seconds)
-        if process.exitcode is None:
-            process.kill()
-            process.join()
+        process.join()
         return process.exitcode == 0
 
-    def _run(self, tests: list[str]) -> None:
-        import pytest
-
+    def _run(self, tests: list[str], plugin: object) -> None:
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, 1)
         os.dup2(nowhere, 2)
         os.chdir(self.folder)
         sys.path.insert(0, str(self.folder))
         os.environ["PYTHONPATH"] = str(self.folder)
-        os._exit(pytest.main(["-x", "-q", "-m", "not slow", *tests]))
+        # bytecode of the code as it is serves all; a mutant leaves none
+        sys.dont_write_bytecode = not isinstance(plugin, Seen)
+        os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
+        arguments = ["-x", "-q", "-m", "not slow", *tests]
+        os._exit(pytest.main(arguments, plugins=[plugin]))
 
 
 def equivalent_mutants() -> dict[tuple[str, ...], str]:
@@ -216,17 +340,13 @@ def measure(room: str, copy: Copy) -> tuple[int, int]:
     could be.
     """
     equivalent = equivalent_mutants()
-    tests = own_tests_first(f"mmssl/{room}/__init__.py")
-    start = time.monotonic()
-    if not copy.passes(tests):
-        sys.exit(f"{room}: its tests fail before anything is mutated")
-    seconds = 60 + 5 * (time.monotonic() - start)
+    seen = copy.seen(own_tests_first(f"mmssl/{room}/__init__.py"))
     killed, counted = 0, 0
     for mutant in sample(room):
         if mutant.key in equivalent:
             continue
         counted += 1
-        survives = copy.survives(mutant, seconds)
+        survives = copy.survives(mutant, seen)
         killed += not survives
         fate = "SURVIVED" if survives else "killed"
         change = f"{mutant.before} -> {mutant.after}"
@@ -239,13 +359,16 @@ def main(rooms: list[str]) -> None:
     unknown = set(rooms) - set(ROOMS)
     if unknown:
         sys.exit(f"rooms {sorted(unknown)}: expected some of {ROOMS}")
-    sys.dont_write_bytecode = True
-    # what every test needs, loaded once; never the package itself
-    for library in ("nilearn.image", "pandas", "scipy.stats", "sklearn"):
+    # what most tests need, loaded once; never the package itself
+    for library in LIBRARIES:
         importlib.import_module(library)
     import torch
+    from hypothesis import settings
 
     torch.set_num_threads(1)
+    # the same examples for each mutant, however busy the machine is
+    settings.register_profile("mutants", deadline=None, derandomize=True)
+    settings.load_profile("mutants")
     rates = {}
     with tempfile.TemporaryDirectory() as folder:
         copy = Copy(Path(folder))

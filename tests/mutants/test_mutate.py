@@ -1,10 +1,16 @@
 """What counts as a mutant, and that the sample is one of the code as it is."""
 
 import ast
+import subprocess
+import sys
+from pathlib import Path
 
+import mutate
 from mutate import (
     ROOMS,
     ROOT,
+    Mutant,
+    calling,
     equivalent_mutants,
     mutants,
     own_tests_first,
@@ -55,6 +61,78 @@ def test_own_tests_come_first():
     tests = own_tests_first("mmssl/stats/power.py")
     assert tests[0] == "tests/stats/test_power.py"
     assert len(tests) == len(list((ROOT / "tests/stats").glob("test_*.py")))
+
+
+def test_the_tests_that_call_what_is_mutated_are_known():
+    called = {
+        "one": [["a.py", "f"], ["a.py", "Own.f"]],
+        "two": [["a.py", "f.<locals>.inner"], ["b.py", "g"]],
+        "three": [["a.py", "further"]],
+    }
+    expected = {"f": {"one", "two"}, "Own": {"one"}, "f.inner": {"two"}}
+    for function, tests in {**expected, "": set(called)}.items():
+        mutant = Mutant("a.py", function, "1", "2", "1", 3)
+        assert calling(mutant, called) == tests
+
+
+HOUSE = {
+    "mmssl/__init__.py": "",
+    "mmssl/stats/__init__.py": "",
+    "mmssl/stats/lines.py": """
+def area(width, height):
+    return width * height
+
+def emptied(n):
+    while n:
+        n -= n
+    return n
+
+def untested(x):
+    return x % 7
+""",
+    "tests/stats/test_lines.py": """
+from mmssl.stats.lines import area, untested
+def test_area():
+    assert area(3, 4) == 12
+def test_of_nothing():
+    untested(3)
+""",
+    "tests/stats/test_others.py": """
+from mmssl.stats.lines import emptied
+def test_emptied():
+    assert emptied(3) == 0
+""",
+}
+
+MEASURED = """
+import sys
+from pathlib import Path
+import mutate
+mutate.ROOT, mutate.PATIENCE = Path(sys.argv[1]), 1
+print(mutate.measure("stats", mutate.Copy(Path(sys.argv[2]))))
+"""
+
+
+def test_what_no_test_notices_survives_and_what_never_ends_does_not(tmp_path):
+    root, copy = tmp_path / "house", tmp_path / "copy"
+    for name, source in HOUSE.items():
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(source)
+    done = subprocess.run(
+        [sys.executable, "-c", MEASURED, root, copy],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=Path(mutate.__file__).parent,
+    )
+    *fates, rate = done.stdout.splitlines()
+    assert rate == "(2, 4)"
+    survivors = [fate for fate in fates if fate.startswith("SURVIVED")]
+    changes = {fate.split(" ", 2)[2] for fate in survivors}
+    assert changes == {"7 -> 8", "x % 7 -> x * 7"}
+    for name, source in HOUSE.items():
+        assert (copy / name).read_text() == source
 
 
 def test_mutants_called_equivalent_still_exist():
