@@ -14,6 +14,7 @@
 # make verify       every hash on record against the bytes of the files
 # make mutants      whether the tests notice a changed operator or constant
 # make figures      the README's figure and table, from the demo edition
+# make paper        paper.md with the numbers of an edition, and its PDF
 # make clean        everything a run made; the environment stays
 
 # the shell reads these from its environment, so that no name is run by it
@@ -38,7 +39,7 @@ export MALLOC_TRIM_THRESHOLD_ := -1
 
 .DELETE_ON_ERROR:
 .PHONY: install reproduce plan status smoke pages test test-all lint lab
-.PHONY: bench simulations choices registrations mutants verify figures clean
+.PHONY: bench simulations choices registrations mutants verify figures paper clean
 
 install: $(INSTALLED)
 
@@ -75,7 +76,7 @@ $(ORDER): notebooks/pages.py $(NOTEBOOKS)
 	$(PYTHON) notebooks/pages.py > $@
 
 NO_SMOKE := install reproduce plan status lint bench simulations choices
-NO_SMOKE += registrations mutants verify figures clean
+NO_SMOKE += registrations mutants verify figures paper clean
 ifneq ($(filter-out $(NO_SMOKE),$(MAKECMDGOALS)),)
 include $(ORDER)
 endif
@@ -121,6 +122,9 @@ mutants: $(INSTALLED)
 
 figures: $(INSTALLED)
 	$(RUN) figures/readme/refresh.py
+
+paper: $(INSTALLED)
+	$(RUN) book/paper.py "config/$$EDITION.yaml"
 
 clean:
 	rm -rf book/_build book/executed .snakemake

@@ -103,6 +103,7 @@ def test_every_dependency_is_used():
         "pytest-xdist",
     }
     modules = {"scikit-learn": "sklearn", "pyyaml": "yaml", "POT": "ot"}
+    modules["check-jsonschema"] = "check_jsonschema"
     text = ""
     for folder in ("mmssl", "notebooks", "tests", "book"):
         for suffix in ("py", "ipynb"):
