@@ -302,6 +302,8 @@ def _settings(edition: dict[str, Any]) -> tuple[Path, Path]:
     """
     config = _read_yaml(BOOK / "_config.yml")
     sphinx = config["sphinx"]["config"]
+    # the pages are there
+    config["sphinx"]["extra_extensions"].remove("book.direct_build")
     # in a tag, as the theme fetches what begins with http
     banner = f"<span>{ledger.escaped(edition['banner'])}</span>"
     sphinx["html_theme_options"]["announcement"] = banner
