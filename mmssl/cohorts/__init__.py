@@ -17,6 +17,7 @@ from mmssl.cohorts.quality_control import (
     reasons,
     with_files,
 )
+from mmssl.cohorts.simulated.many_people import make_many_people
 from mmssl.cohorts.simulated.phantom import make_phantom
 from mmssl.cohorts.simulated.planted_masks import planted
 from mmssl.cohorts.slices import cut_slices, slice_sources
@@ -32,6 +33,7 @@ __all__ = [
     "from_oasis3",
     "from_study",
     "load",
+    "make_many_people",
     "make_phantom",
     "mnist_svhn",
     "oasis1",

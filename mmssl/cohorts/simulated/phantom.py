@@ -135,7 +135,7 @@ def make_phantom(
         "oracle_auc": factors.oracle_auc(),
     }
     if path.exists():
-        return _existing(path, parameters, seed)
+        return existing_phantom(path, parameters, seed)
     people = factors.draw(subjects, seed)
     pairs = factors.sessions(people, seed)
     sides = splits.make(people, folds, HOLDOUT, seed)
@@ -160,7 +160,7 @@ def make_phantom(
     return cohort.load(path)
 
 
-def _existing(path: Path, parameters: dict, seed: int) -> cohort.Cohort:
+def existing_phantom(path: Path, parameters: dict, seed: int) -> cohort.Cohort:
     """Load a phantom that must have been made with these parameters."""
     existing = cohort.load(path)
     wanted = json.loads(json.dumps(parameters))
