@@ -413,6 +413,11 @@ def test_smaller_shares_lie_within_larger_ones_and_keep_the_classes():
     assert np.bincount(labels[subsets[2]]).tolist() == [32, 10]
     other = tuning.labelled_subset(rows, labels, 0.1, seed=3)
     assert not np.array_equal(other, subsets[1])
+    usual = tuning.labelled_subset(rows, labels, 0.1)
+    first, second = (
+        tuning.labelled_subset(rows, labels, 0.1, seed) for seed in (0, 1)
+    )
+    assert np.array_equal(usual, first) and not np.array_equal(usual, second)
     for ratio in (0, 1.5):
         with pytest.raises(ValueError, match="label ratio is"):
             tuning.labelled_subset(rows, labels, ratio)

@@ -15,6 +15,7 @@ from mmssl.evaluate.label_efficiency import (
     curve_table,
     efficiency_table,
     gain_over_scratch,
+    paired,
     score_table,
 )
 from mmssl.stats import (
@@ -81,6 +82,13 @@ def test_auc_is_the_mean_over_seeds_and_its_gain_is_paired():
     assert np.isnan(
         table.loc[SCRATCH, [*DIFFERENCE, *BOOTSTRAP]].astype(float)
     ).all()
+
+
+def test_people_are_drawn_by_the_first_seed_where_none_is_given(rng):
+    values, others = rng.normal(size=(2, 3, 20))
+    found = paired(values, others, 50)
+    limits = [mean_interval(values.mean(0), 50, seed) for seed in (0, 1)]
+    assert (found["low"], found["high"]) == limits[0][1:3] != limits[1][1:3]
 
 
 def test_dice_is_a_mean_over_people_who_show_any_and_its_gain_a_paired_t():

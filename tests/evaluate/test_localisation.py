@@ -205,6 +205,10 @@ def froc_by_loop(peaks, lesions, images):
     return [*read, sum(read) / len(read)]
 
 
+def test_the_rates_are_two_below_a_tenth_and_octaves_from_an_eighth_to_8():
+    assert RATES == (0.01, 0.05, *2.0 ** np.arange(-3, 4))
+
+
 def test_sensitivities_are_those_of_the_definition():
     table = froc_table(made_up(), resamples=100)
     assert len(table) == 2 * (len(RATES) + 1)

@@ -80,6 +80,11 @@ def test_usage_and_loss_of_a_made_up_table():
     entropy = -(0.75 * math.log(0.75) + 0.25 * math.log(0.25))
     assert table.loc["T1", "usage"] == pytest.approx(entropy / math.log(4))
     assert table.loc["fALFF", "usage"] == pytest.approx(0.5)
+    # of two, which are the fewest that can be told apart
+    lines["prototypes"] = 2
+    table = prototype_table(pd.DataFrame(lines)).set_index("modality")
+    assert table.loc["T1", "usage"] == pytest.approx(entropy / math.log(2))
+    assert table.loc["T1", "share"] == pytest.approx(2.5 / math.log(2))
 
 
 def test_an_encoder_that_tells_nobody_apart_uses_one_prototype():

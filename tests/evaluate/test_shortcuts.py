@@ -121,6 +121,16 @@ def test_a_shared_crop_is_enough_to_match_and_separate_ones_are_not(inputs):
     assert (person["chance"] == 1 / 8).all() and len(person) == 3
 
 
+def test_without_a_seed_people_are_dealt_by_the_first(inputs):
+    def found(**options):
+        table = shortcuts.matching_table(
+            encoders(Position), inputs, PadCropFlip(2), 8, 2, **options
+        )
+        return table["accuracy"].tolist()
+
+    assert found() == found(seed=0) != found(seed=1)
+
+
 def test_explained_share_is_the_adjusted_r2_of_least_squares(rng):
     columns = rng.normal(size=(50, 3))
     z = columns @ rng.normal(size=(3, 6)) + 2 * rng.normal(size=(50, 6)) + 4
