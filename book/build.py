@@ -172,7 +172,8 @@ def main(arguments: list[str]) -> int:
 def _run_jupyter_book(config: Path, toc: Path) -> list[str]:
     # this environment's, whatever the PATH
     tool = Path(sys.executable).with_name("jupyter-book")
-    command = [tool, "build", BOOK, "-n", "-W", "--keep-going"]
+    # all pages: what is shown of one depends on others, too
+    command = [tool, "build", BOOK, "--all", "-n", "-W", "--keep-going"]
     command += ["--config", config, "--toc", toc]
     done = subprocess.run(command, cwd=ROOT)
     if done.returncode:

@@ -179,7 +179,9 @@ def _estimate(line) -> str:
 
 def _verdict(line) -> str:
     colour = VERDICT_COLOUR[line.verdict]
-    parts = [f'<b style="color:{colour}">{escape(line.verdict)}</b>']
+    # the colour beside the word, which must be read on light and dark
+    patch = f"border-left: .5em solid {colour}; padding-left: .4em"
+    parts = [f'<b style="{patch}">{escape(line.verdict)}</b>']
     if line.verdict == UNRESOLVED and not np.isnan(line.detectable):
         parts.append(f"<small>detectable: {line.detectable:.3f}</small>")
     if line.why:

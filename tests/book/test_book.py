@@ -14,6 +14,7 @@ import yaml
 from executed_page import HOME, build, edit, execute, make_page
 from executed_page import source_of as notebook_of
 
+from book import citations
 from mmssl.ledger import sidecars
 from mmssl.ledger.artefacts import (
     CHECKS,
@@ -423,7 +424,12 @@ def test_citations_and_labels_resolve():
     assert len(keys) == len(set(keys))
     text = "".join(file.read_text() for file in (ROOT / "book").glob("*.md"))
     cited = set()
-    for group in re.findall(r"\{cite:\w\}`([^`]+)`", text):
+    chapters = []
+    for file in (ROOT / "notebooks").glob("*.ipynb"):
+        for cell in nbformat.read(file, 4).cells:
+            chapters.append(citations.linked(cell.source))
+    every = "\n".join([text, *chapters])
+    for group in re.findall(r"\{cite:\w\}`([^`]+)`", every):
         cited |= set(group.split(","))
     assert cited == set(keys)
     labels = re.findall(r":label: (\S+)", text)
