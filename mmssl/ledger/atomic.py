@@ -88,6 +88,21 @@ def directory(path: str | Path) -> Iterator[Path]:
             os.rename(temporary, path)
 
 
+@contextmanager
+def scratch(path: str | Path) -> Iterator[Path]:
+    """A hidden folder beside `path` for what is needed meanwhile; it goes when
+    the block ends, and like any unfinished file where it was killed.
+
+    Yields
+    ------
+    Path
+        An existing, empty folder.
+    """
+    with _beside(Path(path)) as temporary:
+        temporary.mkdir()
+        yield temporary
+
+
 def remove_unfinished(folder: str | Path) -> None:
     """Remove what killed processes left half-written in a folder.
 

@@ -24,7 +24,11 @@ from mmssl.losses.swapped import (
     swapped_chance_level,
     swapped_prediction,
 )
-from mmssl.objectives.energy_bands import SIGMAS, ReferenceEnergies
+from mmssl.objectives.energy_bands import (
+    REFERENCES,
+    SIGMAS,
+    ReferenceEnergies,
+)
 from mmssl.objectives.multicrop import RescaledCrop
 from mmssl.objectives.term import Node, Term
 
@@ -163,6 +167,7 @@ class SwAV(Term):
     """
 
     sampling = "modality"
+    images_shown = REFERENCES
     # codes, and with them what is predicted, change as prototypes do
     comparable = False
 

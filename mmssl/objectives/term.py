@@ -427,6 +427,8 @@ class Term(nn.Module):
     comparable : bool
         Whether the loss may be compared with that of other epochs, so that the
         best of them can be kept; otherwise the last one is.
+    images_shown : int
+        How many training images of each modality `learn_images` is shown.
     """
 
     views: ViewSpec = {"main": None}
@@ -438,6 +440,7 @@ class Term(nn.Module):
     task: str | None = None
     momentum: float | None = None
     sampling: str | None = None
+    images_shown = 0
 
     def graph(self, modalities: Sequence[str]) -> list[Edge]:
         """Edges of the term: what :meth:`forward` runs over and what a figure
@@ -462,7 +465,8 @@ class Term(nn.Module):
 
     def learn_images(self, images: dict[str, Tensor]) -> None:
         """Before the first step: what the term's views must know of the
-        training people's standardised images, {modality: (n, C, *sides)}.
+        training people's standardised images, {modality: (n, C, *sides)}, of
+        which it is shown the first `images_shown`.
         """
 
     def before_forward(self, step: int) -> None:

@@ -262,7 +262,8 @@ def make_views(
     Parameters
     ----------
     inputs : dict of Tensor, each (pairs, C, *sides)
-        Clean volumes of the whole cohort.
+        Clean volumes of the whole cohort, or what gives a Tensor for a Tensor
+        of rows.
     rows : dict of Tensor of int64, each (B,)
         Which of them the batch holds.
     spec : mapping of str to Recipe or None
@@ -384,5 +385,5 @@ def _block_size(inputs: Volumes, stream: Stream) -> int:
     """Rows at a time: what fits the caches of a CPU, the whole batch else."""
     if stream.rows.device.type != "cpu":
         return len(stream.rows)
-    largest = max(x[0].nbytes for x in inputs.values())
+    largest = max(x[:1].nbytes for x in inputs.values())
     return max(1, _BLOCK_BYTES // largest)

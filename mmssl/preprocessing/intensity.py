@@ -61,19 +61,51 @@ def histogram_landmarks(
         finite, or a volume whose 1st and 99th percentile coincide, which no
         scale can stretch.
     """
+    return mean_landmarks(percentiles(volumes, mask))
+
+
+def percentiles(
+    volumes: np.ndarray, mask: np.ndarray | None = None
+) -> np.ndarray:
+    """Intensities of each volume at `PERCENTILES`.
+
+    Parameters and errors as `histogram_landmarks`, but for a volume that no
+    scale can stretch.
+
+    Returns
+    -------
+    (n, 13) float64 array.
+    """
     volumes, mask = _check(volumes, mask)
-    if len(volumes) == 0:
+    found = [_percentiles(v, mask[i], i) for i, v in enumerate(volumes)]
+    return np.reshape(found, (len(volumes), len(PERCENTILES)))
+
+
+def mean_landmarks(found: np.ndarray) -> np.ndarray:
+    """Average landmarks of volumes whose percentiles are known.
+
+    Parameters
+    ----------
+    found : (n, 13) array of `percentiles`.
+
+    Returns
+    -------
+    (13,) float64 array, as `histogram_landmarks`.
+
+    Raises
+    ------
+    ValueError
+        For no volume, or one whose 1st and 99th percentile coincide.
+    """
+    if len(found) == 0:
         raise ValueError(
             "volumes: found 0 volumes, expected at least one to learn "
             "landmarks from"
         )
-    percentiles = np.stack(
-        [_percentiles(v, mask[i], i) for i, v in enumerate(volumes)]
-    )
-    spread = percentiles[:, -1] - percentiles[:, 0]
+    spread = found[:, -1] - found[:, 0]
     constant = np.flatnonzero(spread <= 0)
     if constant.size:
-        low, high = percentiles[constant[0], [0, -1]]
+        low, high = found[constant[0], [0, -1]]
         raise VolumeError(
             int(constant[0]),
             f"1st and 99th percentile found equal ({low:g}, {high:g}), "
@@ -81,7 +113,7 @@ def histogram_landmarks(
             "measured",
         )
     slopes = (STANDARD_RANGE[1] - STANDARD_RANGE[0]) / spread
-    stretched = slopes[:, None] * (percentiles - percentiles[:, :1])
+    stretched = slopes[:, None] * (found - found[:, :1])
     return stretched.mean(axis=0) + STANDARD_RANGE[0]
 
 

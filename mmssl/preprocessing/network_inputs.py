@@ -10,9 +10,11 @@ Images already in [0, 1] pass unchanged.
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 
 import numpy as np
 
+from mmssl.ledger.allocation import new_array
 from mmssl.preprocessing import intensity
 from mmssl.preprocessing.registration_status import check_registered
 
@@ -65,15 +67,26 @@ def fit_landmarks(cohort, fold: int, region: str = "brain") -> Landmarks:
                 f"{cohort.path / 'pairs.tsv'}: none of the {len(train)} "
                 f"training rows of fold {fold} has an image of {modality}"
             )
-        volumes = cohort.volumes[modality][rows]
-        mask = _measured(region, volumes, cohort.mask)
-        with _naming(cohort, modality, rows):
-            learned = intensity.histogram_landmarks(volumes, mask)
+        learned = _mean_landmarks(cohort, modality, rows, region)
         landmarks[modality] = {
             "region": region,
             "positions": learned.tolist(),
         }
     return landmarks
+
+
+def _mean_landmarks(
+    cohort, modality: str, rows: np.ndarray, region: str
+) -> np.ndarray:
+    """Landmarks of a modality over some rows, read a block at a time."""
+    found = []
+    for block in np.split(rows, range(_BLOCK, len(rows), _BLOCK)):
+        volumes = cohort.volumes[modality][block]
+        mask = _measured(region, volumes, cohort.mask)
+        with _naming(cohort, modality, block):
+            found.append(intensity.percentiles(volumes, mask))
+    with _naming(cohort, modality, rows):
+        return intensity.mean_landmarks(np.concatenate(found))
 
 
 def standardised(
@@ -111,22 +124,117 @@ def standardised(
     rows = np.asarray(rows)
     check_registered(cohort, rows)
     inputs = {}
-    for modality in cohort.modalities:
-        if modality not in landmarks:
-            continue
-        volumes = cohort.volumes[modality]
-        result = np.zeros((len(rows), *volumes.shape[1:]), dtype)
-        present = np.flatnonzero(cohort.present(modality)[rows])
-        for start in range(0, len(present), _BLOCK):
-            block = present[start : start + _BLOCK]
-            with _naming(cohort, modality, rows[block]):
-                result[block] = network_input(
-                    volumes[rows[block]], landmarks[modality], cohort.mask
-                )
+    for modality in _named(cohort, landmarks):
+        shape = cohort.volumes[modality].shape[1:]
+        result = np.zeros((len(rows), *shape), dtype)
+        _standardise_into(result, cohort, modality, landmarks, rows)
         if cohort.channels[modality] == 1:
             result = result[:, None]
         inputs[modality] = result
     return inputs
+
+
+class InputsOnDemand:
+    """Input of a network for one modality of a cohort, standardised when its
+    rows are read; nothing stays in memory.
+
+    Parameters
+    ----------
+    cohort, landmarks, dtype
+        As of `standardised`.
+    modality : str
+        One of those that the landmarks name.
+    """
+
+    def __init__(
+        self,
+        cohort,
+        landmarks: Mapping[str, dict | None],
+        modality: str,
+        dtype=np.float32,
+    ):
+        self.cohort = cohort
+        self.landmarks = {modality: landmarks[modality]}
+        self.dtype = dtype
+
+    def __len__(self) -> int:
+        """Pairs of the cohort."""
+        return len(self.cohort)
+
+    def __getitem__(self, rows: np.ndarray) -> np.ndarray:
+        """Input for some rows, (rows, C, *sides); errors as `standardised`."""
+        found = standardised(self.cohort, self.landmarks, self.dtype, rows)
+        return next(iter(found.values()))
+
+
+def store_standardised(
+    folder: str | Path,
+    cohort,
+    landmarks: Mapping[str, dict | None],
+    dtype=np.float16,
+) -> dict[str, Path]:
+    """Write the input of a network for all pairs of a cohort that need not fit
+    in memory.
+
+    Parameters
+    ----------
+    folder : path
+        An existing one.
+    cohort, landmarks, dtype
+        As of `standardised`.
+
+    Returns
+    -------
+    dict
+        {modality: ``.npy`` file of the array that `standardised` returns}.
+
+    Raises
+    ------
+    OSError
+        If there is no room for them, before any is written.
+    ValueError
+        As `standardised`.
+    """
+    rows = np.arange(len(cohort))
+    check_registered(cohort, rows)
+    arrays, files = {}, {}
+    for modality in _named(cohort, landmarks):
+        files[modality] = Path(folder) / f"{modality}.npy"
+        number, *shape = cohort.volumes[modality].shape
+        if cohort.channels[modality] == 1:
+            shape = [1, *shape]
+        array = new_array(files[modality], (number, *shape), dtype)
+        arrays[modality] = array
+    for modality, array in arrays.items():
+        result = array.reshape(cohort.volumes[modality].shape)
+        _standardise_into(result, cohort, modality, landmarks, rows)
+        array.flush()
+    return files
+
+
+def _named(cohort, landmarks: Mapping) -> list[str]:
+    """Modalities of a cohort that have landmarks, in its order."""
+    return [m for m in cohort.modalities if m in landmarks]
+
+
+def _standardise_into(
+    result: np.ndarray,
+    cohort,
+    modality: str,
+    landmarks: Mapping[str, dict | None],
+    rows: np.ndarray,
+) -> None:
+    """Fill an array of zeros with the input of a network for some rows, a
+    block at a time.
+    """
+    volumes = cohort.volumes[modality]
+    present = np.flatnonzero(cohort.present(modality)[rows])
+    for start in range(0, len(present), _BLOCK):
+        block = present[start : start + _BLOCK]
+        with _naming(cohort, modality, rows[block]):
+            result[block] = network_input(
+                volumes[rows[block]], landmarks[modality], cohort.mask
+            )
 
 
 def foreground(volumes: np.ndarray, mask: np.ndarray | None) -> np.ndarray:

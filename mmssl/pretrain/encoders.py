@@ -3,7 +3,7 @@ the embeddings they give.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,7 +13,7 @@ from torch import nn
 
 from mmssl.ledger import atomic, limits
 from mmssl.ledger.manifest import check_manifest
-from mmssl.preprocessing.network_inputs import standardised
+from mmssl.preprocessing.network_inputs import InputsOnDemand
 from mmssl.pretrain.backbones import make_encoder
 
 _BATCH = 64
@@ -77,7 +77,7 @@ def make_encoders(shape: Mapping) -> dict[str, nn.Module]:
 @torch.no_grad()
 def encode(
     encoders: Mapping[str, nn.Module],
-    inputs: Mapping[str, np.ndarray],
+    inputs: Mapping[str, Sequence],
     device: str | torch.device = "cpu",
     present: Mapping[str, np.ndarray] | None = None,
 ) -> dict[str, np.ndarray]:
@@ -89,7 +89,8 @@ def encode(
     encoders : mapping
         modality -> encoder; moved to the device.
     inputs : mapping
-        modality -> array (n, C, *sides), standardised.
+        modality -> (n, C, *sides), standardised: an array, a Tensor, or what
+        gives either for an array of rows.
     device : str or device
         Where they run.
     present : mapping, optional
@@ -108,8 +109,8 @@ def encode(
             rows = np.flatnonzero(present[m])
         parts = []
         for start in range(0, len(rows), _BATCH):
-            volumes = x[rows[start : start + _BATCH]].astype(np.float32)
-            z = encoder(torch.from_numpy(volumes).to(device)).z
+            volumes = torch.as_tensor(x[rows[start : start + _BATCH]])
+            z = encoder(volumes.to(device, torch.float32)).z
             parts.append(z.float().cpu().numpy())
         z = np.concatenate(parts) if parts else np.empty((0, encoder.latent))
         embeddings[m] = np.full((len(x), z.shape[1]), np.nan, np.float32)
@@ -291,9 +292,9 @@ def embed(
     parameters = json.loads(limits.read_text(run_dir / "params.json"))
     if parameters["cohort"]["hashes"] == dict(cohort.hashes):
         return limits.read_npz(run_dir / "embeddings.npz", shared)
-    # through float16, as the training inputs are kept
-    shared_landmarks = {m: landmarks[m] for m in shared}
-    inputs = standardised(cohort, shared_landmarks, np.float16)
+    inputs = {}
+    for m in shared:
+        inputs[m] = InputsOnDemand(cohort, landmarks, m, np.float16)
     return encode(encoders, inputs, device, presence(cohort))
 
 

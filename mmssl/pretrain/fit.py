@@ -22,7 +22,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from mmssl.ledger import leakage, locks
+from mmssl.ledger import atomic, leakage, locks
 from mmssl.ledger.code import fingerprint
 from mmssl.ledger.definitions import user_fingerprint
 from mmssl.ledger.manifest import check_manifest
@@ -30,13 +30,18 @@ from mmssl.ledger.sidecars import versions
 from mmssl.models.batchnorm import synchronised
 from mmssl.objectives.language import TERMS, Objective, build, parse
 from mmssl.objectives.views import Clean, PadCropFlip, Recipe
-from mmssl.preprocessing.network_inputs import fit_landmarks, standardised
+from mmssl.preprocessing.network_inputs import (
+    fit_landmarks,
+    standardised,
+    store_standardised,
+)
 from mmssl.pretrain import processes, run_folder
 from mmssl.pretrain.backbones import make_encoder, usual_backbone
 from mmssl.pretrain.draws import Draw
 from mmssl.pretrain.encoders import load_weights, network_shape
 from mmssl.pretrain.loop import Pretraining, Recorder
 from mmssl.pretrain.optimisers import chosen_rate
+from mmssl.pretrain.stored_inputs import PLACES, StoredInputs, chosen_place
 from mmssl.pretrain.trainer import (
     chosen_precision,
     of_processes,
@@ -71,6 +76,7 @@ def fit(
     precision: str = "auto",
     devices: int = 1,
     strategy: str = "auto",
+    inputs: str = "auto",
     progress: bool = True,
     **options,
 ) -> Path:
@@ -133,6 +139,11 @@ def fit(
         writes, and all return when the run is there.
     strategy : {"auto", "ddp"}
         Of several processes, see :func:`mmssl.pretrain.trainer.of_processes`.
+    inputs : {"auto", "memory", "disk"}
+        Where the standardised volumes of the cohort are kept meanwhile: on
+        the device, or in files beside the run, from which each step reads its
+        rows; "auto": `mmssl.pretrain.stored_inputs.chosen_place`. The run is
+        the same, bit for bit.
     progress : bool
         Whether to show a progress bar.
     **options
@@ -147,13 +158,12 @@ def fit(
     ------
     ValueError
         Before any long work: an unknown objective, option, fold, precision,
-        optimiser or strategy; another number of processes than devices, or a
-        batch that is no multiple of it; a learning rate that is not above 0;
-        fewer than two training
-        pairs or steps; one class only for a supervised objective; a finished
-        or unfinished run of other parameters, or made by other code, in the
-        same place; a finished run with a file that is not the one that was
-        made.
+        optimiser, strategy or place of inputs; another number of processes
+        than devices, or a batch that is no multiple of it; a learning rate
+        that is not above 0; fewer than two training pairs or steps; one class
+        only for a supervised objective; a finished or unfinished run of other
+        parameters, or made by other code, in the same place; a finished run
+        with a file that is not the one that was made.
     mmssl.ledger.locks.LockedError
         At once, when another process is at work on this run.
     FloatingPointError
@@ -185,7 +195,7 @@ def fit(
         "precision": precision,
         "cohort": {"name": cohort.name, "hashes": dict(cohort.hashes)},
     }
-    _check_choices(epochs, keep)
+    _check_choices(epochs, keep, inputs)
     processes.check(devices, batch_size)
     trained_by = of_processes(strategy)
     with processes.together(), ExitStack() as owned:
@@ -202,15 +212,14 @@ def fit(
         train, valid = _draws(cohort, built, balanced, *drawn)
         _check_draw(cohort, built, epochs, train, fold)
         landmarks = fit_landmarks(cohort, fold, region)
-        inputs, labels, lacked = _data(cohort, landmarks)
-        _show_images(built, cohort, inputs, train)
+        data = _data(owned, run_dir, cohort, landmarks, inputs)
+        _show_images(built, cohort, data[0], train)
 
         exposed = cohort, fold, train, valid
         tell(lambda: _begin(partial, parameters, made_by, *exposed))
         watched = built.task or next(iter(cohort.tasks), None)
-        data = inputs, labels, train, valid
-        choices = augment, epochs, seed, watched, lacked
-        module = Pretraining(built, *data, *choices, optimiser, learning_rate)
+        choices = augment, epochs, seed, watched, optimiser, learning_rate
+        module = Pretraining(built, *data, train, valid, *choices)
         recorder = Recorder(partial, progress, keep)
         _train(module, recorder, partial, precision, gradient_clip, trained_by)
         shape["shared"] = len({*built.encoders.values()}) < len(built.encoders)
@@ -281,11 +290,13 @@ def _finish(run_dir: Path, partial: Path, *made) -> None:
     os.rename(partial, run_dir)
 
 
-def _check_choices(epochs: int, keep: str) -> None:
+def _check_choices(epochs: int, keep: str, inputs: str) -> None:
     if epochs < 1:
         raise ValueError(f"epochs={epochs}, expected at least 1")
     if keep not in KEPT:
         raise ValueError(f"keep={keep!r}, expected one of {KEPT}")
+    if inputs not in PLACES:
+        raise ValueError(f"inputs={inputs!r}, expected one of {PLACES}")
 
 
 def _usual_augmentation(cohort) -> Recipe:
@@ -427,23 +438,38 @@ def _show_images(
     objective: Objective, cohort, inputs: Mapping, train: Draw
 ) -> None:
     """Let the terms learn what they must of the training people's images."""
-    images = {}
-    for m in cohort.modalities:
-        rows = train.rows[cohort.present(m)[train.rows]]
-        images[m] = inputs[m][torch.as_tensor(rows)]
     for term in objective.terms.values():
+        images = {}
+        for m in cohort.modalities if term.images_shown else ():
+            rows = train.rows[cohort.present(m)[train.rows]]
+            shown = torch.as_tensor(rows[: term.images_shown])
+            images[m] = inputs[m][shown]
         term.learn_images(images)
 
 
-def _data(cohort, landmarks: Mapping) -> tuple[dict, dict, dict]:
+def _data(
+    owned: ExitStack, run_dir: Path, cohort, landmarks: Mapping, inputs: str
+) -> tuple[dict, dict, dict]:
     """Standardised images of all pairs, their labels, and which of them have a
-    modality that some lack: tensors by modality, task and modality.
+    modality that some lack, by modality, task and modality: tensors, or files
+    of the images that are there for as long as the stack is open.
     """
-    images = standardised(cohort, landmarks, np.float16)
     labels = {task: cohort.labels(task) for task in cohort.tasks}
     there = {m: cohort.present(m) for m in cohort.modalities}
     lacked = {m: rows for m, rows in there.items() if not rows.all()}
-    return _tensors(images), _tensors(labels), _tensors(lacked)
+    others = _tensors(labels), _tensors(lacked)
+    tell = processes.told_by_first
+    if tell(lambda: chosen_place(inputs, cohort)) == "memory":
+        images = standardised(cohort, landmarks, np.float16)
+        return _tensors(images), *others
+
+    def store() -> dict[str, Path]:
+        """The files, which all processes read."""
+        folder = owned.enter_context(atomic.scratch(run_dir))
+        return store_standardised(folder, cohort, landmarks, np.float16)
+
+    files = tell(store)
+    return {m: StoredInputs(file) for m, file in files.items()}, *others
 
 
 def _check_draw(

@@ -25,21 +25,24 @@ from mmssl.pretrain.neighbours import nearest_neighbours_auc
 from mmssl.pretrain.optimisers import LEARNING_RATES, optimiser_and_schedule
 from mmssl.pretrain.rankme import dimension_std, rankme
 from mmssl.pretrain.run_folder import BEST, LAST
+from mmssl.pretrain.stored_inputs import StoredInputs
 
 # a step no run reaches: validation draws are the same in every epoch
 _VALIDATION_STEP = 2**40
 
 
 class Pretraining(lightning.LightningModule):
-    """Optimise an objective over a cohort that stays on the device.
+    """Optimise an objective over a cohort, on the device or in files.
 
     Parameters
     ----------
     objective : Objective
-    inputs : dict of Tensor, each (pairs, C, *sides)
+    inputs : dict of Tensor or StoredInputs, each (pairs, C, *sides)
         Standardised volumes of the whole cohort.
     labels : dict of Tensor of int64, each (pairs,)
         Task -> class index, -1 where missing.
+    present : dict of Tensor of bool, each (pairs,)
+        Of the modalities that some pairs lack: which have it.
     train, valid : Draw
         ``valid`` may be None.
     recipe : Recipe
@@ -47,8 +50,6 @@ class Pretraining(lightning.LightningModule):
     epochs, seed : int
     task : str, optional
         Label that the nearest neighbours of validation people tell.
-    present : dict of Tensor of bool, each (pairs,), optional
-        Of the modalities that some pairs lack: which have it.
     optimiser : {"radam", "larc", "sgd"}
         See :func:`mmssl.pretrain.optimisers.optimiser_and_schedule`.
     learning_rate : float
@@ -58,15 +59,15 @@ class Pretraining(lightning.LightningModule):
     def __init__(
         self,
         objective: Objective,
-        inputs: dict[str, Tensor],
+        inputs: dict[str, Tensor | StoredInputs],
         labels: dict[str, Tensor],
+        present: dict[str, Tensor],
         train: Draw,
         valid: Draw | None,
         recipe: Recipe,
         epochs: int,
         seed: int,
         task: str | None = None,
-        present: dict[str, Tensor] | None = None,
         optimiser: str = "radam",
         learning_rate: float = LEARNING_RATES["radam"],
     ):
@@ -74,7 +75,7 @@ class Pretraining(lightning.LightningModule):
         self.objective = objective
         self.inputs = inputs
         self.labels = labels
-        self.present = dict(present or {})
+        self.present = present
         self.draws = {"train": train, "valid": valid}
         self.recipe = recipe
         self.epochs = epochs
@@ -96,7 +97,7 @@ class Pretraining(lightning.LightningModule):
         return next(iter(self.inputs.values())).dim() == 5
 
     def on_fit_start(self):
-        """Move the cohort to the device once."""
+        """Move the cohort to the device once, or what a step reads of it."""
         for m, x in self.inputs.items():
             self.inputs[m] = x.to(self.device)
         for task, classes in self.labels.items():

@@ -8,6 +8,7 @@ from torch import Tensor
 from mmssl.stats.auc import roc_auc
 
 COUNT = 20
+_CHUNK = 1024  # test rows at a time
 
 
 def nearest_neighbours_auc(
@@ -45,8 +46,11 @@ def nearest_neighbours_auc(
     centre = z_train.mean(0)
     first = torch.nn.functional.normalize(z_test - centre)
     second = torch.nn.functional.normalize(z_train - centre)
-    nearest = (first @ second.T).topk(min(count, len(y_train))).indices
-    votes = y_train[nearest]  # (m, count)
+    nearest = []
+    for part in first.split(_CHUNK):
+        similarity = part @ second.T
+        nearest.append(similarity.topk(min(count, len(y_train))).indices)
+    votes = y_train[torch.cat(nearest)]  # (m, count)
     aucs = []
     for each in classes[1:] if len(classes) == 2 else classes:
         share = (votes == each).float().mean(1)

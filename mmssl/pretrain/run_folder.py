@@ -222,7 +222,7 @@ def finish(
     objective : Objective
         Left in that state.
     inputs : mapping
-        modality -> Tensor (pairs, C, *sides), standardised.
+        modality -> Tensor or StoredInputs (pairs, C, *sides), standardised.
     cohort : Cohort
         Whose pairs they are.
     landmarks, network : mapping
@@ -242,9 +242,8 @@ def finish(
     pd.DataFrame(history).to_csv(folder / "history.csv", index=False)
     table = _dimension_table(dimensions)
     table.to_csv(folder / "dimensions.csv", index=False)
-    arrays = {m: x.cpu().numpy() for m, x in inputs.items()}
     there = presence(cohort)
-    embeddings = encode(objective.encoders, arrays, present=there)
+    embeddings = encode(objective.encoders, inputs, present=there)
     write_embeddings(folder / "embeddings.npz", embeddings, cohort)
     for name in (LAST, BEST):
         (folder / name).unlink()
