@@ -7,7 +7,9 @@
 # make test         the same, then the fast tests; make test-all: all tests
 # make lab          the notebooks in JupyterLab, after make smoke
 # make lint         the style of the code
-# make bench        speed against the peers a user would pick
+# make bench        speed against the peers a user would pick; it goes on where
+#                   it was stopped; some parts anew: PARTS="cka imports"
+# make bench-check  the same, and fails where a ratio has lost a quarter
 # make simulations  the statistics in simulated worlds, for a page of the book
 # make choices      choices of training, on development cohorts, for a page
 # make registrations  heads found on the template, for a page of the book
@@ -22,6 +24,7 @@ export EDITION ?= demo
 export PROFILE ?= local
 export CORES ?= 2
 export ROOMS
+export PARTS
 PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
@@ -39,7 +42,7 @@ export MALLOC_TRIM_THRESHOLD_ := -1
 
 .DELETE_ON_ERROR:
 .PHONY: install reproduce plan status smoke pages test test-all lint lab
-.PHONY: bench simulations choices registrations mutants verify figures paper clean
+.PHONY: bench bench-check simulations choices registrations mutants verify figures paper clean
 
 install: $(INSTALLED)
 
@@ -75,8 +78,8 @@ $(ORDER): notebooks/pages.py $(NOTEBOOKS)
 	mkdir -p $(@D)
 	$(PYTHON) notebooks/pages.py > $@
 
-NO_SMOKE := install reproduce plan status lint bench simulations choices
-NO_SMOKE += registrations mutants verify figures paper clean
+NO_SMOKE := install reproduce plan status lint simulations choices
+NO_SMOKE += bench bench-check registrations mutants verify figures paper clean
 ifneq ($(filter-out $(NO_SMOKE),$(MAKECMDGOALS)),)
 include $(ORDER)
 endif
@@ -101,8 +104,23 @@ test-all: smoke lint
 lab: smoke
 	$(BIN)/jupyter lab notebooks/01_cohort.ipynb
 
-bench: $(INSTALLED)
-	$(RUN) tests/benchmarks/run.py
+# peers that clash with our environment have one of their own; one that cannot
+# be installed is missing alone
+PEERS := .venv-peers
+$(PEERS)/.installed: tests/benchmarks/peers_apart.txt | $(INSTALLED)
+	$(PYTHON) -m venv $(PEERS)
+	grep '^torch==' requirements.lock > $(PEERS)/torch.txt
+	$(PEERS)/bin/pip install --quiet --requirement $(PEERS)/torch.txt
+	grep -v '^#' $< | while read -r peer; do \
+	    $(PEERS)/bin/pip install --quiet --constraint $(PEERS)/torch.txt \
+	        "$$peer" || echo "$$peer: not installed"; done
+	touch $@
+
+bench: $(INSTALLED) $(PEERS)/.installed
+	$(RUN) tests/benchmarks/run.py $$PARTS
+
+bench-check: $(INSTALLED) $(PEERS)/.installed
+	$(RUN) tests/benchmarks/run.py --check
 
 simulations: $(INSTALLED)
 	$(RUN) tests/simulation/run.py

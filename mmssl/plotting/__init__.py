@@ -81,7 +81,7 @@ from mmssl.plotting.similarity import (
     spurious_differences,
 )
 from mmssl.plotting.simulations import simulation_rates
-from mmssl.plotting.speed import speed
+from mmssl.plotting.speed import cost_growth, machine_limits, speed
 
 __all__ = [
     "ANATOMY",
@@ -99,6 +99,7 @@ __all__ = [
     "claim_intervals",
     "colour",
     "contrast_levels",
+    "cost_growth",
     "covariate_baseline",
     "covariates_in_z",
     "crops_and_shortcuts",
@@ -115,6 +116,7 @@ __all__ = [
     "label_efficiency",
     "lesion_gallery",
     "linear_evaluation",
+    "machine_limits",
     "null_maps",
     "objective_graph",
     "overlap_beyond_untrained",

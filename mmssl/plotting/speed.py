@@ -1,11 +1,19 @@
-"""How many times faster than its peer each hot path is."""
+"""How many times faster than its peer each hot path is, how near to the
+machine's limits, and how its cost grows.
+"""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from matplotlib.figure import Figure
 
-from mmssl.plotting.look import BASELINE, PALETTE, canvas, name_lines
+from mmssl.plotting.look import (
+    BASELINE,
+    DOTTED,
+    PALETTE,
+    canvas,
+    name_lines,
+)
 
 RATIO = ", ratio"
 """How the names of ratios end."""
@@ -52,4 +60,73 @@ def speed(paths: Sequence[dict[str, Any]]) -> Figure:
     axis.set(xscale="log", xlabel="times faster than the peer")
     name_lines(axis, labels)
     axis.margins(x=0.08)
+    return figure
+
+
+def machine_limits(lines: Sequence[Mapping[str, Any]]) -> Figure:
+    """Draw how much of a path's time the machine cannot do without, and how
+    much its library calls take by themselves.
+
+    Parameters
+    ----------
+    lines : sequence of mapping
+        Of each path ``name``, ``fraction`` (of its time, the limit set by
+        matrix products and copies) and ``fraction alone`` (of its time, the
+        library's calls; None where there are none).
+
+    Returns
+    -------
+    Figure
+        Two dots a path on a logarithmic axis, the dotted line at half.
+    """
+    lines = lines[::-1]  # the first one on top
+    figure, axes = canvas(1, 1, 9.0, 1.2 + 0.26 * len(lines))
+    axis = axes[0, 0]
+    heights = range(len(lines))
+    shares = [line["fraction"] for line in lines]
+    axis.scatter(shares, heights, color=PALETTE[0], label="machine's limit")
+    known = [i for i in heights if lines[i]["fraction alone"] is not None]
+    alone = [lines[i]["fraction alone"] for i in known]
+    label = "library's calls alone"
+    axis.scatter(alone, known, color=PALETTE[1], marker="|", s=90, label=label)
+    axis.axvline(0.5, **DOTTED)
+    axis.set(xscale="log", xlabel="share of the time that the path takes")
+    name_lines(axis, [line["name"] for line in lines])
+    axis.legend(loc="lower left", fontsize=8)
+    return figure
+
+
+def cost_growth(lines: Sequence[Mapping[str, Any]]) -> Figure:
+    """Draw the time of each cost against its size, a panel a kind of size.
+
+    Parameters
+    ----------
+    lines : sequence of mapping
+        Of each cost ``name``, ``against`` (what grows), ``points`` (size, s,
+        MB) and ``last exponent``.
+
+    Returns
+    -------
+    Figure
+        Both axes logarithmic; seconds are relative to those of the smallest
+        size, dotted lines proportional to it.
+    """
+    kinds = list(dict.fromkeys(line["against"] for line in lines))
+    columns = min(2, len(kinds))
+    rows = -(-len(kinds) // columns)
+    figure, axes = canvas(rows, columns, 4.6 * columns, 3.6 * rows)
+    for axis in axes.flat[len(kinds) :]:
+        axis.set_axis_off()
+    for axis, kind in zip(axes.flat, kinds, strict=False):
+        of_kind = [line for line in lines if line["against"] == kind]
+        for line in of_kind:
+            sizes, seconds, _ = zip(*line["points"], strict=True)
+            relative = [second / seconds[0] for second in seconds]
+            label = f"{line['name']} ({line['last exponent']:.2g})"
+            axis.plot(sizes, relative, marker="o", ms=3, label=label)
+        largest = max(sizes) / min(sizes)
+        axis.plot((min(sizes), max(sizes)), (1, largest), **DOTTED)
+        axis.set(xscale="log", yscale="log", xlabel=kind)
+        axis.set_ylabel("times the smallest")
+        axis.legend(fontsize=6)
     return figure

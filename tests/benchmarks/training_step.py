@@ -6,16 +6,11 @@ it: the package in the environment that `make` gives, in which a process keeps
 the memory of its tensors.
 """
 
-import os
-import re
-import statistics
-import subprocess
 import sys
-import time
-from pathlib import Path
 
 import peers
 import torch
+from timing import Process, in_turns, medians, ratio, serve
 
 from mmssl.objectives.language import build
 from mmssl.objectives.term import Batch, Context
@@ -25,7 +20,6 @@ from mmssl.pretrain.trainer import best_precision
 NAME = "Training step"
 BATCH = 8
 MODALITIES = ("T1", "fALFF")
-KEEPS_MEMORY = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": "-1"}
 
 
 class Step:
@@ -71,43 +65,11 @@ class Step:
         volumes = self.batch.views["main"].volumes
         return peers.masked_cr_xx_cc(self.objective, volumes, locations)
 
-    def __call__(self) -> float:
-        """Seconds of one step."""
-        start = time.perf_counter()
+    def __call__(self) -> None:
+        """Take the step."""
         self.optimiser.zero_grad()
         self.loss().backward()
         self.optimiser.step()
-        return time.perf_counter() - start
-
-
-class Process:
-    """A fresh process that takes a step whenever it is asked to."""
-
-    def __init__(self, way: str):
-        command = [sys.executable, __file__, way]
-        environment = os.environ | KEEPS_MEMORY
-        if way == "peer":
-            for name in KEEPS_MEMORY:
-                del environment[name]
-        self.pipe = subprocess.Popen(
-            command,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            env=environment,
-        )
-        self.loss = float(self.pipe.stdout.readline())
-
-    def __call__(self) -> float:
-        """Seconds of one step."""
-        self.pipe.stdin.write("step\n")
-        self.pipe.stdin.flush()
-        return float(self.pipe.stdout.readline())
-
-    def end(self) -> float:
-        """End the process; its peak resident memory in MB."""
-        output, _ = self.pipe.communicate()
-        return float(output)
 
 
 def measure(rounds: int) -> dict:
@@ -123,33 +85,23 @@ def measure(rounds: int) -> dict:
 
 def _against_the_peer(way: str, rounds: int) -> dict:
     """Median times of both and of their ratio, peak memory and first loss."""
-    peer, package = Process("peer"), Process(way)
-    for _ in range(3):  # until the heap of either is as large as it gets
-        peer()
-        package()
-    peer_ms, package_ms, ratios = peers.in_turns(peer, package, rounds)
+    processes = {
+        "peer": Process(__file__, "peer", keeps_memory=False),
+        way: Process(__file__, way),
+    }
+    # three rounds until the heap of either is as large as it gets
+    times = in_turns(processes, rounds, warm=3)
+    figures = medians(times)
     report = {}
-    for name, process in (("peer", peer), (way, package)):
-        report[f"{name}, first loss"] = process.loss
-        report[f"{name}, peak MB"] = process.end()
-    report[f"peer beside {way}, ms"] = statistics.median(peer_ms)
-    report[f"{way}, ms"] = statistics.median(package_ms)
-    report[f"{way}, ratio"] = statistics.median(ratios)
+    for name, process in processes.items():
+        report[f"{name}, first loss"] = process.told["loss"]
+        report[f"{name}, peak MB"] = process.end()["peak MB"]
+    report[f"peer beside {way}, ms"] = figures["peer, ms"]
+    report[f"{way}, ms"] = figures[f"{way}, ms"]
+    report[f"{way}, ratio"] = ratio(times, "peer", way)
     return report
 
 
-def serve(way: str) -> None:
-    """Print the first loss, then the seconds of a step for every line read,
-    last the peak in MB.
-    """
-    step = Step(way)
-    print(step.loss().item(), flush=True)
-    for _ in sys.stdin:
-        print(step(), flush=True)
-    # not getrusage: its maximum is inherited from the parent process
-    status = Path("/proc/self/status").read_text(encoding="utf-8")
-    print(int(re.search(r"VmHWM:\s+(\d+)", status)[1]) / 1024)
-
-
 if __name__ == "__main__":
-    serve(sys.argv[1])
+    step = Step(sys.argv[1])
+    serve(step, {"loss": step.loss().item()})

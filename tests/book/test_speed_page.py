@@ -19,6 +19,68 @@ SPEC = importlib.util.spec_from_file_location(
 page = importlib.util.module_from_spec(SPEC)
 SPEC.loader.exec_module(page)
 
+TARGET = {
+    "path": "maps",
+    "figure": "map, ratio",
+    "least": 6.0,
+    "most": None,
+    "value": 7.25,
+    "met": True,
+    "why": "",
+}
+LIMIT = {
+    "name": "blur",
+    "formula": "2 n",
+    "operations": 2e9,
+    "bytes": 5e6,
+    "bound": 0.003,
+    "seconds": 0.004,
+    "fraction": 0.75,
+    "library": "its products",
+    "fraction alone": 0.8,
+}
+FAR = {"name": "sort", "fraction": 0.1, "fraction alone": 0.6}
+OWN = {"name": "loop", "fraction": 0.1, "fraction alone": None, "library": ""}
+CONVOLUTION = {
+    "precision": "bf16",
+    "shape": "convolution: 8×1×64",
+    "number": 2,
+    "operations": 1e9,
+    "seconds": 0.01,
+    "rate": 1e11,
+    "fraction": 0.25,
+}
+COST = {
+    "name": "maps",
+    "against": "voxels",
+    "expected": 1.0,
+    "why": "",
+    "points": [[10, 1.0, 2.0], [100, 10.0, 3.0]],
+    "exponent": 0.9,
+    "last exponent": 1.0,
+    "memory exponent": None,
+    "superlinear": False,
+}
+STEEP = {
+    "name": "pairs",
+    "against": "subjects",
+    "expected": 4 / 3,
+    "why": "each with each",
+    "last exponent": 2.0,
+    "superlinear": True,
+}
+
+
+def part(name, lines):
+    """Give lines measured together."""
+    machine = {"processor": "Slow", "class": "2 cores"}
+    return {
+        "name": name,
+        "about": "Of some.",
+        "machine": machine,
+        "figures": lines,
+    }
+
 
 @pytest.fixture
 def report(tmp_path):
@@ -40,7 +102,14 @@ def report(tmp_path):
         "threads": 2,
     }
     path = tmp_path / "speed.json"
-    path.write_text(json.dumps({"machine": machine, "paths": [step, maps]}))
+    tables = {
+        "targets": [TARGET, TARGET | {"met": False, "why": "its sort"}],
+        "roofline": [part("Images", [LIMIT, LIMIT | FAR, LIMIT | OWN])],
+        "convolutions": [part("Convolutions", [CONVOLUTION])],
+        "growth": [part("Voxels", [COST, COST | STEEP])],
+    }
+    report = {"machine": machine, "paths": [step, maps], **tables}
+    path.write_text(json.dumps(report))
     (tmp_path / "pyproject.toml").write_text('[project]\nname = "mmssl"\n')
     (tmp_path / "step.py").write_text("ROUNDS = 1\n")
     write_sidecar(
@@ -57,11 +126,14 @@ def test_every_figure_is_shown_and_every_file_that_the_page_includes_is_made(
     report, tmp_path
 ):
     made = {path.name for path in page.write(tmp_path / "out", report)}
-    text = (ROOT / "book" / "speed.md").read_text()
-    assert set(re.findall(r"_build/speed/(\S+)", text)) == made
+    pieces = [(ROOT / "book" / "speed.md").read_text()]
+    for file in sorted((tmp_path / "out").glob("*.md")):
+        pieces.append(file.read_text())
+    named = re.findall(r"_build/speed/(\S+)", "".join(pieces))
+    assert set(named) == made
     shown = (tmp_path / "out" / "figures.md").read_text()
     for piece in (
-        "## step\n\nAgainst a loop.",
+        "### step\n\nAgainst a loop.",
         "| ours, ms | 12.3 |",
         "| ours, ratio | 3.5 |",
         "| peak MB | 1,234 |",
@@ -72,6 +144,48 @@ def test_every_figure_is_shown_and_every_file_that_the_page_includes_is_made(
     for piece in ("2 threads", "AVX-512 bfloat16", "up to 7 rounds"):
         assert piece in about
     assert "has changed" not in about
+
+
+def test_targets_limits_and_growth_are_read_from_the_report(report, tmp_path):
+    page.write(tmp_path / "out", report)
+
+    def text(name):
+        return (tmp_path / "out" / f"{name}.md").read_text()
+
+    assert text("targets").startswith("1 of 2 are met.")
+    assert "| maps: map, ratio | at least 6 | 7.25 | met |" in text("targets")
+    assert "| missed; its sort |" in text("targets")
+    limits = text("roofline")
+    assert limits.startswith("1 of 3 paths")
+    assert "Of the other 2, 1 spend" in limits
+    assert "it is not: loop." in limits
+    assert "| blur | 2 | 5 | 3 | 4 | 75 % | 80 % |" in limits
+    assert "- *blur*: 2 n. Alone: its products.\n" in limits
+    assert "*Slow, 2 cores*" in limits
+    assert "| bf16 | convolution: 8×1×64 | 2 | 1 | 10 | 100 | 25 % |" in (
+        text("convolutions")
+    )
+    costs = text("growth")
+    assert costs.startswith("These grow faster than their method must: pairs.")
+    assert "| maps | voxels | 100 | 10 | 3 | 0.9 | 1 |  | 1 |" in costs
+    assert "| 1.33: each with each |" in costs
+
+
+def test_what_is_not_measured_is_said_and_not_drawn(report, tmp_path):
+    shown = json.loads(report.read_text())
+    few = {name: shown[name] for name in ("machine", "paths")}
+    report.write_text(json.dumps(few))
+    write_sidecar(report, {}, {"rounds": 7}, None, ("mmssl.ledger.atomic",))
+    made = {path.name for path in page.write(tmp_path / "out", report)}
+    assert "roofline.png" not in made
+    for name in ("targets", "roofline", "convolutions", "growth"):
+        text = (tmp_path / "out" / f"{name}.md").read_text()
+        assert text == page.MISSING
+
+
+def test_a_peer_that_did_not_run_is_named_with_what_it_said():
+    path = {"name": "a", "about": "b", "figures": {"x": "not run: y | z"}}
+    assert r"| x | not run: y \| z |" in page.table(path)
 
 
 def test_changed_code_is_said_and_a_report_without_provenance_refused(
@@ -93,3 +207,20 @@ def test_the_figure_has_a_dot_a_ratio(report):
     labels = [label.get_text() for label in axis.get_yticklabels()]
     assert labels == ["maps: map", "step: ours"]
     assert axis.get_xscale() == "log"
+
+
+def test_a_path_without_library_calls_has_one_dot():
+    lines = [LIMIT, LIMIT | OWN]
+    (axis,) = plotting.machine_limits(lines).axes
+    limits, alone = (dots.get_offsets() for dots in axis.collections)
+    assert limits.tolist() == [[0.1, 0.0], [0.75, 1.0]]
+    assert alone.tolist() == [[0.8, 1.0]]
+
+
+def test_costs_have_a_panel_a_kind_of_size():
+    axes = plotting.cost_growth([COST, COST | STEEP]).axes
+    assert [axis.get_xlabel() for axis in axes] == ["voxels", "subjects"]
+    for axis in axes:
+        line, proportional = axis.get_lines()
+        assert line.get_xydata().tolist() == [[10, 1], [100, 10]]
+        assert proportional.get_xydata().tolist() == [[10, 1], [100, 10]]

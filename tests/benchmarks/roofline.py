@@ -1,0 +1,299 @@
+r"""How near to the limits of the machine a hot path comes.
+
+With O operations and B bytes that the work cannot do without, and the rates at
+which this machine multiplies matrices and copies memory, no program takes less
+than
+
+.. math:: t = \max(O / \mathrm{rate}, B / \mathrm{bandwidth})
+
+(the roofline, Williams, Waterman & Patterson 2009). Beside it stands what the
+library calls of the path take by themselves, with the same shapes: where they
+come near the whole, what is left to gain lies in the library.
+"""
+
+import contextlib
+import statistics
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache
+from types import ModuleType
+from typing import Any
+
+import torch
+from timing import clocked, in_turns
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_map_only
+from torch.utils.flop_counter import flop_registry
+
+Call = Callable[[], Any]
+
+
+@dataclass(frozen=True)
+class Work:
+    """A hot path with what it cannot do without.
+
+    Attributes
+    ----------
+    name, formula : str
+        What is counted, and how.
+    operations, bytes : float
+    call : callable
+        The whole path.
+    precision : {"fp32", "bf16", "fp64"}
+        Of the matrix products whose rate is the limit.
+    alone : callable, optional
+        Its library calls by themselves.
+    library : str
+        What those are.
+    """
+
+    name: str
+    formula: str
+    operations: float
+    bytes: float
+    call: Call
+    precision: str = "fp32"
+    alone: Call | None = None
+    library: str = ""
+
+
+def bound(operations: float, moved: float, rate: float, copy: float) -> float:
+    """Least seconds of so many operations and bytes."""
+    return max(operations / rate, moved / copy)
+
+
+def row(work: Work, rates: dict[str, float], rounds: int) -> dict:
+    """Time one path and its library calls in turns; a line of the table."""
+    calls = {"whole": clocked(work.call)}
+    if work.alone is not None:
+        calls["alone"] = clocked(work.alone)
+    times = in_turns(calls, rounds)
+    seconds = statistics.median(times["whole"])
+    least = bound(
+        work.operations, work.bytes, rates[work.precision], rates["copy"]
+    )
+    line = {
+        "name": work.name,
+        "formula": work.formula,
+        "precision": work.precision,
+        "operations": work.operations,
+        "bytes": work.bytes,
+        "bound": least,
+        "seconds": seconds,
+        "fraction": least / seconds,
+        "library": work.library,
+        "alone": None,
+        "fraction alone": None,
+    }
+    if work.alone is not None:
+        line["alone"] = statistics.median(times["alone"])
+        pairs = zip(times["alone"], times["whole"], strict=True)
+        shares = [alone / whole for alone, whole in pairs]
+        line["fraction alone"] = statistics.median(shares)
+    return line
+
+
+def rows(
+    works: Iterable[Work], rates: dict[str, float], rounds: int
+) -> Iterator[dict]:
+    """A line for each, one after the other, so that memory is given back."""
+    for work in works:
+        line = row(work, rates, rounds)
+        del work  # before the next one is made
+        yield line
+
+
+class Products(TorchDispatchMode):
+    """Notes every convolution and matrix product of torch calls, with their
+    operations: 2 B C_out L_out C_in k of a convolution's output of L_out
+    places and a kernel of k, and as many for the gradient of its input and of
+    its weight; 2 n m k of a product (n, k) (k, m).
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls: list[tuple] = []
+        self.operations = 0
+        self.bytes = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        """Make the call, and note it if it is a product."""
+        kwargs = kwargs or {}
+        output = func(*args, **kwargs)
+        count = flop_registry.get(func.overloadpacket)
+        if count is not None:
+            operations = count(*args, **kwargs, out_val=output)
+            self.operations += operations
+            self.bytes += _bytes(args) + _bytes(output)
+            noted = tree_map_only(torch.Tensor, _Shape.of, (args, kwargs))
+            self.calls.append((func, *noted, operations))
+        return output
+
+    def replay(self) -> Call:
+        """All noted calls by themselves, with random numbers of the same
+        shapes and layouts.
+        """
+        filled = cache(_Shape.filled)
+        ready = []
+        for func, args, kwargs, _ in self.calls:
+            ready.append((func, tree_map_only(_Shape, filled, args), kwargs))
+
+        def call() -> None:
+            with torch.no_grad():
+                for func, args, kwargs in ready:
+                    func(*args, **kwargs)
+
+        return call
+
+    def convolutions(self, rate: float, rounds: int) -> list[dict]:
+        """Each shape of convolution by itself: how often it occurs, its
+        seconds, operations a second and share of the rate of a matrix product.
+        """
+        each: dict[str, tuple] = {}
+        number: Counter[str] = Counter()
+        for func, args, kwargs, operations in self.calls:
+            packet = str(func.overloadpacket).removeprefix("aten.")
+            if not packet.startswith("convolution"):
+                continue
+            key = f"{packet}: {_described(args)}"
+            number[key] += 1
+            each.setdefault(key, (func, args, kwargs, operations))
+        lines = []
+        for key, call in each.items():
+            one = Products()
+            one.calls = [call]
+            times = in_turns({"alone": clocked(one.replay())}, rounds)
+            seconds = statistics.median(times["alone"])
+            lines.append(
+                {
+                    "shape": key,
+                    "number": number[key],
+                    "operations": call[3],
+                    "seconds": seconds,
+                    "rate": call[3] / seconds,
+                    "fraction": call[3] / seconds / rate,
+                }
+            )
+        return lines
+
+
+@dataclass(frozen=True)
+class _Shape:
+    """Shape, layout and type of a tensor that is not kept."""
+
+    sides: tuple[int, ...]
+    strides: tuple[int, ...]
+    dtype: torch.dtype
+
+    @classmethod
+    def of(cls, x: torch.Tensor) -> "_Shape":
+        """Of a tensor."""
+        return cls(tuple(x.shape), x.stride(), x.dtype)
+
+    def filled(self) -> torch.Tensor:
+        """A tensor of this kind with random numbers."""
+        sides = list(self.sides)
+        for axis, stride in enumerate(self.strides):
+            if stride == 0:  # one number for all places
+                sides[axis] = 1
+        x = torch.empty_strided(sides, self.strides, dtype=self.dtype)
+        x = x.normal_() if x.is_floating_point() else x.zero_()
+        return x.expand(self.sides)
+
+
+def _bytes(tree) -> int:
+    """Bytes of all tensors among arguments."""
+    if isinstance(tree, torch.Tensor):
+        return tree.nbytes
+    if isinstance(tree, tuple | list):
+        return sum(_bytes(part) for part in tree)
+    return 0
+
+
+def _described(args) -> str:
+    """Shapes of the tensors among the arguments, and what the sides follow."""
+    shapes = []
+    for value in args:
+        if isinstance(value, _Shape):
+            shapes.append("×".join(map(str, value.sides)))
+    if args and isinstance(args[-1], list):
+        names = ("input", "weight", "bias")
+        wanted = zip(names, args[-1], strict=True)
+        gradients = [name for name, is_wanted in wanted if is_wanted]
+        shapes.append("gradient of " + ", ".join(gradients))
+    return ", ".join(shapes)
+
+
+def noted_products(call: Call) -> Products:
+    """The products of one call, after one that warms up."""
+    call()
+    with Products() as products:
+        call()
+    return products
+
+
+@contextlib.contextmanager
+def noted(*functions: tuple[ModuleType, str]) -> Iterator[list]:
+    """Note every call of some functions of libraries, (module, name), while
+    it lasts: (function, arguments, options) each.
+    """
+    calls: list[tuple] = []
+    originals = [getattr(module, name) for module, name in functions]
+
+    def noting(original: Callable) -> Callable:
+        def call(*arguments, **options):
+            calls.append((original, arguments, options))
+            return original(*arguments, **options)
+
+        return call
+
+    for (module, name), original in zip(functions, originals, strict=True):
+        setattr(module, name, noting(original))
+    try:
+        yield calls
+    finally:
+        for (module, name), original in zip(functions, originals, strict=True):
+            setattr(module, name, original)
+
+
+def replayed(call: Call, *functions: tuple[ModuleType, str]) -> Call:
+    """The library calls of one call by themselves."""
+    with noted(*functions) as calls:
+        call()
+
+    def again() -> None:
+        for function, arguments, options in calls:
+            function(*arguments, **options)
+
+    return again
+
+
+def seconds_inside(
+    call: Call, functions: Sequence[tuple[Any, str]]
+) -> tuple[float, float]:
+    """Seconds of a call, and those spent in some functions or methods,
+    summed over threads.
+    """
+    spent: list[float] = []
+    originals = [getattr(owner, name) for owner, name in functions]
+
+    def timed(original: Callable) -> Callable:
+        def wrapper(*arguments, **options):
+            start = time.perf_counter()
+            try:
+                return original(*arguments, **options)
+            finally:
+                spent.append(time.perf_counter() - start)
+
+        return wrapper
+
+    for (owner, name), original in zip(functions, originals, strict=True):
+        setattr(owner, name, timed(original))
+    try:
+        whole = clocked(call)()
+    finally:
+        for (owner, name), original in zip(functions, originals, strict=True):
+            setattr(owner, name, original)
+    return whole, sum(spent)
