@@ -27,6 +27,7 @@ BOOK = Path(__file__).resolve().parent
 ROOT = BOOK.parent
 sys.path[:0] = [str(BOOK), str(ROOT / "notebooks")]
 
+import front_page  # noqa: E402
 import identifiers  # noqa: E402
 import pages  # noqa: E402
 import private_text  # noqa: E402
@@ -144,6 +145,7 @@ def build(edition_file: Path) -> list[str]:
     reasons = _private_sources(people)
     if reasons:
         return reasons
+    front_page.write(name)
     simulations_page.write()
     speed_page.write()
     html = BOOK / "_build" / "html"

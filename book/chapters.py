@@ -221,12 +221,18 @@ def _source(cell: Cell) -> str:
     return "".join(cell["source"])
 
 
-def _numbers(toc: Path) -> dict[str, int]:
-    """The number of each chapter that is a notebook."""
+def _files(toc: Path) -> list[PurePosixPath]:
+    """The chapters of a table of contents."""
     content = yaml.safe_load(toc.read_text(encoding="utf-8"))
     files = []
     for part in content["parts"]:
-        files += [Path(chapter["file"]) for chapter in part["chapters"]]
+        for entry in part["chapters"]:
+            files.append(PurePosixPath(entry["file"]))
+    return files
+
+
+def _numbers(files: list[PurePosixPath]) -> dict[str, int]:
+    """The number of each chapter that is a notebook."""
     numbers = {}
     for number, file in enumerate(files, start=1):
         if file.parts[0] == "executed":
@@ -237,10 +243,17 @@ def _numbers(toc: Path) -> dict[str, int]:
 def _read(app: Any, docname: str, content: list[str]) -> None:
     """Show an executed page as a chapter while Sphinx reads it."""
     place = PurePosixPath(docname)
+    files = _files(Path(app.config.external_toc_path))
     if place.parts[0] == "executed":
-        numbers = _numbers(Path(app.config.external_toc_path))
+        numbers = _numbers(files)
         shown = chapter(json.loads(content[0]), place.parts[1], numbers)
         content[0] = json.dumps(shown)
+        return
+    for file in files:
+        # texts link to pages of the demo edition, which stands for any
+        if file.parts[0] == "executed":
+            of_demo = f"(executed/demo/{file.name})"
+            content[0] = content[0].replace(of_demo, f"({file.as_posix()})")
 
 
 def _tell_works_apart(app: Any) -> None:

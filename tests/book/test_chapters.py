@@ -140,7 +140,15 @@ def test_chapters_are_numbered_as_in_the_sidebar(tmp_path):
         "parts:\n- chapters:\n  - file: executed/demo/02_b\n"
         "  - file: about\n- chapters:\n  - file: executed/demo/01_a\n"
     )
-    assert chapters._numbers(toc) == {"02_b": 1, "01_a": 3}
+    assert chapters._numbers(chapters._files(toc)) == {"02_b": 1, "01_a": 3}
+
+
+def test_the_front_page_links_every_chapter_in_order():
+    text = (ROOT / "book" / "index.md").read_text(encoding="utf-8")
+    linked = re.findall(r"^\d+\. \[.*?\]\((executed/demo/\w+)\)", text, re.M)
+    files = chapters._files(ROOT / "book" / "_toc.yml")
+    shown = [str(file) for file in files if file.parts[0] == "executed"]
+    assert linked == shown
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)

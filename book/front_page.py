@@ -1,0 +1,168 @@
+"""Write what the front page says was found, from the tables of an edition.
+
+`write` leaves a text and the forest plot of the edition in a folder of the
+build, and `index.md` includes them: no number of it is typed by hand, and a
+finding of nothing is said as one.
+"""
+
+import shutil
+from pathlib import Path
+
+import pandas as pd
+
+from mmssl import ledger
+from mmssl.ledger import atomic
+
+BOOK = Path(__file__).resolve().parent
+ROOT = BOOK.parent
+BUILD = BOOK / "_build" / "front"
+
+PROTOCOL = "logistic regression"
+PCA = "PCA-64"
+
+ALT = (
+    "For each modality one line a model, sorted. Left, hold-out ROC-AUC with "
+    "its interval; right, the gain over untrained encoders with its interval "
+    "around zero. Untrained encoders are grey, principal components black."
+)
+
+FOREST = """
+```{{figure}} {file}
+:name: forest
+:alt: {alt}
+
+What each objective is worth to a linear probe of people held out, beside
+untrained encoders and principal components ({edition} edition).
+```
+"""
+
+
+def write(edition: str, root: Path = ROOT, folder: Path = BUILD) -> Path:
+    """Write ``found.md`` and ``forest.png``, where there are tables; return
+    the text's file.
+
+    Parameters
+    ----------
+    edition : str
+    root : Path, optional
+        The checkout.
+    folder : Path, optional
+        Where they go.
+
+    Raises
+    ------
+    ValueError
+        When a table or the figure was changed after it was saved.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    tables = {}
+    for name in ("linear_evaluation", "similarity", "group_overlap_gains"):
+        file = root / "data" / "results" / edition / f"{name}.tsv"
+        if file.is_file():
+            tables[name] = ledger.read_table(file)
+    name = ledger.escaped(edition)
+    text = f":::{{admonition}} What was found ({name} edition)\n"
+    text += f":class: tip\n{' '.join(sentences(tables))}\n:::\n"
+    figure = root / "figures" / edition / "04_logistic_regression.png"
+    if figure.is_file():
+        for reason in ledger.changed(figure):
+            raise ValueError(f"{figure.name}: {reason}; run page 04 again")
+        shutil.copy(figure, folder / "forest.png")
+        # the page that includes it is the book's first
+        shown = (folder / "forest.png").relative_to(folder.parents[1])
+        text += FOREST.format(file=shown.as_posix(), alt=ALT, edition=name)
+    with atomic.file(folder / "found.md") as temporary:
+        temporary.write_text(text, encoding="utf-8")
+    return folder / "found.md"
+
+
+def sentences(tables: dict[str, pd.DataFrame]) -> list[str]:
+    """Return what tables say, one sentence a table, the answer first.
+
+    Parameters
+    ----------
+    tables : dict
+        Of pages 04, 05 and 07 by their names; those that are missing are
+        passed over.
+    """
+    found = []
+    if "linear_evaluation" in tables:
+        found.append(worth(tables["linear_evaluation"]))
+    if "similarity" in tables:
+        found.append(agreement(tables["similarity"]))
+    gains = tables.get("group_overlap_gains", pd.DataFrame())
+    if "low" in gains and gains["low"].notna().any():
+        found.append(places(gains))
+    return found or ["No table of this edition answers the question yet."]
+
+
+def worth(scores: pd.DataFrame) -> str:
+    """Say how many representations beat what learned nothing.
+
+    Parameters
+    ----------
+    scores : DataFrame
+        ``linear_evaluation.tsv``.
+    """
+    lines = scores[scores["protocol"] == PROTOCOL]
+    learned = lines[~lines["baseline"].astype(bool)]
+    components = lines[lines["model"] == PCA].set_index("modality")["auc"]
+    gained = learned[learned["difference_low"] > 0]
+    beside = components.reindex(gained["modality"]).to_numpy()
+    of_use = gained[gained["auc"] > beside]
+    answer = "**Nothing that was learned here was worth more than principal "
+    answer += "components of the same images.**"
+    if len(of_use):
+        best = of_use.loc[of_use["auc"].idxmax()]
+        answer = (
+            f"**{len(of_use)} of {len(learned)} learned representations were "
+            "worth more than untrained encoders and principal components**, "
+            f"most of all that of {ledger.escaped(best['model'])} on "
+            f"{ledger.escaped(best['modality'])}, with a ROC-AUC of "
+            f"{best['auc']:.2f}."
+        )
+    levels = []
+    for modality, auc in components.items():
+        levels.append(f"{auc:.2f} on {ledger.escaped(modality)}")
+    return (
+        f"{answer} Of {len(learned)} combinations of objective and modality, "
+        f"{len(gained)} gain on untrained encoders by an interval above 0, "
+        f"and {len(of_use)} of these have a ROC-AUC above that of principal "
+        f"components ({', '.join(levels)})."
+    )
+
+
+def agreement(table: pd.DataFrame) -> str:
+    """Say in how many models the modalities agree more than by chance.
+
+    Parameters
+    ----------
+    table : DataFrame
+        ``similarity.tsv``.
+    """
+    is_shown = (table["role"] == "holdout") & (table["group"] == "all")
+    is_shown &= table["measure"] == "debiased CKA"
+    lines = table[is_shown & table["estimate"].notna()]
+    beyond = (lines["p"] <= 0.05).sum()
+    return (
+        "What the two modalities say of people held out is more alike than "
+        f"chance in {beyond} of {len(lines)} models (debiased CKA, at most "
+        f"{lines['estimate'].max():.2f} of 1)."
+    )
+
+
+def places(gains: pd.DataFrame) -> str:
+    """Say whether maps of group differences find the planted disease.
+
+    Parameters
+    ----------
+    gains : DataFrame
+        ``group_overlap_gains.tsv``.
+    """
+    known = gains[gains["low"].notna()]
+    better = (known["low"] > 0).sum()
+    return (
+        f"Of {len(known)} maps of where patients differ, {better} overlap the "
+        "planted disease more than those of untrained encoders, by an "
+        "interval above 0."
+    )
