@@ -58,6 +58,19 @@ def test_equals_the_definition_and_has_its_gradient(rng, shape, looser):
     )
 
 
+@pytest.mark.parametrize("looser", [True, False])
+def test_of_what_is_missing_the_bound_knows_nothing(rng, looser):
+    """A row with some of the modalities has the bound of these alone."""
+    weights = torch.from_numpy(rng.normal(0, 3, (3, 4, 7)))
+    kinds = [[1, 1, 1], [1, 1, 0], [0, 1, 1], [1, 0, 1]]
+    kinds += [[1, 0, 0], [0, 1, 0], [0, 0, 1]]
+    present = torch.tensor(kinds).T.bool()
+    found = importance_weighted_bound(weights, looser, present)
+    for b in range(7):
+        alone = loop(weights[present[:, b], :, b : b + 1], looser)
+        torch.testing.assert_close(found[b : b + 1], alone)
+
+
 @settings(max_examples=30, deadline=None)
 @given(
     st.integers(1, 4),

@@ -53,6 +53,9 @@ def test_chance_is_the_loss_of_equal_scores():
     for positive in (True, False):
         found = queue_contrast(one, one, torch.ones(9, 4), positive=positive)
         assert float(found) == pytest.approx(queue_chance_level(9, positive))
+    # neither is told of the positive pair
+    found = queue_contrast(one, one, torch.ones(9, 4))
+    assert float(found) == pytest.approx(queue_chance_level(9))
     # what is told apart from the queue lies below, without bound as printed
     told = queue_contrast(one, one, -torch.ones(9, 4))
     assert 0 < float(told) < 1e-3
