@@ -341,6 +341,12 @@ def test_rows_that_lack_a_modality_take_their_part():
     assert int(objective.terms["SwAV"].queued_fALFF) == 0
 
 
+def test_an_image_keeps_its_size_on_average():
+    usual = SwAV(("T1",), 8)
+    for view in usual.views.values():
+        assert np.mean(view.rescaled) == pytest.approx(1)
+
+
 def test_usage_is_nothing_where_features_collapsed():
     even = torch.eye(4)
     assert float(_usage([even, even])) == pytest.approx(1)
@@ -359,7 +365,12 @@ def test_the_papers_table_holds_options_of_the_term(dims):
     assert len(term.views) == large + small
     assert len(term.prototypes["T1"]) == {2: 3000, 3: 1500}[dims]
     assert term.queue_starts == {2: 70, 3: 21}[dims]
-    term.check_batch({2: 1024, 3: 128}[dims])
+    rows = {2: 1024, 3: 128}[dims]
+    term.check_batch(rows)
+    # as many of the paper's as fill whole steps
+    assert options["queue"] == {2: 3840, 3: 1920}[dims] // rows * rows
+    # in 2D an image of 1200 pixels is never enlarged
+    assert options["rescaled"] == {2: (0.5, 1), 3: (0.5, 250 / 224)}[dims]
     crop = term.views["crop0"]
     assert crop.side / term.views[f"crop{large}"].side == pytest.approx(
         {2: 224 / 92, 3: 2.0}[dims]

@@ -507,4 +507,5 @@ def test_options_are_those_of_the_terms():
     assert "exact" in options_of("CR-CC") and "exact" not in options_of("CR")
     assert options_of("CC") == options_of("RR") | {"exact": False}
     assert options_of("AE") == {}
+    assert options_of("CE") == {"classes": 2, "task": "diagnosis"}
     assert "memory" in options_of("DCCAE")

@@ -516,6 +516,8 @@ def test_every_row_of_the_ablation_has_the_parts_of_its_name(row):
     if row == "RotNet":
         expected |= {"rotation"}
     assert there == expected
+    if "reconstruction" in expected:
+        assert objective.terms["PCRL"].hybrid == row.startswith("mixup")
     sums = sum(parts[f"PCRL/{name}"] for name in expected - {"loss", "chance"})
     assert total.item() == pytest.approx(0.5 * sums.item())
 
