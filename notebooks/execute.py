@@ -535,6 +535,8 @@ def _own_kernel() -> Iterator[None]:
             "JUPYTER_PATH": folder,
             "IPYTHONDIR": folder,
             "PYTHONHASHSEED": "0",
+            # also where JupyterLab started us: menus are for its own kernels
+            "JPY_SESSION_NAME": "",
         }
         previous = {name: os.environ.get(name) for name in settings}
         os.environ.update(settings)

@@ -70,6 +70,7 @@ from mmssl.plotting.saliency import (
     person_randomisation,
     saliency_maps,
 )
+from mmssl.plotting.saliency_menus import SaliencyMenus, saliency_cuts
 from mmssl.plotting.sanity_checks import (
     deletion_curves,
     group_randomisation,
@@ -91,6 +92,7 @@ __all__ = [
     "MAGNITUDE",
     "MODALITY",
     "PALETTE",
+    "SaliencyMenus",
     "accuracy_per_view",
     "best_pair",
     "calibration_of_probes",
@@ -133,6 +135,7 @@ __all__ = [
     "robustness_comparisons",
     "robustness_curves",
     "roles",
+    "saliency_cuts",
     "saliency_maps",
     "scans",
     "segmentation_gallery",

@@ -18,6 +18,7 @@ from mmssl.saliency.parameter_randomisation import (
     person_map_correlations,
     randomised,
 )
+from mmssl.saliency.person_maps import PersonMaps
 from mmssl.saliency.planted_overlap import overlap_gains
 from mmssl.saliency.sanity_checks import (
     Measurements,
@@ -33,6 +34,7 @@ from mmssl.saliency.smoothgrad import smoothgrad, stream
 
 __all__ = [
     "Measurements",
+    "PersonMaps",
     "SIGNS",
     "Saliency",
     "arrange_for_figure",
