@@ -3,8 +3,10 @@
 The pages themselves stay as they ran; what a reader first sees is decided
 here, for all of them at once:
 
-- what the page found, computed in its last cell, stands below its title too;
-- code is folded, but for the cells tagged `teaches`;
+- what the page found, computed in the last cell before its exercises, stands
+  below its title too;
+- code is folded, but for the cells tagged `teaches`, and so are solutions of
+  exercises with what they show;
 - a table of more than `LONG` rows is folded;
 - every figure has a number, and the caption and the alternative text that its
   cell's metadata hold (``"figures": [{"caption": …, "alt": …}]``);
@@ -30,6 +32,11 @@ TEACHES = "teaches"
 """The tag of a cell whose code is shown: what it calls is the chapter's
 method.
 """
+
+SOLUTION = "solution"
+"""The tag of a cell that solves an exercise."""
+
+EXERCISES = "## Exercises"
 
 FOUND = "found"
 """The tag of the cells that say in short what a page found."""
@@ -80,10 +87,11 @@ def chapter(
         else:
             text = citations.linked(_numbered(_source(cell), numbers))
             cells.append({**cell, "source": text})
-    found = _found(cells, edition)
+    answer = _before_exercises(cells)
+    found = _found(cells[answer], edition)
     if found is not None:
-        cells[-1] = {**found, "source": cells[-1]["source"]}
-        cells[-1]["metadata"] = {"tags": ["hide-input", FOUND]}
+        cells[answer] = {**found, "source": cells[answer]["source"]}
+        cells[answer]["metadata"] = {"tags": ["hide-input", FOUND]}
         cells[:1] = [*_opening(cells[0], found)]
     # those of one cell have its id
     cells = [{**c, "id": f"cell-{n}"} for n, c in enumerate(cells)]
@@ -114,14 +122,18 @@ def _parts(cell: Cell) -> list[Cell]:
     """A cell of code, and its figures in cells of their own."""
     about = cell["metadata"]
     tags = [*about.get("tags", ())]
-    if TEACHES not in tags:
+    what = "parameters" if {*tags} & {*PARAMETERS} else "code"
+    if SOLUTION in tags:
+        # also what it shows
+        tags.append("hide-cell")
+        what = "solution"
+    elif TEACHES not in tags:
         tags.append("hide-input")
     described = iter(about.get("figures", ()))
     text = None
     parts: list[Cell] = []
     texts: list[dict[str, Any]] = []
-    prompts = _prompts("parameters" if {*tags} & {*PARAMETERS} else "code")
-    first = {**cell, "metadata": {"tags": tags, "mystnb": prompts}}
+    first = {**cell, "metadata": {"tags": tags, "mystnb": _prompts(what)}}
     for output in cell["outputs"]:
         if "image/png" not in output.get("data", {}):
             texts.append(_folded(output))
@@ -190,11 +202,18 @@ def _without_progress(cell: Cell) -> Cell:
     return {**cell, "outputs": outputs}
 
 
-def _found(cells: list[Cell], edition: str) -> Cell | None:
-    """What a page found, as a cell that shows nothing else; None where the
+def _before_exercises(cells: list[Cell]) -> int:
+    """Where the cell of what a page found stands."""
+    for place, cell in enumerate(cells):
+        if _source(cell).startswith(EXERCISES):
+            return place - 1
+    return len(cells) - 1
+
+
+def _found(last: Cell, edition: str) -> Cell | None:
+    """What a page found, as a cell that shows nothing else; None where its
     last cell says nothing.
     """
-    last = cells[-1]
     for output in last.get("outputs", ()):
         text = "".join(output.get("data", {}).get("text/markdown", ""))
         if text:

@@ -4,6 +4,8 @@ save in one way, end in what they found, and they ran.
 
 import ast
 import builtins
+import contextlib
+import io
 import json
 import re
 import sys
@@ -23,6 +25,7 @@ import pages  # noqa: E402
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("[0-9]*.ipynb"))
 SMOKE = ROOT / "data" / "executed" / "smoke"
 LAST_SECTION = "What this page found"
+EXERCISES = "Exercises"
 WIDTH = 79  # the book's column shows about 75 characters
 FEWEST_WORDS = 300
 BY_HAND = re.compile(
@@ -82,6 +85,34 @@ def used_before_set(sources):
         known |= made
         unknown += [name for name in read if name not in known]
     return unknown
+
+
+def exercises(cells):
+    """Return the cells of a page's exercises, and those of their
+    solutions.
+    """
+    questions, solutions = [], []
+    for cell in cells:
+        if re.match(r"\*\*\d+\.\*\* ", cell.source):
+            questions.append(cell)
+        elif "solution" in cell.metadata.get("tags", ()):
+            solutions.append(cell)
+    return questions, solutions
+
+
+def run_alone(source):
+    """Return what a cell shows when nothing ran before it."""
+    lines = ast.parse(source).body
+    last = lines.pop() if isinstance(lines[-1], ast.Expr) else None
+    names = {}
+    shown = io.StringIO()
+    with contextlib.redirect_stdout(shown):
+        exec(compile(ast.Module(lines, []), "solution", "exec"), names)
+        value = None
+        if last is not None:
+            code = compile(ast.Expression(last.value), "solution", "eval")
+            value = eval(code, names)
+    return shown.getvalue() or value
 
 
 def test_all_chapters_are_there():
@@ -152,7 +183,22 @@ def test_it_saves_in_one_way(path):
 
 @every
 def test_it_ends_in_what_it_found(path):
-    assert sections(nbformat.read(path, 4))[-1] == LAST_SECTION
+    found, exercises = sections(nbformat.read(path, 4))[-2:]
+    assert (found, exercises) == (LAST_SECTION, EXERCISES)
+
+
+@every
+def test_its_exercises_have_solutions_that_run(path):
+    """Each stands by itself, whatever the page computed, is folded, and
+    shows something.
+    """
+    cells = nbformat.read(path, as_version=4).cells
+    questions, solutions = exercises(cells)
+    assert len(questions) == len(solutions) >= 2
+    for number, cell in enumerate(solutions, start=1):
+        assert cell.metadata.jupyter.source_hidden
+        assert cell.source.startswith(f"# solution {number}\n")
+        assert run_alone(cell.source), f"solution {number} shows nothing"
 
 
 @every
@@ -185,6 +231,14 @@ def test_each_of_these_checks_can_fail():
         assert sections(notebook) == ["Limits", LAST_SECTION]
     turned = nbformat.v4.new_notebook(cells=[result, limits])
     assert sections(turned)[-1] == "Limits"
+    question = cell("**1.** Why?")
+    tagged = {"tags": ["solution"]}
+    solution = nbformat.v4.new_code_cell("1 + 1", metadata=tagged)
+    assert exercises([question, limits, solution]) == ([question], [solution])
+    assert run_alone("x = 1\nprint(x)") == "1\n" and run_alone("1 + 1") == 2
+    assert not run_alone("x = 1")
+    with pytest.raises(NameError):
+        run_alone("print(of_the_page)")
     assert too_wide("x" * 80) and not too_wide("x" * 79)
     assert definitions("def f(): ...\nclass A: ...") == ["f", "A"]
     assert BY_HAND.findall('table.to_csv("a")\nfigure.savefig(file)')

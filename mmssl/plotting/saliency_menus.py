@@ -74,7 +74,7 @@ def saliency_cuts(
             extent += list(apply_affine(affine, ends - 0.5)[:, i])
         cut = values[tuple(plane)]
         drawn = np.ma.masked_less(cut, limit)
-        options = {"extent": extent, "aspect": "equal"}
+        options = {"extent": extent, "origin": "lower"}
         axis.imshow(background[tuple(plane)].T, cmap=ANATOMY, **options)
         axis.imshow(drawn.T, cmap=MAGNITUDE, norm=scale, **options)
         cross = {"color": PALETTE[1], "lw": 0.6}

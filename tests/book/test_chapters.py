@@ -68,6 +68,28 @@ def test_what_was_found_stands_at_both_ends_and_names_the_edition():
     assert "hide-input" in _tags(closing) and "hide-input" in _tags(code)
 
 
+def test_exercises_stand_behind_it_and_their_solutions_are_folded():
+    page = _page()
+    solution = nbformat.v4.new_code_cell("1", metadata={"tags": ["solution"]})
+    shown = nbformat.v4.new_output(
+        "display_data", data={"text/markdown": "A solution."}
+    )
+    solution.outputs = [shown]
+    page["cells"] += [
+        nbformat.v4.new_markdown_cell("## Exercises\n\nTry."),
+        nbformat.v4.new_markdown_cell("**1.** Why?"),
+        solution,
+    ]
+    cells = chapters.chapter(page, "demo", {})["cells"]
+    found = [chapters.FOUND in _tags(cell) for cell in cells]
+    assert found == [False, True, False, False, True, False, False, False]
+    text = cells[4]["outputs"][0]["data"]["text/markdown"]
+    assert text.endswith("It was found.")
+    assert _tags(cells[-1]) == ["solution", "hide-cell"]
+    prompts = cells[-1]["metadata"]["mystnb"]
+    assert prompts["code_prompt_show"] == "Show the solution"
+
+
 def test_a_page_that_ends_in_no_text_has_no_summary():
     title, _, last = _shown(last=None)
     assert title["source"] == TITLE

@@ -74,6 +74,17 @@ def test_a_cut_goes_through_the_peak_and_lies_in_its_place():
     assert axial.get_xlabel() == "axial, z = 32 mm"
     image, map_ = axial.images
     assert image.get_extent() == [-33, 21, -23, 37]
+    for axis in (sagittal, coronal, axial):
+        # the first row is the lowest, and the cross meets the peak
+        assert {layer.origin for layer in axis.images} == {"lower"}
+        across, up = [line.get_data() for line in axis.lines]
+        drawn = axis.images[1].get_array()
+        low, high, bottom, top = axis.images[1].get_extent()
+        row, column = np.unravel_index(drawn.argmax(), drawn.shape)
+        width = (high - low) / drawn.shape[1]
+        height = (top - bottom) / drawn.shape[0]
+        assert across[0][0] == pytest.approx(low + (column + 0.5) * width)
+        assert up[1][0] == pytest.approx(bottom + (row + 0.5) * height)
     drawn = map_.get_array()
     row, column = np.unravel_index(drawn.argmax(), drawn.shape)
     assert (column, row) == (3, 5)
