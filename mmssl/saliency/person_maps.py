@@ -10,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 
-from mmssl.cohorts.cohort import Cohort
 from mmssl.preprocessing.network_inputs import standardised
 from mmssl.pretrain.encoders import load_encoders
 from mmssl.saliency.maps import postprocess
@@ -38,7 +37,7 @@ class PersonMaps:
 
     def __init__(
         self,
-        people: Cohort,
+        people,
         runs: Mapping[str, Path],
         seed: int = 0,
         sigma: float = 1.5,
