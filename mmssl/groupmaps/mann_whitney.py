@@ -93,8 +93,7 @@ def rank_biserial(first, second) -> RankBiserial:
         )
     n1, n0 = len(first), len(second)
     check_group_sizes(n1, n0)
-    ranks, ties = centred_ranks(np.concatenate([first, second]))
-    twice = ranks[:, :n1].sum(axis=1, dtype=np.int64)  # n1 n0 RBC
+    twice, ties = _rank_sums(np.concatenate([first, second]), n1)
     n = n1 + n0
     variance = n1 * n0 / 12 * (n + 1 - ties / (n * (n - 1)))
     # of U over its mean, less the continuity correction
@@ -318,6 +317,39 @@ def checked_maps(values, name: str) -> np.ndarray:
                 f"finite, the first at voxel {bad[0]}: {one[bad[0]]}"
             )
     return values
+
+
+def _rank_sums(values: np.ndarray, n1: int) -> tuple[np.ndarray, np.ndarray]:
+    """n1 n0 RBC of every voxel, whole numbers, of the first n1 rows against
+    the others; and the tie terms. Both (voxels,).
+
+    Sorting is most of it, and three times faster where no index goes along: of
+    a float32 as float64 the last bit is free, and says which group it is of.
+    """
+    if values.dtype != np.float32:
+        ranks, ties = centred_ranks(values)
+        return ranks[:, :n1].sum(axis=1, dtype=np.int64), ties
+    n, voxels = values.shape
+    position = np.arange(1.0 - n, n, 2.0)
+    twice, ties = np.empty(voxels, dtype=np.int64), np.zeros(voxels)
+    block = max(1, _RANK_BYTES // (40 * n))
+    for start in range(0, voxels, block):
+        part = values[:, start : start + block]
+        columns = part.T.astype(np.float64, order="C")
+        bits = columns.view(np.int64)
+        bits[:, :n1] |= 1
+        columns.sort(axis=1)
+        is_first = (bits & 1).astype(np.float64)
+        bits &= -2
+        # sums of whole numbers: exact
+        sums = is_first @ position
+        equal = columns[:, 1:] == columns[:, :-1]
+        tied = np.flatnonzero(equal.any(axis=1))
+        if len(tied):
+            midranks, ties[start + tied] = _midranks(equal[tied])
+            sums[tied] = (is_first[tied] * midranks).sum(axis=1)
+        twice[start : start + block] = sums
+    return twice, ties
 
 
 def centred_ranks(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

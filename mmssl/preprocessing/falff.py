@@ -5,12 +5,16 @@ Fedorov et al. 2021.
 """
 
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 from scipy import fft
 
-# Bytes of time series transformed at once; their spectra take as much again.
-_BLOCK_BYTES = 1 << 25
+from mmssl.preprocessing import space
+
+# Bytes of time series transformed at once by a thread, which with their
+# spectra fit the cache of a core.
+_BLOCK_BYTES = 1 << 20
 
 
 def falff(
@@ -76,10 +80,22 @@ def falff(
     ratio = np.zeros(bold.shape[:3], dtype)
     slice_bytes = max(1, bold[:1].size * ratio.itemsize)
     slices_at_once = max(1, _BLOCK_BYTES // slice_bytes)
-    for start in range(0, len(bold), slices_at_once):
+
+    def fill(start: int) -> None:
+        """Compute some slices."""
         block = slice(start, start + slices_at_once)
-        series = np.asarray(bold[block][mask[block]], dtype)  # (voxels, T)
-        ratio[block][mask[block]] = _fraction(series, band)
+        inside = mask[block]
+        if inside.all():  # gathering would take as long as the transform
+            series = bold[block].reshape(-1, bold.shape[3])  # (voxels, T)
+        else:
+            series = bold[block][inside]
+        # sums must not depend on how the series lies in memory
+        series = np.ascontiguousarray(series, dtype)
+        ratio[block][inside] = _fraction(series, band)
+
+    with ThreadPoolExecutor(space.threads()) as pool:
+        for _ in pool.map(fill, range(0, len(bold), slices_at_once)):
+            pass
     return ratio
 
 

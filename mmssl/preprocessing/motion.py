@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -164,7 +165,9 @@ def _resampled(
     """(X, Y, Z, T) float32 series, every volume on the grid of the first."""
     realigned = np.empty(bold.shape, np.float32)
     realigned[..., 0] = bold[..., 0]
-    for t in range(1, bold.shape[3]):
+
+    def fill(t: int) -> None:
+        """Interpolate one volume."""
         to_voxel = np.linalg.inv(affine) @ poses[t] @ affine
         realigned[..., t] = ndimage.affine_transform(
             np.asarray(bold[..., t], np.float32),
@@ -173,6 +176,11 @@ def _resampled(
             order=3,
             mode="nearest",
         )
+
+    # SciPy interpolates outside of the interpreter's lock.
+    with ThreadPoolExecutor(space.threads()) as pool:
+        for _ in pool.map(fill, range(1, bold.shape[3])):
+            pass
     return realigned
 
 

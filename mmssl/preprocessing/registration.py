@@ -225,13 +225,10 @@ def _best(
     best of those on the finest. ``coarse_weights``: of each parameter on the
     coarsest level; 0 holds it.
     """
-    import SimpleITK as sitk
-
     first, *others = zip(fixed, moving, strict=True)
     free = (1.0,) * len(coarse_weights)
-    threads = sitk.ProcessObject.GetGlobalDefaultNumberOfThreads()
     # ITK computes outside of the interpreter's lock.
-    with ThreadPoolExecutor(threads) as pool:
+    with ThreadPoolExecutor(space.threads()) as pool:
         poses = _optimise_all(
             pool, *first, starts, _ITERATIONS[0], coarse_weights
         )

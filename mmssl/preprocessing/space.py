@@ -81,6 +81,15 @@ def apply(matrix: np.ndarray, points: np.ndarray) -> np.ndarray:
     return np.asarray(points) @ matrix[:3, :3].T + matrix[:3, 3]
 
 
+def threads() -> int:
+    """How many threads a person's images are computed by: those of ITK, of
+    which each person of a batch has one.
+    """
+    import SimpleITK as sitk
+
+    return sitk.ProcessObject.GetGlobalDefaultNumberOfThreads()
+
+
 def resample(
     volume: np.ndarray,
     affine: np.ndarray,

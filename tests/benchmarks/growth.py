@@ -8,13 +8,16 @@ imported the package already.
 """
 
 import multiprocessing
+import os
 import statistics
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from timing import clocked, rise_mb
 
+HERE = str(Path(__file__).parent)
 SLACK = 0.25
 """By how much a slope may be above what is expected: sizes differ by ten or
 less, and caches are outgrown on the way.
@@ -94,6 +97,10 @@ def lines(growths: Iterable[Growth], rounds: int) -> list[dict]:
 
 def _point(growth: Growth, size: int, rounds: int) -> list[float]:
     """Size, seconds and MB of one size, in a process of its own."""
+    # what is copied finds modules by the environment alone
+    known = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    if HERE not in known:
+        os.environ["PYTHONPATH"] = os.pathsep.join([HERE, *known])
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(list(PRELOADED))
     with context.Pool(1) as pool:

@@ -5,14 +5,12 @@ At 32³, batch 16, width 8 and 20 samples: time is paid for memory, which the
 papers' shapes need.
 """
 
-import re
 import statistics
-import subprocess
 import sys
 import time
-from pathlib import Path
 
 import torch
+from timing import mb_of, peak_mb
 
 from mmssl.objectives import generative
 from mmssl.objectives.language import build
@@ -66,13 +64,6 @@ def _keep_pass(function, z, **_):
     return function(z)
 
 
-def peak_memory(way: str) -> float:
-    """Peak resident memory in MB of one step in a process of its own."""
-    command = [sys.executable, __file__, *map(str, SHAPE.values()), way]
-    done = subprocess.run(command, check=True, capture_output=True, text=True)
-    return float(done.stdout.split()[-1])
-
-
 def measure(rounds: int) -> dict:
     """Seconds and peak memory of one step, checkpointed and not, at a small
     shape.
@@ -88,7 +79,7 @@ def measure(rounds: int) -> dict:
             seconds, _ = step(way)
             times[way].append(1e3 * seconds)
         ratios.append(times["kept"][-1] / times["again"][-1])
-    peaks = {way: peak_memory(way) for way in ways}
+    peaks = {way: mb_of(__file__, *SHAPE.values(), way) for way in ways}
     report = {}
     for way in ways:
         report[f"passes {way}, peak MB"] = peaks[way]
@@ -105,6 +96,4 @@ if __name__ == "__main__":
     sizes = [int(size) for size in sys.argv[1:5]]
     way = sys.argv[5] if len(sys.argv) > 5 else "again"
     seconds, _ = Step(*sizes)(way)
-    # not getrusage: its maximum is inherited from the parent process
-    status = Path("/proc/self/status").read_text(encoding="utf-8")
-    print(seconds, int(re.search(r"VmHWM:\s+(\d+)", status)[1]) / 1024)
+    print(seconds, peak_mb())

@@ -11,9 +11,9 @@ import statistics
 import time
 
 import numpy as np
-import peers
 import torch
 from scipy import ndimage
+from timing import in_turns, medians, ratio
 
 from mmssl.models.keyed_random import Stream
 from mmssl.models.unet import UNetEncoder
@@ -173,12 +173,6 @@ def _steps(rounds: int) -> dict:
     if best_precision() != "bf16":
         return {}
     peer, package = Step("peer"), Step("bf16")
-    for _ in range(2):
-        peer()
-        package()
-    peer_ms, package_ms, ratios = peers.in_turns(peer, package, rounds)
-    return {
-        "step, eager fp32, ms": statistics.median(peer_ms),
-        "step, bf16, ms": statistics.median(package_ms),
-        "step, ratio": statistics.median(ratios),
-    }
+    calls = {"step, eager fp32": peer, "step, bf16": package}
+    times = in_turns(calls, rounds, warm=2)
+    return {**medians(times), "step, ratio": ratio(times, *calls)}

@@ -15,7 +15,7 @@ import contextlib
 import statistics
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from types import ModuleType
@@ -270,30 +270,30 @@ def replayed(call: Call, *functions: tuple[ModuleType, str]) -> Call:
     return again
 
 
-def seconds_inside(
-    call: Call, functions: Sequence[tuple[Any, str]]
-) -> tuple[float, float]:
-    """Seconds of a call, and those spent in some functions or methods,
-    summed over threads.
+def seconds_of(
+    call: Call, *functions: tuple[Any, str]
+) -> tuple[float, dict[str, float]]:
+    """Seconds of a call, and of each of some functions in it, (module, name),
+    summed over their calls.
     """
-    spent: list[float] = []
+    spent = dict.fromkeys((name for _, name in functions), 0.0)
     originals = [getattr(owner, name) for owner, name in functions]
 
-    def timed(original: Callable) -> Callable:
+    def timed(name: str, original: Callable) -> Callable:
         def wrapper(*arguments, **options):
             start = time.perf_counter()
             try:
                 return original(*arguments, **options)
             finally:
-                spent.append(time.perf_counter() - start)
+                spent[name] += time.perf_counter() - start
 
         return wrapper
 
     for (owner, name), original in zip(functions, originals, strict=True):
-        setattr(owner, name, timed(original))
+        setattr(owner, name, timed(name, original))
     try:
         whole = clocked(call)()
     finally:
         for (owner, name), original in zip(functions, originals, strict=True):
             setattr(owner, name, original)
-    return whole, sum(spent)
+    return whole, spent

@@ -5,15 +5,15 @@ Captum's Saliency is called on the noisy copies of a person, once a dimension,
 which is what its NoiseTunnel does after it has drawn them: a forward and a
 backward pass each. Multiply-adds of a person are counted: less than half of
 the loop's are left (`mmssl.saliency.smoothgrad`), and the rest of the ratio is
-memory layout. bfloat16 is chosen explicitly and gains most with AMX.
+memory layout. bfloat16 is chosen explicitly and gains most with AMX. MONAI's
+SmoothGrad does the same a copy at a time, with noise of its own.
 """
 
-import statistics
-import time
 from functools import partial
 
 import torch
 from captum.attr import Saliency
+from timing import clocked, in_turns, medians, ratio
 
 from mmssl.models.dcgan import Encoder
 from mmssl.saliency.smoothgrad import gaussian_noise, smoothgrad
@@ -57,6 +57,22 @@ def by_captum(encoder, x, noise) -> torch.Tensor:
     return torch.stack(maps)[:, 0]
 
 
+def by_monai(encoder, x) -> torch.Tensor:
+    """MONAI's SmoothGrad of each dimension, its noise drawn anew each time."""
+    from monai.visualize import SmoothGrad
+
+    class Representation(torch.nn.Module):
+        """z alone."""
+
+        def forward(self, volume):
+            """Encode a batch."""
+            return encoder(volume).z
+
+    spread = STD / (x.max() - x.min()).item()
+    attribute = SmoothGrad(Representation(), spread, SAMPLES, False, False)
+    return torch.stack([attribute(x, index=k)[0, 0] for k in range(LATENT)])
+
+
 def measure(rounds: int) -> dict:
     """Seconds a person, ratios to Captum, and how well the maps agree with
     Captum's.
@@ -77,29 +93,32 @@ def measure(rounds: int) -> dict:
 
     ways = {
         "Captum": partial(by_captum, encoder, x, noise),
+        "MONAI": partial(by_monai, encoder, x),
         "fp32": partial(ours, "fp32"),
         "bf16": partial(ours, "bf16"),
     }
     maps = {way: run() for way, run in ways.items()}
-    times = []
-    for _ in range(min(rounds, 5)):
-        times.append({})
-        for way, run in ways.items():
-            start = time.perf_counter()
-            run()
-            times[-1][way] = time.perf_counter() - start
-    report = multiply_adds()
-    for way in ways:
-        seconds = [measured[way] for measured in times]
-        report[f"{way}, s"] = statistics.median(seconds)
+    calls = {way: clocked(run) for way, run in ways.items()}
+    times = in_turns(calls, min(rounds, 5), warm=0)
+    report = {**multiply_adds(), **medians(times, "s")}
+    report["MONAI, least correlation of a map"] = least_correlation(
+        maps["MONAI"], maps["Captum"]
+    )
     for way in ("fp32", "bf16"):
-        ratios = [measured["Captum"] / measured[way] for measured in times]
-        report[f"{way}, ratio"] = statistics.median(ratios)
+        report[f"{way}, ratio"] = ratio(times, "Captum", way)
+        report[f"{way} to MONAI, ratio"] = ratio(times, "MONAI", way)
         error = (maps[way] - maps["Captum"]).norm() / maps["Captum"].norm()
         report[f"{way}, relative error"] = error.item()
-        correlations = []
-        for a, b in zip(maps[way], maps["Captum"], strict=True):
-            both = torch.stack([a.ravel(), b.ravel()])
-            correlations.append(torch.corrcoef(both)[0, 1].item())
-        report[f"{way}, least correlation of a map"] = min(correlations)
+        report[f"{way}, least correlation of a map"] = least_correlation(
+            maps[way], maps["Captum"]
+        )
     return report
+
+
+def least_correlation(maps: torch.Tensor, others: torch.Tensor) -> float:
+    """Of the maps of each dimension, the least alike."""
+    correlations = []
+    for a, b in zip(maps, others, strict=True):
+        both = torch.stack([a.ravel(), b.ravel()])
+        correlations.append(torch.corrcoef(both)[0, 1].item())
+    return min(correlations)

@@ -90,3 +90,15 @@ def test_calls_of_a_library_are_noted_only_inside():
     with pytest.raises(ZeroDivisionError), roofline.noted((np, "argsort")):
         raise ZeroDivisionError
     assert np.argsort is original
+
+
+def test_seconds_are_those_of_each_function_and_of_the_whole():
+    def call():
+        np.argsort(np.arange(1000))
+        np.argsort(np.arange(1000))
+
+    original = np.argsort
+    whole, spent = roofline.seconds_of(call, (np, "argsort"), (np, "lexsort"))
+    assert np.argsort is original
+    assert 0 < spent["argsort"] < whole
+    assert spent["lexsort"] == 0

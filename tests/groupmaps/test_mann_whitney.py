@@ -112,6 +112,27 @@ def test_voxels_do_not_depend_on_their_block(rng, monkeypatch):
     assert np.array_equal(p, max_statistic_test(values, labels, 300))
 
 
+@given(
+    hnp.arrays(
+        np.float32,
+        st.tuples(st.integers(8, 13), st.integers(1, 7)),
+        elements=st.one_of(
+            st.floats(width=32, allow_nan=False, allow_infinity=False),
+            st.sampled_from([0.0, -0.0, 1e-45, -1e-45, 1.0, -1.0]),
+        ),
+    )
+)
+def test_sums_of_ranks_are_those_of_ranks_in_every_precision(values):
+    """Zeros of either sign are one value, subnormal numbers are their own."""
+    first, second = values[:4], values[4:]
+    found = rank_biserial(first, second)
+    wide = rank_biserial(first.astype("f8"), second.astype("f8"))
+    for ours, others in zip(found, wide, strict=True):
+        np.testing.assert_array_equal(ours, others)
+    ranks = rankdata(values, axis=0)[:4].sum(axis=0)
+    np.testing.assert_array_equal(found.u, ranks - 10)
+
+
 def test_torch_and_half_precision_are_welcome(rng):
     first, second = (x.astype("f2") for x in _people(rng))
     expected = rank_biserial(first.astype("f8"), second.astype("f8"))

@@ -122,7 +122,8 @@ def test_no_movement_is_found_in_a_still_head(head):
     np.testing.assert_allclose(found.bold, series, atol=1e-2)
 
 
-def test_two_runs_are_one(head, movements, corrected):
+def test_two_runs_are_one_with_any_threads(head, corrected, monkeypatch):
+    monkeypatch.setattr(space, "threads", lambda: 3)
     again = motion.realign(corrected[0], head[1], progress=False)
     np.testing.assert_array_equal(again.bold, corrected[1].bold)
 
