@@ -136,6 +136,21 @@ def test_all_chapters_are_there():
     ]
 
 
+def test_the_contents_are_in_the_book_s_order_and_say_what_each_needs():
+    text = (ROOT / "notebooks" / "README.md").read_text()
+    listed = re.findall(
+        r"^\| \[\d\d\]\((\w+)\.ipynb\).*\| ([\w ]*) ?\|$", text, re.M
+    )
+    toc = (ROOT / "book" / "_toc.yml").read_text()
+    shown = re.findall(r"executed/demo/(\w+)", toc)
+    assert [name for name, _ in listed] == shown
+    standing = pages.read_pages(ROOT / "notebooks")
+    for name, needs in listed:
+        after = [x.replace("*", "all others") for x in standing[name].after]
+        after = [x[:2] if x[0].isdigit() else x for x in after]
+        assert needs.strip() == ", ".join(after), name
+
+
 def test_each_says_where_it_stands():
     standing = pages.read_pages(ROOT / "notebooks")
     assert standing["12_claims"].after == ("*",)
