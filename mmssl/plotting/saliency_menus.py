@@ -100,8 +100,8 @@ class SaliencyMenus:
     Parameters
     ----------
     maps_of : callable
-        (run, modality, row) -> array (latent, X, Y, Z), such as
-        `mmssl.saliency.PersonMaps`.
+        (run, modality, row) -> a map (X, Y, Z) of each latent dimension, such
+        as `mmssl.saliency.PersonMaps`.
     runs, modalities : sequence of str
     rows : sequence of int
         Of the people, whom the menu calls by their place in it and never by
@@ -120,7 +120,7 @@ class SaliencyMenus:
 
     def __init__(
         self,
-        maps_of: Callable[[str, str, int], np.ndarray],
+        maps_of: Callable[[str, str, int], Sequence[np.ndarray]],
         runs: Sequence[str],
         modalities: Sequence[str],
         rows: Sequence[int],

@@ -4,7 +4,7 @@ is asked for and kept: what menus of a notebook show.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 
@@ -16,7 +16,34 @@ from mmssl.saliency.maps import postprocess
 from mmssl.saliency.smoothgrad import smoothgrad
 
 KEPT = 16
-"""Maps that are kept: 8 MB each at 32^3, eight times that at 64^3."""
+"""Gradients that are kept: 8 MB each at 32^3, eight times that at 64^3."""
+
+
+class DimensionMaps(Sequence):
+    """Maps of all latent dimensions of one person: the gradients are there,
+    and one of them is smoothed and stretched when it is asked for.
+
+    Parameters
+    ----------
+    gradient : Tensor, shape (latent, X, Y, Z)
+    mask : array of bool, shape (X, Y, Z)
+    sigma : float
+        Of the Gaussian, in voxels.
+    """
+
+    def __init__(self, gradient, mask: np.ndarray, sigma: float) -> None:
+        self.gradient = gradient
+        self.mask = mask
+        self.sigma = sigma
+
+    def __len__(self) -> int:
+        """Return the number of dimensions."""
+        return len(self.gradient)
+
+    def __getitem__(self, dimension: int) -> np.ndarray:
+        """Return one map, (X, Y, Z), in [0, 1] inside the mask."""
+        made = postprocess(self.gradient[dimension], self.mask, self.sigma)
+        return np.asarray(made.scaled, dtype=np.float32)
 
 
 class PersonMaps:
@@ -52,7 +79,7 @@ class PersonMaps:
         self._encoders = lru_cache(maxsize=KEPT)(self._load)
         self._maps = lru_cache(maxsize=KEPT)(self._compute)
 
-    def __call__(self, run: str, modality: str, row: int) -> np.ndarray:
+    def __call__(self, run: str, modality: str, row: int) -> DimensionMaps:
         """Return the maps of a pair of images.
 
         Parameters
@@ -65,9 +92,9 @@ class PersonMaps:
 
         Returns
         -------
-        array, shape (latent, X, Y, Z), float32
-            Each in [0, 1] inside the brain mask, 0 outside; equal to those
-            that the page draws of this person.
+        DimensionMaps
+            A map (X, Y, Z) a dimension, in [0, 1] inside the brain mask, 0
+            outside; equal to those that the page draws of this person.
 
         Raises
         ------
@@ -89,7 +116,7 @@ class PersonMaps:
     def _load(self, run: str):
         return load_encoders(self.runs[run])
 
-    def _compute(self, run: str, modality: str, row: int) -> np.ndarray:
+    def _compute(self, run: str, modality: str, row: int) -> DimensionMaps:
         encoders, landmarks = self._encoders(run)
         rows = np.array([row])
         volumes = standardised(self.people, landmarks, np.float16, rows)
@@ -99,5 +126,4 @@ class PersonMaps:
             seed=[self.seed + row],
             **self.options,
         )
-        made = postprocess(gradient[0], self.people.mask, self.sigma)
-        return np.asarray(made.scaled, dtype=np.float32)
+        return DimensionMaps(gradient[0], self.people.mask, self.sigma)

@@ -40,7 +40,7 @@ def test_they_are_those_of_the_page(case):
                 seed=[3 + int(row)],
                 **OPTIONS,
             ).scaled
-            found = maps_of(name, "fALFF", row)
+            found = np.stack([*maps_of(name, "fALFF", row)])
             assert found.shape == (4, 16, 16, 16)
             np.testing.assert_allclose(found, expected, atol=1e-5)
 
