@@ -13,7 +13,8 @@
 # make simulations  the statistics in simulated worlds, for a page of the book
 # make choices      choices of training, on development cohorts, for a page
 # make registrations  heads found on the template, for a page of the book
-# make verify       every hash on record against the bytes of the files
+# make verify       every hash on record against the bytes of the files, and what
+#                   would be made otherwise now
 # make mutants      whether the tests notice a changed operator or constant
 # make figures      the README's figure and table, from the demo edition
 # make paper        paper.md with the numbers of an edition, and its PDF

@@ -3,14 +3,16 @@
     python book/build.py config/demo.yaml
 
 A page that failed, ran only in part, belongs to another edition, or no longer
-follows from its notebook, parameters, code and inputs is refused with the
-reason (`records`, `mmssl.ledger.stale`); so is one that shows a path of this
-machine, an identifier of a person or a password (`private_text`), and one with
-a map of a group difference that lacks its correction or the report of its
-sanity checks. What was built is searched again, file by file. The build is
+follows from its notebook, parameters, code and inputs, or reads a run that no
+longer follows from its code, is refused with the reason (`records`,
+`mmssl.ledger.stale`, `mmssl.ledger.stale_files`); so is one that shows a path
+of this machine, an identifier of a person or a password (`private_text`), and
+one with a map of a group difference that lacks its correction or the report of
+its sanity checks. What was built is searched again, file by file. The build is
 strict: any warning of Sphinx fails it. No page may weigh 2 MB or more.
 """
 
+import os
 import re
 import shutil
 import subprocess
@@ -100,7 +102,7 @@ def check_page(
     reasons += _group_maps(cells, page, record["parameters"].get("output"))
     reasons += _changed_results(page, record["parameters"])
     reasons += records.faults(page, record)
-    return [*reasons, *ledger.stale(page)]
+    return [*reasons, *ledger.stale(page), *_stale_inputs(page, record)]
 
 
 def check_html(folder: Path, limit: int = LIMIT) -> list[str]:
@@ -197,6 +199,20 @@ def _incomplete(cells: list[dict[str, Any]]) -> list[str]:
                 )
     if missing:
         reasons.append(f"{missing} of {len(code)} code cells did not run")
+    return reasons
+
+
+def _stale_inputs(page: Path, record: dict[str, Any]) -> list[str]:
+    """Return one reason for each stale run or artefact in the folders that a
+    page reads.
+    """
+    reasons = []
+    for name, path in ledger.input_paths(page, record).items():
+        if not os.path.isdir(path):  # False also where it cannot be read
+            continue
+        for place, found in ledger.stale_files([path], {}).items():
+            shown = place.relative_to(path)
+            reasons.append(f"its input {name} has stale {shown}: {found[0]}")
     return reasons
 
 

@@ -142,6 +142,13 @@ def _other_modules(notebook: Path, record: Mapping[str, Any]) -> Iterator[str]:
         yield f"its record lacks the module {name}, which it imports"
     for name in sorted(recorded - imported):
         yield f"its record has the module {name}, which it does not import"
+    objective = execute.objective_of(notebook, record["parameters"])
+    unused = execute.unused_imports(objective)
+    if unused != frozenset(map(tuple, record.get("without", ()))):
+        yield (
+            f"its record leaves out {record.get('without', [])}, expected "
+            f"{sorted(map(list, unused))}, what {objective} does not use"
+        )
 
 
 def _other_inputs(

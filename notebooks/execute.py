@@ -273,6 +273,7 @@ def execute(
                 parameters.get("seed"),
                 modules_of(notebook),
                 facts,
+                unused_imports(objective_of(notebook, parameters)),
             )
         except BaseException:
             output.unlink()  # nobody could say what made it
@@ -298,6 +299,32 @@ def own_records(notebook: str | Path) -> list[str]:
     """
     page = nbformat.read(notebook, as_version=4).metadata.get("page")
     return page.get("recorded", []) if isinstance(page, dict) else []
+
+
+def objective_of(
+    notebook: str | Path, parameters: Mapping[str, Any]
+) -> str | None:
+    """Return the one objective that a notebook trains with these parameters:
+    ``objective`` of `pages`; None where it does not say.
+    """
+    page = nbformat.read(notebook, as_version=4).metadata.get("page")
+    named = page.get("objective") if isinstance(page, dict) else None
+    return parameters.get(named)
+
+
+def unused_imports(objective: str | None) -> frozenset[tuple[str, str]]:
+    """Return what the language of objectives imports for others than this one,
+    for `mmssl.ledger.fingerprint`; nothing without one, or for a term that
+    only its notebook knows.
+    """
+    if objective is None:
+        return frozenset()
+    from mmssl.objectives import language  # two seconds, for torch
+
+    try:
+        return language.unused_imports(objective)
+    except ValueError:
+        return frozenset()
 
 
 def code_of(notebook: str | Path) -> list[str]:

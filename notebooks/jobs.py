@@ -53,6 +53,8 @@ class Job:
         The larger, the earlier.
     after : list of str
         Executed notebooks that must be there before.
+    objective : str or None
+        The one objective that it trains.
     """
 
     notebook: str
@@ -64,6 +66,7 @@ class Job:
     slots: int
     priority: int
     after: list[str] = field(default_factory=list)
+    objective: str | None = None
 
     @property
     def name(self) -> str:
@@ -78,7 +81,7 @@ class Job:
     @property
     def code(self) -> list[str]:
         """The files of ours that the notebook reaches."""
-        return code_of(self.source)
+        return code_of(self.source, self.objective)
 
     @property
     def made_anew(self) -> list[str]:
@@ -158,13 +161,25 @@ def jobs_of(edition: Mapping[str, Any]) -> list[Job]:
 
 # the same for all points of a grid; 1000 of them would take half a minute
 @cache
-def code_of(notebook: str) -> list[str]:
+def code_of(notebook: str, objective: str | None = None) -> list[str]:
     """Return the files of ours that a notebook reaches, from the repository's
     root, as they are when first asked for.
+
+    Parameters
+    ----------
+    notebook : str
+    objective : str, optional
+        The one that it trains; terms of others are not reached.
     """
-    modules = fingerprint(*execute.modules_of(ROOT / notebook))
+    unused = execute.unused_imports(objective)
+    modules = fingerprint(*_modules_of(notebook), without=unused)
     files = [source_of(module) for module in modules]
     return sorted(str(file.relative_to(ROOT)) for file in files)
+
+
+@cache
+def _modules_of(notebook: str) -> tuple[str, ...]:
+    return execute.modules_of(ROOT / notebook)
 
 
 def _jobs_by_notebook(
@@ -221,6 +236,7 @@ def _jobs_of_page(
                 [resolved[made] for made in page.continues],
                 slots,
                 priority,
+                objective=resolved.get(page.objective),
             )
         )
     return jobs

@@ -11,7 +11,9 @@ own, so that they are not hashed once more for its record: a dataset may hold
 terabytes. ``continues`` names those of the folders it makes that a run which
 was stopped goes on from: the notebook must refuse what another code left in
 them. ``grid`` is true where the notebook runs once for each point of an
-edition's grid. Only ``after`` is required.
+edition's grid. ``objective`` names the parameter with the one objective that
+it trains: the code of terms that are not in it has no part in the page, which
+must build no other. Only ``after`` is required.
 
     python notebooks/pages.py
 
@@ -30,7 +32,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 FOLDER = Path(__file__).resolve().parent
-ENTRIES = {"after", "makes", "recorded", "continues", "grid"}
+ENTRIES = {"after", "makes", "recorded", "continues", "grid", "objective"}
 EVERY_OTHER = "*"
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 """What is safe as the name of a file, in a shell and in a Makefile."""
@@ -60,6 +62,8 @@ class Page:
         Those of `makes` that a stopped run goes on from.
     grid : bool
         Whether it runs once for each point of the grid.
+    objective : str or None
+        Parameter with the one objective that it trains.
     """
 
     name: str
@@ -68,6 +72,7 @@ class Page:
     recorded: tuple[str, ...] = ()
     continues: tuple[str, ...] = ()
     grid: bool = False
+    objective: str | None = None
 
 
 def check_name(name: Any, entry: str) -> None:
@@ -196,7 +201,18 @@ def read_page(notebook: str | Path) -> Page:
             f"{notebook.name}: metadata.page.continues has {sorted(others)}, "
             f"expected some of what it makes, {list(lists['makes'])}"
         )
-    return Page(notebook.stem, **lists, grid=entry.get("grid", False))
+    objective = entry.get("objective")
+    if not isinstance(objective, str | None):
+        raise PageError(
+            f"{notebook.name}: metadata.page.objective is {objective!r}, "
+            "expected the name of a parameter"
+        )
+    return Page(
+        notebook.stem,
+        **lists,
+        grid=entry.get("grid", False),
+        objective=objective,
+    )
 
 
 def read_pages(folder: str | Path = FOLDER) -> dict[str, Page]:

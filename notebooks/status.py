@@ -4,15 +4,16 @@
 
 A run is done when its executed notebook is there and everything that it was
 made from and made is as it was, by content (`mmssl.ledger.stale`,
-`mmssl.ledger.verify`), with the parameters that the edition's file has now. It
-is stale where that no longer holds, running while somebody holds its lock, and
+`mmssl.ledger.verify`, `mmssl.ledger.stale_files`), with the parameters that
+the edition's file has now, and all that it waits for is done. It is stale
+where that no longer holds, running while somebody holds its lock, and
 failed where its notebook is kept for reading.
 """
 
 import argparse
 import sys
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -99,6 +100,36 @@ def status_of(job: jobs.Job, root: Path = jobs.ROOT) -> Status:
     return Status(job.name, "stale", told, facts)
 
 
+def statuses_of(
+    known: Sequence[jobs.Job], root: Path = jobs.ROOT
+) -> list[Status]:
+    """Return how far all runs of an edition are: one that reads what is not
+    done is stale.
+
+    Parameters
+    ----------
+    known : sequence of Job
+        In whatever order.
+    root : Path
+        The repository.
+    """
+    found = {job.executed: status_of(job, root) for job in known}
+    news = True
+    while news:
+        news = False
+        for job in known:
+            undone = [
+                p for p in job.after if p in found and found[p].state != "done"
+            ]
+            own = found[job.executed]
+            if undone and own.state == "done":
+                first = found[undone[0]]
+                told = f"it reads {first.run}, which is {first.state}"
+                found[job.executed] = replace(own, state="stale", told=told)
+                news = True
+    return list(found.values())
+
+
 def failure(notebook: Path) -> str:
     """Say in which cell a notebook failed, by the number that Jupyter shows,
     and why.
@@ -153,7 +184,7 @@ def main(arguments: list[str] | None = None) -> int:
     ) as error:
         print(f"{file}: {error}", file=sys.stderr)
         return 2
-    print(table(map(status_of, known)))
+    print(table(statuses_of(known)))
     return 0
 
 
@@ -174,6 +205,10 @@ def _reasons(job: jobs.Job, page: Path, root: Path) -> list[str]:
         reasons += [
             f"{folder}: {reason}" for reason in ledger.verify(root / folder)
         ]
+        of_runs = ledger.stale_files([root / folder], {})
+        for place, found in of_runs.items():
+            shown = place.relative_to(root)
+            reasons += [f"{shown}: {reason}" for reason in found]
     return reasons
 
 

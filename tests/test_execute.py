@@ -208,6 +208,32 @@ def test_a_run_is_complete_and_says_what_made_it(tmp_path):
     assert stale(output) == ["its input notebook (n.ipynb) has changed"]
 
 
+@pytest.mark.parametrize(
+    ("objective", "reached"), [("CCA", {"correlation"}), ("Mine", None)]
+)
+def test_terms_of_other_objectives_have_no_part(tmp_path, objective, reached):
+    """But where one is unknown, as a user's own may be: then all have."""
+    (tmp_path / "pyproject.toml").write_text('[project]\nname = "mmssl"\n')
+    source = _notebook(
+        tmp_path / "n.ipynb",
+        "from mmssl import objectives\nobjectives.build",
+        parameters='asked: str = "CR"  # objective',
+    )
+    notebook = nbformat.read(source, as_version=4)
+    notebook.metadata["page"] = {"after": [], "objective": "asked"}
+    nbformat.write(notebook, source)
+    executed = tmp_path / "out.ipynb"
+    execute.execute(source, executed, {"asked": objective})
+    terms = {"contrastive", "correlation", "generative", "preservation"}
+    terms = {f"mmssl.objectives.{name}" for name in terms}
+    found = terms & set(read_sidecar(executed)["code"])
+    if reached:
+        assert found == {f"mmssl.objectives.{name}" for name in reached}
+    else:
+        assert found == terms
+    assert stale(executed) == []
+
+
 def test_a_failed_run_is_kept_for_reading_only(tmp_path):
     notebook = _notebook(
         tmp_path / "n.ipynb",

@@ -232,6 +232,31 @@ def test_the_table_counts_and_sums(capsys):
     )
 
 
+def test_a_run_that_reads_what_is_not_done_is_stale(done):
+    job, root = done
+    names = {"first": [], "second": ["first"], "third": ["second"]}
+    known = {}
+    for name, after in names.items():
+        executed = f"data/executed/tiny/{name}.ipynb"
+        waits = [f"data/executed/tiny/{one}.ipynb" for one in after]
+        known[name] = replace(job, executed=executed, after=waits)
+        for file in (job.executed, f"{job.executed}.json"):
+            copy = root / file.replace("RR-fold0-seed0", name)
+            shutil.copy(root / file, copy)
+    # whatever comes first in the edition's file
+    listed = [known["third"], known["second"], known["first"]]
+    found = status.statuses_of(listed, root)
+    assert [one.state for one in found] == ["done", "done", "done"]
+    known["first"].resolved = {**job.resolved, "seed": 3}
+    known["second"].resolved = known["third"].resolved = dict(job.resolved)
+    found = status.statuses_of(listed, root)
+    assert [one.state for one in found] == ["stale", "stale", "stale"]
+    assert [one.told for one in found[:2]] == [
+        "it reads second, which is stale",
+        "it reads first, which is stale",
+    ]
+
+
 def test_every_run_of_an_edition_has_a_line(capsys):
     assert status.main([str(ROOT / "config" / "demo.yaml")]) == 0
     lines = capsys.readouterr().out.splitlines()

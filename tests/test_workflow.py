@@ -204,6 +204,17 @@ def test_a_page_continues_what_it_makes(tmp_path):
     )
 
 
+def test_a_page_names_the_parameter_of_its_objective(tmp_path):
+    page = {"after": [], "objective": ["a"]}
+    file = _notebook(tmp_path, "01_one", page)
+    with pytest.raises(pages.PageError, match=r"objective is \['a'\]"):
+        pages.read_page(file)
+    page["objective"] = "output"
+    assert pages.read_page(_notebook(tmp_path, "01_one", page)).objective == (
+        "output"
+    )
+
+
 def test_a_training_on_two_devices_is_started_twice():
     edition = DEMO | {"grid": SMALL_GRID}
     notebooks = {**DEMO["notebooks"]}
@@ -228,9 +239,29 @@ def test_the_code_of_a_notebook_is_found_once_for_all_its_runs(monkeypatch):
         execute, "modules_of", lambda file: asked.append(file) or found(file)
     )
     jobs.code_of.cache_clear()
+    jobs._modules_of.cache_clear()
     for job in jobs.jobs_of(DEMO):
         assert "mmssl/ledger/paths.py" in job.code
     assert len(asked) == len(set(asked)) == len(DEMO["notebooks"])
+
+
+def test_a_run_waits_for_the_code_of_its_own_terms():
+    losses = {}
+    for job in jobs.jobs_of(DEMO):
+        code = [file for file in job.code if "mmssl/losses/" in file]
+        losses[job.name] = {Path(file).stem for file in code}
+    losses["CR_XX_CC_fold0_seed0"] = losses["03_pretraining"]
+    runs = {
+        "CR_XX_CC": {"infonce", "precision"},
+        "CR_CCA": {"infonce", "cca", "precision"},
+        "MMVAE": {"elbo", "precision"},
+        # a variant's name is not its objective
+        "small_CNN": {"precision"},
+    }
+    for name, expected in runs.items():
+        assert losses[f"{name}_fold0_seed0"] == expected
+    # it trains with terms of its choice
+    assert len(losses["09_natural_images"]) > 4
 
 
 @pytest.mark.slow

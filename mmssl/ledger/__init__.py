@@ -34,13 +34,15 @@ from mmssl.ledger.locks import LockedError
 from mmssl.ledger.markup import escaped, styled
 from mmssl.ledger.sidecars import (
     changed,
+    input_paths,
     read_sidecar,
     sidecar_of,
     stale,
     versions,
     write_sidecar,
 )
-from mmssl.ledger.verify import verify
+from mmssl.ledger.stale_files import stale_files
+from mmssl.ledger.verify import faults, verify
 
 __all__ = [
     "CHECKS",
@@ -56,12 +58,14 @@ __all__ = [
     "check_tables",
     "escaped",
     "exposure",
+    "faults",
     "fingerprint",
     "hash_array",
     "hash_file",
     "hash_json",
     "hash_path",
     "imports",
+    "input_paths",
     "prove",
     "read_exposures",
     "read_map",
@@ -70,6 +74,7 @@ __all__ = [
     "read_tables",
     "sidecar_of",
     "stale",
+    "stale_files",
     "styled",
     "verify",
     "versions",

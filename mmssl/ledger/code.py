@@ -8,7 +8,7 @@ passed on as a value counts with all its files.
 """
 
 import ast
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from functools import cache
 from pathlib import Path
 
@@ -21,7 +21,9 @@ version.
 """
 
 
-def fingerprint(*modules: str) -> dict[str, str]:
+def fingerprint(
+    *modules: str, without: Collection[tuple[str, str]] = ()
+) -> dict[str, str]:
     """Return the hash of every file of ours that the given modules can reach.
 
     Parameters
@@ -29,6 +31,9 @@ def fingerprint(*modules: str) -> dict[str, str]:
     *modules : str
         Dotted names, e.g. ``"mmssl.pretrain.fit"``; a room counts with all its
         files.
+    without : collection of (module, module that it imports)
+        Imports that are not followed, for what nobody used of them. A module
+        that is reached in another way counts all the same.
 
     Returns
     -------
@@ -55,7 +60,8 @@ def fingerprint(*modules: str) -> dict[str, str]:
             waiting += _files_of_room(name)
         else:
             hashes[name] = hash_file(source)
-            waiting += imports(source.read_text(encoding="utf-8"))
+            imported = imports(source.read_text(encoding="utf-8"))
+            waiting += [one for one in imported if (name, one) not in without]
     return dict(sorted(hashes.items()))
 
 
@@ -98,12 +104,16 @@ def imports(source: str) -> frozenset[str]:
     return frozenset(files)
 
 
+def is_ours(name: str) -> bool:
+    """Whether a dotted name lies in our packages, there or not."""
+    return any(name == p or name.startswith(f"{p}.") for p in PACKAGES)
+
+
 def source_of(name: str) -> Path | None:
     """Return the source file of a dotted name; None when we have no such
     module.
     """
-    ours = [p for p in PACKAGES if name == p or name.startswith(f"{p}.")]
-    if not ours:
+    if not is_ours(name):
         return None
     path = ROOT.joinpath(*name.split("."))
     for source in (path / "__init__.py", path.with_suffix(".py")):

@@ -14,7 +14,7 @@ import json
 import os
 import platform
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
@@ -76,6 +76,7 @@ def write_sidecar(
     seed: int | None,
     modules: tuple[str, ...],
     facts: Mapping[str, Any] | None = None,
+    without: Collection[tuple[str, str]] = (),
 ) -> Path:
     """Write ``<artefact>.json`` beside a finished artefact.
 
@@ -95,6 +96,8 @@ def write_sidecar(
     facts : mapping, optional
         What should be known but does not make the artefact stale, e.g. its
         duration.
+    without : collection of (module, module that it imports)
+        Imports that had no part in it, see `fingerprint`.
 
     Returns
     -------
@@ -117,11 +120,13 @@ def write_sidecar(
         "parameters": dict(parameters),
         "seed": seed,
         "modules": list(modules),
-        "code": fingerprint(*modules),
+        "code": fingerprint(*modules, without=without),
         "versions": versions(),
         "threads": _threads(),
         "facts": dict(facts or {}),
     }
+    if without:
+        record["without"] = sorted(map(list, without))
     sidecar = sidecar_of(artefact)
     with atomic.file(sidecar) as temporary:
         temporary.write_text(
@@ -212,10 +217,53 @@ def stale(artefact: str | Path, once: bool = False) -> list[str]:
         record = read_sidecar(artefact)
     except (FileNotFoundError, ValueError):  # among the reasons
         return reasons
-    hash_of = _hash_once if once else hash_path
-    reasons += _changed_inputs(record["inputs"], artefact, hash_of)
-    found = _fingerprint_once if once else fingerprint
-    return reasons + _changed_code(record["modules"], record["code"], found)
+    looks = (_hash_once, _fingerprint_once) if once else ()
+    return reasons + made_otherwise(artefact, record, *looks)
+
+
+def made_otherwise(
+    artefact: Path,
+    record: Mapping[str, Any],
+    hash_of: Callable[[Path], str] | None = None,
+    fingerprint_of: Callable[..., dict[str, str]] | None = None,
+) -> list[str]:
+    """Say why an artefact would be made otherwise now: of its inputs and
+    modules alone.
+
+    Parameters
+    ----------
+    artefact : Path
+    record : mapping
+        Of `read_sidecar`.
+    hash_of, fingerprint_of : callable, optional
+        `hash_path` and `fingerprint`, or what keeps their answers.
+    """
+    hash_of = hash_of or hash_path
+    fingerprint_of = fingerprint_of or fingerprint
+    reasons = list(_changed_inputs(record, artefact, hash_of))
+    modules, code = record["modules"], record["code"]
+    missing = [name for name in modules if source_of(name) is None]
+    if missing:
+        gone = [f"module {name} no longer exists" for name in missing]
+        return reasons + gone
+    without = frozenset(map(tuple, record.get("without", ())))
+    now = fingerprint_of(*modules, without=without)
+    for name in sorted(now.keys() | code.keys()):
+        if now.get(name) != code.get(name):
+            reasons.append(f"module {name} has changed")
+    return reasons
+
+
+def input_paths(artefact: Path, record: Mapping[str, Any]) -> dict[str, Path]:
+    """Return where the inputs of an artefact lie, by their names; of those
+    that were only recorded by their hash, none.
+    """
+    root = paths.root(artefact.parent)
+    found = {}
+    for name, entry in record["inputs"].items():
+        if "path" in entry:
+            found[name] = root / entry["path"]
+    return found
 
 
 _hash_once = cache(hash_path)
@@ -277,6 +325,15 @@ def _record_faults(record: Mapping[str, Any]) -> Iterator[str]:
     for name, value in record["code"].items():
         if not is_hash(value):
             yield f"code.{name} is {value!r}, expected a SHA-256"
+    without = record.get("without", [])
+    if not isinstance(without, list) or not all(map(_is_import, without)):
+        yield f"without is {without!r}, expected pairs of names of modules"
+
+
+def _is_import(entry: Any) -> bool:
+    if not isinstance(entry, list) or len(entry) != 2:
+        return False
+    return all(isinstance(name, str) for name in entry)
 
 
 def _is_input(entry: Any) -> bool:
@@ -286,18 +343,15 @@ def _is_input(entry: Any) -> bool:
 
 
 def _changed_inputs(
-    inputs: Mapping[str, Mapping[str, str]],
+    record: Mapping[str, Any],
     artefact: Path,
     hash_of: Callable[[Path], str],
 ) -> Iterator[str]:
     """The inputs that are not as they were, by `hash_path` or what keeps its
     answers.
     """
-    root = paths.root(artefact.parent)
-    for name, entry in inputs.items():
-        if "path" not in entry:
-            continue
-        path = root / entry["path"]
+    for name, path in input_paths(artefact, record).items():
+        entry = record["inputs"][name]
         shown = f"its input {name} ({entry['path']})"
         if not os.path.exists(path):
             yield f"{shown} is gone"
@@ -309,22 +363,3 @@ def _changed_inputs(
             continue
         if has_changed:
             yield f"{shown} has changed"
-
-
-def _changed_code(
-    modules: list[str],
-    code: Mapping[str, str],
-    fingerprint_of: Callable[..., dict[str, str]],
-) -> list[str]:
-    """The modules that are not as they were, by `fingerprint` or what keeps
-    its answers.
-    """
-    missing = [name for name in modules if source_of(name) is None]
-    if missing:
-        return [f"module {name} no longer exists" for name in missing]
-    now = fingerprint_of(*modules)
-    reasons = []
-    for name in sorted(now.keys() | code.keys()):
-        if now.get(name) != code.get(name):
-            reasons.append(f"module {name} has changed")
-    return reasons

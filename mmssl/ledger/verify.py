@@ -32,39 +32,65 @@ def verify(folder: str | Path) -> list[str]:
     """
     folder = Path(folder)
     reasons = []
-    for file in sorted(folder.rglob("*")):
-        if not file.is_file() or is_unfinished(file.relative_to(folder)):
-            continue
-        for reason in _faults(file):
-            reasons.append(f"{file.relative_to(folder).parent}: {reason}")
+    for place, found in faults(folder).items():
+        # of a cohort it is the folder itself
+        lies_in = place if place.is_dir() else place.parent
+        for reason in found:
+            reasons.append(f"{lies_in.relative_to(folder)}: {reason}")
     return reasons
 
 
-def _faults(file: Path) -> Iterator[str]:
-    """What a file's record says that does not hold."""
+def faults(*folders: str | Path) -> dict[Path, list[str]]:
+    """Say of each file of some folders that is not the one that was made why;
+    of a cohort, whose files belong together, of its folder.
+    """
+    found: dict[Path, list[str]] = {}
+    for file in finished_files(*folders):
+        for place, reason in _faults(file):
+            found.setdefault(place, []).append(reason)
+    return found
+
+
+def finished_files(*folders: str | Path) -> Iterator[Path]:
+    """The files of some folders, sorted, without those that are still being
+    written.
+    """
+    for folder in map(Path, folders):
+        for file in sorted(folder.rglob("*")):
+            if file.is_file() and not is_unfinished(file.relative_to(folder)):
+                yield file
+
+
+def _faults(file: Path) -> Iterator[tuple[Path, str]]:
+    """What a file's record says that does not hold, and of which place."""
+    folder = file.parent
     if file.name == MANIFEST:
-        yield from _in_manifest(file.parent, read_manifest)
+        for name, reason in _in_manifest(folder, read_manifest):
+            yield folder / name, reason
     elif file.name == COHORT:
-        yield from _in_manifest(file.parent, _hashes_of_cohort)
+        for _, reason in _in_manifest(folder, _hashes_of_cohort):
+            yield folder, reason
     elif sidecar_of(file).is_file():
-        yield from changed(file)
+        for reason in changed(file):
+            yield file, reason
     elif file.suffix == ".json" and _is_sidecar(file):
         if not file.with_suffix("").is_file():
-            yield f"{file.stem} is gone, its sidecar is there"
+            yield file, f"{file.stem} is gone, its sidecar is there"
 
 
-def _in_manifest(folder: Path, read) -> Iterator[str]:
+def _in_manifest(folder: Path, read) -> Iterator[tuple[str, str]]:
+    """The files that a record names and that are not as it says, and why."""
     try:
         hashes = read(folder)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        yield f"its record cannot be read ({error})"
+        yield MANIFEST, f"its record cannot be read ({error})"
         return
     for name, expected in hashes.items():
         file = folder / name
         if not file.is_file():
-            yield f"{name} is gone"
+            yield name, f"{name} is gone"
         elif hash_file(file) != expected:
-            yield f"{name} was changed after it was made"
+            yield name, f"{name} was changed after it was made"
 
 
 def _hashes_of_cohort(folder: Path) -> dict[str, str]:

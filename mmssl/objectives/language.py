@@ -114,6 +114,39 @@ def decodes_maps(words: Sequence[str]) -> bool:
     return any(TERMS[word].decoder == "maps" for word in words)
 
 
+def usual_backbone(name: str) -> str | None:
+    """The encoder of an objective for which none is named, as "module:Class";
+    None for DCGAN's.
+    """
+    if decodes_maps(parse(name)):
+        return f"{UNetEncoder.__module__}:{UNetEncoder.__name__}"
+    return None
+
+
+def unused_imports(name: str) -> frozenset[tuple[str, str]]:
+    """What is imported here for other objectives than a given one.
+
+    Parameters
+    ----------
+    name : str
+        In the language of :func:`parse`.
+
+    Returns
+    -------
+    frozenset of (module, module that it imports)
+        For `mmssl.ledger.code.fingerprint`: the modules of the terms that the
+        objective lacks, and of networks that only others have.
+    """
+    terms = [TERMS[word] for word in parse(name)]
+    unused = {term.__module__ for term in TERMS.values()}
+    unused -= {term.__module__ for term in terms}
+    if not any(term.local_head for term in terms):
+        unused.add(ConvolutionalHead.__module__)
+    if not decodes_maps(parse(name)):
+        unused.add(UNetEncoder.__module__)
+    return frozenset((__name__, module) for module in unused)
+
+
 class Objective(nn.Module):
     """Encoders, heads, decoders and weighted terms; `state_dict` is the whole
     of it.

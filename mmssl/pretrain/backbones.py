@@ -12,23 +12,12 @@ from collections.abc import Mapping
 from torch import nn
 
 from mmssl.models.dcgan import Encoder
-from mmssl.models.unet import UNetEncoder
-from mmssl.objectives.language import decodes_maps, parse
 
 _NAME = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 NEEDED = ("latent", "local_channels")
 """Attributes that an encoder must have: the length of its z, and the channels
 of its local map.
 """
-
-
-def usual_backbone(objective: str) -> str | None:
-    """The backbone of an objective for which none is named, as of
-    `backbone_class`.
-    """
-    if decodes_maps(parse(objective)):
-        return f"{UNetEncoder.__module__}:{UNetEncoder.__name__}"
-    return None
 
 
 def backbone_class(name: str | None) -> type[nn.Module]:

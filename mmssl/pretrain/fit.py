@@ -28,7 +28,14 @@ from mmssl.ledger.definitions import user_fingerprint
 from mmssl.ledger.manifest import check_manifest
 from mmssl.ledger.sidecars import versions
 from mmssl.models.batchnorm import synchronised
-from mmssl.objectives.language import TERMS, Objective, build, parse
+from mmssl.objectives.language import (
+    TERMS,
+    Objective,
+    build,
+    parse,
+    unused_imports,
+    usual_backbone,
+)
 from mmssl.objectives.views import Clean, PadCropFlip, Recipe
 from mmssl.preprocessing.network_inputs import (
     fit_landmarks,
@@ -36,7 +43,7 @@ from mmssl.preprocessing.network_inputs import (
     store_standardised,
 )
 from mmssl.pretrain import processes, run_folder
-from mmssl.pretrain.backbones import make_encoder, usual_backbone
+from mmssl.pretrain.backbones import make_encoder
 from mmssl.pretrain.draws import Draw
 from mmssl.pretrain.encoders import load_weights, network_shape
 from mmssl.pretrain.loop import Pretraining, Recorder
@@ -204,7 +211,7 @@ def fit(
         tell(lambda: _own(owned, run_dir, partial, parameters))
         network = {**options, **shape, "weights": weights}
         built = _build(cohort, objective, seed, **network)
-        made_by = _provenance(built, augment)
+        made_by = _provenance(cohort, built, augment)
         code = {"code": made_by["code"]}
         if tell(lambda: _is_finished(run_dir, partial, code)):
             return run_dir
@@ -535,18 +542,21 @@ def _write_exposures(
     leakage.write_exposures(folder / "exposures.json", exposures)
 
 
-def _provenance(objective: Objective, augment: Recipe) -> dict:
-    """Device, threads, versions and the code behind a run: this module, and
-    that of the objective's terms and networks and of the augmentation, a
-    user's own among them.
+def _provenance(cohort, objective: Objective, augment: Recipe) -> dict:
+    """Device, threads, versions and the code behind a run: this module without
+    what other objectives are made of, and that of its own terms and networks,
+    of the cohort and of the augmentation, a user's own among them.
     """
-    classes = {type(part) for part in objective.modules()} | {type(augment)}
+    classes = {type(part) for part in objective.modules()} - {Objective}
+    classes |= {type(cohort), type(augment)}
+    others = unused_imports("-".join(objective.terms))
+    code = fingerprint("mmssl.pretrain.fit", without=others)
     return {
         "device": _device_name(),
         "threads": torch.get_num_threads(),
         "processes": processes.number(),
         "versions": versions(),
-        "code": fingerprint("mmssl.pretrain.fit") | user_fingerprint(*classes),
+        "code": code | user_fingerprint(*classes),
     }
 
 

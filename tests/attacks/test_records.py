@@ -29,6 +29,7 @@ from mmssl.ledger.artefacts import (
     unpublishable_maps,
 )
 from mmssl.ledger.sidecars import read_sidecar, sidecar_of, stale
+from mmssl.ledger.stale_files import stale_files
 
 HASH = "0" * 64
 
@@ -131,6 +132,9 @@ FORGERIES = {
     "another page's": _take_another_pages,
     "no modules and no code": lambda page: forge(page, modules=[], code={}),
     "other modules": lambda page: forge(page, modules=["mmssl.ledger.atomic"]),
+    "code left out": lambda page: forge(
+        page, without=[["mmssl.ledger.paths", "mmssl.ledger.atomic"]]
+    ),
     "other parameters": lambda page: _forge_parameters(page, subjects=500),
     "a parameter left out": lambda page: forge(page, parameters={}),
     "a parameter too many": lambda page: _forge_parameters(page, more=1),
@@ -193,6 +197,7 @@ ENTRIES = {
     "seed": (None, "0"),
     "modules": (None, {}, "mmssl", [1]),
     "code": (None, [], {"mmssl.ledger.paths": 1}),
+    "without": ({}, "ab", [1], [["a"]], [["a", 1]]),
     "versions": (None, "1"),
     "threads": (None, 2),
     "facts": (None, [], "demo"),
@@ -234,6 +239,7 @@ def test_an_input_that_cannot_be_read_is_a_reason(page, path):
     _forge_input(page, "cohort", path=path)
     (reason,) = stale(page)
     assert "its input cohort" in reason
+    assert stale_files([page.parent], {}) == {page: [reason]}
     assert build.check_page(page, "demo")
 
 

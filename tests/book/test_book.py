@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
-from executed_page import HOME, build, edit, execute, make_page
+from executed_page import HOME, build, edit, execute, make_page, record
 from executed_page import source_of as notebook_of
 
 from book import citations
@@ -27,6 +27,8 @@ from mmssl.ledger.artefacts import (
     map_hash,
     write_map,
 )
+from mmssl.ledger.code import fingerprint
+from mmssl.ledger.manifest import write_manifest
 from mmssl.ledger.sidecars import read_sidecar, sidecar_of
 
 ROOT = Path(__file__).parents[2]
@@ -158,10 +160,25 @@ def test_a_stale_page_is_reason(page, monkeypatch):
     ]
     notebook_of(page).write_text(notebook)
     now = {"mmssl.ledger.paths": "0" * 64}
-    monkeypatch.setattr(sidecars, "fingerprint", lambda *modules: now)
+    monkeypatch.setattr(sidecars, "fingerprint", lambda *_, **__: now)
     assert build.check_page(page, "demo") == [
         "module mmssl.ledger.paths has changed"
     ]
+
+
+def test_a_page_that_reads_a_run_of_other_code_is_refused(page):
+    run = page.parents[2] / "cohort" / "CR-fold0"
+    run.mkdir()
+    code = fingerprint("mmssl.ledger.paths")
+    found = []
+    for other in ({}, {"mmssl.ledger.paths": "0" * 64}):
+        text = json.dumps({"code": code | other})
+        (run / "params.json").write_text(text)
+        write_manifest(run)
+        record(page)
+        found.append(build.check_page(page, "demo"))
+    reason = "module mmssl.ledger.paths has changed"
+    assert found == [[], [f"its input cohort has stale CR-fold0: {reason}"]]
 
 
 def test_an_edited_page_and_one_without_provenance_are_reason(page):

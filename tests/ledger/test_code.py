@@ -133,6 +133,17 @@ def test_fingerprint_changes_with_a_file_two_imports_away(house):
     }
 
 
+def test_an_import_that_is_not_followed_cuts_no_other_way(house):
+    house(**ROOMS | {"aside": "from mmssl.bottom import x"})
+    cut = {("mmssl.room.inner", "mmssl.bottom")}
+    assert set(fingerprint("mmssl.top", without=cut)) == {
+        "mmssl.room.inner",
+        "mmssl.top",
+    }
+    both = "mmssl.top", "mmssl.aside"
+    assert fingerprint(*both, without=cut) == fingerprint(*both)
+
+
 @pytest.mark.parametrize(
     ("source", "files"),
     [

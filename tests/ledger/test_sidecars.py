@@ -2,8 +2,8 @@
 
 import pytest
 
-from mmssl.ledger import sidecars
-from mmssl.ledger.code import fingerprint
+from mmssl.ledger import code, sidecars
+from mmssl.ledger.code import fingerprint, source_of
 from mmssl.ledger.sidecars import (
     read_sidecar,
     sidecar_of,
@@ -56,8 +56,29 @@ def test_every_change_is_a_reason(table, monkeypatch):
     (root / "elsewhere").rename(root / "data")
     now = fingerprint("mmssl.ledger.sidecars")
     now["mmssl.ledger.atomic"] = "0" * 64
-    monkeypatch.setattr(sidecars, "fingerprint", lambda *modules: now)
+    monkeypatch.setattr(sidecars, "fingerprint", lambda *_, **__: now)
     assert stale(table) == ["module mmssl.ledger.atomic has changed"]
+
+
+def test_what_had_no_part_is_no_reason(table, monkeypatch):
+    module, left_out = "mmssl.ledger.manifest", "mmssl.ledger.hashes"
+    modules, cut = (module,), {(module, left_out)}
+    write_sidecar(table, {}, {}, 0, modules, without=cut)
+    record = read_sidecar(table)
+    assert left_out not in record["code"] and module in record["code"]
+    assert record["without"] == [[module, left_out]]
+    assert stale(table) == stale(table, once=True) == []
+    found = code.hash_file
+
+    def edited(name):
+        """Hashes of a checkout in which one file is another."""
+        changed = {source_of(name): "0" * 64}
+        return lambda path: changed.get(path) or found(path)
+
+    monkeypatch.setattr(code, "hash_file", edited(left_out))
+    assert stale(table) == []
+    monkeypatch.setattr(code, "hash_file", edited(module))
+    assert stale(table) == [f"module {module} has changed"]
 
 
 def test_missing_artefacts_sidecars_and_inputs_are_said(table, tmp_path):

@@ -108,7 +108,7 @@ def test_a_simulation_is_run_anew_only_if_its_code_or_size_has_changed(
     assert "mmssl.stats.auc" in record["code"]
     assert "mmssl.groupmaps.mann_whitney" not in record["code"]
     changed_code = fingerprint("mmssl.stats") | {"mmssl.stats.auc": "0" * 64}
-    monkeypatch.setattr(sidecars, "fingerprint", lambda *_: changed_code)
+    monkeypatch.setattr(sidecars, "fingerprint", lambda *_, **__: changed_code)
     command.simulate(recorded, 21, 0.2, tmp_path)
     assert runs == [20, 21, 21]
 
