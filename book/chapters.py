@@ -159,7 +159,11 @@ def _figure(output: dict[str, Any], text: Any, cell: Cell) -> Cell:
         "image": {"alt": text["alt"]},
         "figure": {"caption": citations.linked(text["caption"])},
     }
-    return {**_silent(cell, options), "outputs": [output]}
+    # of a narrower page its height follows
+    size = output.get("metadata", {}).get("image/png", {})
+    about = {"image/png": {k: v for k, v in size.items() if k == "width"}}
+    shown = {**output, "metadata": about}
+    return {**_silent(cell, options), "outputs": [shown]}
 
 
 def _silent(cell: Cell, options: dict[str, Any] | None = None) -> Cell:

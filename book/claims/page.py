@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from book.claims.rule import UNRESOLVED, VERDICTS
-from mmssl.plotting.claims import VERDICT_COLOUR
+from mmssl.plotting.look import VERDICT
 
 _STYLE = """<style>
 .claims .ledger {table-layout: fixed; width: 100%; min-width: 42em;
@@ -178,7 +178,7 @@ def _estimate(line) -> str:
 
 
 def _verdict(line) -> str:
-    colour = VERDICT_COLOUR[line.verdict]
+    colour = VERDICT[line.verdict]
     # the colour beside the word, which must be read on light and dark
     patch = f"border-left: .5em solid {colour}; padding-left: .4em"
     parts = [f'<b style="{patch}">{escape(line.verdict)}</b>']

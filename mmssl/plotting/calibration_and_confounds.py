@@ -9,14 +9,16 @@ from matplotlib.figure import Figure
 
 from mmssl.plotting.look import (
     BASELINE,
+    COMPETITOR,
     DOTTED,
-    PALETTE,
+    ROLE,
     canvas,
     colour,
     name_lines,
 )
 
-_CONVERSION_COLOURS = PALETTE[1], PALETTE[0], PALETTE[2]
+# as fitted, with the share of the training people, recalibrated
+_CONVERSION_COLOURS = COMPETITOR, ROLE["train"], ROLE["holdout"]
 _SLOPES = (-1.0, 4.0)  # drawn; what lies beyond is an arrow at the edge
 
 
@@ -116,8 +118,8 @@ def covariate_baseline(aucs: pd.DataFrame, gains: pd.DataFrame) -> Figure:
         columns_of_gain = ("gain", "gain_low", "gain_high")
         _intervals(right, chosen, columns_of_gain, height, shade)
     left.axvline(0.5, **DOTTED)
-    left.axvline(lines.loc["all", "auc"], color=PALETTE[7], ls="--", lw=1)
-    right.axvline(0.0, color=PALETTE[7], ls="--", lw=1)
+    left.axvline(lines.loc["all", "auc"], color=COMPETITOR, ls="--", lw=1)
+    right.axvline(0.0, color=COMPETITOR, ls="--", lw=1)
     name_lines(left, names)
     left.set(xlabel="hold-out ROC-AUC")
     right.set(xlabel="gain over all covariates")

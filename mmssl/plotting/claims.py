@@ -8,16 +8,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from mmssl.plotting.look import DOTTED, PALETTE, canvas
-
-VERDICT_COLOUR = {
-    "supported": PALETTE[2],
-    "contradicted": PALETTE[1],
-    "not resolvable at this sample size": PALETTE[4],
-    "not computed in this edition": PALETTE[5],
-    "not testable here": "#BBBBBB",
-}
-"""The colour of each verdict, in the order in which figures show them."""
+from mmssl.plotting.look import (
+    DOTTED,
+    VERDICT,
+    canvas,
+)
 
 _NO_ANSWER = "no answer"
 
@@ -50,7 +45,7 @@ def claim_counts(assessed: pd.DataFrame) -> Figure:
     )
     for axis, kind in zip(axes[0], kinds, strict=True):
         left = np.zeros(len(papers))
-        for verdict, colour in VERDICT_COLOUR.items():
+        for verdict, colour in VERDICT.items():
             numbers = [counts.get((kind, p, verdict), 0) for p in papers]
             width = np.array(numbers)
             axis.barh(papers, width, left=left, color=colour, lw=0)
@@ -61,7 +56,7 @@ def claim_counts(assessed: pd.DataFrame) -> Figure:
         axis.tick_params(axis="y", length=0)
     handles = [
         Patch(color=colour, label=verdict)
-        for verdict, colour in VERDICT_COLOUR.items()
+        for verdict, colour in VERDICT.items()
     ]
     figure.legend(
         handles=handles, loc="outside lower center", ncols=3, fontsize=9
@@ -100,7 +95,7 @@ def claim_intervals(
     figure, axes = canvas(1, 1, 8.0, 1.3 + 0.24 * len(lines))
     axis = axes[0, 0]
     height = np.arange(len(lines))
-    colours = [VERDICT_COLOUR[verdict] for verdict in lines["verdict"]]
+    colours = [VERDICT[verdict] for verdict in lines["verdict"]]
     axis.hlines(height, lines["low"], lines["high"], color=colours, lw=1)
     axis.hlines(height, lines["low_95"], lines["high_95"], color=colours, lw=3)
     axis.scatter(lines["estimate"], height, color=colours, s=24, zorder=3)
@@ -118,7 +113,7 @@ def claim_intervals(
     axis.set(yticks=height, ylim=(-0.8, len(lines) - 0.2), xlabel=label)
     axis.set_yticklabels(names, fontsize=7)
     for verdict in lines["verdict"].unique():
-        axis.plot([], [], color=VERDICT_COLOUR[verdict], lw=3, label=verdict)
+        axis.plot([], [], color=VERDICT[verdict], lw=3, label=verdict)
     if len(lines):
         figure.legend(loc="outside lower center", ncols=3, fontsize=8)
     return figure

@@ -7,7 +7,13 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from mmssl.plotting.look import ANATOMY, GROUP, MAGNITUDE, PALETTE, canvas
+from mmssl.plotting.look import (
+    ANATOMY,
+    GROUP,
+    MAGNITUDE,
+    TRUTH,
+    canvas,
+)
 from mmssl.plotting.slices import name_sides
 
 
@@ -90,7 +96,7 @@ def _outline(
     outline = np.take(mask, index, direction).T
     axis.imshow(image, cmap=ANATOMY, origin="lower")
     name_sides(axis, direction)
-    axis.contour(outline, [0.5], colors=PALETTE[1])
+    axis.contour(outline, [0.5], colors=TRUTH)
     axis.set(xticks=[], yticks=[])
 
 

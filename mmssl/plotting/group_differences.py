@@ -20,10 +20,11 @@ from matplotlib.figure import Figure
 from mmssl.ledger.artefacts import SanityReport, check_report
 from mmssl.plotting.look import (
     BASELINE,
+    COMPETITOR,
     DIVERGING,
     DOTTED,
     FORMULA,
-    PALETTE,
+    TRUTH,
     LiteralFigure,
     canvas,
     colour,
@@ -33,7 +34,7 @@ from mmssl.plotting.look import (
 )
 from mmssl.plotting.slices import image, peak_coordinates
 
-SURVIVES, TRUTH = PALETTE[7], PALETTE[2]
+SURVIVES = COMPETITOR
 """Colours of the contours: what survives correction, and what was planted."""
 
 MARKERS = {"positive": ("o", "-"), "negative": ("s", "--")}

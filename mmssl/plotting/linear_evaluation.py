@@ -8,9 +8,10 @@ from scipy.stats import t as student
 
 from mmssl.plotting.look import (
     BASELINE,
+    COMPETITOR,
     DOTTED,
     MEASURES,
-    PALETTE,
+    ROLE,
     canvas,
     colour,
     name_lines,
@@ -57,7 +58,7 @@ def linear_evaluation(
         _estimates(left, lines, colours, measure)
         left.axvline(chance, **DOTTED)
         if ceiling is not None:
-            left.axvline(ceiling, color=PALETTE[7], ls="--", lw=1)
+            left.axvline(ceiling, color=COMPETITOR, ls="--", lw=1)
         _gains(right, lines, colours)
         name_lines(left, order)
         name_lines(right, order, shown=False)
@@ -88,7 +89,7 @@ def _colours(lines: pd.DataFrame, modality: str) -> list[str]:
         if np.isnan(line.difference):
             chosen = BASELINE
         elif line.baseline:
-            chosen = PALETTE[7]
+            chosen = COMPETITOR
         colours.append(chosen)
     return colours
 
@@ -150,8 +151,8 @@ def crops_and_shortcuts(table: pd.DataFrame) -> Figure:
     """
     panels = {
         "held-out pairs matched": {
-            "matched, same": PALETTE[3],
-            "matched, separate": PALETTE[2],
+            "matched, same": ROLE["train"],
+            "matched, separate": ROLE["holdout"],
             "matched, none": BASELINE,
         },
         "crop read from z (R²)": {"crop, R2": None},

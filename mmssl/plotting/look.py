@@ -1,8 +1,9 @@
 """The one look: colours, fonts and an empty figure.
 
-Colours are Okabe and Ito's, which people with any of the common colour
-deficiencies tell apart; diverging maps are ``RdBu_r``, magnitudes ``viridis``,
-anatomy ``gray``.
+Each colour means one thing: modalities, groups, models, roles of people and
+verdicts have a scale each, and no two share one. People with any of the common
+colour deficiencies tell those of a scale apart. Diverging maps are ``RdBu_r``,
+magnitudes ``viridis``, anatomy ``gray``.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,31 +22,71 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 from matplotlib.ticker import LogFormatter, ScalarFormatter
 
-PALETTE = (
-    "#0072B2",
-    "#D55E00",
-    "#009E73",
-    "#CC79A7",
-    "#E69F00",
-    "#56B4E9",
-    "#F0E442",
-    "#000000",
-)
-
 MODALITY: Mapping[str, str] = MappingProxyType(
     {
         "T1": "#0072B2",
         "fALFF": "#D55E00",
-        "view1": "#009E73",
-        "view2": "#CC79A7",
+        # of the digits: the first modality, and the second
+        "view1": "#0072B2",
+        "view2": "#D55E00",
     }
 )
-"""The colour of a modality in every figure."""
+"""The colour of a modality in every figure; with `GROUP`, Okabe and Ito's."""
 
 GROUP: Mapping[str, str] = MappingProxyType(
-    {"HC": "#0072B2", "AD": "#D55E00", "other": "#999999"}
+    {"HC": "#009E73", "AD": "#CC79A7", "other": "#8C7B5A"}
 )
 """The colour of a diagnosis in every figure."""
+
+MODEL = (
+    "#332288",
+    "#882255",
+    "#999933",
+    "#661100",
+    "#88CCEE",
+    "#BBCC33",
+    "#AA4499",
+    "#117733",
+)
+"""The colours of models and of the terms of an objective, after Tol's muted
+scheme.
+"""
+
+ROLE: Mapping[str, str] = MappingProxyType(
+    {"train": "#6A51A3", "holdout": "#A6761D", "shift": "#00868B"}
+)
+"""The colour of the people who are measured: those that an encoder was trained
+on, those held out, and a second population.
+"""
+
+VERDICT: Mapping[str, str] = MappingProxyType(
+    {
+        "supported": "#01665E",
+        "contradicted": "#8C510A",
+        "not resolvable at this sample size": "#DFC27D",
+        "not computed in this edition": "#80CDC1",
+        "not testable here": "#BBBBBB",
+    }
+)
+"""The colour of a verdict on a claim, in the order in which figures show
+them; from ColorBrewer's BrBG.
+"""
+
+TRUTH = "#5CE65C"
+"""The outline of what was planted, on any image."""
+
+OUTLINES = ("#F0E442", "#00E5FF")
+"""Other outlines on an image: what was found or the template's brain, and the
+template's fluid.
+"""
+
+UNUSUAL = "#E69F00"
+"""What should be looked at."""
+
+COMPETITOR = "#000000"
+"""The colour of a baseline that a model must beat, and of what has no colour
+of its own.
+"""
 
 BASELINE = "#7F7F7F"
 """The colour of what an objective must beat: chance, untrained encoders,
@@ -77,7 +118,7 @@ _RC = {
     "axes.labelsize": 10.0,
     "axes.spines.top": False,
     "axes.spines.right": False,
-    "axes.prop_cycle": cycler(color=PALETTE),
+    "axes.prop_cycle": cycler(color=MODEL),
     "axes.grid": False,
     "image.cmap": ANATOMY,
     "image.origin": "lower",
@@ -107,6 +148,18 @@ class LiteralFigure(Figure):
             if text not in with_formula:
                 text.set_parse_math(False)
         super().draw(renderer)
+
+    def _repr_mimebundle_(self, **kinds) -> tuple[dict, dict]:
+        """What a notebook shows: twice the pixels of the figure's size, for
+        the screens that have them.
+        """
+        from IPython.core.pylabtools import retina_figure
+
+        image, size = retina_figure(self, base64=True)
+        return (
+            {"image/png": image, "text/plain": repr(self)},
+            {"image/png": size},
+        )
 
 
 def _is_formula(artist: Artist) -> bool:
@@ -193,7 +246,7 @@ def dots_with_intervals(
     if column == "difference":
         limits = ("difference_low", "difference_high")
     for place, line in enumerate(lines.to_dict("records")):
-        colour = BASELINE if line["baseline"] else PALETTE[0]
+        colour = BASELINE if line["baseline"] else MODEL[0]
         if colours is not None:
             colour = colours[line["model"]]
         ends = [line[name] for name in limits]
@@ -222,5 +275,6 @@ def model_colours(table: pd.DataFrame) -> dict[str, str]:
     for model in table["model"].unique():
         is_baseline = table.loc[table["model"] == model, "baseline"].all()
         number = len([c for c in colours.values() if c != BASELINE])
-        colours[model] = BASELINE if is_baseline else PALETTE[number]
+        shade = MODEL[number % len(MODEL)]
+        colours[model] = BASELINE if is_baseline else shade
     return colours

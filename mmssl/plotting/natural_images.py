@@ -6,7 +6,13 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from mmssl.plotting.look import ANATOMY, BASELINE, DOTTED, PALETTE, canvas
+from mmssl.plotting.look import (
+    ANATOMY,
+    BASELINE,
+    DOTTED,
+    MODALITY,
+    canvas,
+)
 
 ORDER = (
     "Supervised",
@@ -35,7 +41,7 @@ ORDER = (
 then their sums.
 """
 
-_SIDES = (PALETTE[2], PALETTE[3])  # the colours of view1 and view2
+_SIDES = (MODALITY["view1"], MODALITY["view2"])
 
 
 def example_pairs(

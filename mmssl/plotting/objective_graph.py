@@ -8,13 +8,18 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch
 
-from mmssl.plotting.look import BASELINE, FORMULA, PALETTE, canvas, colour
+from mmssl.plotting.look import (
+    BASELINE,
+    FORMULA,
+    MODEL,
+    canvas,
+    colour,
+)
 
 Node = tuple[str, str]  # kind, modality
 Edge = tuple[Node, Node]
 Place = tuple[float, float]
-# those of T1 and fALFF last
-COLOURS = tuple(PALETTE[i] for i in (2, 3, 4, 5, 7, 0, 1))
+COLOURS = MODEL
 COLUMNS = {
     "x": 0.0,
     "c": 1.6,

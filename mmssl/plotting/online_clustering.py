@@ -10,14 +10,13 @@ from matplotlib.figure import Figure
 
 from mmssl.plotting.look import (
     DOTTED,
-    PALETTE,
+    TRUTH,
     canvas,
     dots_with_intervals,
     model_colours,
 )
 from mmssl.plotting.slices import outlined_slice
 
-_TRUE = PALETTE[5]
 _COLUMNS = 5  # slices in a row
 
 
@@ -109,7 +108,7 @@ def slice_gallery(
     for axis, image, mask, score in zip(
         panels, slices, truth, scores, strict=False
     ):
-        outlined_slice(axis, image, [(mask, _TRUE)])
+        outlined_slice(axis, image, [(mask, TRUTH)])
         axis.set_title(f"{score:.2f}", fontsize=9)
     for axis in panels[len(slices) :]:
         axis.set_visible(False)

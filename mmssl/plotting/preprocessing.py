@@ -9,10 +9,18 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from mmssl.plotting.look import ANATOMY, BASELINE, PALETTE, canvas
+from mmssl.plotting.look import (
+    ANATOMY,
+    BASELINE,
+    COMPETITOR,
+    OUTLINES,
+    UNUSUAL,
+    canvas,
+)
 from mmssl.plotting.slices import name_sides
 
-LINES = PALETTE[1::3]
+LINES = OUTLINES
+_TISSUES = ("#555555", "#AAAAAA")  # as they look: grey and white
 """Colours of the contours, in their order."""
 
 _COLUMNS = 4
@@ -102,12 +110,12 @@ def head_motion(parameters: pd.DataFrame) -> Figure:
     """
     figure, ((shifts, turns, displacement),) = canvas(1, 3, 9.0, 2.6)
     volume = parameters["volume"]
-    for name, colour in zip("xyz", PALETTE, strict=False):
-        degrees = np.rad2deg(parameters[f"{name}_rad"])
-        shifts.plot(volume, parameters[f"{name}_mm"], color=colour, label=name)
-        turns.plot(volume, degrees, color=colour, label=name)
+    for name, dashes in zip("xyz", ("-", "--", ":"), strict=True):
+        own = {"color": COMPETITOR, "ls": dashes, "label": name}
+        shifts.plot(volume, parameters[f"{name}_mm"], **own)
+        turns.plot(volume, np.rad2deg(parameters[f"{name}_rad"]), **own)
     displacement.plot(
-        volume, parameters["framewise_displacement"], color=PALETTE[7]
+        volume, parameters["framewise_displacement"], color=COMPETITOR
     )
     shifts.legend(ncols=3)
     shifts.set(title="translation (mm)", xlabel="volume")
@@ -130,7 +138,7 @@ def tissue_histogram(
         Of the value axis.
     """
     figure, ((axis,),) = canvas(1, 1, 6.0, 2.8)
-    for name, colour in zip(tissues, PALETTE, strict=False):
+    for name, colour in zip(tissues, _TISSUES, strict=False):
         values = volume[tissues[name]]
         axis.hist(
             values,
@@ -201,9 +209,9 @@ def _draw_quality(
     """Dots of one figure; whoever is unusual in colour and by its row."""
     # spread by a number of each row, the same in every drawing
     spread = (np.arange(len(values)) * 0.618) % 1 - 0.5
-    shade = np.where(flagged, PALETTE[1], PALETTE[0])
+    shade = np.where(flagged, UNUSUAL, COMPETITOR)
     axis.scatter(0.5 * spread, values, s=14, c=shade, zorder=3)
-    axis.hlines(values.median(), -0.35, 0.35, color=PALETTE[7], lw=1)
+    axis.hlines(values.median(), -0.35, 0.35, color=COMPETITOR, lw=1)
     for place, value, row in zip(
         spread[flagged], values[flagged], values.index[flagged], strict=True
     ):

@@ -12,7 +12,9 @@ from matplotlib.figure import Figure
 from mmssl.plotting.look import (
     BASELINE,
     DOTTED,
-    PALETTE,
+    MODEL,
+    OUTLINES,
+    TRUTH,
     canvas,
     dots_with_intervals,
     model_colours,
@@ -20,7 +22,7 @@ from mmssl.plotting.look import (
 )
 from mmssl.plotting.slices import outlined_slice
 
-_FOUND, _TRUE = PALETTE[1], PALETTE[5]
+_FOUND = OUTLINES[0]
 
 
 def lesion_gallery(
@@ -42,7 +44,7 @@ def lesion_gallery(
     for axis, image, mask, title in zip(
         axes[0], images, masks, titles, strict=True
     ):
-        _outlined(axis, image, mask, [(mask, _TRUE)])
+        _outlined(axis, image, mask, [(mask, TRUTH)])
         axis.set_title(title, fontsize=9)
     return figure
 
@@ -69,14 +71,14 @@ def segmentation_gallery(
     for line, (model, masks) in zip(axes, found.items(), strict=True):
         for person, axis in enumerate(line):
             outlines = [
-                (truth[person], _TRUE),
+                (truth[person], TRUTH),
                 (masks[person], _FOUND),
             ]
             _outlined(axis, images[person], truth[person], outlines)
             axis.set_title(f"Dice {dice[model][person]:.2f}", fontsize=9)
         line[0].set_ylabel(model)
     handles = []
-    for colour, label in ((_TRUE, "planted"), (_FOUND, "found")):
+    for colour, label in ((TRUTH, "planted"), (_FOUND, "found")):
         handles += axes[0, 0].plot([], [], color=colour, label=label)
     figure.legend(handles=handles, loc="outside lower center", ncols=2)
     return figure
@@ -101,8 +103,8 @@ def contrast_levels(table: pd.DataFrame) -> Figure:
     axis = axes[0, 0]
     for place, line in enumerate(table.itertuples()):
         if np.isfinite(line.low):
-            axis.plot([line.low, line.high], [place] * 2, color=PALETTE[0])
-        axis.plot(line.loss, place, "o", color=PALETTE[0], label="own key")
+            axis.plot([line.low, line.high], [place] * 2, color=MODEL[0])
+        axis.plot(line.loss, place, "o", color=MODEL[0], label="own key")
         axis.plot(
             line.others,
             place,

@@ -7,8 +7,17 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from mmssl.plotting.look import ANATOMY, BASELINE, PALETTE, canvas, colour
+from mmssl.plotting.look import (
+    ANATOMY,
+    BASELINE,
+    COMPETITOR,
+    MODEL,
+    canvas,
+    colour,
+)
 from mmssl.plotting.slices import name_sides
+
+_PENALTY = MODEL[1]
 
 
 def pair_views(
@@ -87,7 +96,7 @@ def training_history(
     probe.set(title="ROC-AUC of neighbours", xlabel="epoch")
     rank.set(title="effective rank of z", xlabel="epoch", ylim=(0, None))
     rank.legend()
-    rate.semilogy(epoch, history["lr"], color=PALETTE[7])
+    rate.semilogy(epoch, history["lr"], color=COMPETITOR)
     rate.set(title="learning rate", xlabel="epoch")
     for axis in (loss, probe, rank, rate):
         axis.xaxis.get_major_locator().set_params(integer=True)
@@ -100,7 +109,7 @@ def _loss(axis: Axes, history: pd.DataFrame, keep: str) -> None:
     """
     epoch = history["epoch"]
     train = history["train/loss"]
-    axis.plot(epoch, train, color=PALETTE[7], label="training")
+    axis.plot(epoch, train, color=COMPETITOR, label="training")
     if "valid/loss" in history:
         valid = history["valid/loss"]
         axis.plot(epoch, valid, "--", color=BASELINE, label="validation")
@@ -112,7 +121,7 @@ def _loss(axis: Axes, history: pd.DataFrame, keep: str) -> None:
             color=BASELINE,
             label="kept encoder",
         )
-    for role, shade in (("train", PALETTE[7]), ("valid", BASELINE)):
+    for role, shade in (("train", COMPETITOR), ("valid", BASELINE)):
         if f"{role}/chance" in history:
             axis.plot(epoch, history[f"{role}/chance"], ":", color=shade)
     axis.set(title="total loss", xlabel="epoch")
@@ -145,15 +154,15 @@ def _term(axis: Axes, name: str, history: pd.DataFrame) -> None:
     """
     epoch = history["epoch"]
     loss = history[f"train/{name}/loss"]
-    axis.plot(epoch, loss, color=PALETTE[0], label="loss")
+    axis.plot(epoch, loss, color=COMPETITOR, label="loss")
     if f"train/{name}/chance" in history:
         chance = history[f"train/{name}/chance"]
         axis.plot(epoch, chance, color=BASELINE, label="chance")
     if f"train/{name}/penalty" in history:
         right = axis.twinx()
         penalty = history[f"train/{name}/penalty"]
-        right.plot(epoch, penalty, ":", color=PALETTE[1])
+        right.plot(epoch, penalty, ":", color=_PENALTY)
         right.spines["right"].set_visible(True)
-        right.tick_params(axis="y", colors=PALETTE[1])
+        right.tick_params(axis="y", colors=_PENALTY)
     axis.set(title=name, xlabel="epoch")
     axis.xaxis.get_major_locator().set_params(integer=True)

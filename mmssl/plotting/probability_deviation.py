@@ -8,7 +8,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from mmssl.plotting.look import DOTTED, canvas, model_colours
+from mmssl.plotting.look import (
+    DOTTED,
+    canvas,
+    model_colours,
+)
 
 _WIDTH = 0.8  # of the boxes of one kind together
 

@@ -6,7 +6,12 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from mmssl.plotting.look import DOTTED, canvas, colour, model_colours
+from mmssl.plotting.look import (
+    DOTTED,
+    canvas,
+    colour,
+    model_colours,
+)
 
 
 def prototype_shares(assignments: pd.DataFrame) -> Figure:

@@ -12,10 +12,12 @@ from matplotlib.figure import Figure
 from mmssl.plotting.look import (
     ANATOMY,
     BASELINE,
+    COMPETITOR,
     DIVERGING,
     DOTTED,
     MEASURES,
-    PALETTE,
+    MODEL,
+    ROLE,
     LiteralFigure,
     canvas,
     colour,
@@ -25,9 +27,7 @@ from mmssl.plotting.look import (
 from mmssl.plotting.slices import name_sides
 
 _DASHES = ("-", "--", ":", "-.")
-# thin yellow lines are lost on white
-_COLOURS = [c for c in PALETTE if c != "#F0E442"]
-_DARK = PALETTE[7]
+_COLOURS = MODEL
 _COLUMNS = 3
 
 
@@ -117,16 +117,16 @@ def population_gaps(
         lines = table[table["modality"] == modality]
         lines = lines.set_index("model").loc[models]
         _draw_population(
-            left, lines, "source", height + 0.14, PALETTE[0], names[0]
+            left, lines, "source", height + 0.14, ROLE["holdout"], names[0]
         )
         _draw_population(
-            left, lines, "shift", height - 0.14, PALETTE[1], names[1]
+            left, lines, "shift", height - 0.14, ROLE["shift"], names[1]
         )
         left.axvline(chance, **DOTTED)
         name_lines(left, models)
         left.set_title(modality, loc="left")
         right.axvspan(-margin, margin, color=BASELINE, alpha=0.18, lw=0)
-        _draw_gaps(right, lines, 0.0, _DARK)
+        _draw_gaps(right, lines, 0.0, COMPETITOR)
         right.axvline(0.0, **DOTTED)
         name_lines(right, models, shown=False)
     axes[-1, 0].set(xlabel=scale, xlim=(None, 1.02))
@@ -389,11 +389,11 @@ def _mark_left_edge(axis: Axes, auc: float, shade: str) -> None:
 
 def _draw_areas(axis: Axes, lines: pd.DataFrame, height: np.ndarray) -> None:
     """Mean AUC over the panels with its interval, and the undistorted AUC."""
-    axis.hlines(height, lines["low"], lines["high"], color=PALETTE[0])
+    axis.hlines(height, lines["low"], lines["high"], color=MODEL[0])
     axis.scatter(
         lines["area"],
         height,
-        color=PALETTE[0],
+        color=MODEL[0],
         zorder=3,
         label="under distortion",
     )
@@ -403,7 +403,7 @@ def _draw_areas(axis: Axes, lines: pd.DataFrame, height: np.ndarray) -> None:
         facecolors="none",
         zorder=4,
         s=30,
-        edgecolors=_DARK,
+        edgecolors=COMPETITOR,
         label="undistorted",
     )
 

@@ -15,10 +15,11 @@ from matplotlib.patches import Rectangle
 
 from mmssl.plotting.look import (
     BASELINE,
+    COMPETITOR,
     DIVERGING,
     DOTTED,
     MAGNITUDE,
-    PALETTE,
+    TRUTH,
     LiteralFigure,
     canvas,
     colour,
@@ -127,7 +128,7 @@ def best_pair(
             view.add_contours(
                 image(truth[modality], affine),
                 levels=[0.5],
-                colors=[PALETTE[1]],
+                colors=[TRUTH],
                 linewidths=1.2,
             )
         title = (
@@ -186,7 +187,7 @@ def dimension_pairs(
     histogram.hist(
         null, 40, color=BASELINE, alpha=0.6, label="people shuffled"
     )
-    histogram.axvline(size, color=PALETTE[1], label="observed")
+    histogram.axvline(size, color=COMPETITOR, label="observed")
     histogram.set(
         title="largest of all pairs",
         xlabel="|correlation|",

@@ -16,7 +16,7 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from nibabel.affines import apply_affine
 
-from mmssl.plotting.look import ANATOMY, MAGNITUDE, PALETTE, canvas
+from mmssl.plotting.look import ANATOMY, MAGNITUDE, UNUSUAL, canvas
 from mmssl.plotting.slices import name_sides
 
 CUTS = ("sagittal", "coronal", "axial")
@@ -77,7 +77,7 @@ def saliency_cuts(
         options = {"extent": extent, "origin": "lower"}
         axis.imshow(background[tuple(plane)].T, cmap=ANATOMY, **options)
         axis.imshow(drawn.T, cmap=MAGNITUDE, norm=scale, **options)
-        cross = {"color": PALETTE[1], "lw": 0.6}
+        cross = {"color": UNUSUAL, "lw": 0.6}
         axis.axvline(place[across[0]], **cross)
         axis.axhline(place[across[1]], **cross)
         axis.set(xticks=[], yticks=[])

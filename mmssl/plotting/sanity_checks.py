@@ -8,7 +8,12 @@ from matplotlib.figure import Figure
 
 from mmssl.ledger.artefacts import KEYS
 from mmssl.plotting.group_differences import MARKERS, OTHER_MARKER
-from mmssl.plotting.look import BASELINE, DOTTED, canvas, colour
+from mmssl.plotting.look import (
+    BASELINE,
+    DOTTED,
+    canvas,
+    colour,
+)
 
 
 def group_randomisation(table: pd.DataFrame) -> Figure:

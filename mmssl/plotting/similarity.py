@@ -14,15 +14,15 @@ from matplotlib.patches import Patch
 
 from mmssl.plotting.look import (
     BASELINE,
+    COMPETITOR,
     DOTTED,
     GROUP,
-    PALETTE,
+    ROLE,
     canvas,
     colour,
     name_lines,
 )
 
-ROLE = {"train": PALETTE[2], "holdout": PALETTE[3]}
 ROLE_NAME = {"train": "train", "holdout": "hold-out"}
 FIRST = (
     "random encoder",
@@ -66,19 +66,21 @@ def similarity_measures(table: pd.DataFrame, group: str = "all") -> Figure:
     figure, axes = canvas(
         1, len(measures), 2.0 * len(measures), 1.5 + 0.34 * len(labels)
     )
-    shifts = dict(zip(ROLE, (0.18, -0.18), strict=True))
+    shifts = dict(zip(ROLE_NAME, (0.18, -0.18), strict=True))
     for axis, measure in zip(axes[0], measures, strict=True):
         lines = table[table["measure"] == measure]
-        for role, tint in ROLE.items():
+        for role in ROLE_NAME:
             of_role = lines[lines["role"] == role].set_index("label")
-            _draw_estimates(axis, of_role.reindex(labels), tint, shifts[role])
+            _draw_estimates(
+                axis, of_role.reindex(labels), ROLE[role], shifts[role]
+            )
         name_lines(axis, labels, shown=axis is axes[0, 0])
         axis.set_title(measure)
         _set_limits(axis, lines)
     sizes = table.groupby("role")["n"].max()
     dots = {}
-    for role, tint in ROLE.items():
-        dots[f"{ROLE_NAME[role]} (n = {sizes.get(role, 0)})"] = tint
+    for role, name in ROLE_NAME.items():
+        dots[f"{name} (n = {sizes.get(role, 0)})"] = ROLE[role]
     _legend(figure, dots)
     return figure
 
@@ -158,7 +160,7 @@ def spurious_differences(simulated: pd.DataFrame) -> Figure:
     figure, axes = canvas(
         1, len(measures), 1.8 * len(measures), 2.9, sharey=True
     )
-    columns = {"difference": PALETTE[1], "matched_difference": PALETTE[0]}
+    columns = {"difference": COMPETITOR, "matched_difference": BASELINE}
     for axis, measure in zip(axes[0], measures, strict=True):
         lines = simulated[simulated["measure"] == measure]
         for place, (column, tint) in enumerate(columns.items()):

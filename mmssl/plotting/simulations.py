@@ -8,9 +8,14 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from mmssl.plotting.look import BASELINE, PALETTE, canvas
+from mmssl.plotting.look import (
+    BASELINE,
+    VERDICT,
+    canvas,
+)
 
-_NOT_CONTRADICTED, _CONTRADICTED = PALETTE[2], PALETTE[1]
+_NOT_CONTRADICTED = VERDICT["supported"]
+_CONTRADICTED = VERDICT["contradicted"]
 _LINE_HEIGHT = 0.19  # inches
 
 _LABELS = {

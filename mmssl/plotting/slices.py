@@ -9,7 +9,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from nibabel.affines import apply_affine
 
-from mmssl.plotting.look import ANATOMY
+from mmssl.plotting.look import (
+    ANATOMY,
+)
 
 
 def image(volume: np.ndarray, affine: np.ndarray) -> nib.Nifti1Image:

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from mmssl.plotting.look import (
     BASELINE,
     DOTTED,
-    PALETTE,
+    MODEL,
     canvas,
     name_lines,
 )
@@ -46,8 +46,8 @@ def speed(paths: Sequence[dict[str, Any]]) -> Figure:
     figure, axes = canvas(1, 1, 9.0, 0.9 + 0.26 * len(ratios))
     axis = axes[0, 0]
     for height, ratio in enumerate(ratios):
-        axis.hlines(height, 1, ratio, color=PALETTE[0], lw=2)
-        axis.scatter(ratio, height, color=PALETTE[0], s=24, zorder=3)
+        axis.hlines(height, 1, ratio, color=MODEL[0], lw=2)
+        axis.scatter(ratio, height, color=MODEL[0], s=24, zorder=3)
         axis.annotate(
             f"{ratio:.3g}" if ratio < 100 else f"{ratio:,.0f}",
             (max(1, ratio), height),
@@ -84,11 +84,11 @@ def machine_limits(lines: Sequence[Mapping[str, Any]]) -> Figure:
     axis = axes[0, 0]
     heights = range(len(lines))
     shares = [line["fraction"] for line in lines]
-    axis.scatter(shares, heights, color=PALETTE[0], label="machine's limit")
+    axis.scatter(shares, heights, color=MODEL[0], label="machine's limit")
     known = [i for i in heights if lines[i]["fraction alone"] is not None]
     alone = [lines[i]["fraction alone"] for i in known]
     label = "library's calls alone"
-    axis.scatter(alone, known, color=PALETTE[1], marker="|", s=90, label=label)
+    axis.scatter(alone, known, color=MODEL[1], marker="|", s=90, label=label)
     axis.axvline(0.5, **DOTTED)
     axis.set(xscale="log", xlabel="share of the time that the path takes")
     name_lines(axis, [line["name"] for line in lines])

@@ -8,7 +8,7 @@ import pytest
 from matplotlib.colors import to_hex
 from matplotlib.patches import PathPatch
 
-from mmssl.plotting import BASELINE, PALETTE, deviation_boxes, label_efficiency
+from mmssl.plotting import BASELINE, MODEL, deviation_boxes, label_efficiency
 
 MODELS = ("from scratch", "A", "B")
 KINDS = ("gamma", "affine", "both")
@@ -42,7 +42,7 @@ def boxes_of(axis):
 def test_boxes_are_quartiles_in_the_colours_of_the_models():
     table = table_of()
     figure = deviation_boxes(table)
-    colours = [BASELINE, PALETTE[0], PALETTE[1]]
+    colours = [BASELINE, MODEL[0], MODEL[1]]
     for axis, task in zip(figure.axes, ("lesion", "other"), strict=True):
         boxes = boxes_of(axis)
         lines = table[table["task"] == task].to_dict("records")

@@ -7,7 +7,7 @@ from matplotlib.colors import to_hex
 
 from mmssl.plotting import (
     BASELINE,
-    PALETTE,
+    MODEL,
     froc_curves,
     preservational_learning,
     slice_gallery,
@@ -56,7 +56,7 @@ def intervals(axis):
 def test_curves_and_their_means_have_one_colour_a_model(froc):
     figure = froc_curves(froc)
     curve, mean = figure.axes
-    colours = (BASELINE, *PALETTE[:2])
+    colours = (BASELINE, *MODEL[:2])
     for line, model, colour in zip(curve.lines, MODELS, colours, strict=True):
         own = froc[froc["model"] == model]
         at_rates = own[own["rate"].notna()]

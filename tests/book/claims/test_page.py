@@ -9,7 +9,7 @@ from book.claims import rule
 from book.claims.page import filterable_table
 from book.claims.rule import UNRESOLVED
 from mmssl import plotting
-from mmssl.plotting.claims import VERDICT_COLOUR
+from mmssl.plotting.look import VERDICT
 
 
 class _Page(HTMLParser):
@@ -119,4 +119,4 @@ def test_the_figure_cuts_long_claims_at_a_word(assessed):
 
 
 def test_figures_know_every_verdict():
-    assert tuple(VERDICT_COLOUR) == rule.VERDICTS
+    assert tuple(VERDICT) == rule.VERDICTS
