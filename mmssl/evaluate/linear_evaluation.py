@@ -114,10 +114,10 @@ def probe(
     width : int
         Of the untrained encoder.
     seen : {model: exposures}, optional
-        Whom each model's encoder has seen, of `ledger.read_exposures(run /
-        "exposures.json")`. A model that is not named is taken to have seen the
-        training and validation rows of the fold, and the proof says "declared"
-        of it.
+        Whom each model's encoder has seen, of `ledger.read_exposures` of a
+        run's exposures.json. A model that is not named is taken to have seen
+        the training and validation rows of the fold, and the proof says
+        "declared" of it.
     jobs : int
         Processes that share the searches of the logistic regression; the
         result is the same.
