@@ -133,6 +133,7 @@ def test_all_chapters_are_there():
         "13_calibration_and_confounds",
         "14_sanity_checks",
         "15_dataset",
+        "16_scale",
     ]
 
 

@@ -65,6 +65,13 @@ from mmssl.evaluate.runs import (
     runs_of_folds,
     unreadable_runs,
 )
+from mmssl.evaluate.scale import (
+    cost_exponents,
+    cost_table,
+    extrapolation,
+    stage_costs,
+    timed_fit,
+)
 from mmssl.evaluate.shortcuts import (
     augmented_views,
     matching_table,
@@ -92,12 +99,15 @@ __all__ = [
     "choice_differences",
     "contrast_table",
     "convergence_table",
+    "cost_exponents",
+    "cost_table",
     "curve_table",
     "detected_slices",
     "detections",
     "deviating_settings",
     "deviation_table",
     "efficiency_table",
+    "extrapolation",
     "fine_tuned",
     "finished_runs",
     "formatted_regression",
@@ -130,7 +140,9 @@ __all__ = [
     "share_right",
     "slice_inputs",
     "slice_table",
+    "stage_costs",
     "target_examples",
     "target_values",
+    "timed_fit",
     "unreadable_runs",
 ]

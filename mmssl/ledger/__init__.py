@@ -15,6 +15,7 @@ from mmssl.ledger.artefacts import (
     write_map,
 )
 from mmssl.ledger.code import fingerprint, imports
+from mmssl.ledger.cost import Cost, measured
 from mmssl.ledger.hashes import (
     hash_array,
     hash_file,
@@ -46,6 +47,7 @@ from mmssl.ledger.verify import faults, verify
 
 __all__ = [
     "CHECKS",
+    "Cost",
     "Exposure",
     "KEYS",
     "LeakError",
@@ -66,6 +68,7 @@ __all__ = [
     "hash_path",
     "imports",
     "input_paths",
+    "measured",
     "prove",
     "read_exposures",
     "read_map",

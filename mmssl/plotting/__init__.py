@@ -78,6 +78,11 @@ from mmssl.plotting.sanity_checks import (
     group_randomisation,
     null_maps,
 )
+from mmssl.plotting.scale import (
+    cost_curves,
+    extrapolated_costs,
+    scaling_curve,
+)
 from mmssl.plotting.similarity import (
     similarity_and_auc,
     similarity_measures,
@@ -105,6 +110,7 @@ __all__ = [
     "claim_intervals",
     "colour",
     "contrast_levels",
+    "cost_curves",
     "cost_growth",
     "covariate_baseline",
     "covariates_in_z",
@@ -114,6 +120,7 @@ __all__ = [
     "dimension_pairs",
     "distortion_gallery",
     "example_pairs",
+    "extrapolated_costs",
     "froc_curves",
     "group_maps",
     "group_randomisation",
@@ -141,6 +148,7 @@ __all__ = [
     "roles",
     "saliency_cuts",
     "saliency_maps",
+    "scaling_curve",
     "scans",
     "segmentation_gallery",
     "similarity_and_auc",

@@ -34,12 +34,14 @@ from mmssl.stats.power import (
     minimum_detectable_gap,
     power_of_difference,
 )
+from mmssl.stats.power_law import PowerLaw, power_law, shortfall_exponent
 from mmssl.stats.r2 import mae_interval, r2_difference, r2_interval
 
 __all__ = [
     "Calibration",
     "Gap",
     "Interval",
+    "PowerLaw",
     "auc_by_group",
     "auc_gain_interval",
     "auc_gap",
@@ -56,6 +58,7 @@ __all__ = [
     "minimum_detectable_difference",
     "minimum_detectable_gap",
     "permutation_p",
+    "power_law",
     "power_of_difference",
     "proportion_interval",
     "r2_difference",
@@ -64,6 +67,7 @@ __all__ = [
     "reliability",
     "roc_auc",
     "score_interval",
+    "shortfall_exponent",
     "spread_by_chance",
     "strata",
 ]

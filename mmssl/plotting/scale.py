@@ -1,0 +1,125 @@
+"""Figures of the page on scale: what a cohort costs as it grows, and what more
+people are worth.
+"""
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from mmssl.plotting.look import (
+    BASELINE,
+    DOTTED,
+    PALETTE,
+    canvas,
+    model_colours,
+)
+
+_UNITS = {
+    "hours": "hours",
+    "memory_gb": "memory (GB)",
+    "disk_gb": "disk (GB)",
+}
+"""{column of a table of extrapolations: what an axis calls it}."""
+
+
+def scaling_curve(table: pd.DataFrame, ceiling: float) -> Figure:
+    """Draw the AUC of each model against the people it learned from, with its
+    interval.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Lines with people, model, modality, baseline, auc, low and high.
+    ceiling : float
+        The best AUC there can be.
+    """
+    modalities = list(table["modality"].unique())
+    figure, axes = canvas(1, len(modalities), 7.0, 3.4, sharey=True)
+    colours = model_colours(table)
+    greys = [model for model in colours if colours[model] == BASELINE]
+    marks = dict(zip(greys, "s^vDP", strict=False))
+    for axis, modality in zip(axes[0], modalities, strict=True):
+        lines = table[table["modality"] == modality]
+        for number, (model, own) in enumerate(
+            lines.groupby("model", sort=False)
+        ):
+            # side by side, so that no interval hides another
+            sizes = own["people"] * 1.06 ** (number - 1)
+            reach = own["auc"] - own["low"], own["high"] - own["auc"]
+            axis.errorbar(
+                sizes,
+                own["auc"],
+                np.abs(reach),
+                marker=marks.get(model, "o"),
+                color=colours[model],
+                ls="--" if model in marks else "-",
+                label=model,
+            )
+        axis.axhline(0.5, **DOTTED)
+        axis.axhline(ceiling, color=PALETTE[2], ls=":", label="best there is")
+        axis.set(xscale="log", xlabel="people to learn from", title=modality)
+        _name_sizes(axis, table["people"])
+    axes[0, 0].set_ylabel("ROC-AUC, people held out")
+    handles, labels = axes[0, 0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=3)
+    return figure
+
+
+def cost_curves(table: pd.DataFrame) -> Figure:
+    """Draw seconds and largest memory of each stage against the size of the
+    cohort.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Lines with people, stage, seconds and peak_gb.
+    """
+    figure, axes = canvas(1, 2, 7.0, 3.4)
+    for number, (stage, own) in enumerate(table.groupby("stage", sort=False)):
+        look = {"marker": "o", "color": PALETTE[number], "label": stage}
+        for axis, column in zip(axes[0], ("seconds", "peak_gb"), strict=True):
+            axis.plot(own["people"], own[column], **look)
+    for axis, name in zip(
+        axes[0], ("seconds", "largest memory (GB)"), strict=True
+    ):
+        axis.set(xscale="log", xlabel="people to learn from", ylabel=name)
+        _name_sizes(axis, table["people"])
+    axes[0, 0].set_yscale("log")
+    axes[0, 1].set_ylim(0, 1.15 * table["peak_gb"].max())
+    handles, labels = axes[0, 0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=3)
+    return figure
+
+
+def extrapolated_costs(table: pd.DataFrame) -> Figure:
+    """Draw what cohorts of each size would take, and what the machine has.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Lines with volumes, side (voxels), hours, memory_gb, disk_gb, and
+        limit_hours, limit_memory_gb, limit_disk_gb.
+    """
+    figure, axes = canvas(1, len(_UNITS), 7.0, 3.2)
+    for axis, (column, name) in zip(axes[0], _UNITS.items(), strict=True):
+        for number, (side, own) in enumerate(table.groupby("side")):
+            axis.plot(
+                own["volumes"],
+                own[column],
+                "o-",
+                color=PALETTE[number],
+                label=f"{side}³ voxels",
+            )
+        limit = table[f"limit_{column}"].iloc[0]
+        axis.axhline(limit, color=BASELINE, ls=":", label="there is")
+        axis.set(xscale="log", yscale="log", xlabel="volumes", title=name)
+    handles, labels = axes[0, 0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=3)
+    return figure
+
+
+def _name_sizes(axis, sizes: pd.Series) -> None:
+    """A tick at each size and no other."""
+    ticks = sorted(sizes.unique())
+    axis.set_xticks(ticks, [f"{tick:,}" for tick in ticks])
+    axis.set_xticks([], minor=True)

@@ -1,0 +1,43 @@
+"""Seconds and memory of a block of code, also of one that fails."""
+
+import time
+
+import numpy as np
+import pytest
+
+from mmssl.ledger import cost
+
+
+def test_seconds_are_those_of_the_block_and_memory_that_of_its_arrays():
+    before = cost.held_memory()
+    with cost.measured() as took:
+        block = np.ones(25_000_000)
+        time.sleep(0.1)
+        del block
+    assert took.seconds >= 0.1
+    # 200 MB that were there for a moment
+    assert took.peak - before > 190e6
+
+
+def test_what_is_mapped_from_a_file_is_no_memory_of_its_own(tmp_path):
+    np.save(tmp_path / "x.npy", np.ones(10_000_000))
+    with cost.measured() as took:
+        start = cost.held_memory()
+        total = np.load(tmp_path / "x.npy", mmap_mode="r").sum()
+    assert total == 10_000_000
+    assert took.peak - start < 20e6
+
+
+def test_a_block_that_fails_is_measured_and_fails():
+    with pytest.raises(KeyError), cost.measured() as took:
+        raise KeyError
+    assert took.seconds >= 0 and took.peak > 0
+
+
+def test_where_the_system_does_not_say_memory_is_unknown(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setattr(cost, "_STATUS", tmp_path / "none")
+    with cost.measured() as took:
+        pass
+    assert np.isnan(took.peak) and took.seconds >= 0
