@@ -11,6 +11,7 @@ import os
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -22,6 +23,7 @@ from mmssl.ledger.kept import kept
 from mmssl.preprocessing.network_inputs import fit_landmarks, standardised
 from mmssl.pretrain.encoders import encode, load_encoders
 from mmssl.pretrain.fit import fit
+from mmssl.pretrain.stored_inputs import chosen_place
 from mmssl.stats.power_law import power_law
 
 if TYPE_CHECKING:
@@ -206,8 +208,11 @@ def extrapolation(
 
     Time is that of a pair in the largest cohort measured, in every stage,
     times the pairs; memory the straight line through what training held; disk
-    the bytes of the cohort's folder by the pair. Other sides count by their
-    voxels, which is a guess for time and memory.
+    the bytes of the cohort's folder by the pair. Where training would read
+    its rows from disk (`mmssl.pretrain.stored_inputs.chosen_place`), memory is
+    that line at no pair at all, and the standardised images are on the disk
+    too. Other sides count by their voxels, which is a guess for time and
+    memory.
 
     Parameters
     ----------
@@ -225,8 +230,9 @@ def extrapolation(
     Returns
     -------
     DataFrame
-        volumes, side, hours, memory_gb, disk_gb; limit_hours, limit_memory_gb
-        and limit_disk_gb (of this machine: its memory, and what is free); and
+        volumes, side, hours, memory_gb, disk_gb; inputs ("memory" or "disk",
+        where training reads from); limit_hours, limit_memory_gb and
+        limit_disk_gb (of this machine: its memory, and what is free); and
         breaks, what is short by most, or "nothing".
     """
     import pandas as pd
@@ -246,17 +252,35 @@ def extrapolation(
     for side in sides:
         voxels = (side / cohort.size) ** cohort.dims
         for number in volumes:
-            pairs = number / len(cohort.modalities) * voxels
+            pairs = number / len(cohort.modalities)
+            inputs, inputs_gb = _inputs(cohort, int(pairs), side)
+            is_held = inputs == "memory"
+            counted = pairs * voxels
+            disk = counted * bytes_each / GIGABYTE
             line = {
                 "volumes": number,
                 "side": side,
-                "hours": pairs * milliseconds / 3.6e6,
-                "memory_gb": base + slope * pairs,
-                "disk_gb": pairs * bytes_each / GIGABYTE,
+                "hours": counted * milliseconds / 3.6e6,
+                "memory_gb": base + slope * counted * is_held,
+                "disk_gb": disk + inputs_gb * (not is_held),
+                "inputs": inputs,
                 **limits,
             }
             lines.append({**line, "breaks": _shortest(line)})
     return pd.DataFrame(lines)
+
+
+def _inputs(cohort, pairs: int, side: int) -> tuple[str, float]:
+    """Where training would keep its inputs of so many pairs, and their GB."""
+    shape = (pairs, *(side,) * cohort.dims)
+    # of any shape without memory
+    images = np.broadcast_to(np.float16(0), shape)
+    imagined = SimpleNamespace(
+        modalities=cohort.modalities,
+        volumes=dict.fromkeys(cohort.modalities, images),
+    )
+    size = len(cohort.modalities) * images.nbytes / GIGABYTE
+    return chosen_place("auto", imagined, np.float16), size
 
 
 def _memory_line(training: pd.DataFrame) -> tuple[float, float]:

@@ -54,7 +54,9 @@ def costs_of(memory):
     return scale.cost_table(lines)
 
 
-def test_larger_cohorts_are_computed_from_the_pairs(cohort):
+def test_larger_cohorts_are_computed_from_the_pairs(cohort, monkeypatch):
+    free = "mmssl.pretrain.stored_inputs.free_memory"
+    monkeypatch.setattr(free, lambda: 40e9)
     costs = costs_of((2e9, 5e9))
     assert list(costs["stage"].unique()) == list(scale.STAGES)
     assert costs["milliseconds"].to_numpy() == pytest.approx(2)
@@ -68,9 +70,14 @@ def test_larger_cohorts_are_computed_from_the_pairs(cohort):
     # 1 GB anyway, 1 MB a pair
     assert lines.loc[(16, 2000), "memory_gb"] == pytest.approx(2)
     assert lines.loc[(16, 2_000_000), "memory_gb"] == pytest.approx(1001)
+    # 131 GB of inputs are read from disk
+    assert list(table["inputs"]) == ["memory"] * 3 + ["disk"]
+    assert lines.loc[(32, 2_000_000), "memory_gb"] == pytest.approx(1)
     files = [p.stat().st_size for p in cohort.path.rglob("*") if p.is_file()]
     each = sum(files) / len(cohort)
     assert lines.loc[(16, 2000), "disk_gb"] == pytest.approx(each / 1e6)
+    kept = 8e-3 * each + 2 * 2 * 32**3 * 1e-3
+    assert lines.loc[(32, 2_000_000), "disk_gb"] == pytest.approx(kept)
     assert lines.loc[(16, 2000), "breaks"] == "nothing"
     shares = lines.loc[(16, 2_000_000)]
     ratios = {
