@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mmssl.cohorts.cohort import load
 from mmssl.ledger.cost import measured
 from mmssl.ledger.hashes import hash_file, hash_path
 from mmssl.ledger.kept import kept
@@ -107,6 +106,8 @@ def stage_costs(
         Of each of `STAGES` but training: stage, items (pairs), seconds and
         peak (bytes of memory, of the whole process).
     """
+    from mmssl.cohorts.cohort import load
+
     lines = []
     with measured() as took:
         # hashes are computed once a process: here once more
