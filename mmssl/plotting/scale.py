@@ -8,8 +8,9 @@ from matplotlib.figure import Figure
 
 from mmssl.plotting.look import (
     BASELINE,
+    COMPETITOR,
     DOTTED,
-    PALETTE,
+    MODEL,
     canvas,
     model_colours,
 )
@@ -56,7 +57,7 @@ def scaling_curve(table: pd.DataFrame, ceiling: float) -> Figure:
                 label=model,
             )
         axis.axhline(0.5, **DOTTED)
-        axis.axhline(ceiling, color=PALETTE[2], ls=":", label="best there is")
+        axis.axhline(ceiling, color=COMPETITOR, ls=":", label="best there is")
         axis.set(xscale="log", xlabel="people to learn from", title=modality)
         _name_sizes(axis, table["people"])
     axes[0, 0].set_ylabel("ROC-AUC, people held out")
@@ -76,7 +77,7 @@ def cost_curves(table: pd.DataFrame) -> Figure:
     """
     figure, axes = canvas(1, 2, 7.0, 3.4)
     for number, (stage, own) in enumerate(table.groupby("stage", sort=False)):
-        look = {"marker": "o", "color": PALETTE[number], "label": stage}
+        look = {"marker": "o", "color": MODEL[number], "label": stage}
         for axis, column in zip(axes[0], ("seconds", "peak_gb"), strict=True):
             axis.plot(own["people"], own[column], **look)
     for axis, name in zip(
@@ -107,7 +108,7 @@ def extrapolated_costs(table: pd.DataFrame) -> Figure:
                 own["volumes"],
                 own[column],
                 "o-",
-                color=PALETTE[number],
+                color=MODEL[number],
                 label=f"{side}³ voxels",
             )
         limit = table[f"limit_{column}"].iloc[0]

@@ -7,11 +7,11 @@ from matplotlib.colors import to_hex
 
 from mmssl.plotting import (
     BASELINE,
-    PALETTE,
     cost_curves,
     extrapolated_costs,
     scaling_curve,
 )
+from mmssl.plotting.look import MODEL
 
 
 def test_every_auc_stands_at_its_size_with_its_interval():
@@ -37,7 +37,7 @@ def test_every_auc_stands_at_its_size_with_its_interval():
             expected = of_model[["low", "high"]].to_numpy()
             assert ends == pytest.approx(expected)
         colours = [to_hex(bars[0].get_color()) for bars in axis.containers]
-        assert colours == [BASELINE.lower(), PALETTE[0].lower()]
+        assert colours == [BASELINE.lower(), MODEL[0].lower()]
         assert 0.94 in [line.get_ydata()[0] for line in axis.lines]
         ticks = [tick.get_text() for tick in axis.get_xticklabels()]
         assert ticks == ["1,000", "4,000"]
