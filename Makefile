@@ -18,6 +18,7 @@
 # make mutants      whether the tests notice a changed operator or constant
 # make figures      the README's figure and table, from the demo edition
 # make paper        paper.md with the numbers of an edition, and its PDF
+# make report       the book of an edition as one PDF, after make reproduce
 # make clean        everything a run made; the environment stays
 
 # the shell reads these from its environment, so that no name is run by it
@@ -43,7 +44,8 @@ export MALLOC_TRIM_THRESHOLD_ := -1
 
 .DELETE_ON_ERROR:
 .PHONY: install reproduce plan status smoke pages test test-all lint lab
-.PHONY: bench bench-check simulations choices registrations mutants verify figures paper clean
+.PHONY: bench bench-check simulations choices registrations mutants verify
+.PHONY: figures paper report clean
 
 install: $(INSTALLED)
 
@@ -80,7 +82,8 @@ $(ORDER): notebooks/pages.py $(NOTEBOOKS)
 	$(PYTHON) notebooks/pages.py > $@
 
 NO_SMOKE := install reproduce plan status lint simulations choices
-NO_SMOKE += bench bench-check registrations mutants verify figures paper clean
+NO_SMOKE += bench bench-check registrations mutants verify figures paper
+NO_SMOKE += report clean
 ifneq ($(filter-out $(NO_SMOKE),$(MAKECMDGOALS)),)
 include $(ORDER)
 endif
@@ -144,6 +147,9 @@ figures: $(INSTALLED)
 
 paper: $(INSTALLED)
 	$(RUN) book/paper.py "config/$$EDITION.yaml"
+
+report: $(INSTALLED)
+	$(RUN) book/report.py "config/$$EDITION.yaml"
 
 clean:
 	rm -rf book/_build book/executed .snakemake
