@@ -279,7 +279,7 @@ def _read(app: Any, docname: str, content: list[str]) -> None:
             content[0] = content[0].replace(of_demo, f"({file.as_posix()})")
 
 
-def _tell_works_apart(app: Any) -> None:
+def tell_works_apart(app: Any) -> None:
     """Give works of one author and year letters, before any is cited."""
     bibliography = app.env.get_domain("cite").bibdata.data
     citations.add_letters(bibliography.entries)
@@ -288,6 +288,6 @@ def _tell_works_apart(app: Any) -> None:
 def setup(app: Any) -> dict[str, bool]:
     """Take part in the build of a book."""
     # after the bibliography has been read
-    app.connect("builder-inited", _tell_works_apart, priority=900)
+    app.connect("builder-inited", tell_works_apart, priority=900)
     app.connect("source-read", _read)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -36,6 +36,8 @@ PDF = BOOK / "_build" / "paper.pdf"
 REFERENCES = ROOT / "paper.bib"
 
 SETTINGS = """\
+from book import chapters
+
 extensions = ["myst_parser", "sphinxcontrib.bibtex"]
 bibtex_bibfiles = ["paper.bib"]
 bibtex_reference_style = "author_year"
@@ -45,6 +47,11 @@ html_show_sphinx = False
 html_sidebars = {"**": []}
 html_static_path = ["_static"]
 html_css_files = ["paper.css"]
+
+
+def setup(app):
+    # works of one author and year get letters, as in the book
+    app.connect("builder-inited", chapters.tell_works_apart, priority=900)
 """
 
 STYLE = """\
@@ -179,7 +186,10 @@ def print_paper(text: str, pdf: Path = PDF) -> None:
         html = folder / "html"
         command = [sys.executable, "-m", "sphinx", "-q", "-W", "-b"]
         command += ["singlehtml", str(folder), str(html)]
-        done = subprocess.run(command, capture_output=True, text=True)
+        # from the root, where the book is a package
+        done = subprocess.run(
+            command, capture_output=True, text=True, cwd=ROOT
+        )
         if done.returncode:
             raise RuntimeError(f"paper.md: {done.stderr.strip()}")
         printing.print_pdf(html / "index.html", pdf)
