@@ -1,5 +1,9 @@
 """Two optimiser steps of every objective at the papers' shapes: 64^3, width
-32, 64-d, float32.
+32, 64-d, float32, and a batch of 64: both steps take 10 s of one core with the
+contrasts, CCA or the labels, and 21 s and 6 GB with an autoencoder.
+
+MMVAE decodes 20 samples of each modality into both: 9 s a row. Eight rows take
+75 s and 6 GB; 16, the most within three minutes, take 12 GB.
 """
 
 import itertools
@@ -19,7 +23,7 @@ from mmssl.pretrain.larc import LARC
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.filterwarnings("ignore:CCA over 4 rows"),
+    pytest.mark.filterwarnings("ignore:CCA over 64 rows"),
 ]
 
 EDGES = ("CR", "XX", "CC", "RR")
@@ -27,20 +31,22 @@ SUBSETS = [
     "-".join(c) for n in range(1, 5) for c in itertools.combinations(EDGES, n)
 ]
 NAMED = ["AE", "RR-AE", "CR-CCA", "DCCAE", "MMVAE", "Supervised"]
-MODALITIES, ROWS = ("T1", "fALFF"), 4
+MODALITIES = ("T1", "fALFF")
+ROWS = dict.fromkeys(SUBSETS + NAMED, 64) | {"MMVAE": 8}
+"""Of a batch, by objective."""
 
 
-def batch(step):
+def batch(step, number):
     draw = torch.Generator().manual_seed(step)
     volumes = {
-        m: torch.randn(ROWS, 1, 64, 64, 64, generator=draw) for m in MODALITIES
+        m: torch.randn(number, 1, 64, 64, 64, generator=draw)
+        for m in MODALITIES
     }
     layout = torch.channels_last_3d
     volumes = {m: x.to(memory_format=layout) for m, x in volumes.items()}
-    labels = {
-        m: {"diagnosis": torch.tensor([0, 1, -1, 1])} for m in MODALITIES
-    }
-    rows = dict.fromkeys(MODALITIES, torch.arange(ROWS))
+    classes = torch.tensor([0, 1, -1, 1]).repeat(number // 4)
+    labels = {m: {"diagnosis": classes} for m in MODALITIES}
+    rows = dict.fromkeys(MODALITIES, torch.arange(number))
     return Batch({"main": View(volumes, "main")}, rows, labels, step)
 
 
@@ -52,15 +58,16 @@ def test_two_steps(name):
     )
     before = {k: p.detach().clone() for k, p in objective.named_parameters()}
     trained = [p for p in objective.parameters() if p.requires_grad]
-    optimiser = torch.optim.RAdam(trained, lr=4e-4)
+    optimiser = torch.optim.RAdam(trained, lr=0.01)
     for step in range(2):
         optimiser.zero_grad()
-        total, parts, ctx = objective(batch(step))
+        total, parts, ctx = objective(batch(step, ROWS[name]))
         total.backward()
+        torch.nn.utils.clip_grad_norm_(trained, 100.0)  # as a run does
         optimiser.step()
         assert total.isfinite()
         assert {key.split("/")[0] for key in parts} == set(parse(name))
-        assert ctx.features("T1").z.shape == (ROWS, 64)
+        assert ctx.features("T1").z.shape == (ROWS[name], 64)
     unmoved = {
         k for k, p in objective.named_parameters() if torch.equal(p, before[k])
     }
