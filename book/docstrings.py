@@ -65,7 +65,9 @@ def as_restructured(what: str, lines: list[str]) -> list[str]:
         line = "".join(parts)
         field = FIELD.fullmatch(line)
         if fields and field:
-            line = f":ivar {field['names']}: {field['text']}"
+            # what stands before a space would be a type
+            names = field["names"].replace(", ", "/")
+            line = f":ivar {names}: {field['text']}"
         result.append(line)
     return result
 
@@ -82,8 +84,16 @@ def _process(
     lines[:] = as_restructured(what, lines)
 
 
+def _skip(
+    app: Any, what: str, name: str, obj: Any, skip: bool, options: Any
+) -> bool | None:
+    """Leave out the fields of a named tuple, which its docstring explains."""
+    return True if type(obj).__name__ == "_tuplegetter" else None
+
+
 def setup(app: Any) -> dict[str, bool]:
     """Take part in the build of a book."""
     app.connect("config-inited", _write, priority=1)
+    app.connect("autodoc-skip-member", _skip)
     app.connect("autodoc-process-docstring", _process, priority=400)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -149,17 +149,16 @@ class LiteralFigure(Figure):
                 text.set_parse_math(False)
         super().draw(renderer)
 
-    def _repr_mimebundle_(self, **kinds) -> tuple[dict, dict]:
-        """What a notebook shows: twice the pixels of the figure's size, for
+    def _ipython_display_(self) -> None:
+        """Show the figure in a notebook with twice the pixels of its size, for
         the screens that have them.
         """
         from IPython.core.pylabtools import retina_figure
+        from IPython.display import display
 
         image, size = retina_figure(self, base64=True)
-        return (
-            {"image/png": image, "text/plain": repr(self)},
-            {"image/png": size},
-        )
+        shown = {"image/png": image, "text/plain": repr(self)}
+        display(shown, metadata={"image/png": size}, raw=True)
 
 
 def _is_formula(artist: Artist) -> bool:

@@ -37,7 +37,7 @@ def test_fields_without_a_heading_are_fields():
     assert docstrings.as_restructured("class", lines) == [
         "A gap.",
         "",
-        ":ivar first, second: AUC of",
+        ":ivar first/second: AUC of",
         "    each.",
         ":ivar p: of 0.",
     ]

@@ -7,6 +7,10 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 import pytest
+from IPython.core.interactiveshell import InteractiveShell
+from IPython.core.pylabtools import select_figure_formats
+from IPython.display import display
+from IPython.utils.capture import capture_output
 from matplotlib.colors import to_rgb
 from PIL import Image
 
@@ -82,10 +86,16 @@ def test_more_models_than_colours_begin_again():
 
 
 def test_a_notebook_shows_two_pixels_for_one():
+    shell = InteractiveShell.instance()
+    select_figure_formats(shell, "png")  # as %matplotlib inline does
     figure, ((axis,),) = look.canvas(1, 1, 3.0, 2.0)
     axis.plot([0, 1])
-    shown, about = figure._repr_mimebundle_()
-    image = Image.open(io.BytesIO(base64.b64decode(shown["image/png"])))
-    width = about["image/png"]["width"]
+    with capture_output() as captured:
+        display(figure)
+    (shown,) = captured.outputs
+    png = base64.b64decode(shown.data["image/png"])
+    image = Image.open(io.BytesIO(png))
+    width = shown.metadata["image/png"]["width"]
     assert image.size[0] == pytest.approx(2 * width, abs=2)
     assert width == pytest.approx(3.0 * figure.dpi, rel=0.1)
+    InteractiveShell.clear_instance()
