@@ -29,6 +29,12 @@ PARTS = {
 }
 """Parts of the table, and what their figures are called."""
 
+ALT = (
+    "One line a method, under the name of its simulation: a dot at the share "
+    "of simulated worlds with its exact interval, beside a dotted line at the "
+    "nominal rate; coloured by whether the two contradict each other."
+)
+
 _HEADINGS = (
     "simulation",
     "method",
@@ -114,7 +120,8 @@ def markdown(lines: pd.DataFrame, part: str, title: str) -> str:
     figure = (
         f"```{{figure}} _build/simulations/{part}.png\n"
         f":name: fig-simulations-{part}\n"
-        ":width: 100%\n\n"
+        ":width: 100%\n"
+        f":alt: {ALT}\n\n"
         f"{title}: share of simulated worlds with its exact 99 % interval.\n"
         "```\n\n"
     )

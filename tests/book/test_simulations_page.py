@@ -77,6 +77,7 @@ def test_every_line_is_shown_and_every_file_that_the_page_includes_is_made(
     for part in page.PARTS:
         shown = (tmp_path / "out" / f"{part}.md").read_text()
         assert f"{part}.png" in made and f"{part}.png" in shown
+        assert f":alt: {page.ALT}" in shown
         assert "| 100 | 0.375 [0.345, 0.405] | – | – | – |" in shown
         assert "exactly 0.05" in shown and r"max-\|RBC\|" in shown
     first = (tmp_path / "out" / "intervals.md").read_text()
