@@ -124,7 +124,8 @@ def test_what_cannot_be_scored_is_refused(truth, predictions, message):
 
 
 def test_a_level_and_resamples_are_checked():
-    with pytest.raises(ValueError, match="level must be in"):
-        r2_interval(AGE, AGE + 1, level=95)
+    for level in (95, 1, 0):
+        with pytest.raises(ValueError, match="level must be in"):
+            r2_interval(AGE, AGE + 1, level=level)
     with pytest.raises(ValueError, match="at least 100, found 99"):
         r2_interval(AGE, AGE + 1, resamples=99)
