@@ -1,5 +1,7 @@
 """Sidecars record what made an artefact, and every change makes it stale."""
 
+import json
+
 import pytest
 
 from mmssl.ledger import code, sidecars
@@ -79,6 +81,14 @@ def test_what_had_no_part_is_no_reason(table, monkeypatch):
     assert stale(table) == []
     monkeypatch.setattr(code, "hash_file", edited(module))
     assert stale(table) == [f"module {module} has changed"]
+
+
+@pytest.mark.parametrize("entry", [5, "ab", ["a"], ["a", "b", "c"], ["a", 1]])
+def test_what_had_no_part_is_named_as_a_module_and_its_import(table, entry):
+    record = read_sidecar(table)
+    sidecar_of(table).write_text(json.dumps({**record, "without": [entry]}))
+    with pytest.raises(ValueError, match="expected pairs of names"):
+        read_sidecar(table)
 
 
 def test_missing_artefacts_sidecars_and_inputs_are_said(table, tmp_path):
