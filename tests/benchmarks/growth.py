@@ -13,9 +13,10 @@ import statistics
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
-from timing import clocked, rise_mb
+from timing import KEEPS_MEMORY, clocked, rise_mb
 
 HERE = str(Path(__file__).parent)
 SLACK = 0.25
@@ -97,19 +98,36 @@ def lines(growths: Iterable[Growth], rounds: int) -> list[dict]:
 
 def _point(growth: Growth, size: int, rounds: int) -> list[float]:
     """Size, seconds and MB of one size, in a process of its own."""
-    # what is copied finds modules by the environment alone
-    known = os.environ.get("PYTHONPATH", "").split(os.pathsep)
-    if HERE not in known:
-        os.environ["PYTHONPATH"] = os.pathsep.join([HERE, *known])
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(list(PRELOADED))
-    with context.Pool(1) as pool:
-        measured = pool.apply(_measured, (growth.make, size, rounds))
+    # the process that is copied starts with the first of them
+    with patch.dict(os.environ, _environment(), clear=True):
+        with context.Pool(1) as pool:
+            arguments = (growth.make, growth.sizes[0], size, rounds)
+            measured = pool.apply(_measured, arguments)
     return [size, *measured]
 
 
-def _measured(make: Callable, size: int, rounds: int) -> tuple[float, float]:
-    """Median seconds, and MB that a first call needs beyond its data."""
+def _environment() -> dict[str, str]:
+    """Of a process that finds the modules beside this one, and gives freed
+    blocks back, so that its memory can be read.
+    """
+    environment = {
+        name: value
+        for name, value in os.environ.items()
+        if name not in KEEPS_MEMORY
+    }
+    known = [HERE, environment.get("PYTHONPATH", "")]
+    return environment | {"PYTHONPATH": os.pathsep.join(known)}
+
+
+def _measured(
+    make: Callable, smallest: int, size: int, rounds: int
+) -> tuple[float, float]:
+    """Median seconds, and MB that a call needs beyond its data, after one of
+    the smallest size for which libraries take their own.
+    """
+    make(smallest)()
     call = clocked(make(size))
     risen = rise_mb(call)
     taken = [call() for _ in range(rounds)]
