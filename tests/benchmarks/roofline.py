@@ -121,8 +121,14 @@ class Products(TorchDispatchMode):
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         """Make the call, and note it if it is a product."""
         kwargs = kwargs or {}
-        output = func(*args, **kwargs)
         count = flop_registry.get(func.overloadpacket)
+        if count is None and func is not torch.ops.prim.device.default:
+            # without gradients, what is made of other calls comes as a whole
+            with self:
+                output = func.decompose(*args, **kwargs)
+            if output is not NotImplemented:
+                return output
+        output = func(*args, **kwargs)
         if count is not None:
             operations = count(*args, **kwargs, out_val=output)
             self.operations += operations

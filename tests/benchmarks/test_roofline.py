@@ -57,6 +57,15 @@ def test_operations_of_an_encoder_follow_from_its_shapes(size, batch):
     assert products.operations == 3 * forward - first
 
 
+def test_operations_are_the_same_without_gradients():
+    encoder = Encoder(width=4, latent=5, size=16).eval()
+    x = torch.randn(2, 1, 16, 16, 16)
+    plain = roofline.noted_products(lambda: encoder(x))
+    with torch.inference_mode():
+        inferred = roofline.noted_products(lambda: encoder(x))
+    assert inferred.operations == plain.operations > 0
+
+
 def test_noted_products_are_made_again_with_their_shapes():
     a, b = torch.randn(5, 7), torch.randn(3, 7)
     products = roofline.noted_products(lambda: a @ b.T)
