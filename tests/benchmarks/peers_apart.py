@@ -136,6 +136,8 @@ def _encoder():
 def simclr_nidl(views) -> tuple:
     """nidl's step on two views, (B, 2, X, Y, Z)."""
     import torch
+
+    _without_operators()
     from nidl.estimators.ssl import SimCLR
 
     first, second = views[:, :1], views[:, 1:]
