@@ -19,6 +19,8 @@
 # make figures      the README's figure and table, from the demo edition
 # make paper        paper.md with the numbers of an edition, and its PDF
 # make report       the book of an edition as one PDF, after make reproduce
+# make publish      a finished edition's tables, figures and encoders, small,
+#                   in book/published: EDITION=overnight
 # make clean        everything a run made; the environment stays
 
 # the shell reads these from its environment, so that no name is run by it
@@ -45,7 +47,7 @@ export MALLOC_TRIM_THRESHOLD_ := -1
 .DELETE_ON_ERROR:
 .PHONY: install reproduce plan status smoke pages test test-all lint lab
 .PHONY: bench bench-check simulations choices registrations mutants verify
-.PHONY: figures paper report clean
+.PHONY: figures paper report publish clean
 
 install: $(INSTALLED)
 
@@ -83,7 +85,7 @@ $(ORDER): notebooks/pages.py $(NOTEBOOKS)
 
 NO_SMOKE := install reproduce plan status lint simulations choices
 NO_SMOKE += bench bench-check registrations mutants verify figures paper
-NO_SMOKE += report clean
+NO_SMOKE += report publish clean
 ifneq ($(filter-out $(NO_SMOKE),$(MAKECMDGOALS)),)
 include $(ORDER)
 endif
@@ -150,6 +152,9 @@ paper: $(INSTALLED)
 
 report: $(INSTALLED)
 	$(RUN) book/report.py "config/$$EDITION.yaml"
+
+publish: $(INSTALLED)
+	$(RUN) book/publish.py "config/$$EDITION.yaml"
 
 clean:
 	rm -rf book/_build book/executed .snakemake

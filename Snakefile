@@ -231,6 +231,10 @@ rule book:
         sources=sorted(
             str(path.relative_to(ROOT)) for path in ROOT.glob("book/*.*")
         ),
+        published=sorted(
+            str(path.relative_to(ROOT))
+            for path in ROOT.glob("book/published/*/manifest.json")
+        ),
         static=sorted(
             str(path.relative_to(ROOT)) for path in ROOT.glob("book/_static/*")
         ),

@@ -27,12 +27,13 @@ from mmssl.ledger import artefacts, locks, paths
 
 BOOK = Path(__file__).resolve().parent
 ROOT = BOOK.parent
-sys.path[:0] = [str(BOOK), str(ROOT / "notebooks")]
+sys.path[:0] = [str(BOOK), str(ROOT / "notebooks"), str(ROOT)]
 
 import front_page  # noqa: E402
 import identifiers  # noqa: E402
 import pages  # noqa: E402
 import private_text  # noqa: E402
+import published_page  # noqa: E402
 import records  # noqa: E402
 import simulations_page  # noqa: E402
 import speed_page  # noqa: E402
@@ -148,6 +149,7 @@ def build(edition_file: Path) -> list[str]:
     if reasons:
         return reasons
     front_page.write(name)
+    published_page.write(name)
     simulations_page.write()
     speed_page.write()
     html = BOOK / "_build" / "html"
@@ -263,7 +265,8 @@ def _private_sources(people: identifiers.Identifiers) -> list[str]:
     beside its pages.
     """
     reasons = []
-    for file in sorted(BOOK.iterdir()):
+    files = [*BOOK.iterdir(), *BOOK.glob("published/**/*")]
+    for file in sorted(files):
         if file.suffix in SOURCES:
             for reason in private_text.in_file(file, people):
                 reasons.append(f"{file.name}: {reason}")
@@ -329,8 +332,9 @@ def _settings(edition: dict[str, Any]) -> tuple[Path, Path]:
     toc = _read_yaml(BOOK / "_toc.yml")
     for part in toc["parts"]:
         shown = [c for c in part["chapters"] if _has(edition, Path(c["file"]))]
-        # what links to a chapter left out stays as text
-        if len(shown) < len(part["chapters"]):
+        left_out = [c["file"] for c in part["chapters"] if c not in shown]
+        # what links to a page left out stays as text
+        if any(name.startswith("executed") for name in left_out):
             sphinx["suppress_warnings"] = ["myst.xref_missing"]
         for chapter in shown:
             chapter["file"] = chapter["file"].replace(
@@ -356,7 +360,11 @@ def _write_yaml(file: Path, content: dict[str, Any]) -> Path:
 
 
 def _has(edition: dict[str, Any], chapter: Path) -> bool:
-    """Whether an edition shows a chapter; texts are in all of them."""
+    """Whether an edition shows a chapter; texts are in all of them, that of
+    published editions where there are some.
+    """
+    if chapter.name == "published":
+        return any((BOOK / "published").glob("*/published.json"))
     return (
         chapter.parts[0] != "executed" or chapter.name in edition["notebooks"]
     )

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from book import published_page
 from mmssl import ledger
 from mmssl.ledger import atomic
 
@@ -63,6 +64,9 @@ def write(edition: str, root: Path = ROOT, folder: Path = BUILD) -> Path:
     name = ledger.escaped(edition)
     text = f":::{{admonition}} What was found ({name} edition)\n"
     text += f":class: tip\n{' '.join(sentences(tables))}\n:::\n"
+    judged = published_page.claims(edition, root)
+    if judged:
+        text += f"\n{' '.join(judged)}\n"
     figure = root / "figures" / edition / "04_logistic_regression.png"
     if figure.is_file():
         for reason in ledger.changed(figure):

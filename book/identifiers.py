@@ -93,13 +93,13 @@ def of_parameters(parameters: Mapping[str, Any], root: Path) -> Identifiers:
             continue
         path = root / value
         cohort = _cohort_of(path)
-        if cohort is None or _has_people(cohort):
+        if cohort is None or has_people(cohort):
             labels = ENTITY.findall(value)
             found |= Identifiers(
                 frozenset(name for label, name in labels if label == "sub"),
                 frozenset(name for label, name in labels if label == "ses"),
             )
-        if cohort == path and _has_people(cohort):
+        if cohort == path and has_people(cohort):
             found |= _of_cohort(cohort)
     return found
 
@@ -113,7 +113,7 @@ def _cohort_of(path: Path) -> Path | None:
     return None
 
 
-def _has_people(cohort: Path) -> bool:
+def has_people(cohort: Path) -> bool:
     """Whether a cohort is of people who exist."""
     file = cohort / "cohort.json"
     try:

@@ -25,6 +25,11 @@ from mmssl.ledger.verify import COHORT, finished_files
 
 RUN = "params.json"
 
+PUBLISHED = "published.json"
+"""Record of a folder that was made elsewhere, of inputs that are not here: how
+old it is stands in it, and nothing of it is stale.
+"""
+
 
 def stale_files(
     folders: Sequence[str | Path], altered: Mapping[Path, Sequence[str]]
@@ -51,7 +56,14 @@ def stale_files(
     reasons: dict[Path, list[str]] = {}
     sources: dict[Path, dict[str, Path]] = {}
     cohorts = _cohorts(folders, altered)
+    elsewhere = {
+        file.parent
+        for file in finished_files(*folders)
+        if file.name == PUBLISHED
+    }
     for file in finished_files(*folders):
+        if elsewhere.intersection(file.parents):
+            continue
         if file.name == RUN and (file.parent / MANIFEST).is_file():
             run, record = file.parent, _read(file)
             reasons[run] = [

@@ -24,6 +24,7 @@ from mmssl.pretrain.encoders import (
 )
 from mmssl.pretrain.fit import fit, load_objective
 from mmssl.pretrain.processes import leave_the_rest_to_the_first
+from mmssl.pretrain.published import load_published
 from mmssl.pretrain.rankme import rankme
 from mmssl.pretrain.run_folder import read_history, read_parameters
 from mmssl.pretrain.runs_table import read_runs
@@ -43,6 +44,7 @@ __all__ = [
     "leave_the_rest_to_the_first",
     "load_encoders",
     "load_objective",
+    "load_published",
     "load_weights",
     "rankme",
     "read_history",
