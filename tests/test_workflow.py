@@ -252,14 +252,15 @@ def test_a_run_waits_for_the_code_of_its_own_terms():
         losses[job.name] = {Path(file).stem for file in code}
     losses["CR_XX_CC_fold0_seed0"] = losses["03_pretraining"]
     runs = {
-        "CR_XX_CC": {"infonce", "precision"},
-        "CR_CCA": {"infonce", "cca", "precision"},
+        "CR_XX_CC": {"precision"},
+        "CR_CCA": {"cca", "precision"},
         "MMVAE": {"elbo", "precision"},
         # a variant's name is not its objective
         "small_CNN": {"precision"},
     }
     for name, expected in runs.items():
-        assert losses[f"{name}_fold0_seed0"] == expected
+        # an exercise of the page computes a contrast, whatever was trained
+        assert losses[f"{name}_fold0_seed0"] == expected | {"infonce"}
     # it trains with terms of its choice
     assert len(losses["09_natural_images"]) > 4
 
