@@ -1,6 +1,9 @@
 """Build the book of an edition, from pages that can be trusted.
 
-    python book/build.py config/demo.yaml
+    python book/build.py config/demo.yaml [FOLDER]
+
+The site lies in ``_build/html``, of the folder if one is given and else of
+this one.
 
 A page that failed, ran only in part, belongs to another edition, or no longer
 follows from its notebook, parameters, code and inputs, or reads a run that no
@@ -9,7 +12,9 @@ longer follows from its code, is refused with the reason (`records`,
 of this machine, an identifier of a person or a password (`private_text`), and
 one with a map of a group difference that lacks its correction or the report of
 its sanity checks. What was built is searched again, file by file. The build is
-strict: any warning of Sphinx fails it. No page may weigh 2 MB or more.
+strict: any warning of Sphinx fails it. Every chapter must be there, no page
+may weigh 2 MB or more, every link inside the site must lead somewhere, and
+nothing may be fetched from another site (`links`).
 """
 
 import os
@@ -29,8 +34,10 @@ BOOK = Path(__file__).resolve().parent
 ROOT = BOOK.parent
 sys.path[:0] = [str(BOOK), str(ROOT / "notebooks"), str(ROOT)]
 
+import brain_maps  # noqa: E402
 import front_page  # noqa: E402
 import identifiers  # noqa: E402
+import links  # noqa: E402
 import pages  # noqa: E402
 import private_text  # noqa: E402
 import published_page  # noqa: E402
@@ -43,9 +50,9 @@ LIMIT = 2_000_000  # bytes of HTML
 SOURCES = (".md", ".bib", ".json", ".tsv", ".yml")
 """Endings of what the book is built from, beside its pages."""
 
-MAPS = re.compile(r"\b(?:group_maps|interactive_map)\(")
-"""How a page draws group differences: with functions that refuse a map without
-its correction and the report of its sanity checks.
+MAPS = re.compile(r"\b(?:group_maps|interactive_(?:maps|saliency))\(")
+"""How a page draws maps that it leaves: with functions that refuse one of a
+group difference without its correction and the report of its sanity checks.
 """
 
 OTHER_MAPS = re.compile(
@@ -101,6 +108,7 @@ def check_page(
         reasons.append(f"in its sidecar {reason}")
     reasons += _other_run(record, edition, parameters or {})
     reasons += _group_maps(cells, page, record["parameters"].get("output"))
+    reasons += brain_maps.of_page(page)[1]
     reasons += _changed_results(page, record["parameters"])
     reasons += records.faults(page, record)
     return [*reasons, *ledger.stale(page), *_stale_inputs(page, record)]
@@ -119,9 +127,16 @@ def check_html(folder: Path, limit: int = LIMIT) -> list[str]:
     return reasons
 
 
-def build(edition_file: Path) -> list[str]:
-    """Check the pages, build the book into ``book/_build/html`` and check its
-    weight.
+def build(edition_file: Path, folder: Path | None = None) -> list[str]:
+    """Check the pages, build the book and check the site.
+
+    Parameters
+    ----------
+    edition_file : Path
+        Which pages the book shows, a file of ``config``.
+    folder : Path, optional
+        The site is built in ``_build/html`` of it; that of the book if not
+        given.
 
     Returns
     -------
@@ -152,10 +167,17 @@ def build(edition_file: Path) -> list[str]:
     published_page.write(name)
     simulations_page.write()
     speed_page.write()
-    html = BOOK / "_build" / "html"
+    built = (folder or BOOK) / "_build"
+    html = built / "html"
     # else pages of another edition would stay in it
     shutil.rmtree(html, ignore_errors=True)
-    reasons = _run_jupyter_book(*_settings(edition)) or check_html(html)
+    settings, toc = _settings(edition, built)
+    reasons = _run_jupyter_book(settings, toc, built.parent)
+    reasons = reasons or [
+        *links.unbuilt(html, contents(_read_yaml(toc))),
+        *check_html(html),
+        *links.faults(html),
+    ]
     reasons += private_text.in_site(html, people)
     if reasons:
         # what was refused must not look finished
@@ -165,9 +187,10 @@ def build(edition_file: Path) -> list[str]:
 
 def main(arguments: list[str]) -> int:
     """Run the command line; return its exit status."""
+    edition_file, *folder = [Path(name).resolve() for name in arguments]
     try:
         with locks.owned(BOOK / "_build"):
-            reasons = build(Path(arguments[0]).resolve())
+            reasons = build(edition_file, *folder)
     except locks.LockedError as error:
         reasons = [str(error)]
     for reason in reasons:
@@ -175,12 +198,12 @@ def main(arguments: list[str]) -> int:
     return 1 if reasons else 0
 
 
-def _run_jupyter_book(config: Path, toc: Path) -> list[str]:
+def _run_jupyter_book(config: Path, toc: Path, folder: Path) -> list[str]:
     # this environment's, whatever the PATH
     tool = Path(sys.executable).with_name("jupyter-book")
     # all pages: what is shown of one depends on others, too
     command = [tool, "build", BOOK, "--all", "-n", "-W", "--keep-going"]
-    command += ["--config", config, "--toc", toc]
+    command += ["--config", config, "--toc", toc, "--path-output", folder]
     done = subprocess.run(command, cwd=ROOT)
     if done.returncode:
         return ["jupyter-book failed, see above"]
@@ -318,9 +341,17 @@ def page_of(notebook: str, edition: str) -> Path:
     return BOOK / "executed" / edition / f"{notebook}.ipynb"
 
 
-def _settings(edition: dict[str, Any]) -> tuple[Path, Path]:
-    """Write the book's settings with the edition's pages and banner filled
-    in.
+def contents(toc: dict[str, Any]) -> list[str]:
+    """Return the sources of a table of contents, in order, without endings."""
+    files = [toc["root"]]
+    for part in toc["parts"]:
+        files += [chapter["file"] for chapter in part["chapters"]]
+    return files
+
+
+def _settings(edition: dict[str, Any], folder: Path) -> tuple[Path, Path]:
+    """Write the book's settings, with the edition's pages and banner filled
+    in, into a folder.
     """
     config = _read_yaml(BOOK / "_config.yml")
     sphinx = config["sphinx"]["config"]
@@ -341,8 +372,7 @@ def _settings(edition: dict[str, Any]) -> tuple[Path, Path]:
                 "/demo/", f"/{edition['edition']}/"
             )
         part["chapters"] = shown
-    folder = BOOK / "_build"
-    folder.mkdir(exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
     return (
         _write_yaml(folder / "_config.yml", config),
         _write_yaml(folder / "_toc.yml", toc),

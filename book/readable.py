@@ -7,8 +7,10 @@ picture says of itself.
 
 import base64
 import binascii
+import gzip
 import io
 import re
+import struct
 import zlib
 from collections.abc import Iterator, Mapping
 from functools import cache
@@ -26,6 +28,12 @@ EMBEDDED = re.compile(
 
 INVENTORY = b"# Sphinx inventory version 2"
 """How the packed list of a site's titles begins."""
+
+PACKED = b"\x1f\x8b"
+"""How what gzip packed begins."""
+
+HEADER = 348
+"""Bytes of the header of a NIfTI."""
 
 PICTURE = re.compile(r"(?:iVBORw0KGgo|/9j/|R0lGOD|UklGR)[A-Za-z0-9+/]{40,}=*")
 """How the base64 of PNG, JPEG, GIF and WebP begins."""
@@ -67,13 +75,14 @@ def texts(content: str | bytes) -> Iterator[str]:
     Parameters
     ----------
     content : str or bytes
-        Bytes of a text in UTF-8, or of a picture. Files that a text holds in
-        base64 are read as well.
+        Bytes of a text in UTF-8, of a picture, or of a packed NIfTI. Files
+        that a text holds in base64 are read as well.
 
     Yields
     ------
     str
-        Of a picture its text chunks, comments and EXIF.
+        Of a picture its text chunks, comments and EXIF; of a NIfTI all that
+        stands before its voxels, and the name that it was packed under.
 
     Raises
     ------
@@ -81,6 +90,9 @@ def texts(content: str | bytes) -> Iterator[str]:
         For bytes that are neither.
     """
     if isinstance(content, bytes):
+        if content.startswith(PACKED):
+            yield from _volume(content)
+            return
         if content.startswith(INVENTORY):
             content = zlib.decompress(content.split(b"\n", 4)[-1])
         try:
@@ -175,6 +187,24 @@ def _picture(content: bytes) -> tuple[str, ...]:
             value = value.decode("utf-8", errors="replace")
         lines.append(f"{name}: {value}")
     return tuple(lines)
+
+
+def _volume(content: bytes) -> Iterator[str]:
+    """What a packed NIfTI says of itself."""
+    try:
+        volume = gzip.decompress(content)
+        (size,) = struct.unpack_from("<i", volume)
+        (first_voxel,) = struct.unpack_from("<f", volume, 108)
+    except (OSError, EOFError, zlib.error, struct.error) as error:
+        raise ValueError("packed, and damaged") from error
+    if size != HEADER or volume[344:348] != b"n+1\0":
+        raise ValueError("packed, and no NIfTI")
+    # ten bytes, then what was packed is named, if at all
+    if content[3]:
+        yield content[10:1000].decode("latin-1")
+    # extensions lie between the header and the voxels
+    before = volume[: int(first_voxel)]
+    yield from filter(None, before.decode("latin-1").split("\0"))
 
 
 def _decoded(text: str) -> bytes:

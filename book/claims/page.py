@@ -95,7 +95,8 @@ def filterable_table(assessed: pd.DataFrame) -> str:
         f'<p class="claims-filter">{menus}'
         '<label>search <input type="search"></label>'
         f"<output>{len(assessed)} claims</output></p>"
-        '<div class="claims-box"><table class="ledger">'
+        '<div class="claims-box" tabindex="0" role="region" '
+        'aria-label="claims"><table class="ledger">'
         f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody>"
         f"</table></div>{_SCRIPT}</div>"
     )

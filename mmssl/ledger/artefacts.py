@@ -253,14 +253,11 @@ class Provenance(NamedTuple):
         """
         for key, (rbc, p) in maps.items():
             check_report(rbc, p, reports.get(key), what=", ".join(key))
-        files, stems = [], {}
-        for key in maps:
-            stems[key] = "group_" + "_".join(key).replace(" ", "-")
-        ending = f"_{effect}.nii.gz"
-        together = sorted(f"{stem}{ending}" for stem in stems.values())
+        files = []
+        together = sorted(map_name(key, effect) for key in maps)
         for key, (rbc, p) in maps.items():
-            effect_file = folder / f"{stems[key]}{ending}"
-            p_file = folder / f"{stems[key]}_p.nii.gz"
+            effect_file = folder / map_name(key, effect)
+            p_file = folder / map_name(key, "p")
             correction = {
                 "method": "largest absolute effect of permuted labels, "
                 "family-wise",
@@ -282,6 +279,19 @@ class Provenance(NamedTuple):
             )
             files += [p_file, effect_file]
         return files
+
+
+def map_name(key: tuple[str, str, str], shown: str = "rbc") -> str:
+    """Name of the file of a map of group differences.
+
+    Parameters
+    ----------
+    key : (source, modality, sign)
+    shown : "rbc", "rho" or "p"
+        The effect, or its corrected p.
+    """
+    stem = "_".join(key).replace(" ", "-")
+    return f"group_{stem}_{shown}.nii.gz"
 
 
 def check_report(rbc, p, report, what: str = "map") -> None:

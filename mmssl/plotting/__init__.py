@@ -9,7 +9,7 @@ from mmssl.plotting.claims import claim_counts, claim_intervals
 from mmssl.plotting.cohort import people, planted_regions, roles, scans
 from mmssl.plotting.group_differences import (
     group_maps,
-    interactive_map,
+    interactive_maps,
     overlap_beyond_untrained,
     overlap_with_truth,
     voxel_by_voxel,
@@ -69,6 +69,7 @@ from mmssl.plotting.robustness import (
 from mmssl.plotting.saliency import (
     best_pair,
     dimension_pairs,
+    interactive_saliency,
     person_randomisation,
     saliency_maps,
 )
@@ -125,7 +126,8 @@ __all__ = [
     "group_maps",
     "group_randomisation",
     "head_motion",
-    "interactive_map",
+    "interactive_maps",
+    "interactive_saliency",
     "label_efficiency",
     "lesion_gallery",
     "linear_evaluation",

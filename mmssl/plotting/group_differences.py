@@ -6,7 +6,6 @@ No map is drawn without its corrected p and the report of its sanity checks
 to import, so it waits until a map is drawn.
 """
 
-import html
 import textwrap
 from collections.abc import Mapping
 
@@ -17,7 +16,7 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
-from mmssl.ledger.artefacts import SanityReport, check_report
+from mmssl.ledger.artefacts import SanityReport, check_report, map_name
 from mmssl.plotting.look import (
     BASELINE,
     COMPETITOR,
@@ -33,6 +32,7 @@ from mmssl.plotting.look import (
     style,
 )
 from mmssl.plotting.slices import image, peak_coordinates
+from mmssl.plotting.viewer import BrainViewer, ViewerMap
 
 SURVIVES = COMPETITOR
 """Colours of the contours: what survives correction, and what was planted."""
@@ -50,6 +50,9 @@ _COLUMN, _LINE, _TITLE, _LEFT, _RIGHT = 4.3, 1.75, 0.72, 0.1, 0.75
 
 _WRAP = 58
 """Characters of a title's line that fit a column of `group_maps`."""
+
+_FILES = {"RBC": "rbc", "ρ": "rho"}
+"""How the files of effects end."""
 
 GroupMap = tuple[np.ndarray, np.ndarray, SanityReport]
 """Effect sizes and corrected p, (X, Y, Z) each, and the report."""
@@ -175,36 +178,30 @@ def _title(
     return f"{name}\npeak ({x:.0f}, {y:.0f}, {z:.0f}) mm; {count}\n{checks}"
 
 
-def interactive_map(
-    volume: np.ndarray,
-    p: np.ndarray,
-    report: SanityReport,
+def interactive_maps(
+    maps: Mapping[tuple[str, str, str], tuple[np.ndarray, np.ndarray]],
+    reports: Mapping[tuple[str, str, str], SanityReport],
     affine: np.ndarray,
-    background: np.ndarray,
-    background_affine: np.ndarray,
-    title: str = "",
-    share: float = 0.5,
-):
-    """Let a reader walk through one map: nilearn's viewer, opened at the
-    absolute peak.
+    first: tuple[str, str, str],
+    effect: str = "RBC",
+) -> BrainViewer:
+    """Let a reader walk through maps of group differences, those of a model's
+    modalities together.
 
     Parameters
     ----------
-    volume, p, report
-        A map as in `group_maps`.
-    affine : array (4, 4), of the map.
-    background, background_affine : array and (4, 4)
-        Anatomy; the map is shown on its grid, so that 4 mm voxels keep the
-        page small.
-    title : str
-        Begins the caption, in which the share shown, what survives and the
-        report follow.
-    share : float
-        Of the largest absolute effect; where it is smaller, anatomy shows.
+    maps : {(source, modality, sign): (rbc, corrected p)}, (X, Y, Z) each
+        As `mmssl.ledger.Provenance.save_group_maps` saves them.
+    reports : {the same: SanityReport}
+    affine : array (4, 4), of the maps.
+    first : one of the keys
+        Shown at first, with its other modalities.
+    effect : "RBC" or "ρ"
+        What the scale is called.
 
     Returns
     -------
-    nilearn.plotting.html_stat_map.StatMapView
+    BrainViewer
         Shows itself at the end of a cell; nothing is fetched from elsewhere.
 
     Raises
@@ -212,32 +209,22 @@ def interactive_map(
     ValueError
         As `group_maps`.
     """
-    from nilearn import plotting
-
-    check_report(volume, p, report, what=title or "map")
-    peak = float(np.abs(volume).max()) or 1.0
-    view = plotting.view_img(
-        image(volume, affine),
-        bg_img=image(background, background_affine),
-        cut_coords=peak_coordinates(volume, affine),
-        cmap=DIVERGING,
-        vmax=peak,
-        symmetric_cmap=True,
-        threshold=share * peak,
-        black_bg=False,
-        resampling_interpolation="nearest",
-        title="",
-        width_view=600,
-    )
-    caption = html.escape(
-        f"{title}: |RBC| above {share * peak:.2f}; {int((p < 0.05).sum())} "
-        f"voxels with corrected p below .05; {report}"
-    )
-    paragraph = f'<p style="font: 14px sans-serif; margin: 0">{caption}</p>'
-    # the viewer's own title has one line only
-    view.html = view.html.replace("</body>", f"{paragraph}</body>")
-    view.resize(660, 350)
-    return view
+    choices: dict[str, dict[str, ViewerMap]] = {}
+    for key in sorted(maps, key=lambda key: key[::2] != first[::2]):
+        rbc, p = maps[key]
+        report = reports.get(key)
+        check_report(rbc, p, report, what=", ".join(key))
+        source, modality, sign = key
+        name = source if source == sign else f"{source}, {sign} β"
+        peak = peak_coordinates(rbc, affine)
+        survivors = int((p < 0.05).sum())
+        choices.setdefault(name, {})[modality] = ViewerMap(
+            map_name(key, _FILES[effect]),
+            tuple(round(c, 1) for c in peak),
+            round(float(np.abs(rbc).max()), 4),
+            f"{survivors} voxels with corrected p below .05; {report}",
+        )
+    return BrainViewer(choices, effect, symmetric=True)
 
 
 def voxel_by_voxel(

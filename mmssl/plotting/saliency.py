@@ -26,6 +26,7 @@ from mmssl.plotting.look import (
     style,
 )
 from mmssl.plotting.slices import image, peak_coordinates
+from mmssl.plotting.viewer import BrainViewer, ViewerMap
 
 CONVENTION = "neurological convention: the person's left is on the left"
 
@@ -197,6 +198,43 @@ def dimension_pairs(
     histogram.set_ylim(0, 1.2 * top)  # room for the legend
     histogram.legend(ncols=2, loc="upper center", frameon=False)
     return figure
+
+
+def interactive_saliency(
+    maps: Mapping[str, np.ndarray],
+    files: Mapping[str, str],
+    affine: np.ndarray,
+    threshold: float = 0.9,
+) -> BrainViewer:
+    """Let a reader walk through the mean saliency of one dimension of each
+    modality.
+
+    Parameters
+    ----------
+    maps : {modality: array (X, Y, Z), in [0, 1], 0 outside the brain}
+    files : {modality: name of the NIfTI that the page leaves}
+    affine : array (4, 4), voxel to RAS+ world in mm.
+    threshold : float
+        As in `best_pair`; the lowest of the maps' own is where the viewer's
+        threshold stands at first.
+    """
+    shown, limits = {}, []
+    for modality, values in maps.items():
+        largest = float(values.max())
+        limits.append(_limit(values, threshold) / (largest or 1.0))
+        peak = peak_coordinates(values, affine)
+        shown[modality] = ViewerMap(
+            files[modality],
+            tuple(round(c, 1) for c in peak),
+            round(largest, 4),
+            "",
+        )
+    return BrainViewer(
+        {"mean saliency": shown},
+        "saliency",
+        symmetric=False,
+        share=min(limits),
+    )
 
 
 def person_randomisation(correlations: Mapping[str, np.ndarray]) -> Figure:

@@ -388,11 +388,14 @@ def test_a_built_book_that_names_somebody_is_taken_back(page, monkeypatch):
 
     def built(*_):
         html.mkdir(parents=True)
-        (html / "index.html").write_text(shown)
+        (html / "index.html").write_text(f"<h1>Title</h1> {shown}")
         return []
 
     monkeypatch.setattr(build, "BOOK", folder)
-    monkeypatch.setattr(build, "_settings", lambda _: ())
+    toc = {"root": "index", "parts": []}
+    (folder / "_toc.yml").write_text(yaml.safe_dump(toc))
+    settings = None, folder / "_toc.yml"
+    monkeypatch.setattr(build, "_settings", lambda *_: settings)
     monkeypatch.setattr(build, "_run_jupyter_book", built)
     for made in (build.simulations_page, build.speed_page):
         monkeypatch.setattr(made, "write", lambda: None)
@@ -403,6 +406,12 @@ def test_a_built_book_that_names_somebody_is_taken_back(page, monkeypatch):
     shown = "of nobody"
     assert build.build(folder / "demo.yaml") == []
     assert (html / "index.html").exists()
+    toc["parts"] = [{"chapters": [{"file": "executed/demo/01_cohort"}]}]
+    (folder / "_toc.yml").write_text(yaml.safe_dump(toc))
+    assert build.build(folder / "demo.yaml") == [
+        "executed/demo/01_cohort: it is not in the built book"
+    ]
+    assert not (html / "index.html").exists()
 
 
 def _chapters(toc):
@@ -527,7 +536,8 @@ def test_links_to_a_chapter_left_out_are_no_error(
             "edition": "mine",
             "banner": "x",
             "notebooks": dict.fromkeys(chapters),
-        }
+        },
+        tmp_path / "built",
     )
     settings = yaml.safe_load(config.read_text())["sphinx"]
     assert "book.direct_build" not in settings["extra_extensions"]

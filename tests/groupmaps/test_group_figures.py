@@ -1,5 +1,8 @@
 """Figures of group maps: left stays left, and no map without its report."""
 
+import json
+from html.parser import HTMLParser
+
 import numpy as np
 import pytest
 from matplotlib.image import AxesImage
@@ -69,19 +72,51 @@ def test_the_title_says_when_nothing_survives(rng, centred):
     assert "checks: 3 of 4; no: deletion" in text
 
 
-def test_the_viewer_is_small_and_needs_nothing_from_elsewhere(one_sided):
-    rbc, affine = one_sided.rbc, one_sided.affine
-    background = np.random.default_rng(0).random(SHAPE) * one_sided.mask
-    report = _report(rbc)
-    view = plotting.interactive_map(
-        rbc, one_sided.p, report, affine, background, affine, "title"
-    )
-    page = view.get_standalone()
-    assert f"title: |RBC| above {np.abs(rbc).max() / 2:.2f}" in page
-    assert str(report) in page
-    assert len(page) < 1_000_000
-    assert "<script src" not in page
-    assert 'rel="stylesheet" href="http' not in page
+class _Figure(HTMLParser):
+    """Collects what the tags of a viewer say."""
+
+    def __init__(self, viewer):
+        super().__init__()
+        self.said = {}
+        self.feed(viewer._repr_html_())
+
+    def handle_starttag(self, tag, attributes):
+        self.said[tag] = dict(attributes)
+
+
+def test_the_viewer_names_the_files(one_sided):
+    rbc, p, affine = one_sided.rbc, one_sided.p, one_sided.affine
+    maps, reports = {}, {}
+    for key in (
+        ("voxels", "T1", "voxels"),
+        ("random encoder", "T1", "negative"),
+        ("A <b>", "T1", "positive"),
+        ("A <b>", "fALFF", "positive"),
+    ):
+        maps[key] = rbc, p
+        reports[key] = _report(rbc)
+    first = "A <b>", "T1", "positive"
+    viewer = plotting.interactive_maps(maps, reports, affine, first)
+    said = _Figure(viewer).said
+    assert set(said) == {"div"}
+    content = json.loads(said["div"]["data-viewer"])
+    names = [choice["name"] for choice in content["choices"]]
+    assert names == [
+        "A <b>, positive β",
+        "voxels",
+        "random encoder, negative β",
+    ]
+    volumes = content["choices"][0]["volumes"]
+    assert list(volumes) == ["T1", "fALFF"]
+    assert volumes["T1"]["file"] == "group_A-<b>_T1_positive_rbc.nii.gz"
+    assert volumes["T1"]["limit"] == pytest.approx(np.abs(rbc).max(), abs=1e-4)
+    place = np.linalg.inv(affine) @ [*volumes["T1"]["peak"], 1]
+    peak = np.unravel_index(np.abs(rbc).argmax(), rbc.shape)
+    np.testing.assert_allclose(place[:3], peak, atol=0.05)
+    assert str(_report(rbc)) in volumes["T1"]["caption"]
+    # no effect is white, and the two signs end in other colours
+    assert content["above"][0] == content["below"][0]
+    assert content["above"][-1] != content["below"][-1]
 
 
 @pytest.mark.parametrize(
@@ -111,7 +146,9 @@ def test_no_map_is_drawn_without_its_correction_and_its_report(
     with pytest.raises(ValueError, match=reason):
         plotting.group_maps({"line": {"a": given}}, background, affine)
     with pytest.raises(ValueError, match=reason):
-        plotting.interactive_map(*given, affine, background, affine)
+        rbc, p, report = given
+        key = "a", "T1", "positive"
+        plotting.interactive_maps({key: (rbc, p)}, {key: report}, affine, key)
 
 
 def test_a_map_given_without_a_report_is_refused(one_sided):
