@@ -104,6 +104,7 @@ def test_every_dependency_is_used():
     }
     modules = {"scikit-learn": "sklearn", "pyyaml": "yaml", "POT": "ot"}
     modules["check-jsonschema"] = "check_jsonschema"
+    modules["axe-playwright-python"] = "axe_playwright_python"
     text = ""
     for folder in ("mmssl", "notebooks", "tests", "book"):
         for suffix in ("py", "ipynb"):

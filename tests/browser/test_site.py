@@ -1,0 +1,114 @@
+"""The book in a reader's browser, without a network: every page is whole,
+quiet and readable.
+"""
+
+from urllib.parse import urlsplit
+
+import chromium
+import pytest
+import yaml
+
+PAGE = """<!doctype html><html lang="en"><title>A page</title><main>
+<h1>A page</h1>{}</main></html>"""
+
+
+@pytest.fixture(scope="module")
+def visits(browser, site):
+    """Give what every page did, ``{page: Visit}``."""
+    found = {}
+    for file in sorted(site.folder.rglob("*.html")):
+        name = file.relative_to(site.folder).as_posix()
+        if not name.startswith("_static"):
+            found[name] = chromium.visit(browser, site.address, name)
+    return found
+
+
+def _told(visits, field):
+    """Return what the pages have to say, by page, without the silent ones."""
+    found = {name: getattr(visit, field) for name, visit in visits.items()}
+    return {name: told for name, told in found.items() if told}
+
+
+def test_every_chapter_is_visited(site, visits):
+    toc = yaml.safe_load((site.folder.parent / "_toc.yml").read_text())
+    chapters = ["index"]
+    for part in toc["parts"]:
+        chapters += [chapter["file"] for chapter in part["chapters"]]
+    assert len(chapters) > 15
+    assert {f"{chapter}.html" for chapter in chapters} <= set(visits)
+
+
+def test_no_page_complains(visits):
+    assert _told(visits, "said") == {}
+
+
+def test_no_request_fails_or_leaves_the_site(visits):
+    assert _told(visits, "failed") == {}
+
+
+def test_no_page_is_wider_than_a_telephone(visits):
+    width = chromium.NARROW["width"]
+    wide = {n: v.width for n, v in visits.items() if v.width > width}
+    assert wide == {}
+
+
+def test_no_serious_barrier(visits):
+    assert _told(visits, "barriers") == {}
+
+
+def test_search_finds_a_term(browser, site):
+    page = browser.new_page(viewport=chromium.WIDE)
+    page.goto(site.address)
+    page.locator(".search-button__button:visible").first.click()
+    field = page.locator("form.bd-search input:visible").first
+    field.fill("saliency")
+    field.press("Enter")
+    page.wait_for_selector("#search-results ul.search li a")
+    found = page.locator("#search-results ul.search li a").all()
+    addresses = [link.get_attribute("href") for link in found]
+    names = {urlsplit(address).path.split("/")[-1] for address in addresses}
+    page.close()
+    assert "06_saliency.html" in names
+
+
+def test_dark_mode_switches(browser, site):
+    page = browser.new_page(viewport=chromium.WIDE, color_scheme="light")
+    page.goto(site.address)
+    shade = "getComputedStyle(document.body).backgroundColor"
+    seen = {}
+    for _ in range(3):
+        theme = page.evaluate("document.documentElement.dataset.theme")
+        seen[theme] = page.evaluate(shade)
+        page.locator(".theme-switch-button:visible").first.click()
+    page.close()
+    assert set(seen) == {"light", "dark"}
+    assert seen["light"] != seen["dark"]
+
+
+def test_what_a_page_does_wrong_is_seen(browser, tmp_path):
+    wrong = {
+        "said": "<script>console.error('so')</script>",
+        "thrown": "<script>throw new Error('so')</script>",
+        "missing": '<img src="none.png" alt="nothing">',
+        "elsewhere": '<img src="http://example.org/a.png" alt="nothing">',
+        "wide": '<p style="width: 500px">wide</p>',
+        "pale": '<p style="color: #ccc; background: #fff">pale</p>',
+        "nameless": '<img src="none.html">',
+    }
+    for name, body in wrong.items():
+        (tmp_path / f"{name}.html").write_text(PAGE.format(body))
+    (tmp_path / "good.html").write_text(PAGE.format("<p>Good.</p>"))
+    (tmp_path / "favicon.ico").write_bytes(b"")
+    with chromium.served(tmp_path) as address:
+        visits = {}
+        for name in ("good", *wrong):
+            visit = chromium.visit(browser, address, f"{name}.html")
+            visits[name] = visit
+    assert visits.pop("good") == ([], [], chromium.NARROW["width"], [])
+    assert visits["said"].said == ["error: so"]
+    assert visits["thrown"].said == ["uncaught: so"]
+    assert visits["missing"].failed == [f"404: {address}none.png"]
+    assert "http://example.org/a.png" in visits["elsewhere"].failed[0]
+    assert visits["wide"].width > chromium.NARROW["width"]
+    assert visits["pale"].barriers[0].startswith("color-contrast")
+    assert visits["nameless"].barriers[0].startswith("image-alt")

@@ -1,0 +1,166 @@
+"""Chromium, as a reader's browser without a network.
+
+It sees what one local server gives and nothing else, and notes what a page
+says, asks for and shows.
+"""
+
+import functools
+import http.server
+import shutil
+import threading
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+import axe_playwright_python
+from playwright.sync_api import sync_playwright
+
+NAMES = ("chromium", "chromium-browser", "google-chrome")
+
+PROGRAM = next(filter(None, map(shutil.which, NAMES)), None)
+"""Of this machine; playwright would download one of its own."""
+
+OPTIONS = (
+    "--no-sandbox",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    # no name but that of the local server is found
+    "--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1",
+    # WebGL without a graphics card
+    "--disable-gpu",
+    "--enable-unsafe-swiftshader",
+)
+
+WIDE = {"width": 1280, "height": 900}
+NARROW = {"width": 390, "height": 844}
+
+AXE = Path(axe_playwright_python.__file__).with_name("axe.min.js")
+
+# code and equations are coloured alike on all pages, and so are the lines of
+# a long table
+SAMPLE = """{exclude: ["mjx-container", ".cell + .cell ~ .cell .highlight",
+    "tbody tr:nth-child(n + 8)"]}"""
+
+
+class Visit(NamedTuple):
+    """What a page did while a browser showed it.
+
+    Attributes
+    ----------
+    said : list of str
+        Errors and warnings of the console, and what no script caught.
+    failed : list of str
+        What it asked for in vain, or of another site.
+    width : int
+        Of its content in a window of 390 pixels.
+    barriers : list of str
+        Serious and critical faults of accessibility, by axe-core, light and
+        dark.
+    """
+
+    said: list[str]
+    failed: list[str]
+    width: int
+    barriers: list[str]
+
+
+class _Silent(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *_) -> None:
+        """Say nothing of each request."""
+
+
+@contextmanager
+def served(folder):
+    """Serve a folder as a static host does; give its address."""
+    handler = functools.partial(_Silent, directory=str(folder))
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}/"
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+@contextmanager
+def started():
+    """Start Chromium; give the browser."""
+    with sync_playwright() as driver:
+        browser = driver.chromium.launch(
+            executable_path=PROGRAM, args=list(OPTIONS)
+        )
+        yield browser
+        browser.close()
+
+
+def listen(page, address):
+    """Note what a page says and asks for in vain; give the two lists, which
+    grow.
+    """
+    said, failed = [], []
+    page.on("pageerror", lambda error: said.append(f"uncaught: {error}"))
+
+    def hear(message):
+        # of how fast WebGL is without a graphics card
+        of_driver = "GL Driver Message (OpenGL, Performance" in message.text
+        if message.type in ("error", "warning") and not of_driver:
+            said.append(f"{message.type}: {message.text}")
+
+    def see(request):
+        if not request.url.startswith((address, "data:", "blob:")):
+            failed.append(f"of another site: {request.url}")
+
+    def check(response):
+        if response.status >= 400:
+            failed.append(f"{response.status}: {response.url}")
+
+    page.on("console", hear)
+    page.on("request", see)
+    page.on("requestfailed", lambda asked: failed.append(asked.url))
+    page.on("response", check)
+    return said, failed
+
+
+def visit(browser, site, name):
+    """Show a page wide and narrow, light and dark.
+
+    Parameters
+    ----------
+    browser : playwright.sync_api.Browser
+    site : str
+        Address of the site, with a slash at its end.
+    name : str
+        Of the page, below it.
+
+    Returns
+    -------
+    Visit
+    """
+    page = browser.new_page(viewport=WIDE, color_scheme="light")
+    said, failed = listen(page, site)
+    page.goto(site + name, wait_until="load")
+    page.evaluate("document.fonts.ready")
+    page.add_script_tag(path=AXE)
+    barriers = _barriers(page, "{preload: false, resultTypes: ['violations']}")
+    page.evaluate("document.documentElement.dataset.theme = 'dark'")
+    only = "{preload: false, runOnly: ['color-contrast']}"
+    barriers += [f"dark: {barrier}" for barrier in _barriers(page, only)]
+    page.set_viewport_size(NARROW)
+    width = page.evaluate("document.documentElement.scrollWidth")
+    page.close()
+    return Visit(said, failed, width, barriers)
+
+
+def _barriers(page, options):
+    found = page.evaluate(f"axe.run({SAMPLE}, {options})")
+    barriers = []
+    for fault in found["violations"]:
+        if fault["impact"] in ("serious", "critical"):
+            places = [" ".join(map(str, n["target"])) for n in fault["nodes"]]
+            barriers.append(
+                f"{fault['id']}, {len(places)} times, first at {places[0]}"
+            )
+    return barriers
