@@ -176,7 +176,7 @@ def build(edition_file: Path, folder: Path | None = None) -> list[str]:
     reasons = reasons or [
         *links.unbuilt(html, contents(_read_yaml(toc))),
         *check_html(html),
-        *links.faults(html),
+        *links.faults(html, _left_out(edition)),
     ]
     reasons += private_text.in_site(html, people)
     if reasons:
@@ -339,6 +339,12 @@ def _code(cells: list[dict[str, Any]]) -> str:
 def page_of(notebook: str, edition: str) -> Path:
     """Return where the executed copy of a notebook lies."""
     return BOOK / "executed" / edition / f"{notebook}.ipynb"
+
+
+def _left_out(edition: dict[str, Any]) -> list[str]:
+    """Names of the chapters that an edition does not show."""
+    files = map(Path, contents(_read_yaml(BOOK / "_toc.yml")))
+    return [file.name for file in files if not _has(edition, file)]
 
 
 def contents(toc: dict[str, Any]) -> list[str]:

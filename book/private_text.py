@@ -43,8 +43,9 @@ ENDINGS = "css|gif|html?|ipynb|jpe?g|js|json|png|py|svg|webp"  # logo@2x.png
 # is looked back at
 AS_WRITTEN = {
     "a path of this machine": (
-        # /_static/style.css is a place of a site
-        rf"/(?<!{NO_ROOT}/)(?:(?![/_]){SEGMENT}(?: {SEGMENT}){{0,2}}/{SEGMENT}"
+        # /_static/style.css is a place of a site, /proc/self of any Linux
+        rf"/(?<!{NO_ROOT}/)(?:(?![/_]|proc/self/)"
+        rf"{SEGMENT}(?: {SEGMENT}){{0,2}}/{SEGMENT}"
         rf"|(?:{ROOTS})(?![\w-]|\.\w))",
         r"~(?<![\w/.\\]~)[\w.-]*/[\w.-]+",
         r":(?<=[^A-Za-z0-9][A-Za-z]:)(?:\\{1,2}|/)"

@@ -62,6 +62,13 @@ def test_a_fault_is_found(site, tag, reason):
     assert links.faults(site) == [f"b/d.html: {reason}"]
 
 
+def test_a_link_to_a_chapter_left_out_is_none(site):
+    link = '<a href="#executed/demo/09_more">x</a>'
+    (site / "b" / "d.html").write_text(link)
+    assert len(links.faults(site)) == 1
+    assert links.faults(site, ["09_more"]) == []
+
+
 def test_a_style_sheet_that_fetches_from_elsewhere_is_found(site):
     (site / "_static" / "style.css").write_text(
         "@import url('https://example.org/a.css');"
@@ -78,3 +85,10 @@ def test_a_chapter_that_was_not_built_is_found(site):
         "b/c: its built page has no heading",
         "b/e: it is not in the built book",
     ]
+
+
+def test_a_place_of_every_linux_is_no_path_of_this_machine():
+    nobody = build.identifiers.Identifiers()
+    shown = build.private_text.shown
+    assert shown("read from /proc/self/status", nobody) == []
+    assert shown("read from /proc/12/status", nobody) != []
