@@ -143,6 +143,8 @@ def visit(browser, site, name):
     said, failed = listen(page, site)
     page.goto(site + name, wait_until="load")
     page.evaluate("document.fonts.ready")
+    # a colour on its way from light to dark is neither
+    page.add_style_tag(content="* {transition: none !important}")
     page.add_script_tag(path=AXE)
     barriers = _barriers(page, "{preload: false, resultTypes: ['violations']}")
     page.evaluate("document.documentElement.dataset.theme = 'dark'")
