@@ -226,7 +226,7 @@ def test_the_banner_of_the_book_is_text(name, tmp_path, monkeypatch):
         (tmp_path / file).write_text((ROOT / "book" / file).read_text())
     monkeypatch.setattr(build, "BOOK", tmp_path)
     edition = {"edition": "tiny", "banner": name, "notebooks": {}}
-    config, _ = build._settings(edition)
+    config, _ = build._settings(edition, tmp_path)
     sphinx = yaml.safe_load(config.read_text())["sphinx"]["config"]
     banner = sphinx["html_theme_options"]["announcement"]
     # the theme fetches what begins with http, and shows it unread
