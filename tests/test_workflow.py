@@ -20,7 +20,6 @@ import yaml
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "notebooks"))
 
-import execute  # noqa: E402
 import jobs  # noqa: E402
 import pages  # noqa: E402
 
@@ -234,9 +233,11 @@ def test_a_training_on_two_devices_is_started_twice():
 
 def test_the_code_of_a_notebook_is_found_once_for_all_its_runs(monkeypatch):
     asked = []
-    found = execute.modules_of
+    found = jobs.execute.modules_of
     monkeypatch.setattr(
-        execute, "modules_of", lambda file: asked.append(file) or found(file)
+        jobs.execute,
+        "modules_of",
+        lambda file: asked.append(file) or found(file),
     )
     jobs.code_of.cache_clear()
     jobs._modules_of.cache_clear()
