@@ -211,9 +211,9 @@ def extrapolation(
     times the pairs; memory the straight line through what training held; disk
     the bytes of the cohort's folder by the pair. Where training would read
     its rows from disk (`mmssl.pretrain.stored_inputs.chosen_place`), memory is
-    that line at no pair at all, and the standardised images are on the disk
-    too. Other sides count by their voxels, which is a guess for time and
-    memory.
+    that line without the images, whose tables and embeddings go on growing,
+    and the standardised images are on the disk too. Other sides count by
+    their voxels, which is a guess for time.
 
     Parameters
     ----------
@@ -242,7 +242,8 @@ def extrapolation(
     bytes_each = sum(path.stat().st_size for path in files) / len(cohort)
     largest = costs[costs["people"] == costs["people"].max()]
     milliseconds = largest["milliseconds"].sum(skipna=False)
-    base, slope = _memory_line(costs[costs["stage"] == TRAIN])
+    _, image_gb = _inputs(cohort, 1, cohort.size)
+    base, rest = _memory_line(costs[costs["stage"] == TRAIN], image_gb)
     machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     limits = {
         "limit_hours": hours,
@@ -258,11 +259,12 @@ def extrapolation(
             is_held = inputs == "memory"
             counted = pairs * voxels
             disk = counted * bytes_each / GIGABYTE
+            memory = base + rest * pairs
             line = {
                 "volumes": number,
                 "side": side,
                 "hours": counted * milliseconds / 3.6e6,
-                "memory_gb": base + slope * counted * is_held,
+                "memory_gb": memory + inputs_gb * is_held,
                 "disk_gb": disk + inputs_gb * (not is_held),
                 "inputs": inputs,
                 **limits,
@@ -284,15 +286,18 @@ def _inputs(cohort, pairs: int, side: int) -> tuple[str, float]:
     return chosen_place("auto", imagined, np.float16), size
 
 
-def _memory_line(training: pd.DataFrame) -> tuple[float, float]:
-    """GB that training holds anyway, and by the pair."""
+def _memory_line(
+    training: pd.DataFrame, image_gb: float
+) -> tuple[float, float]:
+    """GB that training holds anyway, and by the pair beside its images."""
     known = training[training["peak_gb"].notna()]
     if known["items"].nunique() < 2:
         return np.nan, np.nan
-    slope, base = np.polyfit(known["items"], known["peak_gb"], 1)
-    if slope <= 0:
-        return float(known["peak_gb"].max()), 0.0
-    return float(base), float(slope)
+    slope, _ = np.polyfit(known["items"], known["peak_gb"], 1)
+    # a heap that had room already hides images, which are there all the same
+    slope = max(float(slope), image_gb)
+    base = (known["peak_gb"] - slope * known["items"]).max()
+    return max(float(base), 0.0), slope - image_gb
 
 
 def _shortest(line: dict) -> str:

@@ -70,9 +70,13 @@ def test_larger_cohorts_are_computed_from_the_pairs(cohort, monkeypatch):
     # 1 GB anyway, 1 MB a pair
     assert lines.loc[(16, 2000), "memory_gb"] == pytest.approx(2)
     assert lines.loc[(16, 2_000_000), "memory_gb"] == pytest.approx(1001)
-    # 131 GB of inputs are read from disk
+    # of a larger side the images grow, 16 kB a pair at 16^3, and nothing else
+    grown = 2 + 7 * 2 * 2 * 16**3 / 1e6
+    assert lines.loc[(32, 2000), "memory_gb"] == pytest.approx(grown)
+    # 131 GB of inputs are read from disk, and the rest of the MB is held
     assert list(table["inputs"]) == ["memory"] * 3 + ["disk"]
-    assert lines.loc[(32, 2_000_000), "memory_gb"] == pytest.approx(1)
+    held = 1 + 1000 - 2 * 2 * 16**3 / 1e3
+    assert lines.loc[(32, 2_000_000), "memory_gb"] == pytest.approx(held)
     files = [p.stat().st_size for p in cohort.path.rglob("*") if p.is_file()]
     each = sum(files) / len(cohort)
     assert lines.loc[(16, 2000), "disk_gb"] == pytest.approx(each / 1e6)
@@ -88,9 +92,13 @@ def test_larger_cohorts_are_computed_from_the_pairs(cohort, monkeypatch):
     assert shares["limit_hours"] == 1.5
 
 
-def test_memory_that_does_not_grow_stays_where_it_was(cohort):
-    table = scale.extrapolation(costs_of((3e9, 2e9)), cohort)
-    assert table["memory_gb"].to_numpy() == pytest.approx(3)
+def test_images_are_counted_where_the_heap_had_room_for_them(cohort):
+    table = scale.extrapolation(costs_of((3e9, 2e9)), cohort, sides=(16,))
+    each = 2 * 2 * 16**3 / 1e9
+    assert list(table["inputs"][:2]) == ["memory"] * 2
+    base = 3 - 1000 * each
+    expected = [base + 500 * each, base + 50_000 * each]
+    assert table["memory_gb"][:2].to_numpy() == pytest.approx(expected)
 
 
 def test_exponents_need_two_sizes_that_were_measured():
