@@ -127,31 +127,17 @@ def test_what_slurm_grants_is_all_there_is(monkeypatch):
 
 
 MEASURED = """
-import sys, threading
+import sys
 from mmssl import cohorts, pretrain
-
-def held():
-    for line in open("/proc/self/status"):
-        if line.startswith("RssAnon"):
-            return int(line.split()[1]) << 10
+from mmssl.ledger.cost import measured
 
 cohort = cohorts.load(sys.argv[1])
-most, done = held(), threading.Event()
-
-def watch():
-    global most
-    while not done.wait(0.01):
-        most = max(most, held())
-
-watcher = threading.Thread(target=watch)
-watcher.start()
-pretrain.fit(
-    cohort, "AE", sys.argv[2], inputs=sys.argv[3], epochs=1, batch_size=500,
-    width=2, latent=4, progress=False,
-)
-done.set()
-watcher.join()
-print(most)
+with measured() as took:
+    pretrain.fit(
+        cohort, "AE", sys.argv[2], inputs=sys.argv[3], epochs=1,
+        batch_size=500, width=2, latent=4, progress=False,
+    )
+print(int(took.peak))
 """
 
 
@@ -194,7 +180,7 @@ def many_volumes(path, number):
 
 @pytest.mark.slow
 @pytest.mark.skipif(
-    not os.path.exists("/proc/self/status"), reason="memory is read there"
+    sys.platform != "linux", reason="memory without files is known on Linux"
 )
 def test_memory_does_not_grow_with_the_cohort(tmp_path):
     """Of 100,000 volumes, 820 MB as they are kept, a training from disk takes
