@@ -31,7 +31,12 @@ from mmssl.plotting.look import (
     name_lines,
     style,
 )
-from mmssl.plotting.slices import image, peak_coordinates
+from mmssl.plotting.slices import (
+    image,
+    on_template,
+    peak_coordinates,
+    template,
+)
 from mmssl.plotting.viewer import BrainViewer, ViewerMap
 
 SURVIVES = COMPETITOR
@@ -60,14 +65,13 @@ GroupMap = tuple[np.ndarray, np.ndarray, SanityReport]
 
 def group_maps(
     maps: Mapping[str, Mapping[str, GroupMap]],
-    background: np.ndarray,
     affine: np.ndarray,
     truth: Mapping[str, np.ndarray] | None = None,
     level: float = 0.05,
     effect: str = "RBC",
 ) -> Figure:
-    """Draw maps of group differences, each cut at its absolute peak; left is
-    the person's left.
+    """Draw maps of group differences over the MNI152 template, each cut at
+    its absolute peak; left is the person's left.
 
     Parameters
     ----------
@@ -75,8 +79,7 @@ def group_maps(
         {line: {column: (rbc, p, report)}}, arrays (X, Y, Z): effect sizes, 0
         outside the brain, their corrected p, 1 outside, and the report of the
         sanity checks.
-    background : array (X, Y, Z), on the same grid.
-    affine : array (4, 4), voxel to RAS+ world in mm.
+    affine : array (4, 4), voxel to RAS+ world in mm, MNI space.
     truth : mapping, optional
         {line: bool array (X, Y, Z)} of what was planted, where it is known.
     level : float
@@ -126,7 +129,6 @@ def group_maps(
                 rbc,
                 survives,
                 truth.get(name),
-                background,
                 affine,
                 limit,
             )
@@ -373,15 +375,15 @@ def _draw_overlaps(
     axis.grid(axis="y", alpha=0.25)
 
 
-def _slices(
-    figure, box, rbc, survives, truth, background, affine, limit
-) -> None:
-    """One map through its peak in a box of the figure."""
+def _slices(figure, box, rbc, survives, truth, affine, limit) -> None:
+    """One map through its peak in a box of the figure; its contours follow
+    its own voxels.
+    """
     from nilearn import plotting
 
     view = plotting.plot_stat_map(
-        image(rbc, affine),
-        bg_img=image(background, affine),
+        on_template(rbc, affine),
+        bg_img=template(),
         cut_coords=peak_coordinates(rbc, affine),
         figure=figure,
         axes=box,
@@ -390,7 +392,7 @@ def _slices(
         vmin=-limit,
         symmetric_cbar=True,
         threshold=None,
-        transparency=image(np.abs(rbc), affine),
+        transparency=on_template(np.abs(rbc), affine),
         transparency_range=[0.1 * limit, 0.6 * limit],
         resampling_interpolation="nearest",
         colorbar=False,

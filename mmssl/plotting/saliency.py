@@ -12,6 +12,7 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
+from matplotlib.ticker import FixedFormatter
 
 from mmssl.plotting.look import (
     BASELINE,
@@ -25,37 +26,47 @@ from mmssl.plotting.look import (
     colour,
     style,
 )
-from mmssl.plotting.slices import image, peak_coordinates
+from mmssl.plotting.slices import (
+    image,
+    on_template,
+    peak_coordinates,
+    template,
+)
 from mmssl.plotting.viewer import BrainViewer, ViewerMap
 
 CONVENTION = "neurological convention: the person's left is on the left"
 
-_COLUMN, _LINE, _SIDE = 1.9, 2.3, 1.9
-"""Inches of `saliency_maps`: between columns, between lines, of a slice."""
+_COLUMN, _LINE, _SIDE, _BAR = 1.9, 2.3, 1.9, 0.7
+"""Inches of `saliency_maps`: between columns, between lines, of a slice, and
+below for the colour bar.
+"""
 
 
 def saliency_maps(
     maps: Mapping[str, Mapping[str, np.ndarray]],
-    background: np.ndarray,
     affine: np.ndarray,
     threshold: float = 0.75,
 ) -> Figure:
-    """Draw maps of several latent dimensions over anatomy, an axial slice
-    each, at the map's peak.
+    """Draw maps of several latent dimensions over the MNI152 template, an
+    axial slice each, at the map's peak.
 
     Parameters
     ----------
     maps : mapping
         {line: {title: array (X, Y, Z), from 0}}; a title may repeat in the
         next line.
-    background : array (X, Y, Z), on the same grid.
-    affine : array (4, 4), voxel to RAS+ world in mm.
+    affine : array (4, 4), voxel to RAS+ world in mm, MNI space.
     threshold : float
         Quantile, of the voxels above 0 of each map, below which anatomy shows.
+
+    Returns
+    -------
+    Figure
+        Each map has a scale of its own, from its threshold to its largest.
     """
     columns = max(len(line) for line in maps.values())
     width = _COLUMN * columns + 0.4
-    height = _LINE * len(maps) + 0.25
+    height = _LINE * len(maps) + 0.25 + _BAR
     with style():
         figure = LiteralFigure(figsize=(width, height), layout="none")
     for i, (name, line) in enumerate(maps.items()):
@@ -71,25 +82,33 @@ def saliency_maps(
                 _SIDE / height,
             )
             z = peak_coordinates(values, affine)[2]
-            _slices(
-                figure, box, values, background, affine, "z", [z], threshold
-            )
+            _slices(figure, box, values, affine, "z", [z], threshold)
             top = (bottom + _SIDE + 0.08) / height
             figure.text((left + 0.08) / width, top, title, fontsize=9)
     _name_convention(figure, 0.35 / width)
+    box = (0.6 / width, 0.42 / height, 1.5 / width, 0.1 / height)
+    bar = figure.add_axes(box)
+    figure.colorbar(
+        ScalarMappable(cmap=MAGNITUDE),
+        cax=bar,
+        orientation="horizontal",
+        ticks=[0, 1],
+        format=FixedFormatter([f"quantile {threshold:g}", "largest"]),
+    )
+    bar.tick_params(labelsize=8)
+    bar.set_title("saliency, of each map", fontsize=8)
     return figure
 
 
 def best_pair(
     maps: Mapping[str, np.ndarray],
     dimensions: Mapping[str, int],
-    background: np.ndarray,
     affine: np.ndarray,
     threshold: float = 0.9,
     truth: Mapping[str, np.ndarray] | None = None,
 ) -> Figure:
-    """Draw the thresholded mean saliency of a pair of dimensions, cut through
-    each one's peak.
+    """Draw the thresholded mean saliency of a pair of dimensions over the
+    MNI152 template, cut through each one's peak.
 
     As figure 3 of Fedorov et al. 2021 ("Application to Alzheimer's disease"),
     which names neither its threshold nor its scale.
@@ -100,8 +119,7 @@ def best_pair(
         {modality: array (X, Y, Z), in [0, 1], 0 outside the brain}.
     dimensions : mapping
         {modality: index}, for the titles.
-    background : array (X, Y, Z), on the same grid.
-    affine : array (4, 4), voxel to RAS+ world in mm.
+    affine : array (4, 4), voxel to RAS+ world in mm, MNI space.
     threshold : float
         Quantile of a map's voxels above 0; what is below is not drawn.
     truth : mapping, optional
@@ -119,7 +137,6 @@ def best_pair(
             figure,
             box,
             values,
-            background,
             affine,
             "ortho",
             (x, y, z),
@@ -271,7 +288,7 @@ def _name_convention(figure: Figure, left: float) -> None:
     figure.text(left, 0.995, CONVENTION, fontsize=8, color=BASELINE, va="top")
 
 
-def _slices(figure, box, values, background, affine, mode, cuts, threshold):
+def _slices(figure, box, values, affine, mode, cuts, threshold):
     """One map in a box of the figure; nilearn cuts it by its affine and writes
     L and R.
     """
@@ -279,8 +296,8 @@ def _slices(figure, box, values, background, affine, mode, cuts, threshold):
     from nilearn import plotting
 
     return plotting.plot_stat_map(
-        image(values, affine),
-        bg_img=image(background, affine),
+        on_template(values, affine),
+        bg_img=template(),
         display_mode=mode,
         cut_coords=cuts,
         figure=figure,

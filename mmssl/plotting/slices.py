@@ -1,8 +1,9 @@
-"""What figures of brain maps share: a volume with its place, its peak, and
-which side is which; a slice with outlines.
+"""What figures of brain maps share: a volume with its place, its peak, the
+template below it, and which side is which; a slice with outlines.
 """
 
 from collections.abc import Iterable
+from functools import lru_cache
 
 import nibabel as nib
 import numpy as np
@@ -17,6 +18,36 @@ from mmssl.plotting.look import (
 def image(volume: np.ndarray, affine: np.ndarray) -> nib.Nifti1Image:
     """A volume (X, Y, Z) as nilearn draws it, in float32."""
     return nib.Nifti1Image(np.asarray(volume, dtype=np.float32), affine)
+
+
+@lru_cache(maxsize=1)
+def template() -> nib.Nifti1Image:
+    """The MNI152 T1 template at 2 mm, in [0, 1], as nilearn ships it, cropped
+    to the brain; what maps are drawn over.
+    """
+    # two seconds, which pages without a brain should not wait
+    from nilearn import datasets
+    from nilearn.image import crop_img
+
+    return crop_img(datasets.load_mni152_template(resolution=2))
+
+
+def on_template(volume: np.ndarray, affine: np.ndarray) -> nib.Nifti1Image:
+    """A map at the voxels of the template, placed by its own affine.
+
+    Between the map's voxels values are linear, so none is larger than the
+    map's largest; beyond its grid they are 0.
+
+    Parameters
+    ----------
+    volume : array (X, Y, Z), in MNI space.
+    affine : array (4, 4), voxel to RAS+ world in mm.
+    """
+    from nilearn.image import resample_to_img
+
+    return resample_to_img(
+        image(volume, affine), template(), interpolation="linear"
+    )
 
 
 def peak_coordinates(

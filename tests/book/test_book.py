@@ -206,7 +206,7 @@ def maps(page, rng, affine):
     edit(
         page,
         lambda cell: cell.update(
-            source=f"{cell.source}\nplotting.group_maps(drawn, background)"
+            source=f"{cell.source}\nplotting.group_maps(drawn, affine)"
         ),
     )
     folder = page.parents[2] / "results" / "maps"

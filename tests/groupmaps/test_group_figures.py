@@ -39,7 +39,6 @@ def test_left_stays_left_in_the_figures_array(one_sided):
     rbc, ball = one_sided.rbc, one_sided.ball
     figure = plotting.group_maps(
         {"line": {"column": (rbc, one_sided.p, _report(rbc))}},
-        one_sided.mask * 1.0,
         one_sided.affine,
         {"line": ball},
     )
@@ -66,7 +65,7 @@ def test_the_title_says_when_nothing_survives(rng, centred):
     mask, *_ = planted(centred, 1)
     rbc = rng.uniform(-0.2, 0.2, SHAPE) * mask
     line = {"column": (rbc, np.ones(SHAPE), _report(rbc))}
-    figure = plotting.group_maps({"line": line}, mask * 1.0, centred)
+    figure = plotting.group_maps({"line": line}, centred)
     text = "".join(t.get_text() for t in figure.texts)
     assert "nothing survives" in text
     assert "checks: 3 of 4; no: deletion" in text
@@ -142,9 +141,9 @@ def test_no_map_is_drawn_without_its_correction_and_its_report(
         "a text for a report": (rbc, p, "checks: 4 of 4"),
         "another map": (-rbc, p, report),
     }[spoilt]
-    background, affine = one_sided.mask * 1.0, one_sided.affine
+    affine = one_sided.affine
     with pytest.raises(ValueError, match=reason):
-        plotting.group_maps({"line": {"a": given}}, background, affine)
+        plotting.group_maps({"line": {"a": given}}, affine)
     with pytest.raises(ValueError, match=reason):
         rbc, p, report = given
         key = "a", "T1", "positive"
@@ -154,6 +153,4 @@ def test_no_map_is_drawn_without_its_correction_and_its_report(
 def test_a_map_given_without_a_report_is_refused(one_sided):
     pair = one_sided.rbc, one_sided.p
     with pytest.raises(ValueError, match="line, a: NoneType for a report"):
-        plotting.group_maps(
-            {"line": {"a": pair}}, one_sided.mask * 1.0, one_sided.affine
-        )
+        plotting.group_maps({"line": {"a": pair}}, one_sided.affine)

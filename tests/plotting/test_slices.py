@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.text import Text
+from nibabel.affines import apply_affine
 
 from mmssl.ledger.artefacts import POSITIVE_CONTROL, SanityReport, map_hash
 from mmssl.plotting import (
@@ -14,7 +15,7 @@ from mmssl.plotting import (
     robustness,
     saliency,
 )
-from mmssl.plotting.slices import name_sides
+from mmssl.plotting.slices import name_sides, on_template, template
 
 SHAPE = (9, 10, 11)
 
@@ -138,25 +139,58 @@ def test_a_lesion_on_the_left_is_drawn_beside_the_l(turn):
     affine = np.diag([turn * 6.0, 6.0, 6.0, 1.0])
     affine[:3, 3] = [-turn * 69, -75, -72]
     place = 5 if turn > 0 else 18  # x of -39 mm
-    background = np.random.default_rng(0).random(shape, np.float32)
     lesion = np.zeros(shape, np.float32)
     lesion[place - 1 : place + 2, 11:15, 11:14] = 0.9
     lesion[place, 12, 12] = 1.0
     report = SanityReport(map_hash(lesion), {}, POSITIVE_CONTROL)
     p = np.full(shape, 0.01)
     maps = {"T1": {"k": (lesion, p, report)}}
-    figure = group_differences.group_maps(maps, background, affine)
+    figure = group_differences.group_maps(maps, affine)
     found = red_beside_its_l(figure)
     assert len(found) == 2
     assert all(found)
     flipped = lesion[::-1]
     report = SanityReport(map_hash(flipped), {}, POSITIVE_CONTROL)
     mirrored = {"T1": {"k": (flipped, p, report)}}
-    figure = group_differences.group_maps(mirrored, background, affine)
+    figure = group_differences.group_maps(mirrored, affine)
     assert not any(red_beside_its_l(figure))
-    figure = saliency.saliency_maps({"T1": {"k": lesion}}, background, affine)
+    figure = saliency.saliency_maps({"T1": {"k": lesion}}, affine)
     texts = {text.get_text() for text in figure.findobj(Text)}
     assert {"L", "R"} <= texts
+
+
+@pytest.mark.parametrize("turn", [1.0, -1.0])
+def test_a_map_lies_on_the_template_by_its_affine(turn):
+    """What rises linearly through the world does so on any grid."""
+    shape = (32, 39, 30)
+    affine = np.diag([turn * 6.0, 6.0, 7.0, 1.0])
+    affine[:3, 3] = [-turn * 93, -140, -95]
+    slopes = np.array([0.03, -0.02, 0.05])
+    place = apply_affine(affine, np.stack(np.indices(shape), -1))
+    drawn = on_template(place @ slopes, affine)
+    below = template()
+    assert drawn.shape == below.shape
+    np.testing.assert_array_equal(drawn.affine, below.affine)
+    assert np.abs(np.diag(drawn.affine)[:3]).tolist() == [2.0, 2.0, 2.0]
+    place = apply_affine(below.affine, np.stack(np.indices(below.shape), -1))
+    found = drawn.get_fdata()
+    np.testing.assert_allclose(found, place @ slopes, atol=1e-5)
+
+
+def test_what_maps_are_drawn_over_is_the_whole_brain_of_the_template():
+    from nilearn import datasets
+
+    whole = datasets.load_mni152_template(resolution=2)
+    kept = template()
+    assert np.prod(kept.shape) < np.prod(whole.shape)
+    # the resampled template has ripples around the head
+    brains = [image.get_fdata() > 0.05 for image in (kept, whole)]
+    assert brains[0].sum() == brains[1].sum()
+    first = [np.argwhere(brain).min(0) for brain in brains]
+    np.testing.assert_array_equal(
+        apply_affine(kept.affine, first[0]),
+        apply_affine(whole.affine, first[1]),
+    )
 
 
 def test_a_sagittal_slice_has_no_sides(head):

@@ -35,9 +35,7 @@ def test_left_stays_left_from_a_planted_mask_to_the_figure(
         shown = postprocess(gradient[0, 0].numpy(), brain).scaled
         point, _ = peak(shown, turned)
         assert point[0] < -15
-        figure = plotting.best_pair(
-            {"T1": shown}, {"T1": 0}, np.float32(brain), turned
-        )
+        figure = plotting.best_pair({"T1": shown}, {"T1": 0}, turned)
         figure.savefig(tmp_path / f"{flip}.png")
         assert _coloured_side(figure) == "left"
 
