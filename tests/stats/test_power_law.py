@@ -72,6 +72,14 @@ def test_scores_that_do_not_change_have_exponent_0():
     assert found.estimate == pytest.approx(0, abs=1e-12)
 
 
+def test_aucs_that_no_resample_changes_have_no_interval():
+    labels, _ = people()
+    apart = labels + np.zeros((3, 1))
+    found = shortfall_exponent(labels, apart, [1, 10, 100], 1.5)
+    assert found.estimate == pytest.approx(0, abs=1e-12)
+    assert np.isnan([found.low, found.high]).all()
+
+
 def test_an_auc_at_the_ceiling_has_no_exponent():
     labels, scores = people()
     found = shortfall_exponent(labels, scores, [1, 10, 100], 0.6)
