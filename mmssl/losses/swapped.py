@@ -32,9 +32,11 @@ def sinkhorn(
 ) -> Tensor:
     """Codes of a batch: soft assignments that use all prototypes alike.
 
-    In the log domain: neither large scores nor a small epsilon overflow, and
-    adding a number to all scores changes nothing. After any number of
-    iterations rows sum to 1; columns to B / K only in the limit.
+    Two vectors of factors for rows and columns are found; where their kernel
+    would underflow the iterations go on in logarithms, so neither large scores
+    nor a small epsilon overflow. Adding a number to all scores changes
+    nothing. After any number of iterations rows sum to 1; columns to B / K
+    only in the limit.
 
     Parameters
     ----------
@@ -68,10 +70,25 @@ def sinkhorn(
         )
     with torch.autocast(scores.device.type, enabled=False):
         logs = promote(scores) / epsilon
+        lowest, highest = logs.aminmax()
+        # the smallest entry, squared, is above the smallest number
+        if highest - lowest < -math.log(torch.finfo(logs.dtype).tiny) / 2:
+            return _scaled((logs - highest).exp_(), iterations)
         for _ in range(iterations):
             logs = logs - logs.logsumexp(0)
             logs = logs - logs.logsumexp(1, keepdim=True)
         return logs.exp()
+
+
+def _scaled(kernel: Tensor, iterations: int) -> Tensor:
+    """Rows and columns of a positive kernel (B, K) scaled in turns, without
+    its being written before the end.
+    """
+    rows = kernel.new_ones(len(kernel))
+    for _ in range(iterations):
+        columns = 1 / (rows @ kernel)
+        rows = 1 / (kernel @ columns)
+    return kernel.mul_(rows[:, None]).mul_(columns)
 
 
 def swapped_prediction(

@@ -282,6 +282,7 @@ def blurred(
     probability : float
         Of each row to be blurred.
     """
+    # SciPy's has one width a call and leaves the device
     happens = stream.uniform("blur") < probability
     low, high = sigma or (0.1, images.shape[2] / 32)
     width = low + (high - low) * stream.uniform("width")

@@ -64,6 +64,7 @@ def energy_bands(images: Tensor, sigmas: Sequence[float] = SIGMAS) -> Tensor:
             "above 0"
         )
     images = images.float()
+    # SciPy's Gaussian filters are a volume and a thread at a time, on the CPU
     bands = []
     before = images
     for sigma in sigmas:

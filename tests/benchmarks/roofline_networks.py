@@ -129,13 +129,13 @@ def _info_nce() -> Work:
     products = noted_products(call)
     return Work(
         "InfoNCE of an edge, batch 64, 512 places",
-        "3 products of 2 B² L D; of the B² L scores a tanh, an exp and their "
-        "gradients, each read and written once",
+        "3 products of 2 B² L D; embeddings read and their gradients written "
+        "once, as scores may stay in a cache",
         3 * 2 * scores * channels,
-        4 * (4 * 2 * scores + 3 * local.numel()),
+        4 * 2 * local.numel(),
         call,
-        alone=_with_curves(products.replay(), scores, passes=1),
-        library="its matrix products, tanh and exp",
+        alone=_with_curves(products.replay(), scores),
+        library="its matrix products, sigmoid and exp",
     )
 
 
@@ -153,26 +153,25 @@ def _exact_cc() -> Work:
     products = noted_products(call)
     return Work(
         "exact CC of an edge, batch 8, 512 × 512 places",
-        "4 products of 2 B² L² D, as scores are made twice; of the B² L² "
-        "scores two times a tanh and an exp, and their gradients, each read "
-        "and written once",
-        4 * 2 * scores * channels,
-        4 * (6 * 2 * scores + 4 * local.numel()),
+        "3 products of 2 B² L² D; embeddings read and their gradients written "
+        "once, as scores may stay in a cache",
+        3 * 2 * scores * channels,
+        4 * 4 * local.numel(),
         call,
-        alone=_with_curves(products.replay(), scores, passes=2),
-        library="its matrix products, tanh and exp",
+        alone=_with_curves(products.replay(), scores),
+        library="its matrix products, sigmoid and exp",
     )
 
 
-def _with_curves(products, scores: int, passes: int):
-    """Products, then tanh and exp of so many scores, as often."""
+def _with_curves(products, scores: int):
+    """Products, then a sigmoid and an exp of so many scores."""
     block = torch.randn(min(scores, 1 << 22))
-    times = passes * max(1, scores // len(block))
+    times = max(1, scores // len(block))
 
     def call() -> None:
         products()
         for _ in range(times):
-            block.tanh()
+            block.sigmoid()
             block.exp()
 
     return call
@@ -184,18 +183,22 @@ def _sinkhorn() -> Work:
     draw = torch.Generator().manual_seed(0)
     scores = torch.rand(rows_, prototypes, generator=draw) * 2 - 1
     number = scores.numel()
+    rows, columns = torch.ones(rows_), torch.ones(prototypes)
 
     def alone() -> None:
-        for _ in range(2 * iterations + 1):
-            scores.exp()
+        kernel = scores.exp()
+        for _ in range(iterations):
+            rows @ kernel
+            kernel @ columns
+        kernel.mul_(rows[:, None]).mul_(columns)
 
     return Work(
         "Sinkhorn, 2048 rows, 1500 prototypes, 3 iterations",
-        "2 sums over B K numbers an iteration, each read and written once; an "
-        "exp at the end",
-        2 * number * (2 * iterations + 1),
-        4 * 2 * number * (2 * iterations + 1),
-        partial(sinkhorn, scores),
+        "an exp of B K numbers, 2 products of the kernel with a vector an "
+        "iteration, each reading it once, and the codes written",
+        number * (2 * 2 * iterations + 3),
+        4 * number * (2 * iterations + 4),
+        partial(sinkhorn, scores, 0.05),
         alone=alone,
-        library="an exp of all scores as often",
+        library="its exp and products",
     )

@@ -79,6 +79,19 @@ def test_large_scores_stay_finite_also_in_half():
     assert sinkhorn(scores, 1e-3).isfinite().all()
 
 
+@pytest.mark.parametrize("spread", [10, 40, 43, 44, 150, 600])
+def test_codes_are_as_exact_with_factors_as_with_logarithms(spread):
+    """Single precision has its logarithms from a spread of 44 on."""
+    scores = draws(20, 7)
+    scores = (scores - scores.min()) / (scores.max() - scores.min()) * spread
+    logs = scores.float().double()
+    for _ in range(3):
+        logs = logs - logs.logsumexp(0)
+        logs = logs - logs.logsumexp(1, keepdim=True)
+    found = sinkhorn(scores.float(), 1.0, 3)
+    np.testing.assert_allclose(found, logs.exp(), rtol=2e-4, atol=1e-7)
+
+
 def test_collapsed_features_share_all_prototypes_out():
     """Equal rows get equal codes: 1 / K of each prototype."""
     same = draws(1, 6).expand(9, 6)
