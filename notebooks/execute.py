@@ -237,7 +237,7 @@ def execute(
         return output
     recorded = own_records(notebook)
     read = {n: v for n, v in parameters.items() if n not in recorded}
-    hashes_before = _hashes(read, root)
+    before = _states(read, root)
     started = time.perf_counter()
     processor_started = _children_seconds()
     memory_before = _children_megabytes()
@@ -261,10 +261,11 @@ def execute(
                 "gpus": _visible_gpus(),
             }
             inputs = {"notebook": notebook}
-            hashes_after = _hashes(read, root)
-            for name, value in hashes_before.items():
-                # what the notebook changed itself is its result, not its input
-                if hashes_after.get(name) == value:
+            after = _states(read, root)
+            for name, state in before.items():
+                # what the notebook wrote itself, be it as it was, is its
+                # result, not its input
+                if after.get(name) == state:
                     inputs[name] = root / parameters[name]
             write_sidecar(
                 output,
@@ -577,12 +578,18 @@ def _own_kernel() -> Iterator[None]:
                     os.environ[name] = value
 
 
-def _hashes(parameters: Mapping[str, Any], root: Path) -> dict[str, str]:
-    """Hash what the notebook may read."""
-    hashes = {}
+def _states(
+    parameters: Mapping[str, Any], root: Path
+) -> dict[str, tuple[str, int]]:
+    """Hash of what the notebook may read, and when it was last written."""
+    states = {}
     for name, path in named_paths(parameters, root).items():
-        hashes[name] = hash_path(path)
-    return hashes
+        written = [path.stat().st_mtime_ns] if path.is_file() else []
+        for file in path.rglob("*"):
+            if file.is_file():
+                written.append(file.stat().st_mtime_ns)
+        states[name] = hash_path(path), max(written, default=0)
+    return states
 
 
 def _end(number: int, _frame: Any) -> None:

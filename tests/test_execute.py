@@ -208,6 +208,22 @@ def test_a_run_is_complete_and_says_what_made_it(tmp_path):
     assert stale(output) == ["its input notebook (n.ipynb) has changed"]
 
 
+def test_what_it_writes_again_as_it_was_is_no_input(tmp_path):
+    """A second run leaves its table equal to the bit."""
+    (tmp_path / "pyproject.toml").write_text('[project]\nname = "mmssl"\n')
+    (tmp_path / "results").mkdir()
+    (tmp_path / "results" / "table.tsv").write_text("a")
+    cell = (
+        "from mmssl.ledger import paths\n"
+        "(paths.project(source) / 'table.tsv').write_text('a')"
+    )
+    notebook = _notebook(tmp_path / "n.ipynb", cell)
+    output = tmp_path / "out" / "n.ipynb"
+    done = _call(notebook, output, "-r", "source", "results")
+    assert done.returncode == 0, done.stderr
+    assert set(read_sidecar(output)["inputs"]) == {"notebook"}
+
+
 @pytest.mark.parametrize(
     ("objective", "reached"), [("CCA", {"correlation"}), ("Mine", None)]
 )
@@ -336,7 +352,7 @@ def test_a_run_that_is_ended_while_it_is_recorded_leaves_no_trace(
 ):
     """Its inputs are hashed once more, which may take minutes."""
     notebook = _notebook(tmp_path / "n.ipynb", "1")
-    made = execute._hashes
+    made = execute._states
 
     def end(*arguments):
         if (tmp_path / "o.ipynb").exists():
@@ -345,7 +361,7 @@ def test_a_run_that_is_ended_while_it_is_recorded_leaves_no_trace(
             raise SystemExit(143)
         return made(*arguments)
 
-    monkeypatch.setattr(execute, "_hashes", end)
+    monkeypatch.setattr(execute, "_states", end)
     with pytest.raises(SystemExit):
         execute.execute(notebook, tmp_path / "o.ipynb", {})
     assert [file.name for file in tmp_path.iterdir()] == ["n.ipynb"]
