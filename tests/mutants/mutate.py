@@ -7,7 +7,8 @@ code. Each mutant is one change of one expression, in a copy of the checkout.
 All tests of its room may notice it; those that run the mutated function come
 first, and of these those of the mutated file. A mutant that survives is either
 a test that is missing or changes no result: those are listed with the reason
-in `equivalent.tsv`, and count in no rate.
+in `equivalent.tsv`, and count in no rate. One that timed out counts as killed
+if it ends in a loop; where only the machine was busy, run it again.
 """
 
 import ast
@@ -52,6 +53,7 @@ LIBRARIES = (
     "matplotlib.pyplot",
 )
 PATIENCE = 60  # seconds a test has in any case
+KILLED, TIMED_OUT, SURVIVED = "killed", "TIMED OUT", "SURVIVED"
 SEEN = ".seen.json"  # in the copy: what the tests of a room call
 
 OPPOSITE = {
@@ -278,18 +280,24 @@ class Copy:
         )
         shutil.copytree(ROOT, folder, ignore=left_out, dirs_exist_ok=True)
 
-    def seen(self, tests: list[str]) -> dict:
-        """What each test calls, and its seconds; tests pass unmutated."""
-        if not self._passes(tests, Seen(self.folder)):
+    def seen(self, room: str) -> dict:
+        """What each test of a room calls, and its seconds. The tests pass on
+        the code as mutants are written, of which no operator is changed.
+        """
+        tests = own_tests_first(f"mmssl/{room}/__init__.py")
+        for path in (self.folder / "mmssl" / room).rglob("*.py"):
+            tree = ast.parse(path.read_text(encoding="utf-8"))
+            path.write_text(ast.unparse(tree), encoding="utf-8")
+        if self._status(tests, Seen(self.folder)) != 0:
             sys.exit(f"{tests}: they fail before anything is mutated")
         return json.loads((self.folder / SEEN).read_text(encoding="utf-8"))
 
-    def survives(self, mutant: Mutant, seen: dict) -> bool:
-        """Whether the tests pass on the mutant, in the time they have."""
+    def fate(self, mutant: Mutant, seen: dict) -> str:
+        """Whether the tests pass on the mutant, fail, or take too long."""
         path = self.folder / mutant.file
         kept = path.read_text(encoding="utf-8")
         for found, tree in mutants(mutant.file, kept):
-            if found == mutant:
+            if found.key == mutant.key:
                 path.write_text(ast.unparse(tree), encoding="utf-8")
         seconds = seen["seconds"]
         first = calling(mutant, seen["functions"])
@@ -298,21 +306,28 @@ class Copy:
             for tests, left_out in ((first, others), (others, first)):
                 files = {test.split("::")[0] for test in tests}
                 found = [f for f in own_tests_first(mutant.file) if f in files]
-                if found and not self._passes(
-                    found, AllBut(left_out, seconds)
-                ):
-                    return False
-            return True
+                if not found:
+                    continue
+                status = self._status(found, AllBut(left_out, seconds))
+                if status == -signal.SIGALRM:
+                    return TIMED_OUT
+                if status == pytest.ExitCode.NO_TESTS_COLLECTED:
+                    sys.exit(f"{mutant}: no test of {found} ran")
+                if status != 0:
+                    return KILLED
+            return SURVIVED
         finally:
             path.write_text(kept, encoding="utf-8")
 
-    def _passes(self, tests: list[str], plugin: object) -> bool:
-        """Whether tests pass, in a process that has the libraries already."""
+    def _status(self, tests: list[str], plugin: object) -> int:
+        """How tests end, in a process that has the libraries already: 0 when
+        they pass, less when a signal ended them.
+        """
         fork = multiprocessing.get_context("fork")
         process = fork.Process(target=self._run, args=(tests, plugin))
         process.start()
         process.join()
-        return process.exitcode == 0
+        return process.exitcode
 
     def _run(self, tests: list[str], plugin: object) -> None:
         nowhere = os.open(os.devnull, os.O_WRONLY)
@@ -340,15 +355,14 @@ def measure(room: str, copy: Copy) -> tuple[int, int]:
     could be.
     """
     equivalent = equivalent_mutants()
-    seen = copy.seen(own_tests_first(f"mmssl/{room}/__init__.py"))
+    seen = copy.seen(room)
     killed, counted = 0, 0
     for mutant in sample(room):
         if mutant.key in equivalent:
             continue
         counted += 1
-        survives = copy.survives(mutant, seen)
-        killed += not survives
-        fate = "SURVIVED" if survives else "killed"
+        fate = copy.fate(mutant, seen)
+        killed += fate != SURVIVED
         change = f"{mutant.before} -> {mutant.after}"
         print(f"{fate} {mutant.file}:{mutant.line} {change}", flush=True)
     return killed, counted

@@ -75,10 +75,11 @@ def test_the_tests_that_call_what_is_mutated_are_known():
         assert calling(mutant, called) == tests
 
 
+LINES = "mmssl/stats/lines.py"
 HOUSE = {
     "mmssl/__init__.py": "",
     "mmssl/stats/__init__.py": "",
-    "mmssl/stats/lines.py": """
+    LINES: """
 def area(width, height):
     return width * height
 
@@ -128,11 +129,16 @@ def test_what_no_test_notices_survives_and_what_never_ends_does_not(tmp_path):
     )
     *fates, rate = done.stdout.splitlines()
     assert rate == "(2, 4)"
-    survivors = [fate for fate in fates if fate.startswith("SURVIVED")]
-    changes = {fate.split(" ", 2)[2] for fate in survivors}
-    assert changes == {"7 -> 8", "x % 7 -> x * 7"}
+    changes = {"SURVIVED": set(), "killed": set(), "TIMED OUT": set()}
+    for line in fates:
+        fate, change = line.split(f" {LINES}:")
+        changes[fate].add(change.split(" ", 1)[1])
+    assert changes["SURVIVED"] == {"7 -> 8", "x % 7 -> x * 7"}
+    assert changes["killed"] == {"width * height -> width / height"}
+    assert changes["TIMED OUT"] == {"n -= n -> n += n"}
     for name, source in HOUSE.items():
-        assert (copy / name).read_text() == source
+        kept = (copy / name).read_text()
+        assert ast.dump(ast.parse(kept)) == ast.dump(ast.parse(source))
 
 
 def test_mutants_called_equivalent_still_exist():
