@@ -165,6 +165,19 @@ def test_chapters_are_numbered_as_in_the_sidebar(tmp_path):
     assert chapters._numbers(chapters._files(toc)) == {"02_b": 1, "01_a": 3}
 
 
+@pytest.mark.parametrize(
+    "page", [p.stem for p in sorted((ROOT / "notebooks").glob("*.ipynb"))]
+)
+def test_a_chapter_names_the_section_with_its_equations(page):
+    file = ROOT / "notebooks" / f"{page}.ipynb"
+    first = nbformat.read(file, 4).cells[0].source
+    named = re.findall(r"\[(.*?)\]\(#(methods-[\w-]+)\)", first)
+    methods = (ROOT / "book" / "methods.md").read_text(encoding="utf-8")
+    assert named
+    for heading, label in named:
+        assert f"\n({label})=\n## {heading}\n" in methods
+
+
 def test_the_front_page_links_every_chapter_in_order():
     text = (ROOT / "book" / "index.md").read_text(encoding="utf-8")
     linked = re.findall(r"^\d+\. \[.*?\]\((executed/demo/\w+)\)", text, re.M)
