@@ -36,6 +36,10 @@ from mmssl.evaluate.pretext import (
     share_right,
     target_examples,
 )
+from mmssl.evaluate.principal_planes import (
+    known_of_people,
+    principal_planes,
+)
 from mmssl.evaluate.probability_deviation import (
     log_probabilities,
     relative_deviations,
@@ -114,6 +118,7 @@ __all__ = [
     "formatted_results",
     "froc_table",
     "heat_maps",
+    "known_of_people",
     "lesion_attention",
     "linear_probe",
     "load_probes",
@@ -126,6 +131,7 @@ __all__ = [
     "person_deviations",
     "pretext_answers",
     "pretext_table",
+    "principal_planes",
     "probe",
     "probe_target",
     "prototype_assignments",

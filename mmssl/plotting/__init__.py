@@ -7,6 +7,7 @@ from mmssl.plotting.calibration_and_confounds import (
 )
 from mmssl.plotting.claims import claim_counts, claim_intervals
 from mmssl.plotting.cohort import people, planted_regions, roles, scans
+from mmssl.plotting.embedding_scatter import embedding_scatter
 from mmssl.plotting.group_differences import (
     group_maps,
     interactive_maps,
@@ -27,6 +28,7 @@ from mmssl.plotting.look import (
     MODALITY,
     MODEL,
     ROLE,
+    SITE,
     VERDICT,
     canvas,
     colour,
@@ -101,6 +103,7 @@ __all__ = [
     "MODALITY",
     "MODEL",
     "ROLE",
+    "SITE",
     "SaliencyMenus",
     "VERDICT",
     "accuracy_per_view",
@@ -120,6 +123,7 @@ __all__ = [
     "deviation_boxes",
     "dimension_pairs",
     "distortion_gallery",
+    "embedding_scatter",
     "example_pairs",
     "extrapolated_costs",
     "froc_curves",

@@ -1,9 +1,9 @@
 """The one look: colours, fonts and an empty figure.
 
-Each colour means one thing: modalities, groups, models, roles of people and
-verdicts have a scale each, and no two share one. People with any of the common
-colour deficiencies tell those of a scale apart. Diverging maps are ``RdBu_r``,
-magnitudes ``viridis``, anatomy ``gray``.
+Each colour means one thing: modalities, groups, models, roles of people, sites
+and verdicts have a scale each, and no two share one. People with any of the
+common colour deficiencies tell those of a scale apart. Diverging maps are
+``RdBu_r``, magnitudes ``viridis``, anatomy ``gray``.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -58,6 +58,9 @@ ROLE: Mapping[str, str] = MappingProxyType(
 """The colour of the people who are measured: those that an encoder was trained
 on, those held out, and a second population.
 """
+
+SITE = ("#3D5AFE", "#D50000", "#8EE000", "#F7A8B8", "#3E2723")
+"""The colours of sites, and of other words that are known of people."""
 
 VERDICT: Mapping[str, str] = MappingProxyType(
     {

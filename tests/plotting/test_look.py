@@ -21,6 +21,7 @@ SCALES = {
     "group": set(look.GROUP.values()),
     "model": set(look.MODEL),
     "role": set(look.ROLE.values()),
+    "site": set(look.SITE),
     "verdict": set(look.VERDICT.values()),
     "outline": {look.TRUTH, *look.OUTLINES},
     "no meaning": {look.BASELINE, look.COMPETITOR, look.UNUSUAL},
