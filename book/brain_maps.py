@@ -132,7 +132,8 @@ def _template() -> nib.Nifti1Image:
 
 def _regions() -> list[tuple]:
     """(name, network, x, y, z in mm) of the 160 places of Dosenbach et al.
-    2010, which nilearn brings; a number ends their names there.
+    2010, which nilearn brings; a number ends their names there. Atlases with
+    a label in every voxel come with no package, nilearn downloads its own.
     """
     places = nilearn.datasets.fetch_coords_dosenbach_2010()
     named = []

@@ -6,6 +6,7 @@ says, asks for and shows.
 
 import functools
 import http.server
+import os
 import shutil
 import threading
 from contextlib import contextmanager
@@ -34,8 +35,11 @@ OPTIONS = (
     "--enable-unsafe-swiftshader",
 )
 
-WIDE = {"width": 1280, "height": 900}
+WIDE = {"width": 1440, "height": 900}
 NARROW = {"width": 390, "height": 844}
+
+PICTURES = os.environ.get("MMSSL_PICTURES")
+"""A folder for a picture of every page in every way, for who wants to look."""
 
 AXE = Path(axe_playwright_python.__file__).with_name("axe.min.js")
 
@@ -54,8 +58,8 @@ class Visit(NamedTuple):
         Errors and warnings of the console, and what no script caught.
     failed : list of str
         What it asked for in vain, or of another site.
-    width : int
-        Of its content in a window of 390 pixels.
+    overflows : list of str
+        Where its content is wider than the window.
     barriers : list of str
         Serious and critical faults of accessibility, by axe-core, light and
         dark.
@@ -63,7 +67,7 @@ class Visit(NamedTuple):
 
     said: list[str]
     failed: list[str]
-    width: int
+    overflows: list[str]
     barriers: list[str]
 
 
@@ -124,7 +128,7 @@ def listen(page, address):
     return said, failed
 
 
-def visit(browser, site, name):
+def visit(browser, site, name, pictures=PICTURES):
     """Show a page wide and narrow, light and dark.
 
     Parameters
@@ -134,6 +138,8 @@ def visit(browser, site, name):
         Address of the site, with a slash at its end.
     name : str
         Of the page, below it.
+    pictures : str or Path, optional
+        Folder that gets a picture of the whole page in each of the four ways.
 
     Returns
     -------
@@ -146,14 +152,29 @@ def visit(browser, site, name):
     # a colour on its way from light to dark is neither
     page.add_style_tag(content="* {transition: none !important}")
     page.add_script_tag(path=AXE)
-    barriers = _barriers(page, "{preload: false, resultTypes: ['violations']}")
-    page.evaluate("document.documentElement.dataset.theme = 'dark'")
-    only = "{preload: false, runOnly: ['color-contrast']}"
-    barriers += [f"dark: {barrier}" for barrier in _barriers(page, only)]
-    page.set_viewport_size(NARROW)
-    width = page.evaluate("document.documentElement.scrollWidth")
+    all_rules = "{preload: false, resultTypes: ['violations']}"
+    contrast = "{preload: false, runOnly: ['color-contrast']}"
+    barriers, overflows = [], []
+    for theme, rules in (("light", all_rules), ("dark", contrast)):
+        page.evaluate(f"document.documentElement.dataset.theme = '{theme}'")
+        page.set_viewport_size(WIDE)
+        barriers += [f"{theme}: {b}" for b in _barriers(page, rules)]
+        for size in (WIDE, NARROW):
+            page.set_viewport_size(size)
+            width = page.evaluate("document.documentElement.scrollWidth")
+            way = f"{size['width']}-{theme}"
+            if width > size["width"]:
+                overflows.append(f"{way}: {width} pixels")
+            if pictures:
+                _picture(page, Path(pictures), name, way)
     page.close()
-    return Visit(said, failed, width, barriers)
+    return Visit(said, failed, overflows, barriers)
+
+
+def _picture(page, folder, name, way):
+    folder.mkdir(parents=True, exist_ok=True)
+    file = name.replace("/", "_").removesuffix(".html")
+    page.screenshot(path=folder / f"{file}-{way}.png", full_page=True)
 
 
 def _barriers(page, options):

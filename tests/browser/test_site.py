@@ -45,14 +45,22 @@ def test_no_request_fails_or_leaves_the_site(visits):
     assert _told(visits, "failed") == {}
 
 
-def test_no_page_is_wider_than_a_telephone(visits):
-    width = chromium.NARROW["width"]
-    wide = {n: v.width for n, v in visits.items() if v.width > width}
-    assert wide == {}
+def test_no_page_is_wider_than_its_window(visits):
+    assert _told(visits, "overflows") == {}
 
 
 def test_no_serious_barrier(visits):
     assert _told(visits, "barriers") == {}
+
+
+def test_a_page_is_pictured_in_four_ways(browser, tmp_path):
+    (tmp_path / "part").mkdir()
+    (tmp_path / "part" / "a.html").write_text(PAGE.format("<p>Good.</p>"))
+    with chromium.served(tmp_path) as address:
+        chromium.visit(browser, address, "part/a.html", tmp_path / "seen")
+    names = {file.name for file in (tmp_path / "seen").iterdir()}
+    ways = ("1440-light", "1440-dark", "390-light", "390-dark")
+    assert names == {f"part_a-{way}.png" for way in ways}
 
 
 def test_search_finds_a_term(browser, site):
@@ -102,11 +110,13 @@ def test_what_a_page_does_wrong_is_seen(browser, tmp_path):
         for name in ("good", *wrong):
             visit = chromium.visit(browser, address, f"{name}.html")
             visits[name] = visit
-    assert visits.pop("good") == ([], [], chromium.NARROW["width"], [])
+    assert visits.pop("good") == ([], [], [], [])
     assert visits["said"].said == ["error: so"]
     assert visits["thrown"].said == ["uncaught: so"]
     assert visits["missing"].failed == [f"404: {address}none.png"]
     assert "http://example.org/a.png" in visits["elsewhere"].failed[0]
-    assert visits["wide"].width > chromium.NARROW["width"]
-    assert visits["pale"].barriers[0].startswith("color-contrast")
-    assert visits["nameless"].barriers[0].startswith("image-alt")
+    assert visits["wide"].overflows == [
+        f"390-{theme}: 508 pixels" for theme in ("light", "dark")
+    ]
+    assert visits["pale"].barriers[0].startswith("light: color-contrast")
+    assert visits["nameless"].barriers[0].startswith("light: image-alt")
