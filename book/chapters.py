@@ -91,7 +91,10 @@ def chapter(
     found = _found(cells[answer], edition)
     if found is not None:
         cells[answer] = {**found, "source": cells[answer]["source"]}
-        cells[answer]["metadata"] = {"tags": ["hide-input", FOUND]}
+        cells[answer]["metadata"] = {
+            "tags": ["hide-input", FOUND],
+            "mystnb": _prompts("code"),
+        }
         cells[:1] = [*_opening(cells[0], found)]
     # those of one cell have its id
     cells = [{**c, "id": f"cell-{n}"} for n, c in enumerate(cells)]

@@ -114,25 +114,24 @@ def worth(scores: pd.DataFrame) -> str:
     gained = learned[learned["difference_low"] > 0]
     beside = components.reindex(gained["modality"]).to_numpy()
     of_use = gained[gained["auc"] > beside]
-    answer = "**Nothing that was learned here was worth more than principal "
-    answer += "components of the same images.**"
-    if len(of_use):
-        best = of_use.loc[of_use["auc"].idxmax()]
-        answer = (
-            f"**{len(of_use)} of {len(learned)} learned representations were "
-            "worth more than untrained encoders and principal components**, "
-            f"most of all that of {ledger.escaped(best['model'])} on "
-            f"{ledger.escaped(best['modality'])}, with a ROC-AUC of "
-            f"{best['auc']:.2f}."
-        )
     levels = []
     for modality, auc in components.items():
         levels.append(f"{auc:.2f} on {ledger.escaped(modality)}")
+    own = "learned representation"
+    answer = "**Nothing that was learned here was worth more than principal "
+    answer += f"components of the same images** ({', '.join(levels)})"
+    if len(of_use):
+        best = of_use.loc[of_use["auc"].idxmax()]
+        answer = (
+            f"**{_share(len(of_use), len(learned), own)} beat untrained "
+            "encoders and principal components**, most of all that of "
+            f"{ledger.escaped(best['model'])} on "
+            f"{ledger.escaped(best['modality'])}, with a ROC-AUC of "
+            f"{best['auc']:.2f} (principal components: {', '.join(levels)})"
+        )
     return (
-        f"{answer} Of {len(learned)} combinations of objective and modality, "
-        f"{len(gained)} gain on untrained encoders by an interval above 0, "
-        f"and {len(of_use)} of these have a ROC-AUC above that of principal "
-        f"components ({', '.join(levels)})."
+        f"{answer}; {_share(len(gained), len(learned), own)} gained on "
+        "untrained encoders by an interval above 0."
     )
 
 
@@ -150,8 +149,8 @@ def agreement(table: pd.DataFrame) -> str:
     beyond = (lines["p"] <= 0.05).sum()
     return (
         "What the two modalities say of people held out is more alike than "
-        f"chance in {beyond} of {len(lines)} models (debiased CKA, at most "
-        f"{lines['estimate'].max():.2f} of 1)."
+        f"chance in {_share(beyond, len(lines), 'model')} (debiased CKA, at "
+        f"most {lines['estimate'].max():.2f} of 1)."
     )
 
 
@@ -166,7 +165,12 @@ def places(gains: pd.DataFrame) -> str:
     known = gains[gains["low"].notna()]
     better = (known["low"] > 0).sum()
     return (
-        f"Of {len(known)} maps of where patients differ, {better} overlap the "
-        "planted disease more than those of untrained encoders, by an "
-        "interval above 0."
+        f"{_share(better, len(known), 'map')} of where patients differ "
+        "overlapped the planted disease more than those of untrained "
+        "encoders, by an interval above 0."
     )
+
+
+def _share(part: int, whole: int, noun: str) -> str:
+    """Say how many of how many, of one or of several things."""
+    return f"{part} of {whole} {noun}{'' if whole == 1 else 's'}"

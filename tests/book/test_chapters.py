@@ -65,7 +65,10 @@ def test_what_was_found_stands_at_both_ends_and_names_the_edition():
             "text/markdown": "**In short** (demo edition). It was found."
         }
     assert "remove-input" in _tags(opening)
-    assert "hide-input" in _tags(closing) and "hide-input" in _tags(code)
+    for cell in (code, closing):
+        assert "hide-input" in _tags(cell)
+        prompt = cell["metadata"]["mystnb"]["code_prompt_show"]
+        assert prompt == "Show the code"
 
 
 def test_exercises_stand_behind_it_and_their_solutions_are_folded():

@@ -26,16 +26,16 @@ def _scores(auc, low):
     [
         (0.69, 0.01, "**Nothing that was learned here"),
         (0.80, -0.01, "**Nothing that was learned here"),
-        (0.80, 0.01, "**1 of 1 learned representations were worth more"),
+        (0.80, 0.01, "**1 of 1 learned representation beat untrained"),
     ],
 )
 def test_a_learned_representation_must_beat_both_baselines(auc, low, answer):
     said = front_page.worth(_scores(auc, low))
     assert said.startswith(answer)
-    assert f"{int(low > 0)} gain on untrained encoders" in said
-    assert "(0.70 on T1)" in said
-    if "worth more than untrained" in answer:
-        assert r"RR\_x on T1, with a ROC-AUC of 0.80" in said
+    assert f"; {int(low > 0)} of 1 learned representation gained" in said
+    assert "0.70 on T1)" in said
+    if "beat untrained" in answer:
+        assert "RR&#95;x on T1, with a ROC-AUC of 0.80" in said
 
 
 def test_agreement_counts_models_of_the_hold_out():
@@ -54,9 +54,10 @@ def test_agreement_counts_models_of_the_hold_out():
 
 def test_maps_count_where_an_interval_is_known():
     gains = pd.DataFrame({"low": [0.01, -0.01, float("nan")]})
-    assert "Of 2 maps of where patients differ, 1 overlap" in (
-        front_page.places(gains)
-    )
+    said = front_page.places(gains)
+    assert said.startswith("1 of 2 maps of where patients differ overlapped")
+    alone = front_page.places(gains[:1])
+    assert alone.startswith("1 of 1 map of where")
 
 
 def test_an_edition_without_tables_says_so(tmp_path):
