@@ -154,6 +154,21 @@ def test_all_locations_equal_the_mean_over_anchor_locations(
         torch.testing.assert_close(one, other)
 
 
+def test_scores_alive_at_a_time_take_what_they_may(monkeypatch):
+    monkeypatch.setattr(infonce, "CHUNK_BYTES", 1_000)
+    contrast, taken = infonce._contrast, []
+
+    def seen(scores, *others):
+        # a temporary of the same size beside them
+        taken.append(2 * scores.nbytes)
+        return contrast(scores, *others)
+
+    monkeypatch.setattr(infonce, "_contrast", seen)
+    info_nce_all_locations(embeddings(3, 4, 5)[0], embeddings(3, 4, 7)[0])
+    # 21 queries of 15 scores in fp64
+    assert taken == [960, 960, 960, 960, 960, 240]
+
+
 def test_half_is_promoted_and_extremes_stay_finite():
     local, anchor = embeddings(4, 8, 3, scale=100.0)
     low = info_nce(local.bfloat16(), anchor.bfloat16())
