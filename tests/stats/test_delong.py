@@ -185,6 +185,15 @@ def test_a_paired_difference_is_antisymmetric_and_shorter_than_an_unpaired(
     assert gain.high - gain.low < 0.8 * unpaired
 
 
+def test_two_of_each_class_are_enough():
+    labels = np.array([0, 1, 0, 1])
+    first, second = np.array([[1.0, 2, 3, 4], [1, 4, 3, 2]])
+    found = delong_covariance(labels, [first, second])
+    expected = delong_by_loop(labels, first, second)
+    assert expected[0, 0] > 0
+    assert np.allclose(found, expected, atol=1e-14)
+
+
 def test_too_few_people_are_named():
     with pytest.raises(ValueError, match="two rows of each class"):
         delong_covariance([0, 0, 1], [1, 2, 3])

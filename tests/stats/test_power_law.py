@@ -65,6 +65,14 @@ def test_the_exponent_of_a_shortfall_is_that_of_its_power_law():
     assert found.high - found.low == pytest.approx(width, rel=0.2)
 
 
+def test_the_exponent_of_two_sizes_is_a_ratio_of_logarithms():
+    labels, scores = people()
+    found = shortfall_exponent(labels, scores[:2], [1000, 8000], 0.97)
+    less, more = (0.97 - roc_auc_score(labels, row) for row in scores[:2])
+    assert found.estimate == pytest.approx(np.log(less / more) / np.log(8))
+    assert found.low < found.estimate < found.high
+
+
 def test_scores_that_do_not_change_have_exponent_0():
     labels, scores = people()
     same = np.stack([scores[0]] * 3)
