@@ -118,6 +118,13 @@ def test_strata_are_those_who_are_alike(rng):
         strata(table, 1)
 
 
+def test_four_people_make_a_group_and_three_do_not():
+    labels = np.repeat([0, 1], [4, 7])
+    np.testing.assert_array_equal(two_groups(labels, 11), labels == 1)
+    with pytest.raises(ValueError, match="groups of 7 and 3 people"):
+        two_groups(labels[1:], 10)
+
+
 def test_bad_labels_are_named():
     with pytest.raises(ValueError, match="labels hold 3 values"):
         two_groups(np.arange(12) % 3, 12)
