@@ -203,14 +203,15 @@ def test_several_scores_are_the_mean_of_their_aucs_on_the_same_people(rng):
     assert found.high - found.low < one.high - one.low
 
 
-def test_perfect_separation_keeps_a_width():
-    labels = (np.arange(30) < 10).astype(int)
+@pytest.mark.parametrize("positives", [10, 20])
+def test_perfect_separation_keeps_a_width(positives):
+    labels = (np.arange(30) < positives).astype(int)
     found = auc_interval(labels, labels * 1.0)
     assert found.method == "score"
     assert found.high == 1.0
     assert 0.6 < found.low < 0.95
     # Newcombe's equation holds at the limit
-    variance = auc_variance(found.low, 10, 20)
+    variance = auc_variance(found.low, positives, 30 - positives)
     assert 1 - found.low == pytest.approx(
         1.959964 * np.sqrt(variance), abs=1e-5
     )
