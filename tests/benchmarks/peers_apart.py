@@ -138,10 +138,12 @@ def simclr_nidl(views) -> tuple:
     import torch
 
     _without_operators()
+    from lightning_fabric import Fabric
     from nidl.estimators.ssl import SimCLR
 
     first, second = views[:, :1], views[:, 1:]
     model = SimCLR(_encoder(), None, LATENT, LATENT, LATENT)
+    model.fabric = Fabric(accelerator="cpu", devices=1)  # it asks for one
     optimiser = torch.optim.AdamW(model.parameters())
 
     def step() -> None:
