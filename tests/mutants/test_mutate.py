@@ -9,6 +9,7 @@ import mutate
 from mutate import (
     ROOMS,
     ROOT,
+    SAMPLE,
     Mutant,
     calling,
     equivalent_mutants,
@@ -55,6 +56,7 @@ def test_the_sample_repeats_and_every_room_has_one():
         assert len(keys) == 40
         assert keys == [mutant.key for mutant in sample(room)]
     assert sample("losses", 3) == sample("losses")[:3]
+    assert sample("losses", 3, skip=2) == sample("losses")[2:5]
 
 
 def test_own_tests_come_first():
@@ -144,6 +146,6 @@ def test_what_no_test_notices_survives_and_what_never_ends_does_not(tmp_path):
 def test_mutants_called_equivalent_still_exist():
     known = set()
     for room in ROOMS:
-        known |= {mutant.key for mutant in sample(room)}
+        known |= {mutant.key for mutant in sample(room, 2 * SAMPLE)}
     reasons = equivalent_mutants()
     assert set(reasons) <= known and all(reasons.values())
