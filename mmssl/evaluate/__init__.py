@@ -63,6 +63,7 @@ from mmssl.evaluate.results import (
     load_results,
     results_table,
 )
+from mmssl.evaluate.run_histories import learned_above_chance, neighbour_curves
 from mmssl.evaluate.runs import (
     deviating_settings,
     finished_runs,
@@ -119,6 +120,7 @@ __all__ = [
     "froc_table",
     "heat_maps",
     "known_of_people",
+    "learned_above_chance",
     "lesion_attention",
     "linear_probe",
     "load_probes",
@@ -127,6 +129,7 @@ __all__ = [
     "log_probabilities",
     "logistic_regression",
     "matching_table",
+    "neighbour_curves",
     "nuisance_table",
     "person_deviations",
     "pretext_answers",

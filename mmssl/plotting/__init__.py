@@ -15,6 +15,7 @@ from mmssl.plotting.group_differences import (
     overlap_with_truth,
     voxel_by_voxel,
 )
+from mmssl.plotting.learning_curves import learning_curves
 from mmssl.plotting.linear_evaluation import (
     crops_and_shortcuts,
     linear_evaluation,
@@ -35,7 +36,10 @@ from mmssl.plotting.look import (
     style,
 )
 from mmssl.plotting.natural_images import accuracy_per_view, example_pairs
-from mmssl.plotting.objective_graph import objective_graph
+from mmssl.plotting.objective_graph import (
+    objective_gallery,
+    objective_graph,
+)
 from mmssl.plotting.online_clustering import (
     froc_curves,
     slice_gallery,
@@ -133,10 +137,12 @@ __all__ = [
     "interactive_maps",
     "interactive_saliency",
     "label_efficiency",
+    "learning_curves",
     "lesion_gallery",
     "linear_evaluation",
     "machine_limits",
     "null_maps",
+    "objective_gallery",
     "objective_graph",
     "overlap_beyond_untrained",
     "overlap_with_truth",

@@ -1,4 +1,4 @@
-"""The figure of an objective: which representations its terms bring
+"""The figures of objectives: which representations their terms bring
 together.
 """
 
@@ -71,20 +71,8 @@ def objective_graph(
     ValueError
         For a kind that has no place in the figure.
     """
-    places = _places(graph, modalities)
     figure, ((axis,),) = canvas(1, 1, 7.0, 0.7 + 1.15 * len(modalities))
-    for m in modalities:
-        x, c, z = (places[kind, m] for kind in ("x", "c", "z"))
-        _connect(axis, x, c, BASELINE)
-        _connect(axis, c, z, BASELINE)
-    for number, edges in enumerate(graph.values()):
-        line = COLOURS[number % len(COLOURS)]
-        for start, end, style in _directed(edges):
-            first, last = places[start], places[end]
-            bend = _bend(start[0], first, last, number)
-            _connect(axis, first, last, line, bend, style, 2.0)
-    for node, place in places.items():
-        _draw_node(axis, node, place)
+    places = _draw_graph(axis, graph, modalities, range(len(graph)))
     for m in modalities:
         _, height = places["x", m]
         axis.annotate(
@@ -93,6 +81,101 @@ def objective_graph(
     _legend(axis, graph, weights or {})
     _set_limits(axis, places.values())
     return figure
+
+
+def objective_gallery(
+    graphs: Mapping[str, Mapping[str, Sequence[Edge]]],
+    modalities: Sequence[str],
+    learned: Mapping[str, Mapping[str, float]],
+) -> Figure:
+    """Draw the graphs of several objectives, each with what its terms learned.
+
+    Parameters
+    ----------
+    graphs : {model: graph}
+        As of `objective_graph`.
+    modalities : sequence of str
+        Rows, from above.
+    learned : {model: {term: float}}
+        Of `mmssl.evaluate.run_histories.learned_above_chance`.
+
+    Returns
+    -------
+    Figure
+        Three graphs a line. A term has one colour in all of them, and below
+        its graph stands by how much it lies above chance; it begins again
+        where there are more terms than colours.
+    """
+    words = [term for graph in graphs.values() for term in graph]
+    numbers = {term: i for i, term in enumerate(dict.fromkeys(words))}
+    lines = -(-max(len(graph) for graph in graphs.values()) // 2)
+    rows = -(-len(graphs) // 3)  # rounded up
+    high = ROW * len(modalities) - 0.1 + 0.6 * lines
+    width = max(COLUMNS.values()) + 0.4
+    inches = 0.3 + 2.5 * high / width
+    figure, axes = canvas(rows, 3, 7.8, rows * inches)
+    for axis in axes.flat:
+        axis.axis("off")
+    bottom = -ROW * (len(modalities) - 1)
+    for axis, (name, graph) in zip(axes.flat, graphs.items(), strict=False):
+        own = [numbers[term] for term in graph]
+        _draw_graph(axis, graph, modalities, own, 0.5)
+        _write_gains(axis, graph, own, learned.get(name, {}), bottom - 0.9)
+        axis.set_title(name, fontsize=9, loc="left")
+        axis.set(
+            xlim=(-0.4, width - 0.4),
+            ylim=(0.8 - high, 0.6),
+            aspect="equal",
+        )
+    return figure
+
+
+def _write_gains(
+    axis: Axes,
+    terms: Iterable[str],
+    numbers: Sequence[int],
+    gains: Mapping[str, float],
+    top: float,
+) -> None:
+    """Each term with its gain behind a mark in its colour, two a line."""
+    for place, (term, number) in enumerate(zip(terms, numbers, strict=True)):
+        line, column = divmod(place, 2)
+        x, y = -0.3 + 3.6 * column, top - 0.6 * line
+        axis.plot(
+            [x, x + 0.3], [y, y], color=COLOURS[number % len(COLOURS)], lw=3
+        )
+        amount = "no chance level"
+        if term in gains:
+            amount = f"{gains[term]:+,.2f}".replace("-", "−")
+        axis.text(x + 0.45, y, f"{term} {amount}", fontsize=8, va="center")
+
+
+def _draw_graph(
+    axis: Axes,
+    graph: Mapping[str, Sequence[Edge]],
+    modalities: Sequence[str],
+    numbers: Sequence[int],
+    scale: float = 1.0,
+) -> dict[Node, Place]:
+    """Draw nodes and edges, a term in the colour of its number; where each
+    node lies.
+    """
+    places = _places(graph, modalities)
+    for m in modalities:
+        x, c, z = (places[kind, m] for kind in ("x", "c", "z"))
+        _connect(axis, x, c, BASELINE, scale=scale)
+        _connect(axis, c, z, BASELINE, scale=scale)
+    for order, (number, edges) in enumerate(
+        zip(numbers, graph.values(), strict=True)
+    ):
+        line = COLOURS[number % len(COLOURS)]
+        for start, end, style in _directed(edges):
+            first, last = places[start], places[end]
+            bend = _bend(start[0], first, last, order)
+            _connect(axis, first, last, line, bend, style, 2.0, scale)
+    for node, place in places.items():
+        _draw_node(axis, node, place, scale)
+    return places
 
 
 def _places(
@@ -147,33 +230,34 @@ def _connect(
     bend: float = 0.0,
     style: str = "-|>",
     width: float = 1.0,
+    scale: float = 1.0,
 ) -> None:
     """Draw an arrow between two nodes."""
     arrow = FancyArrowPatch(
         start,
         end,
         arrowstyle=style,
-        mutation_scale=11,
+        mutation_scale=11 * scale,
         color=line,
-        lw=width,
+        lw=width * max(scale, 0.7),
         connectionstyle=f"arc3,rad={bend}",
-        shrinkA=15,
-        shrinkB=15,
+        shrinkA=15 * scale,
+        shrinkB=15 * scale,
         zorder=2,
     )
     axis.add_patch(arrow)
 
 
-def _draw_node(axis: Axes, node: Node, place: Place) -> None:
+def _draw_node(axis: Axes, node: Node, place: Place, scale: float) -> None:
     """Draw a circle with the symbol of the node's kind."""
     kind, modality = node
     axis.plot(
         *place,
         "o",
-        ms=27,
+        ms=27 * scale,
         mfc="white",
         mec=colour(modality),
-        mew=1.8,
+        mew=1.8 * scale,
         zorder=3,
     )
     axis.annotate(
@@ -181,7 +265,7 @@ def _draw_node(axis: Axes, node: Node, place: Place) -> None:
         place,
         ha="center",
         va="center",
-        fontsize=13,
+        fontsize=13 * max(scale, 0.6),
         zorder=4,
         gid=FORMULA,
     )

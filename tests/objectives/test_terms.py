@@ -15,6 +15,7 @@ import pytest
 import scipy.linalg
 import scipy.stats
 import torch
+from matplotlib.colors import to_hex
 from torch import nn
 
 from mmssl import plotting
@@ -660,6 +661,36 @@ def test_figure_draws_every_edge_once_and_names_terms_and_weights(name, batch):
         plotting.objective_graph(
             {"SwAV": [(("z", "T1"), ("prototype", "T1"))]}, ("T1",)
         )
+
+
+def test_a_gallery_draws_the_same_graphs_with_one_colour_a_term(batch):
+    names = ["CR-XX", "XX-RR", "RR-AE", "MMVAE"]
+    graphs = {name: make(name, batch).graph for name in names}
+    modalities = make("RR", batch).modalities
+    learned = {"CR-XX": {"CR": -0.25, "XX": 1.5}, "XX-RR": {"XX": 2.0}}
+    figure = plotting.objective_gallery(graphs, modalities, learned)
+    panels = {axis.get_title(loc="left"): axis for axis in figure.axes}
+    assert set(panels) == {*names, ""}  # two are left empty
+    colours = {}
+    for name in names:
+        alone = plotting.objective_graph(graphs[name], modalities).axes[0]
+        assert len(panels[name].patches) == len(alone.patches)
+        marks = [m for m in panels[name].lines if len(m.get_xdata()) == 2]
+        texts = [text.get_text() for text in panels[name].texts]
+        said = [text for text in texts if " " in text]
+        for mark, text in zip(marks, said, strict=True):
+            colours.setdefault(text.split(" ")[0], set()).add(mark.get_color())
+        edges = {to_hex(patch.get_edgecolor()) for patch in alone.patches}
+        assert len(edges) == 1 + len(graphs[name])
+        gains = learned.get(name, {})
+        for term, text in zip(graphs[name], said, strict=True):
+            found = text.removeprefix(f"{term} ").replace("−", "-")
+            expected = "no chance level"
+            if term in gains:
+                expected = f"{gains[term]:+.2f}"
+            assert found == expected
+    shades = [shade for of_term in colours.values() for shade in of_term]
+    assert len(shades) == len(set(shades)) == len(colours) == 5
 
 
 class InPlace(Tiny):
