@@ -1,5 +1,5 @@
-"""From the raw files of one person to volumes on the cohort's grid: a T1 of
-1 mm and 164 volumes of a BOLD series, both simulated.
+"""From the raw files of one person to volumes on the cohort's grid: a T1
+resampled to 1 mm and 164 volumes of a BOLD series, both simulated.
 
 The series is that of a simulated raw person, there and back until it is long
 enough. Of the whole, what each step takes; a run is one round.
@@ -12,6 +12,7 @@ from pathlib import Path
 
 import nibabel as nib
 import numpy as np
+from nibabel.processing import resample_to_output
 from roofline import seconds_of
 
 from mmssl.cohorts.simulated import images, raw
@@ -44,10 +45,12 @@ def measure(rounds: int) -> dict:
 
 
 def written(folder: Path) -> tuple[Path, Path]:
-    """Files of a T1 and a series of `VOLUMES`."""
+    """Files of a T1 of 1 mm and a series of `VOLUMES`."""
     raw.write_raw_people(folder, 1, 0, images.Design())
     (t1,) = folder.glob("sub-*/anat/*_T1w.nii.gz")
     (bold,) = folder.glob("sub-*/func/*_bold.nii.gz")
+    fine = resample_to_output(nib.load(t1), (1, 1, 1), order=1)
+    fine.to_filename(t1)
     image = nib.load(bold)
     once = np.asarray(image.dataobj)
     both = np.concatenate([once, once[..., -2:0:-1]], axis=-1)
