@@ -15,6 +15,7 @@ from mmssl.plotting.group_differences import (
     overlap_with_truth,
     voxel_by_voxel,
 )
+from mmssl.plotting.interactive_planes import InteractivePlanes
 from mmssl.plotting.learning_curves import learning_curves
 from mmssl.plotting.linear_evaluation import (
     crops_and_shortcuts,
@@ -103,6 +104,7 @@ __all__ = [
     "BASELINE",
     "DIVERGING",
     "GROUP",
+    "InteractivePlanes",
     "MAGNITUDE",
     "MODALITY",
     "MODEL",

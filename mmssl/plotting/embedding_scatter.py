@@ -54,7 +54,7 @@ def embedding_scatter(planes: pd.DataFrame, values: pd.Series) -> Figure:
         _COLUMNS * _CELL + 0.2,
         len(modalities) * (height + 0.3) + 0.6,
     )
-    shades, scale = _shades(values)
+    shades, scale = shades_of(values)
     for axis, modality in zip(axes[:, 0], modalities, strict=True):
         of_modality = planes[planes["modality"] == modality]
         _panels(axis, of_modality, shades)
@@ -127,10 +127,22 @@ def _panels(axis: Axes, planes: pd.DataFrame, shades: pd.Series) -> None:
     axis.axis("off")
 
 
-def _shades(
+def shades_of(
     values: pd.Series,
 ) -> tuple[pd.Series, ScalarMappable | dict[str, str]]:
-    """The colour of everybody, and what explains them."""
+    """Return the colour of everybody, and what explains them.
+
+    Parameters
+    ----------
+    values : Series
+        Named, as of `embedding_scatter`.
+
+    Returns
+    -------
+    shades : Series
+    scale : ScalarMappable or {word: colour}
+        Of numbers, from their 2nd to their 98th percentile; of words.
+    """
     if pd.api.types.is_numeric_dtype(values):
         low, high = np.nanpercentile(values, [2, 98])
         scale = ScalarMappable(Normalize(low, high), MAGNITUDE)
