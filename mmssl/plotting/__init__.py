@@ -46,6 +46,7 @@ from mmssl.plotting.online_clustering import (
     slice_gallery,
     slice_scores,
 )
+from mmssl.plotting.person_panels import person_panels
 from mmssl.plotting.preprocessing import (
     head_motion,
     overlay,
@@ -151,6 +152,7 @@ __all__ = [
     "overlay",
     "pair_views",
     "people",
+    "person_panels",
     "person_randomisation",
     "planted_regions",
     "population_gaps",

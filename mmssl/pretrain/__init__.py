@@ -26,6 +26,7 @@ from mmssl.pretrain.fit import fit, load_objective
 from mmssl.pretrain.processes import leave_the_rest_to_the_first
 from mmssl.pretrain.published import load_published
 from mmssl.pretrain.rankme import rankme
+from mmssl.pretrain.reconstructions import reconstructed
 from mmssl.pretrain.run_folder import read_history, read_parameters
 from mmssl.pretrain.runs_table import read_runs
 
@@ -50,6 +51,7 @@ __all__ = [
     "read_history",
     "read_parameters",
     "read_runs",
+    "reconstructed",
     "untrained_draws",
     "untrained_embeddings",
     "untrained_encoders",
