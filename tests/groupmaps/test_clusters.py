@@ -84,6 +84,9 @@ def test_tables_of_several_maps_name_each(one_sided):
     }
     found = surviving(maps, o.affine)
     assert set(found["source"]) == {"a"} and set(found["effect"]) == {1}
+    again = {("c", "T1", "positive"): (o.rbc, o.p)}
+    both = surviving({**maps, **again}, o.affine)
+    assert both.index.tolist() == list(range(2 * len(found)))
     none = surviving({("b", "T1", "negative"): (o.rbc, o.p * 0 + 1)}, o.affine)
     assert none.empty and list(none) == list(found)
     found = peaks(maps, o.affine)

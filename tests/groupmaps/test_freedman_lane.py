@@ -99,6 +99,13 @@ def test_nilearn_finds_the_same(study):
     assert found.corrected.min() < 0.1 and found.corrected.max() > 0.9
 
 
+def test_the_smallest_p_is_of_a_thousand_permutations(rng):
+    group = np.arange(40) % 2
+    values = group[:, None] + 0.01 * rng.normal(size=(40, 1))
+    found = freedman_lane(values, group, np.arange(40), progress=False)
+    assert found.corrected == pytest.approx(1 / 1001, rel=1e-6)
+
+
 def test_one_permutation_is_exact(study):
     """The null of a single order, in which it takes each person's place in the
     labels.

@@ -22,6 +22,7 @@ from mmssl.groupmaps.mann_whitney import (
     compare,
     max_statistic_test,
     rank_biserial,
+    resampled_rank_biserial,
 )
 from mmssl.stats.permutation import labellings
 
@@ -270,6 +271,25 @@ def test_p_equals_a_loop_over_scipy(rng):
     expected = (1 + (largest[:, None] >= size(group) - 1e-12).sum(0)) / 81
     assert max_statistic_test(values, group, 80, seed=5) == pytest.approx(
         expected
+    )
+
+
+def test_resampled_effects_are_those_of_repeated_people(rng):
+    first, second = rng.normal(size=(7, 30)), rng.normal(size=(9, 30))
+    first[:, :5] = np.round(first[:, :5])
+    second[:, :5] = np.round(second[:, :5])
+    counts = rng.multinomial(7, np.ones(7) / 7, 3)
+    others = rng.multinomial(9, np.ones(9) / 9, 3)
+    effects = resampled_rank_biserial(first, second, (counts, others))
+    for effect, w1, w0 in zip(effects, counts, others, strict=True):
+        repeated = np.repeat(first, w1, axis=0), np.repeat(second, w0, axis=0)
+        u = mannwhitneyu(*repeated, axis=0).statistic
+        np.testing.assert_allclose(effect, 2 * u / 63 - 1, atol=1e-6)
+    once = resampled_rank_biserial(
+        first, second, (np.ones((1, 7)), np.ones((1, 9)))
+    )
+    np.testing.assert_allclose(
+        once[0], rank_biserial(first, second).rbc, atol=1e-6
     )
 
 

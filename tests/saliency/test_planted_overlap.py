@@ -4,14 +4,10 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from scipy.stats import mannwhitneyu
 from sklearn.metrics import average_precision_score
 from torch import nn
 
-from mmssl.groupmaps.mann_whitney import (
-    rank_biserial,
-    resampled_rank_biserial,
-)
+from mmssl.groupmaps.mann_whitney import rank_biserial
 from mmssl.saliency import overlap_gains
 
 SIDES = (5, 6, 7)
@@ -60,25 +56,6 @@ def picks_of(sources, beta=(1.0, -1.0)):
             lines.append((source, "T1", sign, k, beta[k]))
     columns = ["source", "modality", "sign", "dimension", "beta"]
     return pd.DataFrame(lines, columns=columns)
-
-
-def test_resampled_effects_are_those_of_repeated_people(rng):
-    first, second = rng.normal(size=(7, 30)), rng.normal(size=(9, 30))
-    first[:, :5] = np.round(first[:, :5])
-    second[:, :5] = np.round(second[:, :5])
-    counts = rng.multinomial(7, np.ones(7) / 7, 3)
-    others = rng.multinomial(9, np.ones(9) / 9, 3)
-    effects = resampled_rank_biserial(first, second, (counts, others))
-    for effect, w1, w0 in zip(effects, counts, others, strict=True):
-        repeated = np.repeat(first, w1, axis=0), np.repeat(second, w0, axis=0)
-        u = mannwhitneyu(*repeated, axis=0).statistic
-        np.testing.assert_allclose(effect, 2 * u / 63 - 1, atol=1e-6)
-    once = resampled_rank_biserial(
-        first, second, (np.ones((1, 7)), np.ones((1, 9)))
-    )
-    np.testing.assert_allclose(
-        once[0], rank_biserial(first, second).rbc, atol=1e-6
-    )
 
 
 def test_an_encoder_that_reads_the_disease_gains_and_a_blind_one_does_not(
