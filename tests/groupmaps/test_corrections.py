@@ -105,6 +105,17 @@ def test_without_a_truth_nothing_is_scored(people):
     assert list(table) == ["modality", "correction", "voxels"]
 
 
+@pytest.mark.parametrize("level, some", [(0.05, False), (0.0501, True)])
+def test_a_p_of_the_level_itself_is_not_found(people, level, some):
+    values, labels, mask, _ = people
+    # the smallest p of 19 permutations is 0.05
+    table = compare_corrections(
+        values, labels, mask, ("T1", "fALFF"), permutations=19, level=level
+    )
+    lines = table.set_index(["modality", "correction"])
+    assert (lines.loc[("T1", "largest effect"), "voxels"] > 0) == some
+
+
 def test_as_many_maps_as_modalities(people):
     values, labels, mask, _ = people
     with pytest.raises(
