@@ -40,6 +40,12 @@ def test_debiased_cka_of_independent_codes_is_about_zero_at_any_n(n):
     assert abs(np.mean(values)) < 3.5 * error and error < 0.03
 
 
+def test_what_is_wholly_shared_is_the_same_in_both_codes():
+    x, y = simulated_codes(20, 5, 1.0, 2, 0)
+    assert np.array_equal(x[:, :2], y[:, :2])
+    assert not np.isclose(x[:, 2:], y[:, 2:]).any()
+
+
 def test_debiased_cka_does_not_depend_on_n_where_something_is_shared():
     rng = np.random.default_rng(5)
     # four of sixteen unit dimensions with covariance .6
