@@ -29,7 +29,8 @@ from torch.nn import functional as F
 from mmssl.losses.precision import promote
 
 NEGATIVES = ("locations", "representations")
-CHUNK_BYTES = 2**26  # of scores and a temporary, alive at a time
+CHUNK_BYTES = 2**26  # of scores alive at a time
+_BLOCK = 32  # queries whose scores stay in a processor's cache
 
 
 def chance_level(
@@ -72,9 +73,8 @@ class _Contrast(torch.autograd.Function):
     forward pass.
 
     Local embeddings (B, D, L) and queries (R, D), scaled anchors; query r is
-    of sample r mod B. The scores of some queries
-    are alive at a time, and the backward pass needs none of them.
-    Differentiable once.
+    of sample r mod B. The scores of some queries are alive at a time, and the
+    backward pass needs none of them. Differentiable once.
     """
 
     @staticmethod
@@ -85,15 +85,16 @@ class _Contrast(torch.autograd.Function):
         of_local = torch.zeros_like(local) if wanted else None
         of_queries = torch.empty_like(queries) if wanted else None
         loss = local.new_zeros(())
-        # the scores and one temporary of their size
-        each = 2 * batch * locations * local.element_size()
+        each = batch * locations * local.element_size()
         step = max(1, CHUNK_BYTES // each)
         for start in range(0, len(queries), step):
             chunk = slice(start, start + step)
             rows = queries[chunk].expand(batch, -1, -1)
             # (B, r, L)
             scores = torch.bmm(rows, local)
-            loss += _contrast(scores, owners[chunk], clip, wanted)
+            parts = scores.split(_BLOCK, 1), owners[chunk].split(_BLOCK)
+            for part, own in zip(*parts, strict=True):
+                loss += _contrast(part, own, clip, wanted)
             if wanted:  # the scores' gradient has taken their place
                 of_local.baddbmm_(rows.mT, scores)
                 of_queries[chunk] = torch.bmm(scores, local.mT).sum(0)

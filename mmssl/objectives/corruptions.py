@@ -24,6 +24,7 @@ from mmssl.objectives.along_axis import NEGLIGIBLE, along_axis
 
 QUARTERS = 4
 ORDERS = 64  # of the places of a box of each shape, drawn anew every step
+FEWEST = 8  # of them, where a row has few boxes of each shape
 
 
 class Turn(NamedTuple):
@@ -321,8 +322,8 @@ def shuffled(
     change places (003's code).
 
     Boxes read the image as it was; where two overlap the later one counts.
-    Each takes one of 64 random orders of its shape, which are drawn anew every
-    step.
+    Each takes one of 8 to 64 random orders of its shape, which are drawn anew
+    every step: as many as a row has boxes of a shape.
 
     Parameters
     ----------
@@ -366,7 +367,6 @@ def _shuffled_places(
     length = (length * torch.tensor(most, device=device)).long()
     start = stream.uniform("starts", number, axes)
     start = (start * (whole - length)).long().flatten(0, 1)
-    order = stream.integers("orders", ORDERS, number).flatten()
     corner = _flat(start, sides)
     row = torch.arange(rows, device=device).repeat_interleave(number)
     target = corner + row * total
@@ -377,27 +377,32 @@ def _shuffled_places(
     origin = corner + (later << bits)
     source = torch.arange(total, device=device).repeat(rows)
     steps = _box_steps(tuple(most), tuple(sides))
+    # of many shapes, those that boxes take: all would outweigh the image
+    orders = min(max(math.ceil(number / len(steps)), FEWEST), ORDERS)
+    order = stream.integers("orders", orders, number).flatten()
     shapes = _flat(length.flatten(0, 1), most)
     boxes = shapes.argsort()
     counts = shapes.bincount(minlength=len(steps)).tolist()
-    reordered = _reordered(stream, steps)
-    for inside, orders, count in zip(steps, reordered, counts, strict=True):
+    reordered = _reordered(stream, steps, orders)
+    for inside, sources, count in zip(steps, reordered, counts, strict=True):
         chosen, boxes = boxes[:count], boxes[count:]
         targets = target[chosen, None] + inside.to(device)
-        origins = orders[order[chosen]].add_(origin[chosen, None])
+        origins = sources[order[chosen]].add_(origin[chosen, None])
         source.scatter_reduce_(0, targets.flatten(), origins.flatten(), "amax")
     return (source & ((1 << bits) - 1)).view(rows, total)
 
 
-def _reordered(stream: Stream, boxes: Sequence[Tensor]) -> list[Tensor]:
-    """The places of each box in random orders, (ORDERS, places).
+def _reordered(
+    stream: Stream, boxes: Sequence[Tensor], orders: int
+) -> list[Tensor]:
+    """The places of each box in random orders, (orders, places).
 
     They are the same for all rows of a step: an order of its own for each of
     the many boxes would take most of the time. The last bits of random numbers
     are replaced by the place; sorted, these bits are a permutation.
     """
     device = stream.rows.device
-    which = torch.arange(ORDERS, device=device)
+    which = torch.arange(orders, device=device)
     shared = Stream(which, stream.seed, stream.step, stream.purpose)
     places = torch.cat(boxes).to(device)
     last = (1 << int(places.max()).bit_length()) - 1

@@ -125,6 +125,9 @@ def sweep(
     _check(inputs, subjects, models)
     folder = Path(folder) / _key(inputs, subjects, models, affine, seed)[:16]
     points = _with_undistorted(grid)
+    for of_model in models.values():
+        for model in of_model.values():
+            model.encoder.eval().to(memory_format=torch.channels_last_3d)
     progress_bar = tqdm(
         points.itertuples(),
         total=len(points),
@@ -237,9 +240,8 @@ def _score(model: LinearModel, volumes: Tensor) -> Tensor:
     """Score of each volume, (B,) or (K, B), NaN where its embedding is not
     finite.
     """
-    encoder = model.encoder.eval().to(memory_format=torch.channels_last_3d)
     # an encoder may begin in place, and others see the same volumes
-    z = encoder(volumes.clone()).z.float()
+    z = model.encoder(volumes.clone()).z.float()
     score = model.scores(z)
     finite = z.isfinite().all(1) & score.isfinite()
     return score.masked_fill(~finite, torch.nan)

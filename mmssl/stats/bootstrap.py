@@ -10,6 +10,7 @@ cohort's proportions. Intervals are bias-corrected and accelerated (BCa, Efron
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 from scipy.special import ndtr, ndtri
@@ -18,6 +19,7 @@ from mmssl.stats.auc import (
     Interval,
     checked_classes,
     checked_level,
+    left_out_auc,
     one_against_rest,
     weighted_auc,
 )
@@ -75,7 +77,12 @@ def auc_interval(
     level = checked_level(level)
     clusters = Clusters(labels, subjects)
     estimate, limits = _resampled(
-        clusters, _mean_auc(labels, scores), resamples, seed, level
+        clusters,
+        partial(_mean_auc, labels, scores),
+        _mean_left_out(labels, scores, clusters.rows),
+        resamples,
+        seed,
+        level,
     )
     if limits is None:
         return score_interval(estimate, *clusters.smallest_problem(), level)
@@ -115,10 +122,18 @@ def auc_gain_interval(
     checked, scores = checked_classes(labels, scores)
     _, baseline = checked_classes(labels, baseline)
     level = checked_level(level)
-    first, second = _mean_auc(checked, scores), _mean_auc(checked, baseline)
+    clusters = Clusters(checked, subjects)
+
+    def gains(weights: np.ndarray) -> np.ndarray:
+        """Of weights of the rows, (B,)."""
+        own = _mean_auc(checked, scores, weights)
+        return own - _mean_auc(checked, baseline, weights)
+
+    own = _mean_left_out(checked, scores, clusters.rows)
     estimate, limits = _resampled(
-        Clusters(checked, subjects),
-        lambda weights: first(weights) - second(weights),
+        clusters,
+        gains,
+        own - _mean_left_out(checked, baseline, clusters.rows),
         resamples,
         seed,
         level,
@@ -127,31 +142,39 @@ def auc_gain_interval(
 
 
 def _mean_auc(
-    labels: np.ndarray, scores: np.ndarray
-) -> Callable[[np.ndarray], np.ndarray]:
-    """The mean AUC of scores as a function of weights of the rows, (B, n)."""
+    labels: np.ndarray, scores: np.ndarray, weights: np.ndarray
+) -> np.ndarray:
+    """The mean AUC of scores under weights of the rows, (B, n) to (B,)."""
     truths, rows = one_against_rest(labels, scores)
+    aucs = [
+        weighted_auc(truth, row, weights)
+        for truth, row in zip(truths, rows, strict=True)
+    ]
+    return np.mean(aucs, 0)
 
-    def mean_auc(weights: np.ndarray) -> np.ndarray:
-        """The mean over scores, (B,)."""
-        aucs = [
-            weighted_auc(truth, row, weights)
-            for truth, row in zip(truths, rows, strict=True)
-        ]
-        return np.mean(aucs, 0)
 
-    return mean_auc
+def _mean_left_out(
+    labels: np.ndarray, scores: np.ndarray, subjects: np.ndarray
+) -> np.ndarray:
+    """The mean AUC of scores without each subject, (subjects,)."""
+    truths, rows = one_against_rest(labels, scores)
+    aucs = [
+        left_out_auc(truth, row, subjects)
+        for truth, row in zip(truths, rows, strict=True)
+    ]
+    return np.mean(aucs, 0)
 
 
 def _resampled(
     clusters: Clusters,
     statistic: Callable[[np.ndarray], np.ndarray],
+    jackknife: np.ndarray,
     resamples: int,
     seed: int,
     level: float,
 ) -> tuple[float, tuple[float, float] | None]:
-    """A statistic of weighted rows and its BCa limits; none where no resample
-    differs.
+    """A statistic of weighted rows and its BCa limits, with what it is without
+    each subject; no limits where no resample differs.
     """
     if resamples < 100:
         raise ValueError(f"resamples must be at least 100, found {resamples}")
@@ -159,7 +182,6 @@ def _resampled(
     draws = statistic(clusters.draws(resamples, seed))
     if np.ptp(draws) == 0:
         return estimate, None
-    jackknife = statistic(clusters.leave_one_out())
     limits = bca_limits(estimate, draws, jackknife, clusters.stratum, level)
     return estimate, limits
 
@@ -291,10 +313,6 @@ class Clusters:
         """How often each row is drawn, (resamples, n)."""
         rng = np.random.default_rng(seed)
         return draw_counts(self.stratum, resamples, rng)[:, self.rows]
-
-    def leave_one_out(self) -> np.ndarray:
-        """Each subject left out once, (subjects, n)."""
-        return (1.0 - np.eye(len(self.stratum)))[:, self.rows]
 
 
 def _acceleration(jackknife: np.ndarray, stratum: np.ndarray) -> float:

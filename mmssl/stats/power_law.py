@@ -13,6 +13,7 @@ from mmssl.stats.auc import (
     Interval,
     checked_classes,
     checked_level,
+    left_out_auc,
     weighted_auc,
 )
 from mmssl.stats.bootstrap import Clusters, bca_limits
@@ -128,19 +129,24 @@ def shortfall_exponent(
     centred = np.log(sizes) - np.log(sizes).mean()
     slope = centred / (centred**2).sum()
 
-    def exponents(weights: np.ndarray) -> np.ndarray:
-        """Of every weighting of the people, (B,)."""
-        aucs = [weighted_auc(labels, row, weights) for row in scores]
+    def exponents(aucs: list[np.ndarray]) -> np.ndarray:
+        """Of the AUCs (B,) of each size, (B,)."""
         short = ceiling - np.array(aucs)
         with np.errstate(invalid="ignore"):
             logs = np.log(np.where(short > 0, short, np.nan))
         return -slope @ logs
 
-    estimate = float(exponents(np.ones((1, len(labels))))[0])
-    draws = exponents(clusters.draws(resamples, seed))
+    def weighted(weights: np.ndarray) -> np.ndarray:
+        """Of every weighting of the people, (B,)."""
+        return exponents([weighted_auc(labels, s, weights) for s in scores])
+
+    estimate = float(weighted(np.ones((1, len(labels))))[0])
+    draws = weighted(clusters.draws(resamples, seed))
     limits = (np.nan, np.nan)
     if np.isfinite(draws).all() and np.ptp(draws) > 0:
-        jackknife = exponents(clusters.leave_one_out())
+        jackknife = exponents(
+            [left_out_auc(labels, s, clusters.rows) for s in scores]
+        )
         limits = bca_limits(
             estimate, draws, jackknife, clusters.stratum, level
         )

@@ -17,7 +17,7 @@ from mmssl.robustness.linear_models import LinearModel
 from mmssl.robustness.sweep import Sweep, distortion_seeds, sweep
 
 NAME = "Distortions"
-MODELS, SUBJECTS, PEOPLE, STEP = 7, 4, 100, 5
+MODELS, SUBJECTS, PEOPLE, STEP = 7, 16, 100, 5
 AFFINE = np.array(
     [[6.0, 0, 0, -93], [0, 6.0, 0, -111], [0, 0, 6.0, -87], [0, 0, 0, 1]]
 )

@@ -7,9 +7,11 @@ import platform
 import re
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import torch
+from torch.nn.functional import conv2d
 
 _FEATURES = ("avx2", "avx512f", "avx512_bf16", "amx_bf16")
 _COPIED = 1 << 28  # bytes, far beyond any cache
@@ -54,14 +56,20 @@ def rates(rounds: int = 5) -> dict[str, float]:
     second of a matrix product in each precision.
 
     A copy reads and writes: it moves twice its bytes. A product of two square
-    matrices of side n takes 2 n^3 operations.
+    matrices of side n takes 2 n^3 operations. BLAS takes it, and the
+    convolutions' library as one of 1 x 1, which may be twice as fast: the
+    faster counts.
     """
     source = torch.ones(_COPIED // 4)
     target = torch.empty_like(source)
     best = {"copy": 2 * _COPIED / _least(lambda: target.copy_(source), rounds)}
     for name, dtype in _DTYPES.items():
         a = torch.randn(_SIDE, _SIDE).to(dtype)
-        seconds = _least(lambda a=a: a @ a, rounds)
+        image = a.view(1, _SIDE, -1, 32)
+        image = image.contiguous(memory_format=torch.channels_last)
+        kernel = a.view(_SIDE, _SIDE, 1, 1)
+        products = (partial(torch.mm, a, a), partial(conv2d, image, kernel))
+        seconds = min(_least(product, rounds) for product in products)
         best[name] = 2 * _SIDE**3 / seconds
     return best
 

@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
-from mmssl.stats.auc import roc_auc, weighted_auc
+from mmssl.stats import auc
+from mmssl.stats.auc import left_out_auc, roc_auc, weighted_auc
 
 
 def auc_by_loop(labels, scores):
@@ -50,10 +51,32 @@ def test_weighted_auc_is_the_auc_of_rows_drawn_so_often(rng):
     scores = np.round(rng.normal(size=20), 1)
     weights = rng.integers(0, 3, size=(5, 20))
     aucs = weighted_auc(labels, scores, weights)
-    for auc, counts in zip(aucs, weights, strict=True):
+    for found, counts in zip(aucs, weights, strict=True):
         rows = np.repeat(np.arange(20), counts)
         expected = auc_by_loop(labels[rows], scores[rows])
-        assert auc == pytest.approx(expected, abs=1e-12)
+        assert found == pytest.approx(expected, abs=1e-12)
+
+
+def test_blocks_of_weights_change_nothing(rng, monkeypatch):
+    labels, scores = np.arange(20) % 2, rng.normal(size=20)
+    weights = rng.integers(0, 3, size=(5, 20))
+    whole = weighted_auc(labels, scores, weights)
+    monkeypatch.setattr(auc, "_ELEMENTS", 45)
+    assert np.array_equal(weighted_auc(labels, scores, weights), whole)
+
+
+@pytest.mark.parametrize("scans", [1, 3])
+def test_without_each_subject_it_is_the_auc_of_the_others(rng, scans):
+    """Also of who has rows of both classes, and with ties."""
+    labels = np.arange(30) % 2
+    scores = np.round(rng.normal(size=30), 1)
+    subjects = np.arange(30) // scans
+    found = left_out_auc(labels, scores, subjects)
+    assert found.shape == (30 // scans,)
+    for subject, value in enumerate(found):
+        rest = subjects != subject
+        expected = auc_by_loop(labels[rest], scores[rest])
+        assert value == pytest.approx(expected, abs=1e-12)
 
 
 @pytest.mark.parametrize(
