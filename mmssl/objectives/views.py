@@ -19,6 +19,7 @@ from mmssl.models.keyed_random import Stream
 Volumes = dict[str, Tensor]
 # of one modality, on a CPU: what passes through its caches in one go
 _BLOCK_BYTES = 1 << 23
+_LARGE = 1 << 17  # voxels of an image that a copy of its own pays for
 # the fastest for convolutions
 _LAYOUTS = {4: torch.channels_last, 5: torch.channels_last_3d}
 
@@ -54,7 +55,7 @@ class Made(NamedTuple):
 
 
 def shift_and_flip(volumes: Tensor, offset: Tensor, flip: Tensor) -> Tensor:
-    """Pad with 0, crop, then flip: in one gather.
+    """Pad with 0, crop, then flip.
 
     Parameters
     ----------
@@ -68,6 +69,39 @@ def shift_and_flip(volumes: Tensor, offset: Tensor, flip: Tensor) -> Tensor:
     -------
     Tensor, shape of ``volumes``
     """
+    # half floats travel as integers, which torch moves several times faster on
+    # a CPU
+    carrier = torch.int16 if volumes.element_size() == 2 else volumes.dtype
+    is_large = volumes[:1].numel() >= _LARGE
+    move = (
+        _row_by_row if volumes.device.type == "cpu" and is_large else _gather
+    )
+    moved = move(volumes.contiguous().view(carrier), offset, flip)
+    return moved.view(volumes.dtype)
+
+
+def _row_by_row(volumes: Tensor, offset: Tensor, flip: Tensor) -> Tensor:
+    """Blocks of memory are copied: several times faster than single voxels."""
+    moved = torch.zeros_like(volumes)
+    shifts_and_flips = zip(offset.tolist(), flip.tolist(), strict=True)
+    for row, (shifts, flips) in enumerate(shifts_and_flips):
+        source, target, flipped = volumes[row], moved[row], []
+        for axis, side in enumerate(volumes.shape[2:], start=1):
+            shift = shifts[axis - 1]
+            low, high = max(0, shift), min(side, side + shift)
+            length = max(0, high - low)
+            first = low - shift
+            if flips[axis - 1]:
+                flipped.append(axis)
+                first = side - first - length
+            source = source.narrow(axis, min(low, side), length)
+            target = target.narrow(axis, max(0, min(first, side)), length)
+        target.copy_(source.flip(flipped) if flipped else source)
+    return moved
+
+
+def _gather(volumes: Tensor, offset: Tensor, flip: Tensor) -> Tensor:
+    """All rows in one gather."""
     batch, channels, *sides = volumes.shape
     index, inside = [], []
     for axis, side in enumerate(sides):
@@ -81,18 +115,15 @@ def shift_and_flip(volumes: Tensor, offset: Tensor, flip: Tensor) -> Tensor:
     for axis, side in enumerate(sides[:-1]):
         along = index[axis].view(batch, *(1,) * line[0].dim(), side)
         line = line[..., None] * side + along
-    # half floats travel as integers: torch gathers those 2.5 times faster on a
-    # CPU
-    carrier = torch.int16 if volumes.element_size() == 2 else volumes.dtype
-    lines = volumes.reshape(-1, sides[-1]).view(carrier)
-    lines = lines.index_select(0, line.flatten()).view(batch, -1, sides[-1])
+    lines = volumes.view(-1, sides[-1]).index_select(0, line.flatten())
+    lines = lines.view(batch, -1, sides[-1])
     moved = lines.gather(2, index[-1][:, None].expand_as(lines))
     moved = moved.view(batch, channels, *sides)
     for axis, kept in enumerate(inside):
         along = [1] * len(sides)
         along[axis] = sides[axis]
-        moved.mul_(kept.view(batch, 1, *along).to(carrier))
-    return moved.view(volumes.dtype)
+        moved.mul_(kept.view(batch, 1, *along).to(moved.dtype))
+    return moved
 
 
 def _source_index(side: int, offset: Tensor, flip: Tensor) -> Tensor:
@@ -374,11 +405,19 @@ def _augment(
     parts = _Parts()
     for start in range(0, batch, size):
         block = slice(start, start + size)
-        clean = {m: x[rows[m][block]] for m, x in inputs.items()}
+        clean = {m: _selected(x, rows[m][block]) for m, x in inputs.items()}
         made = recipe(clean, stream[block])
         numbers = dict.fromkeys(inputs, batch)
         parts.add(made, numbers, dict.fromkeys(inputs, block))
     return Made(parts.volumes, parts.targets)
+
+
+def _selected(inputs, rows: Tensor) -> Tensor:
+    """Some rows of a cohort's images."""
+    if isinstance(inputs, Tensor):
+        # ten times as fast as an index on a CPU
+        return inputs.index_select(0, rows.to(inputs.device))
+    return inputs[rows]
 
 
 def _block_size(inputs: Volumes, stream: Stream) -> int:

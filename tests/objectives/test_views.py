@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from mmssl.models.keyed_random import Stream
+from mmssl.objectives import views
 from mmssl.objectives.views import (
     Clean,
     Noisy,
@@ -18,9 +19,13 @@ from mmssl.objectives.views import (
 )
 
 
+@pytest.mark.parametrize("large", [1, 1_000_000])
+@pytest.mark.parametrize("pad", [3, 12])
 @pytest.mark.parametrize("sides", [(7, 8, 9), (6, 5)])
-def test_equals_pad_crop_flip_of_numpy(sides, rng):
-    pad, batch, axes = 3, 5, len(sides)
+def test_equals_pad_crop_flip_of_numpy(sides, pad, large, rng, monkeypatch):
+    """By rows and by a gather; also where nothing of an image stays."""
+    monkeypatch.setattr(views, "_LARGE", large)
+    batch, axes = 5, len(sides)
     volumes = torch.from_numpy(rng.normal(size=(batch, 2, *sides)))
     start = torch.from_numpy(rng.integers(0, 2 * pad + 1, (batch, axes)))
     flip = torch.from_numpy(rng.random((batch, axes)) < 0.5)
@@ -39,7 +44,9 @@ def test_equals_pad_crop_flip_of_numpy(sides, rng):
         assert np.array_equal(moved[b].numpy(), expected)
 
 
-def test_halves_move_unchanged(rng):
+@pytest.mark.parametrize("large", [1, 1_000_000])
+def test_halves_move_unchanged(large, rng, monkeypatch):
+    monkeypatch.setattr(views, "_LARGE", large)
     volumes = torch.from_numpy(rng.normal(size=(2, 1, 7, 8, 9))).half()
     offset = torch.tensor([[1, -2, 3], [0, 0, 0]])
     flip = torch.tensor([[True, False, True]] * 2)
