@@ -35,6 +35,17 @@ def test_what_was_not_measured_is_not_met():
     assert not line["met"]
 
 
+def test_a_missed_target_says_what_its_library_calls_take():
+    row = {"name": "sorts", "library": "NumPy's sort", "alone": 0.3}
+    row["fraction alone"] = 0.75
+    told = report(9.0) | {"roofline": [{"figures": [row]}]}
+    target = targets.Target("maps", "map, ratio", least=10.0, row="sorts")
+    (line,) = targets.held((target,), told)
+    assert line["why"] == "75% of the time of *sorts* is NumPy's sort alone"
+    (line,) = targets.held((target,), report(9.0))
+    assert line["why"] == ""
+
+
 def test_each_target_has_one_limit():
     for target in targets.TARGETS:
         assert (target.least is None) != (target.most is None)
