@@ -265,9 +265,19 @@ def noted(*functions: tuple[ModuleType, str]) -> Iterator[list]:
 
 
 def replayed(call: Call, *functions: tuple[ModuleType, str]) -> Call:
-    """The library calls of one call by themselves."""
+    """The library calls of one call by themselves.
+
+    Raises
+    ------
+    ValueError
+        For a function that the call does not make: its time would be none.
+    """
     with noted(*functions) as calls:
         call()
+    made = {function for function, _, _ in calls}
+    for owner, name in functions:
+        if getattr(owner, name) not in made:
+            raise ValueError(f"{name} is not called")
 
     def again() -> None:
         for function, arguments, options in calls:

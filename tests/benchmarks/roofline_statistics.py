@@ -43,6 +43,7 @@ def _ranks() -> Work:
     n, voxels = values.shape
     groups = values[labels()], values[~labels()]
     call = partial(rank_biserial, *groups)
+    columns = np.ascontiguousarray(values.T, dtype=np.float64)
     return Work(
         "rank-biserial map, 88 people, 67,000 voxels",
         "n log2 n comparisons a voxel; values read, three numbers a voxel "
@@ -50,7 +51,7 @@ def _ranks() -> Work:
         n * np.log2(n) * voxels,
         values.nbytes + 3 * 8 * voxels,
         call,
-        alone=replayed(call, (np, "argsort")),
+        alone=partial(np.sort, columns, axis=1),
         library="NumPy's sort of each voxel",
     )
 

@@ -2,6 +2,8 @@
 against a closed form, and library calls that are noted and made again.
 """
 
+import types
+
 import numpy as np
 import pytest
 import roofline
@@ -99,6 +101,14 @@ def test_calls_of_a_library_are_noted_only_inside():
     with pytest.raises(ZeroDivisionError), roofline.noted((np, "argsort")):
         raise ZeroDivisionError
     assert np.argsort is original
+
+
+def test_calls_that_are_not_made_cannot_be_replayed():
+    module = types.SimpleNamespace(made=len, other=abs)
+    with pytest.raises(ValueError, match="other is not called"):
+        roofline.replayed(
+            lambda: module.made(()), (module, "made"), (module, "other")
+        )
 
 
 def test_seconds_are_those_of_each_function_and_of_the_whole():
