@@ -24,7 +24,11 @@ from mmssl.pretrain.encoders import (
 )
 from mmssl.pretrain.fit import fit, load_objective
 from mmssl.pretrain.processes import leave_the_rest_to_the_first
-from mmssl.pretrain.published import load_published
+from mmssl.pretrain.published import (
+    PublishedForCohort,
+    load_published,
+    published_for,
+)
 from mmssl.pretrain.rankme import rankme
 from mmssl.pretrain.reconstructions import reconstructed
 from mmssl.pretrain.run_folder import read_history, read_parameters
@@ -34,6 +38,7 @@ __all__ = [
     "BASELINES",
     "INITIALISATIONS",
     "PCA_64",
+    "PublishedForCohort",
     "RANDOM",
     "Weights",
     "baseline_embeddings",
@@ -47,6 +52,7 @@ __all__ = [
     "load_objective",
     "load_published",
     "load_weights",
+    "published_for",
     "rankme",
     "read_history",
     "read_parameters",

@@ -52,8 +52,9 @@ class PersonMaps:
     Parameters
     ----------
     people : Cohort
-    runs : mapping of str to Path
-        Folders of finished runs, by the names that are asked for.
+    runs : mapping of str to Path, or to (encoders, landmarks)
+        Folders of finished runs, by the names that are asked for, or what
+        `mmssl.pretrain.load_encoders` gives of one.
     seed : int
         Of the noise: a row has ``seed + row``, as on the page.
     sigma : float
@@ -65,7 +66,7 @@ class PersonMaps:
     def __init__(
         self,
         people,
-        runs: Mapping[str, Path],
+        runs: Mapping[str, Path | tuple],
         seed: int = 0,
         sigma: float = 1.5,
         **options,
@@ -114,7 +115,8 @@ class PersonMaps:
         return self._maps(run, modality, int(row))
 
     def _load(self, run: str):
-        return load_encoders(self.runs[run])
+        found = self.runs[run]
+        return found if isinstance(found, tuple) else load_encoders(found)
 
     def _compute(self, run: str, modality: str, row: int) -> DimensionMaps:
         encoders, landmarks = self._encoders(run)

@@ -3,13 +3,21 @@ those that were published.
 """
 
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from small_cohort import SMALL_RUN, write_small_cohort
 
 from mmssl.ledger.manifest import write_manifest
-from mmssl.pretrain import export_encoders, fit, load_published
+from mmssl.preprocessing import standardised
+from mmssl.pretrain import (
+    export_encoders,
+    fit,
+    load_encoders,
+    load_published,
+    published_for,
+)
 
 
 @pytest.fixture(scope="module")
@@ -103,3 +111,75 @@ def test_an_exchanged_export_is_refused_by_the_editions_manifest(folder):
     write_manifest(own)
     with pytest.raises(ValueError, match="AE/manifest.json: was changed"):
         load_published("AE", folder)
+
+
+@pytest.fixture(scope="module")
+def brains(tmp_path_factory):
+    """Give a cohort of brains, and the published editions of its encoders."""
+    folder = tmp_path_factory.mktemp("heads")
+    people = write_small_cohort(folder / "cohort", intensity="brain")
+    run = fit(people, "RR", folder / "RR-fold0-seed0", **SMALL_RUN)
+    exported = export_encoders(run, folder / "RR", cohort=people)
+    _publish(folder / "published", "night", exported, "RR")
+    return people, run, folder / "published"
+
+
+def test_published_encoders_stand_in_for_a_run(brains):
+    people, run, folder = brains
+    encoders, landmarks, model, file = published_for(people, "RR", folder)
+    assert (model, file.parent.parent.name) == ("RR", "encoders")
+    of_run, learned = load_encoders(run)
+    assert landmarks == learned
+    exported = load_published("RR", folder)
+    inputs = standardised(people, landmarks, np.float16)
+    for m, x in inputs.items():
+        prepared = exported[m].prepare(people.volumes[m]).numpy()
+        np.testing.assert_array_equal(x, prepared)
+        assert encoders.keys() == of_run.keys()
+
+
+def test_modalities_that_the_cohort_lacks_are_left_out(brains):
+    people, _, folder = brains
+    alone = replace(people, modalities=("T1",))
+    encoders, landmarks, *_ = published_for(alone, "RR", folder)
+    assert set(encoders) == set(landmarks) == {"T1"}
+    other = replace(people, modalities=("PET",))
+    with pytest.raises(ValueError, match="PET found.* RR's, T1, fALFF"):
+        published_for(other, "RR", folder)
+
+
+@pytest.mark.parametrize(
+    ("change", "found", "expected"),
+    [
+        ("size", "(1, 8, 8, 8)", "(1, 16, 16, 16)"),
+        ("channels", "(3, 16, 16, 16)", "(1, 16, 16, 16)"),
+        ("intensity", "unit", "brain"),
+        ("affine", "[12.0, 0.0, 0.0, 2.0]", "[12.0, 0.0, 0.0, 0.0]"),
+    ],
+)
+def test_other_images_are_refused_with_both_sides(
+    change, found, expected, brains
+):
+    people, _, folder = brains
+    moved = people.affine.copy()
+    moved[0, 3] += 2
+    smaller = {m: x[:, ::2, ::2, ::2] for m, x in people.volumes.items()}
+    changes = {
+        "size": {"volumes": smaller},
+        "channels": {"channels": {"T1": 3, "fALFF": 1}},
+        "intensity": {"intensity": "unit"},
+        "affine": {"affine": moved},
+    }
+    other = replace(people, **changes[change])
+    with pytest.raises(ValueError) as told:
+        published_for(other, "RR", folder)
+    said = str(told.value)
+    assert said.startswith(f"{people.path}: ")
+    assert said.endswith("of the published encoder RR")
+    assert said.index(found) < said.index(expected)
+
+
+def test_a_changed_model_does_not_stand_in(folder, cohort):
+    (folder / "night" / "encoders" / "AE" / "config.json").write_text("{}")
+    with pytest.raises(ValueError, match="AE/config.json: "):
+        published_for(cohort, "AE", folder)

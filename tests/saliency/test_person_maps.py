@@ -45,6 +45,15 @@ def test_they_are_those_of_the_page(case):
             np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
+def test_encoders_stand_in_for_their_run(case):
+    people, runs = case
+    given = {"other": pretrain.load_encoders(runs["one"])}
+    found = saliency.PersonMaps(people, given, **OPTIONS)("other", "T1", 20)
+    own = saliency.PersonMaps(people, runs, **OPTIONS)
+    np.testing.assert_array_equal(found[1], own("one", "T1", 20)[1])
+    assert (found[1] != own("two", "T1", 20)[1]).any()
+
+
 def test_they_are_computed_once(case, monkeypatch):
     people, runs = case
     computed = []
