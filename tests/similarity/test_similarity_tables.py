@@ -61,6 +61,7 @@ def test_table_holds_every_cell_and_what_each_function_says(study):
     assert set(groups["model"]) == {"CR", "AE"} and set(
         groups["n_second"]
     ) == {10}
+    assert list(groups)[:3] == ["model", "pair", "role"]
     with pytest.raises(
         ValueError, match="groups of 26 and 4 people, expected at least 5"
     ):
