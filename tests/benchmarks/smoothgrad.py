@@ -7,19 +7,33 @@ backward pass each. Multiply-adds of a person are counted: less than half of
 the loop's are left (`mmssl.saliency.smoothgrad`), and the rest of the ratio is
 memory layout. bfloat16 is chosen explicitly and gains most with AMX. MONAI's
 SmoothGrad does the same a copy at a time, with noise of its own.
+
+The menus of notebook 06 are to follow within a second: one update is another
+person of one modality at 32³, from the image to the PNG, at the widths of the
+smoke and the demo edition.
 """
 
+import itertools
+import tempfile
 from functools import partial
+from pathlib import Path
 
 import torch
 from captum.attr import Saliency
-from timing import clocked, in_turns, medians, ratio
+from timing import Clocked, clocked, in_turns, medians, ratio
 
+from mmssl.cohorts.simulated.phantom import make_phantom
 from mmssl.models.dcgan import Encoder
+from mmssl.plotting.saliency_menus import SaliencyMenus
+from mmssl.preprocessing.network_inputs import fit_landmarks
+from mmssl.saliency.person_maps import KEPT, PersonMaps
 from mmssl.saliency.smoothgrad import gaussian_noise, smoothgrad
 
 NAME = "SmoothGrad"
 SIZE, WIDTH, LATENT, SAMPLES, STD = 32, 32, 64, 5, 0.05
+
+MENU_WIDTHS = (8, 16)
+"""Of the smoke and the demo edition."""
 
 
 def multiply_adds() -> dict:
@@ -73,9 +87,41 @@ def by_monai(encoder, x) -> torch.Tensor:
     return torch.stack([attribute(x, index=k)[0, 0] for k in range(LATENT)])
 
 
+def menu_updates() -> dict[str, Clocked]:
+    """One update of the menus of notebook 06 a width, each time of a person
+    whose maps are not kept.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        # its images stay mapped
+        people = make_phantom(Path(folder) / "cohort", subjects=24, size=SIZE)
+        landmarks = {"T1": fit_landmarks(people, 0)["T1"]}
+    updates = {}
+    for width in MENU_WIDTHS:
+        encoder = Encoder(width=width, latent=LATENT, size=SIZE).eval()
+        maps_of = PersonMaps(
+            people,
+            {"run": ({"T1": encoder}, landmarks)},
+            samples=SAMPLES,
+            std=STD,
+        )
+        rows = range(KEPT + 2)  # the first is forgotten when it comes again
+        menus = SaliencyMenus(
+            maps_of, ["run"], ["T1"], rows, people.volumes, people.affine
+        )
+        *_, person, _ = menus.show(live=True).children
+        others = itertools.cycle([*rows[1:], rows[0]])
+
+        def update(person=person, others=others) -> None:
+            """Choose the next person; the picture is drawn on the way."""
+            person.value = next(others)
+
+        updates[f"menu of notebook 06, width {width}"] = clocked(update)
+    return updates
+
+
 def measure(rounds: int) -> dict:
     """Seconds a person, ratios to Captum, and how well the maps agree with
-    Captum's.
+    Captum's; seconds of an update of the menus.
     """
     torch.manual_seed(0)
     encoder = Encoder(width=WIDTH, latent=LATENT, size=SIZE).eval()
@@ -101,6 +147,7 @@ def measure(rounds: int) -> dict:
     calls = {way: clocked(run) for way, run in ways.items()}
     times = in_turns(calls, min(rounds, 5), warm=0)
     report = {**multiply_adds(), **medians(times, "s")}
+    report |= medians(in_turns(menu_updates(), min(rounds, 5)), "s")
     report["MONAI, least correlation of a map"] = least_correlation(
         maps["MONAI"], maps["Captum"]
     )
