@@ -104,7 +104,7 @@ def menu_updates() -> dict[str, Clocked]:
             samples=SAMPLES,
             std=STD,
         )
-        rows = range(KEPT + 2)  # the first is forgotten when it comes again
+        rows = range(KEPT + 2)  # none is kept when it comes again
         menus = SaliencyMenus(
             maps_of, ["run"], ["T1"], rows, people.volumes, people.affine
         )
