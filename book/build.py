@@ -38,6 +38,7 @@ import brain_maps  # noqa: E402
 import front_page  # noqa: E402
 import identifiers  # noqa: E402
 import links  # noqa: E402
+import methods_page  # noqa: E402
 import pages  # noqa: E402
 import private_text  # noqa: E402
 import published_page  # noqa: E402
@@ -164,6 +165,7 @@ def build(edition_file: Path, folder: Path | None = None) -> list[str]:
     if reasons:
         return reasons
     front_page.write(name)
+    methods_page.write()
     published_page.write(name)
     simulations_page.write()
     speed_page.write()

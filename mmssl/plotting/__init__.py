@@ -36,10 +36,12 @@ from mmssl.plotting.look import (
     colour,
     style,
 )
+from mmssl.plotting.methods import contrast_scores
 from mmssl.plotting.natural_images import accuracy_per_view, example_pairs
 from mmssl.plotting.objective_graph import (
     objective_gallery,
     objective_graph,
+    term_graphs,
 )
 from mmssl.plotting.online_clustering import (
     froc_curves,
@@ -121,6 +123,7 @@ __all__ = [
     "claim_intervals",
     "colour",
     "contrast_levels",
+    "contrast_scores",
     "cost_curves",
     "cost_growth",
     "covariate_baseline",
@@ -176,6 +179,7 @@ __all__ = [
     "spurious_differences",
     "style",
     "subgroup_gaps",
+    "term_graphs",
     "term_history",
     "tissue_histogram",
     "training_history",

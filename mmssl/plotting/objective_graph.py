@@ -130,6 +130,46 @@ def objective_gallery(
     return figure
 
 
+def term_graphs(
+    graphs: Mapping[str, Mapping[str, Sequence[Edge]]],
+    modalities: Sequence[str],
+) -> Figure:
+    """Draw the graph of each term by itself, side by side.
+
+    Parameters
+    ----------
+    graphs : {name: graph}
+        As of `objective_graph`; kinds x, c and z.
+    modalities : sequence of str
+        Rows, from above.
+
+    Returns
+    -------
+    Figure
+        Two graphs a line, each below its name and in a colour of its own.
+    """
+    rows = -(-len(graphs) // 2)  # rounded up
+    figure, axes = canvas(rows, 2, 4.8, 1.55 * rows)
+    for axis in axes.flat:
+        axis.axis("off")
+    panels = zip(axes.flat, graphs.items(), strict=False)
+    for number, (axis, (name, graph)) in enumerate(panels):
+        places = _draw_graph(axis, graph, modalities, [number], 0.75)
+        for m in modalities:
+            _, height = places["x", m]
+            axis.annotate(
+                m,
+                (-0.4, height),
+                ha="right",
+                va="center",
+                color=colour(m),
+                fontsize=9,
+            )
+        _set_limits(axis, places.values())
+        axis.set_title(name)
+    return figure
+
+
 def _write_gains(
     axis: Axes,
     terms: Iterable[str],

@@ -397,7 +397,8 @@ def test_a_built_book_that_names_somebody_is_taken_back(page, monkeypatch):
     settings = None, folder / "_toc.yml"
     monkeypatch.setattr(build, "_settings", lambda *_: settings)
     monkeypatch.setattr(build, "_run_jupyter_book", built)
-    for made in (build.simulations_page, build.speed_page):
+    drawn = build.methods_page, build.simulations_page, build.speed_page
+    for made in drawn:
         monkeypatch.setattr(made, "write", lambda: None)
     assert build.build(folder / "demo.yaml") == [
         "index.html: it shows the id of a participant: QX7 (its content)"
