@@ -11,15 +11,21 @@ from pathlib import Path
 from types import MappingProxyType
 
 import numpy as np
+import pandas as pd
 import torch
 from matplotlib.figure import Figure
+from scipy.ndimage import gaussian_filter
 
-from mmssl import losses, objectives, plotting
+from mmssl import groupmaps, losses, models, objectives, plotting, stats
+from mmssl.cohorts import splits
 from mmssl.ledger import atomic
 
 BOOK = Path(__file__).resolve().parent
 BUILD = BOOK / "_build" / "methods"
 DPI = 220  # two pixels for one
+
+SIDE = 24  # voxels of an imagined slice
+RELABELLINGS = 499
 
 CONTRASTIVE = ("CR", "XX", "CC", "RR")
 
@@ -94,8 +100,81 @@ def _score_gradient(scores: torch.Tensor) -> torch.Tensor:
     return local.grad.transpose(0, 1)
 
 
+def encoder() -> Figure:
+    """The DCGAN encoder of volumes of 64 voxels a side, in the papers' width.
+
+    The shapes are those of a batch that passes through it.
+    """
+    network = models.Encoder(size=64).eval()
+    head = models.ConvolutionalHead(network.local_channels).eval()
+    images = torch.zeros(1, *network.input_shape)
+    outputs = [images]
+    for layer in network.convs:
+        layer.register_forward_hook(lambda *call: outputs.append(call[-1]))
+    with torch.no_grad():
+        features = network(images)
+        embeddings = head(features.local)
+    shapes = [(output.shape[1], output.shape[-1]) for output in outputs]
+    is_local = [output is features.local for output in outputs]
+    return plotting.encoder_layers(
+        shapes,
+        is_local.index(True),
+        tuple(embeddings.shape[1:]),
+        features.z.shape[1],
+    )
+
+
+def evaluation() -> Figure:
+    """Splits of 34 imagined people, in the order in which they validate."""
+    groups = ["HC"] * 18 + ["AD"] * 16
+    people = pd.DataFrame({"group": groups})
+    people["participant_id"] = [f"{number}" for number in people.index]
+    drawn = splits.make(people)
+    order = [name for fold in drawn["folds"] for name in fold["valid"]]
+    order += drawn["holdout"]
+    folds = np.full((len(drawn["folds"]), len(order)), "holdout")
+    for row, fold in zip(folds, drawn["folds"], strict=True):
+        for role, names in fold.items():
+            row[np.isin(order, names)] = role
+    group_of = people.set_index("participant_id")["group"]
+    return plotting.fold_roles(folds, list(group_of[order]))
+
+
+def permutation() -> Figure:
+    """A made-up slice of 24 voxels a side: smooth noise in 40 people, and half
+    of them higher in a disc.
+    """
+    rng = np.random.default_rng(0)
+    noise = rng.standard_normal((40, SIDE, SIDE))
+    maps = gaussian_filter(noise, (0, 2, 2))
+    maps /= maps.std()
+    places = np.indices((SIDE, SIDE)) - np.array([8, 15])[:, None, None]
+    patients = np.arange(40) % 2 == 1
+    maps[patients] += 2 * (np.hypot(*places) < 4)
+    flat = maps.reshape(40, -1)
+    found = groupmaps.compare(flat, patients, RELABELLINGS, progress=False)
+    largest = []
+    for labels in stats.labellings(patients, RELABELLINGS):
+        other = groupmaps.rank_biserial(flat[labels], flat[~labels])
+        largest.append(np.abs(other.rbc).max())
+    low, high = maps.min(), maps.max()
+    return plotting.relabelled_maps(
+        (maps[:4] - low) / (high - low),
+        ["HC", "AD", "HC", "AD"],
+        found.rbc.reshape(SIDE, SIDE),
+        found.corrected.reshape(SIDE, SIDE),
+        np.array(largest),
+    )
+
+
 FIGURES: Mapping[str, Callable[[], Figure]] = MappingProxyType(
-    {"taxonomy": taxonomy, "infonce": infonce}
+    {
+        "encoder": encoder,
+        "evaluation": evaluation,
+        "infonce": infonce,
+        "permutation": permutation,
+        "taxonomy": taxonomy,
+    }
 )
 """{name of the file: what draws it}."""
 

@@ -36,7 +36,12 @@ from mmssl.plotting.look import (
     colour,
     style,
 )
-from mmssl.plotting.methods import contrast_scores
+from mmssl.plotting.methods import (
+    contrast_scores,
+    encoder_layers,
+    fold_roles,
+    relabelled_maps,
+)
 from mmssl.plotting.natural_images import accuracy_per_view, example_pairs
 from mmssl.plotting.objective_graph import (
     objective_gallery,
@@ -134,8 +139,10 @@ __all__ = [
     "dimension_pairs",
     "distortion_gallery",
     "embedding_scatter",
+    "encoder_layers",
     "example_pairs",
     "extrapolated_costs",
+    "fold_roles",
     "froc_curves",
     "group_maps",
     "group_randomisation",
@@ -162,6 +169,7 @@ __all__ = [
     "pretext_accuracy",
     "prototype_shares",
     "quality_distributions",
+    "relabelled_maps",
     "robustness_comparisons",
     "robustness_curves",
     "roles",

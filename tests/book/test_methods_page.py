@@ -94,3 +94,58 @@ def test_each_term_is_drawn_alone_with_the_edges_of_its_loss():
         "CC": 1,
         "RR": 1,
     }
+
+
+def test_cubes_have_the_shapes_of_the_equation_of_strided_convolutions():
+    (axis,) = page.encoder().axes
+    said = [text.get_text() for text in axis.texts]
+    shapes = [text for text in said if "³" in text]
+    side, channels, expected = 64, 1, []
+    while side >= 4:
+        expected.append(f"{channels} × {side}³")
+        side, channels = side // 2, max(32, 2 * channels)
+    assert shapes == expected
+    assert {"64", "64 × 512 places", "$c$", "$z$"} <= set(said)
+    places = {text.get_text(): text.get_position() for text in axis.texts}
+    # the head reads the map of side 8
+    head, local = places["head"][0], places["128 × 8³"][0]
+    assert head == pytest.approx(local, abs=0.2)
+    halves = [square.get_width() for square in axis.patches[:10:2]]
+    assert halves == sorted(halves, reverse=True)
+
+
+def test_everybody_is_held_out_in_all_folds_or_validates_in_one():
+    (axis,) = page.evaluation().axes
+    squares = {}
+    for square in axis.patches:
+        squares.setdefault(square.get_y(), []).append(square)
+    rows = [row for row in squares.values() if len(row) > 1]
+    assert len(rows) == 5 and {len(row) for row in rows} == {34}
+    columns = zip(*rows, strict=True)
+    held_out = 0
+    for column in columns:
+        colours = {to_hex(square.get_edgecolor()) for square in column}
+        hatched = sum(square.get_hatch() is not None for square in column)
+        if colours == {look.ROLE["holdout"].lower()}:
+            held_out += 1
+            assert hatched == 0
+        else:
+            assert colours == {look.ROLE["train"].lower()}
+            assert hatched == 1
+    assert held_out == 7  # a fifth of 18 and of 16, rounded
+
+
+def test_what_is_outlined_exceeds_the_limit_of_the_histogram(monkeypatch):
+    drawn = {}
+
+    def keep(people, groups, rbc, corrected, largest):
+        drawn.update(rbc=rbc, corrected=corrected, largest=largest)
+
+    monkeypatch.setattr(page.plotting, "relabelled_maps", keep)
+    page.permutation()
+    rbc, largest = np.abs(drawn["rbc"]), drawn["largest"]
+    exceeded = (largest >= rbc[..., None] - 1e-9).sum(-1)
+    p = (1 + exceeded) / (1 + page.RELABELLINGS)
+    np.testing.assert_allclose(drawn["corrected"], p, atol=1e-12)
+    assert 20 < (drawn["corrected"] <= 0.05).sum() < 80
+    assert drawn["corrected"][8, 15] == p.min()
