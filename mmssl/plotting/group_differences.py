@@ -32,6 +32,7 @@ from mmssl.plotting.look import (
     style,
 )
 from mmssl.plotting.slices import (
+    cut_coordinates,
     image,
     on_template,
     peak_coordinates,
@@ -384,7 +385,7 @@ def _slices(figure, box, rbc, survives, truth, affine, limit) -> None:
     view = plotting.plot_stat_map(
         on_template(rbc, affine),
         bg_img=template(),
-        cut_coords=peak_coordinates(rbc, affine),
+        cut_coords=cut_coordinates(rbc, affine),
         figure=figure,
         axes=box,
         cmap=colormaps[DIVERGING],

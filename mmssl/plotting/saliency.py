@@ -27,6 +27,7 @@ from mmssl.plotting.look import (
     style,
 )
 from mmssl.plotting.slices import (
+    cut_coordinates,
     image,
     on_template,
     peak_coordinates,
@@ -81,7 +82,7 @@ def saliency_maps(
                 _SIDE / width,
                 _SIDE / height,
             )
-            z = peak_coordinates(values, affine)[2]
+            z = cut_coordinates(values, affine)[2]
             _slices(figure, box, values, affine, "z", [z], threshold)
             top = (bottom + _SIDE + 0.08) / height
             figure.text((left + 0.08) / width, top, title, fontsize=9)
@@ -139,7 +140,7 @@ def best_pair(
             values,
             affine,
             "ortho",
-            (x, y, z),
+            cut_coordinates(values, affine),
             threshold,
         )
         if truth and modality in truth:

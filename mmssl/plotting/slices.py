@@ -59,6 +59,20 @@ def peak_coordinates(
     return tuple(float(c) for c in apply_affine(affine, voxel))
 
 
+def cut_coordinates(
+    volume: np.ndarray, affine: np.ndarray
+) -> tuple[float, ...]:
+    """The peak in mm, or the place of the template that is next to it: beside
+    the template there is nothing to cut.
+    """
+    below = template()
+    farthest = np.subtract(below.shape, 1)
+    corners = apply_affine(below.affine, [np.zeros(3), farthest])
+    peak = peak_coordinates(volume, affine)
+    nearest = np.clip(peak, corners.min(axis=0), corners.max(axis=0))
+    return tuple(nearest.tolist())
+
+
 def name_sides(axis: Axes, direction: int = 2) -> None:
     """Write L and R into a slice of a RAS+ volume drawn with x from left to
     right.

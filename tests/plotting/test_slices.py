@@ -14,6 +14,7 @@ from mmssl.plotting import (
     pretraining,
     robustness,
     saliency,
+    slices,
 )
 from mmssl.plotting.slices import name_sides, on_template, template
 
@@ -175,6 +176,17 @@ def test_a_map_lies_on_the_template_by_its_affine(turn):
     place = apply_affine(below.affine, np.stack(np.indices(below.shape), -1))
     found = drawn.get_fdata()
     np.testing.assert_allclose(found, place @ slopes, atol=1e-5)
+
+
+def test_a_peak_beside_the_template_is_cut_at_its_edge():
+    volume = np.zeros(SHAPE, np.float32)
+    volume[4, 4, 8] = 1.0
+    affine = np.diag([12.0, 12.0, 12.0, 1.0])
+    assert slices.cut_coordinates(volume, affine)[:2] == (48.0, 48.0)
+    top = apply_affine(template().affine, np.subtract(template().shape, 1))[2]
+    assert slices.cut_coordinates(volume, affine)[2] == top < 96
+    figure = saliency.saliency_maps({"T1": {"z 1": volume}}, affine)
+    assert figure.axes
 
 
 def test_what_maps_are_drawn_over_is_the_whole_brain_of_the_template():
