@@ -44,9 +44,10 @@ PICTURES = os.environ.get("MMSSL_PICTURES")
 AXE = Path(axe_playwright_python.__file__).with_name("axe.min.js")
 
 # code and equations are coloured alike on all pages, and so are the lines of
-# a long table
+# a long table, what documents a function, and entries of the index
 SAMPLE = """{exclude: ["mjx-container", ".cell + .cell ~ .cell .highlight",
-    "tbody tr:nth-child(n + 8)"]}"""
+    "tbody tr:nth-child(n + 8)", "dl.py ~ dl.py ~ dl.py",
+    ".genindextable li ~ li ~ li"]}"""
 
 
 class Visit(NamedTuple):
