@@ -39,6 +39,7 @@ def write(folder: Path = BUILD, report: Path = REPORT) -> list[Path]:
     texts = {
         "about.md": about(figures["machine"], record, is_stale),
         "targets.md": targets(figures.get("targets", [])),
+        "behind.md": behind(figures["paths"]),
         "figures.md": "\n".join(table(path) for path in figures["paths"]),
         "roofline.md": roofline(figures.get("roofline", [])),
         "convolutions.md": convolutions(figures.get("convolutions", [])),
@@ -114,6 +115,19 @@ def targets(lines: Sequence[dict[str, Any]]) -> str:
         rows.append((name, limit, _number(line["value"]), verdict))
     heads = ("figure", "target", "measured", "")
     return f"{met} of {len(lines)} are met.\n\n{_table(heads, rows)}"
+
+
+def behind(paths: Sequence[dict[str, Any]]) -> str:
+    """Which peers are faster, or need less, than what this project does."""
+    ahead = []
+    for path in paths:
+        for name, value in path["figures"].items():
+            if name.endswith(", ratio") and value < 1:
+                what = name.removesuffix(", ratio")
+                ahead.append(f"{path['name']}: {what} ({_number(value)})")
+    if not ahead:
+        return "No ratio lies below 1: no peer is ahead.\n"
+    return f"Below 1, where the other is ahead: {'; '.join(ahead)}.\n"
 
 
 def table(path: dict) -> str:

@@ -122,6 +122,15 @@ def report(tmp_path):
     return path
 
 
+def test_a_peer_that_is_ahead_is_named():
+    paths = [
+        {"name": "step", "figures": {"ours, ms": 0.3, "loop, ratio": 3.5}},
+        {"name": "maps", "figures": {"ties, ratio": 0.5}},
+    ]
+    assert "is ahead: maps: ties (0.5)." in page.behind(paths)
+    assert "no peer is ahead" in page.behind(paths[:1])
+
+
 def test_every_figure_is_shown_and_every_file_that_the_page_includes_is_made(
     report, tmp_path
 ):
