@@ -78,8 +78,8 @@ def auc_interval(
     clusters = Clusters(labels, subjects)
     estimate, limits = _resampled(
         clusters,
-        partial(_mean_auc, labels, scores),
-        _mean_left_out(labels, scores, clusters.rows),
+        partial(_mean, weighted_auc, labels, scores),
+        _mean(left_out_auc, labels, scores, clusters.rows),
         resamples,
         seed,
         level,
@@ -126,14 +126,14 @@ def auc_gain_interval(
 
     def gains(weights: np.ndarray) -> np.ndarray:
         """Of weights of the rows, (B,)."""
-        own = _mean_auc(checked, scores, weights)
-        return own - _mean_auc(checked, baseline, weights)
+        own = _mean(weighted_auc, checked, scores, weights)
+        return own - _mean(weighted_auc, checked, baseline, weights)
 
-    own = _mean_left_out(checked, scores, clusters.rows)
+    own = _mean(left_out_auc, checked, scores, clusters.rows)
     estimate, limits = _resampled(
         clusters,
         gains,
-        own - _mean_left_out(checked, baseline, clusters.rows),
+        own - _mean(left_out_auc, checked, baseline, clusters.rows),
         resamples,
         seed,
         level,
@@ -141,28 +141,15 @@ def auc_gain_interval(
     return Interval(estimate, *(limits or (np.nan, np.nan)), level, "BCa")
 
 
-def _mean_auc(
-    labels: np.ndarray, scores: np.ndarray, weights: np.ndarray
+def _mean(
+    measure: Callable, labels: np.ndarray, scores: np.ndarray, given
 ) -> np.ndarray:
-    """The mean AUC of scores under weights of the rows, (B, n) to (B,)."""
+    """Mean over scores of `weighted_auc` given weights, or of `left_out_auc`
+    given subjects.
+    """
     truths, rows = one_against_rest(labels, scores)
-    aucs = [
-        weighted_auc(truth, row, weights)
-        for truth, row in zip(truths, rows, strict=True)
-    ]
-    return np.mean(aucs, 0)
-
-
-def _mean_left_out(
-    labels: np.ndarray, scores: np.ndarray, subjects: np.ndarray
-) -> np.ndarray:
-    """The mean AUC of scores without each subject, (subjects,)."""
-    truths, rows = one_against_rest(labels, scores)
-    aucs = [
-        left_out_auc(truth, row, subjects)
-        for truth, row in zip(truths, rows, strict=True)
-    ]
-    return np.mean(aucs, 0)
+    pairs = zip(truths, rows, strict=True)
+    return np.mean([measure(truth, row, given) for truth, row in pairs], 0)
 
 
 def _resampled(

@@ -228,12 +228,13 @@ def test_shuffling_moves_values_within_reach(sides):
         assert moved > 0.2 * math.prod(sides)
 
 
+@pytest.mark.parametrize("number", [60, 240])
 @pytest.mark.parametrize(
     ("sides", "largest"), [((9, 7), (4, 3)), ((8, 6, 7), (3, 9, 2))]
 )
-def test_the_later_box_counts(sides, largest):
+def test_the_later_box_counts(sides, largest, number):
     """Against a loop over the boxes of each row."""
-    stream, number, axes = stream_of(4), 60, len(sides)
+    stream, axes = stream_of(4), len(sides)
     most = np.minimum(largest, sides)
     places = _box_steps(tuple(most.tolist()), sides)
     few = min(max(math.ceil(number / len(places)), FEWEST), ORDERS)

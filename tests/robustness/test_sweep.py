@@ -48,6 +48,9 @@ def averagers(inputs, voxels):
 
 def test_sweep_equals_the_plain_loop(small, affine, tmp_path):
     inputs, subjects, models, grid = small
+    for of_model in models.values():
+        for model in of_model.values():
+            model.encoder.train()  # as a training leaves it
     swept = sweep(*small, affine, tmp_path, seed=2, block=4, progress=False)
     assert swept.scores.shape == (1 + len(grid), 2, 2, 6)
     assert len(swept.excluded) == 0
