@@ -1,6 +1,6 @@
 """Figures of a cohort: its people, scans, roles and planted effects."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -13,6 +13,7 @@ from mmssl.plotting.look import (
     MAGNITUDE,
     TRUTH,
     canvas,
+    role_look,
 )
 from mmssl.plotting.slices import name_sides
 
@@ -146,44 +147,51 @@ def scans(
     return figure
 
 
-def roles(table: pd.DataFrame) -> Figure:
+def roles(counts: pd.DataFrame, kinds: Sequence[str]) -> Figure:
     """Draw how many people of each group are in each role.
 
     Parameters
     ----------
-    table : DataFrame
-        Index: role ("fold 0", …, "hold-out", "shift"); one column of counts a
-        group.
+    counts : DataFrame
+        Index: what a role is called ("fold 0", …, "hold-out", "shift"); one
+        column of counts a group.
+    kinds : sequence of {"train", "valid", "holdout", "shift"}
+        Of each line, for its colour.
+
+    Returns
+    -------
+    Figure
+        A panel a group, below its name in its colour; a bar a role.
     """
-    figure, ((axis,),) = canvas(1, 1, 7.0, 2.6)
-    for bars in _stacked_bars(axis, table):
-        counts = [int(count) for count in bars.datavalues]
-        axis.bar_label(
-            bars,
-            [str(count) if count else "" for count in counts],
-            label_type="center",
-            color="white",
-            fontsize=8,
-        )
-    axis.set(ylabel="people")
-    axis.legend(ncols=3, loc="upper left", bbox_to_anchor=(0, 1.2))
+    groups = list(counts)
+    height = 0.6 + 0.28 * len(counts)
+    figure, (axes,) = canvas(
+        1, len(groups), 7.0, height, sharex=True, sharey=True
+    )
+    looks = [role_look(kind) for kind in kinds]
+    places = range(len(counts))
+    for axis, group in zip(axes, groups, strict=True):
+        bars = axis.barh(places, counts[group], lw=0.6)
+        for bar, look in zip(bars, looks, strict=True):
+            bar.set(**look)
+        axis.bar_label(bars, fontsize=8, padding=3)
+        axis.set_title(group, color=GROUP[group], loc="left", weight="bold")
+        axis.set_xlabel("people")
+    most = max(1, counts.to_numpy().max())
+    axes[0].set(xlim=(0, 1.18 * most), yticks=places, yticklabels=counts.index)
+    axes[0].invert_yaxis()
     return figure
 
 
-def _stacked_bars(axis: Axes, counts: pd.DataFrame) -> list:
-    """Draw one bar a line of the table, a part of it a group; return the bars
-    of every group.
-    """
+def _stacked_bars(axis: Axes, counts: pd.DataFrame) -> None:
+    """Draw one bar a line of the table, a part of it a group."""
     bottom = np.zeros(len(counts))
-    parts = []
     for group in counts:
-        bars = axis.bar(
+        axis.bar(
             counts.index,
             counts[group],
             bottom=bottom,
             color=GROUP[group],
             label=group,
         )
-        parts.append(bars)
         bottom += counts[group].to_numpy()
-    return parts

@@ -1,17 +1,17 @@
 """Figure of many runs while they trained."""
 
-from itertools import product
-
+import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from mmssl.plotting.look import BASELINE, DOTTED, MODEL, canvas, colour
+from mmssl.plotting.look import DOTTED, canvas, colour
 
-_DASHES = ("-", "--", ":", "-.")
+_COLUMNS = 6
 
 
 def learning_curves(curves: pd.DataFrame) -> Figure:
-    """Draw the probe of every run against the epoch, all on one axis.
+    """Draw the probe of every run against the epoch, a panel for each run.
 
     Parameters
     ----------
@@ -22,44 +22,61 @@ def learning_curves(curves: pd.DataFrame) -> Figure:
     Returns
     -------
     Figure
-        A panel for each modality, a line for each model in the order of the
-        table: colours, and dashes where there are more models than colours.
-        Models beyond these are grey. Dotted, chance.
+        All panels have the same axes. A line with dots for each modality, in
+        its colour; pale, the median of all runs after as many epochs. Dotted,
+        chance.
     """
-    modalities = list(dict.fromkeys(curves["modality"]))
     models = list(dict.fromkeys(curves["model"]))
-    kinds = [*product(_DASHES, MODEL)]
-    kinds += [("-", BASELINE)] * max(0, len(models) - len(kinds))
-    height = max(2.6 * len(modalities), 0.9 + 0.21 * len(models))
+    columns = min(_COLUMNS, len(models))
+    rows = -(-len(models) // columns)  # rounded up
+    width = max(4.5, 0.6 + 1.33 * columns)
     figure, axes = canvas(
-        len(modalities), 1, 7.0, height, sharex=True, sharey=True
+        rows, columns, width, 0.8 + 1.3 * rows, sharex=True, sharey=True
     )
-    for axis, modality in zip(axes[:, 0], modalities, strict=True):
-        of_modality = curves[curves["modality"] == modality]
-        for model, (dash, shade) in zip(models, kinds, strict=False):
-            own = of_modality[of_modality["model"] == model]
-            axis.plot(
-                own["epoch"],
-                own["auc"],
-                dash,
-                color=shade,
-                lw=1.3,
-                marker="o",
-                ms=2.5,
-                label=model,
-            )
-        axis.axhline(0.5, **DOTTED)
-        axis.set_title(modality, color=colour(modality), loc="left")
-        axis.set_ylabel("ROC-AUC of neighbours")
-        axis.xaxis.get_major_locator().set_params(integer=True)
-    axis.set_xlabel("epoch")
-    lines, names = axis.get_legend_handles_labels()
-    figure.legend(
-        lines,
-        names,
-        loc="outside right upper",
-        fontsize=8,
-        frameon=False,
-        handlelength=3,
-    )
+    for axis, model in zip(axes.flat, models, strict=False):
+        _draw_run(axis, curves, model)
+    for axis in axes.flat[len(models) :]:
+        axis.set_axis_off()
+    _name_axes(figure, axes, len(models))
     return figure
+
+
+def _draw_run(axis: Axes, curves: pd.DataFrame, model: str) -> None:
+    """The lines of one run over the medians of all."""
+    for modality, lines in curves.groupby("modality", sort=False):
+        shade = colour(modality)
+        usual = lines.groupby("epoch")["auc"].median()
+        axis.plot(
+            usual, color=shade, alpha=0.35, lw=1, label=f"{modality}, median"
+        )
+        own = lines[lines["model"] == model]
+        axis.plot(
+            own["epoch"],
+            own["auc"],
+            color=shade,
+            lw=1.6,
+            marker="o",
+            ms=2.5,
+            label=modality,
+        )
+    axis.axhline(0.5, **DOTTED)
+    axis.set_title(model, fontsize=8.5, loc="left")
+    axis.tick_params(labelsize=8)
+    axis.xaxis.get_major_locator().set_params(integer=True, nbins=4)
+
+
+def _name_axes(figure: Figure, axes: np.ndarray, count: int) -> None:
+    """Numbers below the lowest panel of each column, one name for each side,
+    and what the lines are.
+    """
+    for axis in axes.flat[max(0, count - axes.shape[1]) : count]:
+        axis.tick_params(labelbottom=True)
+    figure.supxlabel("epoch", fontsize=9)
+    figure.supylabel("ROC-AUC of neighbours", fontsize=9)
+    figure.legend(
+        *axes[0, 0].get_legend_handles_labels(),
+        loc="outside upper left",
+        ncols=4 if axes.shape[1] > 3 else 2,
+        fontsize=8.5,
+        frameon=False,
+    )

@@ -265,6 +265,19 @@ def colour(modality: str) -> str:
     return MODALITY.get(modality, BASELINE)
 
 
+def role_look(role: str) -> dict[str, str]:
+    """Return how a bar or a square of the people of a role is filled.
+
+    Parameters
+    ----------
+    role : {"train", "valid", "holdout", "shift"}
+        Who validates takes part in a training: hatched in its colour.
+    """
+    if role == "valid":
+        return {"fc": "white", "ec": ROLE["train"], "hatch": "////////"}
+    return {"fc": ROLE[role], "ec": ROLE[role]}
+
+
 def model_colours(table: pd.DataFrame) -> dict[str, str]:
     """Return the colours of the models of a table, those of baselines grey.
 

@@ -19,8 +19,8 @@ from mmssl.plotting.look import (
     GROUP,
     MAGNITUDE,
     OUTLINES,
-    ROLE,
     canvas,
+    role_look,
 )
 
 FAINT = "#E6E6E6"
@@ -247,12 +247,7 @@ def fold_roles(folds: np.ndarray, groups: Sequence[str]) -> Figure:
 
 def _draw_person(axis: Axes, corner: tuple[float, float], role: str) -> None:
     """A square in the colour of a role, hatched for who validates."""
-    looks = {
-        "train": {"fc": ROLE["train"], "ec": ROLE["train"]},
-        "valid": {"fc": "white", "ec": ROLE["train"], "hatch": "////////"},
-        "holdout": {"fc": ROLE["holdout"], "ec": ROLE["holdout"]},
-    }
-    axis.add_patch(Rectangle(corner, 0.8, 1.2, lw=0.6, **looks[role]))
+    axis.add_patch(Rectangle(corner, 0.8, 1.2, lw=0.6, **role_look(role)))
 
 
 def _draw_cube(axis: Axes, middle: tuple[float, float], half: float) -> None:

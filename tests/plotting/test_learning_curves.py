@@ -1,32 +1,51 @@
-"""Every run has a line of its own, told apart from all others."""
+"""Every run has a panel of its own, over what is usual of all."""
 
-import numpy as np
 import pandas as pd
+import pytest
+from matplotlib.colors import to_hex
 
-from mmssl.plotting import learning_curves
+from mmssl.plotting import MODALITY, learning_curves
 
 
-def test_every_run_is_drawn_and_told_apart():
+def _table(count, epochs=(1, 2, 3)):
     lines = []
-    for number in range(26):
+    for number in range(count):
         for modality in ("T1", "fALFF"):
-            for epoch in (1, 2, 3):
+            for epoch in epochs:
                 auc = 0.5 + number / 100 + epoch / 50 + 0.01 * len(modality)
                 lines.append((f"model {number}", modality, epoch, auc))
-    table = pd.DataFrame(lines, columns=["model", "modality", "epoch", "auc"])
+    return pd.DataFrame(lines, columns=["model", "modality", "epoch", "auc"])
+
+
+@pytest.mark.parametrize("count", [1, 4, 26])
+def test_every_run_has_a_panel_over_the_median_of_all(count):
+    table = _table(count)
+    # one that stopped early, as they do
+    stopped = (table["model"] == "model 0") & (table["epoch"] == 3)
+    table = table[~stopped]
     figure = learning_curves(table)
-    assert [a.get_title(loc="left") for a in figure.axes] == ["T1", "fALFF"]
-    for axis in figure.axes:
-        modality = axis.get_title(loc="left")
-        *drawn, chance = axis.lines
+    drawn = [axis for axis in figure.axes if axis.axison]
+    names = [axis.get_title(loc="left") for axis in drawn]
+    assert names == [f"model {number}" for number in range(count)]
+    for axis, name in zip(drawn, names, strict=True):
+        *lines, chance = axis.lines
         assert list(chance.get_ydata()) == [0.5, 0.5]
-        looks = {(line.get_color(), line.get_linestyle()) for line in drawn}
-        assert len(looks) == len(drawn) == 26
-        for line in drawn:
-            own = table[table["model"] == line.get_label()]
-            own = own[own["modality"] == modality]
-            np.testing.assert_array_equal(line.get_ydata(), own["auc"])
-            np.testing.assert_array_equal(line.get_xdata(), own["epoch"])
-    (legend,) = figure.legends
-    names = [text.get_text() for text in legend.get_texts()]
-    assert names == [f"model {number}" for number in range(26)]
+        assert len(lines) == 4
+        for usual, own in (lines[:2], lines[2:]):
+            modality = own.get_label()
+            assert usual.get_label() == f"{modality}, median"
+            for line in (usual, own):
+                assert to_hex(line.get_color()) == MODALITY[modality].lower()
+            values = table[table["modality"] == modality]
+            medians = values.groupby("epoch")["auc"].median()
+            assert dict(zip(*usual.get_data(), strict=True)) == dict(medians)
+            values = values[values["model"] == name]
+            values = dict(zip(values["epoch"], values["auc"], strict=True))
+            assert dict(zip(*own.get_data(), strict=True)) == values
+
+
+def test_all_panels_have_the_same_axes():
+    first, *others = learning_curves(_table(8)).axes
+    for axis in others:
+        assert axis.get_ylim() == first.get_ylim()
+        assert axis.get_xlim() == first.get_xlim()
