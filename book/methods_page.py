@@ -6,6 +6,7 @@
 they show is asked of the package's code, not typed.
 """
 
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -21,6 +22,10 @@ from mmssl.cohorts import splits
 from mmssl.ledger import atomic
 
 BOOK = Path(__file__).resolve().parent
+sys.path.insert(0, str(BOOK))
+
+import method_flows  # noqa: E402
+
 BUILD = BOOK / "_build" / "methods"
 DPI = 220  # two pixels for one
 
@@ -169,10 +174,13 @@ def permutation() -> Figure:
 
 FIGURES: Mapping[str, Callable[[], Figure]] = MappingProxyType(
     {
+        "clustering": method_flows.clustering_flow,
         "encoder": encoder,
         "evaluation": evaluation,
         "infonce": infonce,
         "permutation": permutation,
+        "preprocessing": method_flows.preprocessing_flow,
+        "preservation": method_flows.preservation_flow,
         "taxonomy": taxonomy,
     }
 )

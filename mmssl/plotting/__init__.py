@@ -8,6 +8,7 @@ from mmssl.plotting.calibration_and_confounds import (
 from mmssl.plotting.claims import claim_counts, claim_intervals
 from mmssl.plotting.cohort import people, planted_regions, roles, scans
 from mmssl.plotting.embedding_scatter import embedding_scatter
+from mmssl.plotting.flow import Box, Flow, flow_diagram
 from mmssl.plotting.group_differences import (
     group_maps,
     interactive_maps,
@@ -110,7 +111,9 @@ from mmssl.plotting.speed import cost_growth, machine_limits, speed
 __all__ = [
     "ANATOMY",
     "BASELINE",
+    "Box",
     "DIVERGING",
+    "Flow",
     "GROUP",
     "InteractivePlanes",
     "MAGNITUDE",
@@ -142,6 +145,7 @@ __all__ = [
     "encoder_layers",
     "example_pairs",
     "extrapolated_costs",
+    "flow_diagram",
     "fold_roles",
     "froc_curves",
     "group_maps",
