@@ -25,12 +25,14 @@ import math
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+from torch.nn.grad import conv2d_weight
 
 from mmssl.losses.precision import promote
 
 NEGATIVES = ("locations", "representations")
 CHUNK_BYTES = 2**26  # of scores alive at a time
-_BLOCK = 32  # queries whose scores stay in a processor's cache
+_BLOCK_BYTES = 2**22  # of scores that stay in a processor's caches
+_BOUNDED = 40.0  # exp of scores up to it is far from what a float32 holds
 
 
 def chance_level(
@@ -80,79 +82,122 @@ class _Contrast(torch.autograd.Function):
     @staticmethod
     def forward(ctx, local, queries, clip, wanted):
         """Two scalars; gradients are ``wanted`` or not."""
-        batch, _, locations = local.shape
+        batch, channels, locations = local.shape
+        # (B L, D): no copy of what has its channels last
+        rows = local.mT.reshape(-1, channels)
+        count = len(queries) * locations
         owners = torch.arange(len(queries), device=local.device) % batch
-        of_local = torch.zeros_like(local) if wanted else None
-        of_queries = torch.empty_like(queries) if wanted else None
+        of_rows, of_queries = None, torch.empty_like(queries)
         loss = local.new_zeros(())
-        each = batch * locations * local.element_size()
+        each = len(rows) * rows.element_size()
         step = max(1, CHUNK_BYTES // each)
         for start in range(0, len(queries), step):
             chunk = slice(start, start + step)
-            rows = queries[chunk].expand(batch, -1, -1)
-            # (B, r, L)
-            scores = torch.bmm(rows, local)
-            parts = scores.split(_BLOCK, 1), owners[chunk].split(_BLOCK)
-            for part, own in zip(*parts, strict=True):
-                loss += _contrast(part, own, clip, wanted)
+            scores = _linear(rows, queries[chunk])
+            of_sample = scores.view(batch, locations, -1)
+            part, factor = _contrast(of_sample, owners[chunk], clip, wanted)
+            loss += part
             if wanted:  # the scores' gradient has taken their place
-                of_local.baddbmm_(rows.mT, scores)
-                of_queries[chunk] = torch.bmm(scores, local.mT).sum(0)
-        count = len(queries) * locations
+                factor = factor[:, None] / count
+                of_chunk = _linear(scores, (queries[chunk] * factor).T)
+                of_rows = of_rows.add_(of_chunk) if start else of_chunk
+                of_queries[chunk] = _outer(scores, rows) * factor
         # sum of (q x)^2 by products of channels, not of scores
-        products = torch.bmm(local, local.mT).sum(0)
+        products = _outer(rows, rows)
         squares = (queries.T @ queries * products).sum()
         ctx.scale = (clip / 2) ** 2 / (count * batch)
+        ctx.batch = batch
         if wanted:
-            of_local.div_(count)
-            of_queries.div_(count)
-            ctx.save_for_backward(
-                local, queries, products, of_local, of_queries
-            )
+            ctx.save_for_backward(rows, queries, products, of_rows, of_queries)
         return loss / count, squares * ctx.scale
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx, of_loss, of_square):
         """Of local embeddings and queries."""
-        local, queries, products, of_local, of_queries = ctx.saved_tensors
+        rows, queries, products, of_rows, of_queries = ctx.saved_tensors
         weight = 2 * ctx.scale * of_square
-        both = (queries.T @ queries * weight).expand(len(local), -1, -1)
-        of_local = torch.baddbmm(of_local * of_loss, both, local)
+        both = queries.T @ queries * weight
+        of_rows = _linear(rows, both).addcmul_(of_rows, of_loss)
         of_queries = of_queries * of_loss + queries @ (products * weight)
+        of_local = of_rows.view(ctx.batch, -1, rows.shape[1]).mT
         return of_local, of_queries, None, None
 
 
 def _contrast(
     scores: Tensor, owners: Tensor, clip: float, wanted: bool
-) -> Tensor:
-    """Summed loss of the scores 2 r / c, (B, r, L), of queries of the samples
-    ``owners``. Where its gradient is wanted, it takes the scores' place.
+) -> tuple[Tensor, Tensor]:
+    """Summed loss of the scores 2 r / c, (B, L, r), of queries of the samples
+    ``owners``, and a factor of each query, (r,). Where the scores' gradient is
+    wanted, it takes their place, divided by the factor.
     """
-    own = owners, torch.arange(len(owners), device=owners.device)
+    queries = torch.arange(len(owners), device=scores.device)
+    samples = torch.arange(len(scores), device=scores.device)
+    # (B, 1, r)
+    is_other = (owners != samples[:, None, None]).to(scores.dtype)
+    own = owners, slice(None), queries
     steepness = 2 * clip
-    bounded = scores.sigmoid_()
     # (r, L)
-    positive = bounded[own]
-    bounded[own] = 0  # below any other
-    # (r,)
-    largest = steepness * bounded.amax((0, 2))
-    weights = torch.add(-largest[:, None], bounded, alpha=steepness).exp_()
-    weights[own] = 0
-    sums = weights.sum((0, 2))
-    others = largest + sums.log()
+    positive = scores[own].sigmoid()
+    scores[own] = -torch.inf  # below any other
+    # s is its shift + 2 c sigmoid(2 r / c), and its exp a number
+    shift = scores.new_full((len(owners),), -clip)
+    if clip > _BOUNDED:
+        shift = -steepness * scores.amax((0, 1)).sigmoid()
+    sums = scores.new_zeros(len(owners))
+    rows = max(1, _BLOCK_BYTES // scores[:1].nbytes)
+    parts = scores.split(rows), is_other.split(rows)
+    for part, others in zip(*parts, strict=True):
+        bounded = part.sigmoid_()
+        weights = torch.add(shift, bounded, alpha=steepness).exp_()
+        weights.mul_(others)
+        sums += weights.sum((0, 1))
+        if wanted:
+            # the derivative of a sigmoid is s - s^2
+            bounded.addcmul_(bounded, bounded, value=-1).mul_(weights)
     # log(e^s + e^others) - s, without overflow
-    behind = others[:, None] - steepness * positive
-    loss = F.softplus(behind).sum()
+    behind = (sums.log() - shift)[:, None] - steepness * positive
+    # what the share of each positive lacks of 1, (r, L)
+    missing = steepness * torch.sigmoid(behind)
+    total = missing.sum(1)
     if wanted:
-        # what the share of the positive lacks of 1, (r, L)
-        missing = steepness * torch.sigmoid(behind)
-        weights *= (missing.sum(1) / sums)[:, None]
-        weights[own] = -missing
-        bounded[own] = positive
-        # the derivative of a sigmoid is s - s^2
-        bounded.addcmul_(bounded, bounded, value=-1).mul_(weights)
-    return loss
+        part = (
+            missing / total.clamp(min=torch.finfo(total.dtype).tiny)[:, None]
+        )
+        slope = positive - positive.square()
+        scores[own] = -part * sums[:, None] * slope
+    return F.softplus(behind).sum(), total / sums
+
+
+def _linear(rows: Tensor, weight: Tensor) -> Tensor:
+    """Rows (n, D) times weight (R, D) transposed, (n, R).
+
+    On a CPU as a convolution of one place: oneDNN multiplies such tall
+    matrices twice as fast as the library of `torch.matmul`, on AMD at least.
+    """
+    if rows.device.type != "cpu":
+        return F.linear(rows, weight)
+    return _rows(F.conv2d(_image(rows), weight[:, :, None, None]))
+
+
+def _outer(first: Tensor, second: Tensor) -> Tensor:
+    """First (n, R) transposed times second (n, D), (R, D); on a CPU the
+    gradient of the weight of `_linear`.
+    """
+    if first.device.type != "cpu":
+        return first.T @ second
+    sides = (first.shape[1], second.shape[1], 1, 1)
+    return conv2d_weight(_image(second), sides, _image(first))[:, :, 0, 0]
+
+
+def _image(rows: Tensor) -> Tensor:
+    """Rows (n, D) as an image (1, D, n, 1) with its channels last."""
+    return rows[None, :, None].permute(0, 3, 1, 2)
+
+
+def _rows(image: Tensor) -> Tensor:
+    """`_image` undone; a copy where the channels do not come last."""
+    return image.permute(0, 2, 3, 1).flatten(0, 2)
 
 
 def _queries(anchors: Tensor, clip: float) -> Tensor:

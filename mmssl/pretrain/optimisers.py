@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler, OneCycleLR
 
 from mmssl.pretrain.larc import LARC
+from mmssl.pretrain.radam import RAdam
 
 LEARNING_RATES = {"radam": 0.01, "larc": 0.6, "sgd": 1e-3}
 """Optimiser -> the largest learning rate of its paper: 004 (section III-C),
@@ -100,7 +101,7 @@ def optimiser_and_schedule(
 
 
 def _radam(parameters: Iterable[Tensor], rate: float, steps: int) -> tuple:
-    optimiser = torch.optim.RAdam(parameters, lr=rate / DIV_FACTOR)
+    optimiser = RAdam(parameters, lr=rate / DIV_FACTOR)
     schedule = OneCycleLR(
         optimiser, rate, total_steps=steps, div_factor=DIV_FACTOR
     )

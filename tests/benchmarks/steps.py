@@ -11,6 +11,7 @@ from mmssl.models.keyed_random import Stream
 from mmssl.objectives.language import build
 from mmssl.objectives.term import Batch
 from mmssl.objectives.views import PadCropFlip, make_views
+from mmssl.pretrain.radam import RAdam
 
 MODALITIES = ("T1", "fALFF", "dwi", "asl")
 
@@ -58,9 +59,7 @@ class Step:
         recipes = self.objective.views
         views = make_views(images, rows, recipes, PadCropFlip(), stream)
         self.batch = Batch(views, rows, {m: {} for m in names})
-        self.optimiser = torch.optim.RAdam(
-            self.objective.parameters(), lr=4e-4
-        )
+        self.optimiser = RAdam(self.objective.parameters(), lr=4e-4)
         self.weights = sum(p.numel() for p in self.objective.parameters())
 
     def take(self) -> None:

@@ -15,6 +15,7 @@ from timing import Process, in_turns, medians, ratio, serve
 from mmssl.objectives.language import build
 from mmssl.objectives.term import Batch, Context
 from mmssl.objectives.views import View
+from mmssl.pretrain.radam import RAdam
 from mmssl.pretrain.trainer import best_precision
 
 NAME = "Training step"
@@ -46,9 +47,8 @@ class Step:
                 volumes[m] = x.to(memory_format=layout)
         rows = dict.fromkeys(MODALITIES, torch.arange(BATCH))
         self.batch = Batch({"main": View(volumes, "main")}, rows)
-        self.optimiser = torch.optim.RAdam(
-            self.objective.parameters(), lr=4e-4
-        )
+        kind = torch.optim.RAdam if way == "peer" else RAdam
+        self.optimiser = kind(self.objective.parameters(), lr=4e-4)
 
     def loss(self) -> torch.Tensor:
         """Forward pass and loss."""

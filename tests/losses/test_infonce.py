@@ -123,7 +123,7 @@ def test_own_other_locations_are_no_negatives():
 @pytest.mark.parametrize("chunk", [1, 500, 2**28])
 def test_gradients(chunk, monkeypatch):
     monkeypatch.setattr(infonce, "CHUNK_BYTES", chunk)
-    monkeypatch.setattr(infonce, "_BLOCK", 2)
+    monkeypatch.setattr(infonce, "_BLOCK_BYTES", 300)
     inputs = [x.requires_grad_() for x in embeddings(3, 4, 5)]
     for negatives in ("locations", "representations"):
         loss = partial(info_nce, negatives=negatives)

@@ -12,6 +12,7 @@ from mmssl.pretrain.optimisers import (
     chosen_rate,
     optimiser_and_schedule,
 )
+from mmssl.pretrain.radam import RAdam
 
 NAMES = list(LEARNING_RATES)
 STEPS = [2, 3, 9, 10, 15, 20, 33, 100]
@@ -110,7 +111,7 @@ def test_settings_are_the_papers():
         made[name] = optimiser_and_schedule(name, parameters, 0.1, 5)
     radam, larc, sgd = (made[name]["optimizer"] for name in NAMES)
     assert [type(x) for x in (radam, larc, sgd)] == [
-        torch.optim.RAdam,
+        RAdam,
         LARC,
         torch.optim.SGD,
     ]
