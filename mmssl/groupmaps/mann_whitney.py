@@ -15,6 +15,7 @@ are exact, and so is the comparison of an observed value with permuted ones.
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 import numpy as np
@@ -333,22 +334,27 @@ def _rank_sums(values: np.ndarray, n1: int) -> tuple[np.ndarray, np.ndarray]:
     position = np.arange(1.0 - n, n, 2.0)
     twice, ties = np.empty(voxels, dtype=np.int64), np.zeros(voxels)
     block = max(1, _RANK_BYTES // (40 * n))
-    for start in range(0, voxels, block):
-        part = values[:, start : start + block]
-        columns = part.T.astype(np.float64, order="C")
+
+    def sum_ranks(start: int) -> None:
+        """Of a block of voxels."""
+        columns = values[:, start : start + block].T.astype(float, order="C")
         bits = columns.view(np.int64)
         bits[:, :n1] |= 1
         columns.sort(axis=1)
         is_first = (bits & 1).astype(np.float64)
-        bits &= -2
         # sums of whole numbers: exact
         sums = is_first @ position
+        bits &= -2
         equal = columns[:, 1:] == columns[:, :-1]
-        tied = np.flatnonzero(equal.any(axis=1))
-        if len(tied):
+        if equal.any():
+            tied = np.flatnonzero(equal.any(axis=1))
             midranks, ties[start + tied] = _midranks(equal[tied])
             sums[tied] = (is_first[tied] * midranks).sum(axis=1)
         twice[start : start + block] = sums
+
+    # NumPy sorts outside of the interpreter's lock
+    with ThreadPoolExecutor(torch.get_num_threads()) as pool:
+        list(pool.map(sum_ranks, range(0, voxels, block)))
     return twice, ties
 
 

@@ -74,31 +74,33 @@ class _Contrast(torch.autograd.Function):
     """Loss over locations and mean of r squared, with gradients made in the
     forward pass.
 
-    Local embeddings (B, D, L) and queries (R, D), scaled anchors; query r is
-    of sample r mod B. The scores of some queries are alive at a time, and the
-    backward pass needs none of them. Differentiable once.
+    Local embeddings (B, D, L) and queries (B, M, D), scaled anchors. The
+    scores of some samples' queries are alive at a time, and the backward pass
+    needs none of them. Differentiable once.
     """
 
     @staticmethod
     def forward(ctx, local, queries, clip, wanted):
         """Two scalars; gradients are ``wanted`` or not."""
         batch, channels, locations = local.shape
+        each = queries.shape[1]
         # (B L, D): no copy of what has its channels last
         rows = local.mT.reshape(-1, channels)
+        queries = queries.flatten(0, 1)
         count = len(queries) * locations
-        owners = torch.arange(len(queries), device=local.device) % batch
         of_rows, of_queries = None, torch.empty_like(queries)
         loss = local.new_zeros(())
-        each = len(rows) * rows.element_size()
-        step = max(1, CHUNK_BYTES // each)
-        for start in range(0, len(queries), step):
-            chunk = slice(start, start + step)
+        one = len(rows) * each * rows.element_size()
+        step = max(1, CHUNK_BYTES // one)
+        for start in range(0, batch, step):
+            own = slice(start, start + step)
+            chunk = slice(start * each, (start + step) * each)
             scores = _linear(rows, queries[chunk])
-            of_sample = scores.view(batch, locations, -1)
-            part, factor = _contrast(of_sample, owners[chunk], clip, wanted)
+            of_sample = scores.view(batch, locations, -1, each)
+            part, factor = _contrast(of_sample, own, clip, wanted)
             loss += part
             if wanted:  # the scores' gradient has taken their place
-                factor = factor[:, None] / count
+                factor = factor.view(-1, 1) / count
                 of_chunk = _linear(scores, (queries[chunk] * factor).T)
                 of_rows = of_rows.add_(of_chunk) if start else of_chunk
                 of_queries[chunk] = _outer(scores, rows) * factor
@@ -121,30 +123,31 @@ class _Contrast(torch.autograd.Function):
         of_rows = _linear(rows, both).addcmul_(of_rows, of_loss)
         of_queries = of_queries * of_loss + queries @ (products * weight)
         of_local = of_rows.view(ctx.batch, -1, rows.shape[1]).mT
+        of_queries = of_queries.view(ctx.batch, -1, rows.shape[1])
         return of_local, of_queries, None, None
 
 
 def _contrast(
-    scores: Tensor, owners: Tensor, clip: float, wanted: bool
+    scores: Tensor, own: slice, clip: float, wanted: bool
 ) -> tuple[Tensor, Tensor]:
-    """Summed loss of the scores 2 r / c, (B, L, r), of queries of the samples
-    ``owners``, and a factor of each query, (r,). Where the scores' gradient is
-    wanted, it takes their place, divided by the factor.
+    """Summed loss of the scores 2 r / c, (B, L, k, M), of M queries of each of
+    the ``own`` samples, and a factor of each query, (k, M). Where the scores'
+    gradient is wanted, it takes their place, divided by the factor.
     """
-    queries = torch.arange(len(owners), device=scores.device)
-    samples = torch.arange(len(scores), device=scores.device)
-    # (B, 1, r)
-    is_other = (owners != samples[:, None, None]).to(scores.dtype)
-    own = owners, slice(None), queries
     steepness = 2 * clip
-    # (r, L)
-    positive = scores[own].sigmoid()
-    scores[own] = -torch.inf  # below any other
+    # (L, k, M), a view
+    of_own = scores[own].diagonal(dim1=0, dim2=2).movedim(2, 1)
+    positive = of_own.sigmoid()
+    of_own.fill_(-torch.inf)  # below any other
+    samples = torch.arange(len(scores), device=scores.device)
+    # (B, 1, k, 1)
+    is_other = samples[:, None, None, None] != samples[own, None]
+    is_other = is_other.to(scores.dtype)
     # s is its shift + 2 c sigmoid(2 r / c), and its exp a number
-    shift = scores.new_full((len(owners),), -clip)
+    shift = scores.new_tensor(-clip)
     if clip > _BOUNDED:
         shift = -steepness * scores.amax((0, 1)).sigmoid()
-    sums = scores.new_zeros(len(owners))
+    sums = scores.new_zeros(scores.shape[2:])
     rows = max(1, _BLOCK_BYTES // scores[:1].nbytes)
     parts = scores.split(rows), is_other.split(rows)
     for part, others in zip(*parts, strict=True):
@@ -156,17 +159,16 @@ def _contrast(
             # the derivative of a sigmoid is s - s^2
             bounded.addcmul_(bounded, bounded, value=-1).mul_(weights)
     # log(e^s + e^others) - s, without overflow
-    behind = (sums.log() - shift)[:, None] - steepness * positive
-    # what the share of each positive lacks of 1, (r, L)
-    missing = steepness * torch.sigmoid(behind)
-    total = missing.sum(1)
+    behind = torch.add(sums.log() - shift, positive, alpha=-steepness)
+    loss = F.softplus(behind).sum()
+    # what the share of each positive lacks of 1
+    missing = behind.sigmoid_()
+    total = missing.sum(0)
     if wanted:
-        part = (
-            missing / total.clamp(min=torch.finfo(total.dtype).tiny)[:, None]
-        )
-        slope = positive - positive.square()
-        scores[own] = -part * sums[:, None] * slope
-    return F.softplus(behind).sum(), total / sums
+        slope = positive.addcmul_(positive, positive, value=-1)
+        shares = missing.div_(total.clamp(min=torch.finfo(total.dtype).tiny))
+        of_own.copy_(shares.mul_(slope).mul_(-sums))
+    return loss, total * steepness / sums
 
 
 def _linear(rows: Tensor, weight: Tensor) -> Tensor:
@@ -201,18 +203,18 @@ def _rows(image: Tensor) -> Tensor:
 
 
 def _queries(anchors: Tensor, clip: float) -> Tensor:
-    """Anchors (R, D) that make 2 r / c: there are fewer of them than scores.
+    """Anchors (…, D) that make 2 r / c: there are fewer of them than scores.
 
     c tanh(r / c) is 2 c sigmoid(2 r / c) - c, whose constant no difference of
     scores sees; a sigmoid is ten times as fast on a CPU.
     """
-    return anchors * (2 / (clip * anchors.shape[1] ** 0.5))
+    return anchors * (2 / (clip * anchors.shape[-1] ** 0.5))
 
 
 def _over_locations(
     local: Tensor, queries: Tensor, clip: float
 ) -> tuple[Tensor, Tensor]:
-    """Loss of the queries of all samples in turn, and mean of r squared."""
+    """Loss of each sample's queries (B, M, D), and mean of r squared."""
     wanted = local.requires_grad or queries.requires_grad
     wanted = wanted and torch.is_grad_enabled()
     return _Contrast.apply(local, queries, clip, wanted)
@@ -279,7 +281,7 @@ def info_nce(
         if negatives == "representations":
             loss, square = _over_representations(local, queries, clip)
         else:
-            loss, square = _over_locations(local, queries, clip)
+            loss, square = _over_locations(local, queries[:, None], clip)
         return loss, penalty * square
 
 
@@ -311,8 +313,6 @@ def info_nce_all_locations(
     _check_shapes(local, anchors)
     with torch.autocast(local.device.type, enabled=False):
         local, anchors = promote(local), promote(anchors)
-        # (M * B, D)
-        anchors = anchors.permute(2, 0, 1).flatten(0, 1)
-        queries = _queries(anchors, clip)
+        queries = _queries(anchors.mT, clip)
         loss, square = _over_locations(local, queries, clip)
         return loss, penalty * square

@@ -71,7 +71,7 @@ def cka(x, y, debiased: bool = False) -> float:
     y, _ = _centred(y, "y")
     xy, xx, yy = _products(x, y)
     if debiased:
-        kx, ky = (x**2).sum(axis=1), (y**2).sum(axis=1)
+        kx, ky = (np.einsum("ij,ij->i", z, z) for z in (x, y))
         xy = _unbiased(xy, kx, ky)
         xx = _unbiased_norm(xx, kx, "x")
         yy = _unbiased_norm(yy, ky, "y")
@@ -160,9 +160,7 @@ def measures(x, y, threshold: float = 0.99) -> dict[str, float]:
 
 
 def checked(x, y, fewest: int = 2) -> tuple[np.ndarray, np.ndarray]:
-    """Both sides as floating arrays of their own, or a ValueError that says
-    what is wrong.
-    """
+    """Both sides as floating arrays, or a ValueError of what is wrong."""
     x, y = _as_code(x, "x"), _as_code(y, "y")
     if len(x) != len(y):
         raise ValueError(
@@ -176,13 +174,13 @@ def checked(x, y, fewest: int = 2) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _as_code(z, name: str) -> np.ndarray:
-    """A finite array (n, d) of floating numbers, copied."""
+    """A finite array (n, d) of floating numbers."""
     if hasattr(z, "detach"):  # a tensor
         z = z.detach().cpu()
         if z.is_floating_point() and z.itemsize < 4:
             z = z.float()  # NumPy has no bfloat16
         z = z.numpy()
-    z = np.array(z)
+    z = np.asarray(z)
     if z.ndim != 2 or z.shape[1] < 1 or z.dtype.kind not in "fiub":
         raise ValueError(
             f"{name}: shape {z.shape} of {z.dtype}, expected numbers (n, d)"
@@ -214,13 +212,18 @@ def _centred(z: np.ndarray, name: str) -> tuple[np.ndarray, float]:
     was given.
     """
     precision = np.finfo(z.dtype if z.dtype == np.float64 else np.float32).eps
-    z = z.astype(np.float64)
+    z = np.asarray(z, dtype=np.float64)
     centred = z - z.mean(axis=0)
-    if np.abs(centred).max() <= np.finfo(np.float64).eps * np.abs(z).max():
+    if _largest(centred) <= np.finfo(np.float64).eps * _largest(z):
         raise ValueError(
             f"{name}: all {len(z)} rows are equal, expected some spread"
         )
     return centred, precision
+
+
+def _largest(z: np.ndarray) -> float:
+    """Largest absolute value, without an array of them."""
+    return max(z.max(), -z.min())
 
 
 def decomposed(

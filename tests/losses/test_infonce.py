@@ -165,8 +165,8 @@ def test_scores_alive_at_a_time_take_what_they_may(monkeypatch):
 
     monkeypatch.setattr(infonce, "_contrast", seen)
     info_nce_all_locations(embeddings(3, 4, 5)[0], embeddings(3, 4, 7)[0])
-    # 21 queries of 15 scores in fp64
-    assert taken == [960, 960, 600]
+    # 15 scores in fp64 of each query, 7 of them a sample
+    assert taken == [840, 840, 840]
 
 
 def test_half_is_promoted_and_extremes_stay_finite():
