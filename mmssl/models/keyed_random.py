@@ -100,13 +100,23 @@ class Stream:
         numbers = bits.to(torch.float32) * 2.0**-24
         return numbers.view(-1, *shape)
 
-    def noise(self, purpose: str, *shape: int) -> Tensor:
-        """Uniform numbers in [0, 1) of 65,536 levels, float32, shape (B,
-        *shape): four of each hash, for images of noise.
+    def noise(
+        self,
+        purpose: str,
+        *shape: int,
+        low: float | Tensor = 0.0,
+        high: float | Tensor = 1.0,
+    ) -> Tensor:
+        """Uniform numbers in [low, high) of 65,536 levels, float32, shape (B,
+        *shape): four of each hash, for images of noise. Limits are numbers or
+        (B, 1).
         """
         count = math.prod(shape)
         bits = self.bits(purpose, -(-count // 4)).view(torch.int16)
-        numbers = bits[:, :count].float().add_(2.0**15).mul_(2.0**-16)
+        step = torch.as_tensor((high - low) * 2.0**-16, device=bits.device)
+        # from the middle, as the bits have a sign
+        middle = low + step * 2.0**15
+        numbers = torch.addcmul(middle, bits[:, :count].float(), step)
         return numbers.view(-1, *shape)
 
     def integers(self, purpose: str, high: int, *shape: int) -> Tensor:

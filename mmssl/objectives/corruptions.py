@@ -224,20 +224,25 @@ def painted(images: Tensor, stream: Stream) -> Tensor:
     """
     happens = stream.uniform("paint") < 0.9
     inside = stream.uniform("inside") < 0.2
-    boxes = _union(stream, images.shape[2:], inside)
-    hidden = boxes == _per_row(inside, boxes)
-    hidden &= _per_row(happens, hidden)
+    # in-painting hides what a box holds, out-painting what none does
+    held = _held(stream, images.shape[2:], inside, inside * 2.0 - 1)
+    shown = torch.where(happens, (~inside).float(), -torch.inf)
+    hidden = held.add_(_per_row(shown, held)).clamp_(0, 1)
     flat = images.flatten(1)
-    low = flat.amin(1).view(-1, *(1,) * (images.dim() - 1))
-    high = flat.amax(1).view_as(low)
-    noise = stream.noise("noise", *images.shape[1:]).to(images.dtype)
-    noise = noise.mul_(high - low).add_(low)
-    return torch.where(hidden[:, None], noise, images)
+    low = flat.amin(1, keepdim=True).float()
+    high = flat.amax(1, keepdim=True).float()
+    noise = stream.noise("noise", *images.shape[1:], low=low, high=high)
+    # exact with weights of 0 and 1, and faster than a choice
+    weight = hidden[:, None].to(images.dtype)
+    return torch.lerp(images, noise.to(images.dtype), weight)
 
 
-def _union(stream: Stream, sides: Sequence[int], small: Tensor) -> Tensor:
-    """Voxels of up to five boxes of each row, (B, *sides) bool; small boxes
-    for in-painting, large ones for out-painting.
+def _held(
+    stream: Stream, sides: Sequence[int], small: Tensor, sign: Tensor
+) -> Tensor:
+    """How many of up to five boxes hold each voxel, times a sign of the row,
+    (B, *sides) float32; small boxes for in-painting, large ones for
+    out-painting.
     """
     number = 5
     device = stream.rows.device
@@ -252,7 +257,7 @@ def _union(stream: Stream, sides: Sequence[int], small: Tensor) -> Tensor:
     goes_on = stream.uniform("box numbers", number) < 0.95
     goes_on[:, 0] = True
     there = goes_on.int().cumprod(1).bool()
-    factors = [there.float()]
+    factors = [there * sign[:, None]]
     for axis, side in enumerate(sides):
         places = torch.arange(side, device=device)
         low = start[:, :, axis, None].round()
@@ -261,8 +266,7 @@ def _union(stream: Stream, sides: Sequence[int], small: Tensor) -> Tensor:
         factors.append(along.float())
     letters = "xyz"[:axes]
     along_axes = ",".join(f"bn{letter}" for letter in letters)
-    holding = torch.einsum(f"bn,{along_axes}->b{letters}", *factors)
-    return holding > 0.5
+    return torch.einsum(f"bn,{along_axes}->b{letters}", *factors)
 
 
 def blurred(
@@ -442,6 +446,6 @@ def _sorted_rows(keys: Tensor) -> Tensor:
     return torch.from_numpy(np.sort(keys.numpy(), 1))
 
 
-def _per_row(flags: Tensor, like: Tensor) -> Tensor:
-    """Flags (B,) that broadcast against (B, …)."""
-    return flags.view(-1, *(1,) * (like.dim() - 1))
+def _per_row(values: Tensor, like: Tensor) -> Tensor:
+    """Values of rows, (B,), that broadcast against (B, …)."""
+    return values.view(-1, *(1,) * (like.dim() - 1))

@@ -21,8 +21,10 @@ from functools import cache
 from types import ModuleType
 from typing import Any
 
+import numpy as np
 import torch
 from timing import clocked, in_turns
+from torch.profiler import ProfilerActivity, profile
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_map_only
 from torch.utils.flop_counter import flop_registry
@@ -45,6 +47,9 @@ class Work:
         Of the matrix products whose rate is the limit.
     alone : callable, optional
         Its library calls by themselves.
+    within : callable, optional
+        Instead, where they cannot be taken out: seconds of a whole call, and
+        of them those in libraries.
     library : str
         What those are.
     """
@@ -56,6 +61,7 @@ class Work:
     call: Call
     precision: str = "fp32"
     alone: Call | None = None
+    within: Callable[[], tuple[float, float]] | None = None
     library: str = ""
 
 
@@ -88,10 +94,14 @@ def row(work: Work, rates: dict[str, float], rounds: int) -> dict:
         "fraction alone": None,
     }
     if work.alone is not None:
-        line["alone"] = statistics.median(times["alone"])
-        pairs = zip(times["alone"], times["whole"], strict=True)
-        shares = [alone / whole for alone, whole in pairs]
-        line["fraction alone"] = statistics.median(shares)
+        pairs = zip(times["whole"], times["alone"], strict=True)
+    elif work.within is not None:
+        pairs = [work.within() for _ in range(rounds)]
+    else:
+        return line
+    whole, alone = np.transpose(list(pairs))
+    line["alone"] = float(np.median(alone))
+    line["fraction alone"] = float(np.median(alone / whole))
     return line
 
 
@@ -284,6 +294,19 @@ def replayed(call: Call, *functions: tuple[ModuleType, str]) -> Call:
             function(*arguments, **options)
 
     return again
+
+
+def in_operators(call: Call) -> tuple[float, float]:
+    """Seconds of a call, and of them those in torch's operators, as its
+    profiler tells.
+    """
+    with profile(activities=[ProfilerActivity.CPU]) as told:
+        whole = clocked(call)()
+    spent = 0.0
+    for event in told.key_averages():
+        if event.key.startswith("aten::"):
+            spent += event.self_cpu_time_total
+    return whole, spent / 1e6
 
 
 def seconds_of(

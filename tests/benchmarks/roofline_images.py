@@ -10,10 +10,20 @@ from collections.abc import Iterator
 from functools import partial
 
 import numpy as np
+import SimpleITK as sitk
 import torch
 from distortion_sweep import AFFINE, linear_models
 from machine import rates
-from roofline import Products, Work, noted, noted_products, replayed, rows
+from roofline import (
+    Products,
+    Work,
+    in_operators,
+    noted,
+    noted_products,
+    replayed,
+    rows,
+    seconds_of,
+)
 from scipy import fft, ndimage
 
 from mmssl.models.keyed_random import Stream
@@ -28,6 +38,7 @@ from mmssl.robustness.sweep import sweep
 
 NAME = "Images"
 KIND = "roofline"
+OPERATORS = "torch's operators, as its profiler tells"
 SERIES = (64, 64, 36, 164)
 INTERPOLATION = (
     (ndimage, "map_coordinates"),
@@ -68,11 +79,6 @@ def _input_pipeline() -> Work:
         make_views, images, rows_, {"main": None}, PadCropFlip(8), stream
     )
     voxels = 2 * pairs * 64**3
-
-    def alone() -> None:
-        for x in images.values():
-            x.float()
-
     return Work(
         "input pipeline, 64 pairs of 64³",
         "every voxel read as float16 and written as float32; nothing is "
@@ -80,8 +86,8 @@ def _input_pipeline() -> Work:
         0,
         (2 + 4) * voxels,
         call,
-        alone=alone,
-        library="the conversion to float32",
+        within=partial(in_operators, call),
+        library=OPERATORS,
     )
 
 
@@ -95,16 +101,16 @@ def _corruptions() -> Iterator[Work]:
     products = noted_products(blur)
     boxes = 10_000
     places = 8 * boxes * 3.5 * 3.5 * 2  # mean lengths of 1 to 6, 6 and 3
-    keys = torch.randint(1 << 40, (int(places),))
+    shuffle = partial(shuffled, images, stream, (6, 6, 3), boxes, 1.0)
     yield Work(
         "shuffling, 8 volumes of 64×64×32",
         "10,000 boxes of 24.5 places on average a volume: the source of each "
         "place written as int64 and compared once; voxels read and written",
         places,
         2 * 8 * places + moved,
-        partial(shuffled, images, stream, (6, 6, 3), boxes, 1.0),
-        alone=partial(_scattered, keys, images.numel()),
-        library="one scatter of as many places",
+        shuffle,
+        within=partial(in_operators, shuffle),
+        library=OPERATORS,
     )
     yield Work(
         "painting, 8 volumes of 64×64×32",
@@ -125,11 +131,6 @@ def _corruptions() -> Iterator[Work]:
         alone=products.replay(),
         library="its matrix products",
     )
-
-
-def _scattered(keys: torch.Tensor, size: int) -> torch.Tensor:
-    target = torch.zeros(size, dtype=torch.int64)
-    return target.scatter_reduce_(0, keys % size, keys, "amax")
 
 
 def _energy_bands() -> Work:
@@ -240,6 +241,14 @@ def _registration() -> Work:
     mni = template(64)
     reached = template(96).mask.sum()
     iterations = 100
+    call = partial(registration.to_template, mni.t1, mni.affine)
+
+    def within() -> tuple[float, float]:
+        # poses are optimised in as many threads
+        method = sitk.ImageRegistrationMethod
+        whole, spent = seconds_of(call, (method, "Execute"))
+        return whole, spent["Execute"] / space.threads()
+
     return Work(
         "registration of a T1 of 3 mm to MNI152",
         "100 iterations on the finest level, of which each interpolates a "
@@ -247,6 +256,8 @@ def _registration() -> Work:
         "the coarser levels and their starts left out",
         64.0 * iterations * reached,
         8.0 * iterations * reached,
-        partial(registration.to_template, mni.t1, mni.affine),
+        call,
         "fp64",
+        within=within,
+        library="SimpleITK's optimisation, over all threads",
     )

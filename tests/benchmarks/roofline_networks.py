@@ -111,7 +111,8 @@ def _smoothgrad(precision: str) -> Work:
 
 def _embeddings(batch: int, locations: int) -> tuple[torch.Tensor, ...]:
     draw = torch.Generator().manual_seed(0)
-    local = torch.randn(batch, 64, locations, generator=draw)
+    # with its channels last, as encoders make it
+    local = torch.randn(batch, locations, 64, generator=draw).mT
     anchor = torch.randn(batch, 64, generator=draw)
     return local.requires_grad_(), anchor.requires_grad_()
 

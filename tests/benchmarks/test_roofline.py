@@ -2,6 +2,7 @@
 against a closed form, and library calls that are noted and made again.
 """
 
+import time
 import types
 
 import numpy as np
@@ -121,3 +122,28 @@ def test_seconds_are_those_of_each_function_and_of_the_whole():
     assert np.argsort is original
     assert 0 < spent["argsort"] < whole
     assert spent["lexsort"] == 0
+
+
+def test_seconds_in_operators_leave_python_out():
+    x = torch.randn(300, 300)
+
+    def call():
+        x @ x
+        time.sleep(0.05)
+
+    whole, inside = roofline.in_operators(call)
+    assert 0 < inside < whole - 0.05
+
+
+def test_a_share_within_a_call_is_of_the_same_call():
+    def work(**options):
+        return roofline.Work("a", "b", 1, 1, lambda: None, **options)
+
+    rates = {"fp32": 1.0, "copy": 1.0}
+    seconds = iter([(4.0, 1.0), (1.0, 1.0), (2.0, 1.5)])
+    line = roofline.row(work(within=lambda: next(seconds)), rates, 3)
+    assert line["alone"] == 1.0 and line["fraction alone"] == 0.75
+    line = roofline.row(work(alone=lambda: None), rates, 3)
+    assert line["alone"] > 0 and line["fraction alone"] > 0
+    line = roofline.row(work(), rates, 3)
+    assert line["alone"] is None and line["fraction alone"] is None

@@ -50,6 +50,11 @@ def test_noise_is_four_numbers_of_each_hash(shape):
     between = np.corrcoef(many.T) - np.eye(7)
     assert np.abs(between).max() < 0.12
     assert many.min() >= 0 and many.max() < 1
+    low, high = torch.tensor([[-3.0], [0.0], [2.0]]), torch.tensor([[5.0]])
+    scaled = stream.noise("b", *shape, low=low, high=high).flatten(1)
+    expected = low + (high - low) * found.flatten(1)
+    torch.testing.assert_close(scaled, expected)
+    assert (scaled >= low).all() and (scaled < high).all()
 
 
 def test_a_row_does_not_depend_on_its_batch():
