@@ -19,6 +19,7 @@ BOOK = Path(__file__).resolve().parent
 TABLE = BOOK / "simulations.tsv"
 BUILD = BOOK / "_build" / "simulations"
 MOST = 6  # changes that the page names
+DPI = 220  # two pixels for one
 
 PARTS = {
     "intervals": "Intervals and tests of scores",
@@ -65,7 +66,7 @@ def write(folder: Path = BUILD, table: Path = TABLE) -> list[Path]:
         figure = folder / f"{part}.png"
         with atomic.file(figure) as temporary:
             drawing = simulation_rates(part_lines)
-            drawing.savefig(temporary, dpi=110, format="png")
+            drawing.savefig(temporary, dpi=DPI, format="png")
         files.append(figure)
         text = markdown(part_lines, part, title)
         files.append(_write_text(folder / f"{part}.md", text))
@@ -120,7 +121,8 @@ def markdown(lines: pd.DataFrame, part: str, title: str) -> str:
     figure = (
         f"```{{figure}} _build/simulations/{part}.png\n"
         f":name: fig-simulations-{part}\n"
-        ":width: 100%\n"
+        ":width: 528px\n"
+        ":figclass: narrow\n"
         f":alt: {ALT}\n\n"
         f"{title}: share of simulated worlds with its exact 99 % interval.\n"
         "```\n\n"

@@ -2,6 +2,8 @@
 states.
 """
 
+from textwrap import wrap
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -17,6 +19,9 @@ from mmssl.plotting.look import (
 _NOT_CONTRADICTED = VERDICT["supported"]
 _CONTRADICTED = VERDICT["contradicted"]
 _LINE_HEIGHT = 0.19  # inches
+_LETTERS = 9  # points, which a telephone can show
+_LETTERS_A_LINE = 56
+_GAP = 0.4  # lines above a heading
 
 _LABELS = {
     0.05: "worlds with such a finding",
@@ -49,24 +54,27 @@ def simulation_rates(table: pd.DataFrame) -> Figure:
     parts = [table[table["promised"] == rate] for rate in rates]
     heights = []
     for part in parts:
-        headings = part[["simulation", "setting"]].drop_duplicates()
-        heights.append(len(part) + len(headings) + 1.5)
+        headings = part.groupby(["simulation", "setting"], sort=False)
+        lines = sum(len(_heading(*names)) for names, _ in headings)
+        gaps = _GAP * len(headings)
+        heights.append(len(part) + lines + gaps + 1.5)
     figure, axes = canvas(
         len(parts),
         1,
-        9.0,
+        4.8,
         0.9 + _LINE_HEIGHT * sum(heights) + 0.35 * len(parts),
         height_ratios=heights,
     )
     for axis, rate, part in zip(axes[:, 0], rates, parts, strict=True):
         if rate < 0.5:
             axis.set_xscale("function", functions=(_root, np.square))
-            axis.set_xticks([0, 0.01, 0.05, 0.1, 0.25, 0.5, 1])
+            ticks = [0, 0.05, 0.25, 0.5, 1]
+            axis.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
         left = 0.8 if rate == 0.95 else 0.0
         label = _LABELS.get(rate, "worlds")
-        axis.set(
-            xlim=(min(left, part["low"].min()), 1.0),
-            xlabel=f"share of {label}; dotted: {100 * rate:.0f} %",
+        axis.set_xlim(min(left, part["low"].min()), 1.0)
+        axis.set_xlabel(
+            f"share of {label}\n(dotted: {100 * rate:.0f} %)", loc="right"
         )
         axis.axvline(rate, color=BASELINE, ls=":", lw=1.2)
         _draw_methods(axis, part)
@@ -76,13 +84,14 @@ def simulation_rates(table: pd.DataFrame) -> Figure:
 
 def _draw_methods(axis: Axes, part: pd.DataFrame) -> None:
     """One line a method, under a heading of simulation and setting."""
-    places, texts, weights = [], [], []
-    height = 0
+    places, texts = [], []
+    height = 1
     headings = part.groupby(["simulation", "setting"], sort=False)
-    for (simulation, setting), methods in headings:
-        places.append(height)
-        texts.append(f"{simulation}: {setting}")
-        weights.append("bold")
+    for names, methods in headings:
+        height -= _GAP
+        for line in _heading(*names):
+            height -= 1
+            _write_heading(axis, line, height)
         for method in methods.itertuples():
             height -= 1
             colour = _colour(method.holds)
@@ -97,13 +106,31 @@ def _draw_methods(axis: Axes, part: pd.DataFrame) -> None:
             )
             places.append(height)
             texts.append(method.method)
-            weights.append("normal")
-        height -= 1
-    axis.set(yticks=places, ylim=(height + 0.4, 0.9))
-    ticks = axis.set_yticklabels(texts, fontsize=7)
-    for tick, weight in zip(ticks, weights, strict=True):
-        tick.set_fontweight(weight)
+    axis.set(yticks=places, ylim=(height - 0.6, 0.9))
+    axis.set_yticklabels(texts, fontsize=_LETTERS)
     axis.tick_params(axis="y", length=0)
+    axis.spines.left.set_visible(False)
+
+
+def _heading(simulation: str, setting: str) -> list[str]:
+    """Lines that name what was simulated."""
+    return wrap(f"{simulation}: {setting}", _LETTERS_A_LINE)
+
+
+def _write_heading(axis: Axes, line: str, height: float) -> None:
+    """From the left of the figure, over names and dots."""
+    heading = axis.annotate(
+        line,
+        (0.01, height),
+        xycoords=("figure fraction", "data"),
+        va="center",
+        weight="bold",
+        fontsize=_LETTERS,
+        annotation_clip=False,
+        bbox={"fc": "white", "lw": 0, "pad": 1},
+    )
+    # the dots keep their room
+    heading.set_in_layout(False)
 
 
 def _draw_legend(figure: Figure) -> None:
@@ -117,7 +144,13 @@ def _draw_legend(figure: Figure) -> None:
         for label, colour in colours.items()
     ]
     figure.legend(
-        handles=handles, loc="outside upper right", ncols=3, fontsize=8
+        handles=handles,
+        loc="outside upper right",
+        ncols=3,
+        fontsize=_LETTERS,
+        columnspacing=1,
+        frameon=False,
+        handletextpad=0.4,
     )
 
 

@@ -42,6 +42,7 @@ def test_the_page_shows_every_figure_with_two_pixels_for_one(tmp_path):
     for name, (lines, caption) in shown.items():
         options = options_of(lines)
         assert options["name"] == f"fig-{name}"
+        assert options["figclass"] == "narrow"  # shrinks to a telephone
         assert len(options["alt"]) > 80 and caption.rstrip().endswith(".")
         with Image.open(made[name]) as image:
             width = int(options["width"].removesuffix("px"))

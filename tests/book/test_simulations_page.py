@@ -108,7 +108,11 @@ def test_the_figure_draws_each_method_where_its_share_is(table):
     lines = pd.read_csv(table, sep="\t").query("part == 'intervals'")
     (axis,) = plotting.simulation_rates(lines).axes
     labels = [label.get_text() for label in axis.get_yticklabels()]
-    assert labels == ["of intervals: max-|RBC|", "ours", "naive"]
+    assert labels == ["ours", "naive"]
+    (heading,) = axis.texts
+    assert heading.get_text() == "of intervals: max-|RBC|"
+    # above the first method
+    assert heading.xy[1] > axis.get_yticks()[0]
     dots = axis.collections[1::2]
     places = np.array([dot.get_offsets()[0] for dot in dots])
     assert places[:, 0].tolist() == [0.125, 0.375]
@@ -117,3 +121,19 @@ def test_the_figure_draws_each_method_where_its_share_is(table):
     assert colours[0] != colours[1]
     left, right = axis.get_xlim()
     assert left == 0 and right == 1
+
+
+def test_a_long_heading_takes_lines_of_its_own_within_the_figure(table):
+    lines = pd.read_csv(table, sep="\t").query("part == 'intervals'")
+    lines["setting"] = "so many people " * 6
+    figure = plotting.simulation_rates(lines)
+    figure.draw_without_rendering()
+    (axis,) = figure.axes
+    headings = axis.texts
+    assert len(headings) == 2
+    places = [*(heading.xy[1] for heading in headings), *axis.get_yticks()]
+    assert places == sorted(places, reverse=True)
+    assert len(set(places)) == 4
+    for heading in headings:
+        around = heading.get_window_extent()
+        assert 0 < around.x0 and around.x1 < figure.bbox.x1

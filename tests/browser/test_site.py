@@ -63,6 +63,21 @@ def test_a_page_is_pictured_in_four_ways(browser, tmp_path):
     assert names == {f"part_a-{way}.png" for way in ways}
 
 
+@pytest.mark.parametrize("name", ["methods", "simulations", "speed"])
+def test_figures_drawn_for_a_phone_fit_it(browser, site, name):
+    page = browser.new_page(viewport=chromium.NARROW)
+    page.goto(f"{site.address}{name}.html")
+    boxes = page.locator("figure.narrow img")
+    assert boxes.count() > 1
+    for box in boxes.all():
+        place = box.bounding_box()
+        right = place["x"] + place["width"]
+        # letters of 9 points have 9 pixels then
+        assert place["width"] >= 360
+        assert right <= chromium.NARROW["width"]
+    page.close()
+
+
 def test_search_finds_a_term(browser, site):
     page = browser.new_page(viewport=chromium.WIDE)
     page.goto(site.address)
