@@ -7,6 +7,7 @@ includes them: no number of it is typed by hand.
 """
 
 import json
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,8 @@ BOOK = Path(__file__).resolve().parent
 REPORT = BOOK / "speed.json"
 BUILD = BOOK / "_build" / "speed"
 HALF = 0.5
+DPI = 220  # two pixels for one
+WORD = re.compile("[a-z]{3}")
 MISSING = "Not measured: `make bench` does it.\n"
 
 
@@ -60,7 +63,7 @@ def write(folder: Path = BUILD, report: Path = REPORT) -> list[Path]:
             continue
         files.append(folder / name)
         with atomic.file(files[-1]) as temporary:
-            drawing.savefig(temporary, dpi=110, format="png")
+            drawing.savefig(temporary, dpi=DPI, format="png")
     return files
 
 
@@ -300,13 +303,18 @@ def _lines(parts: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
 def _figure(name: str, description: str, caption: str) -> str:
     return (
         f"```{{figure}} _build/speed/{name}.png\n:name: fig-speed-{name}\n"
-        f":width: 100%\n:alt: {description}\n\n{caption}\n```\n"
+        ":width: 528px\n:figclass: narrow\n"
+        f":alt: {description}\n\n{caption}\n```\n"
     )
 
 
 def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A table whose numbers stand on the right."""
-    aligned = ["---", *["--:"] * (len(heads) - 1)]
+    """A table whose numbers stand on the right, and words on the left."""
+    rows = list(rows)
+    aligned = ["---"]
+    for column in range(1, len(heads)):
+        has_words = any(WORD.search(row[column]) for row in rows)
+        aligned.append("---" if has_words else "--:")
     lines = [heads, aligned, *rows]
     cells = [[cell.replace("|", r"\|") for cell in line] for line in lines]
     return "".join(f"| {' | '.join(line)} |\n" for line in cells)

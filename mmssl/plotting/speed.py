@@ -3,8 +3,10 @@ machine's limits, and how its cost grows.
 """
 
 from collections.abc import Mapping, Sequence
+from textwrap import wrap
 from typing import Any
 
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from mmssl.plotting.look import (
@@ -17,6 +19,15 @@ from mmssl.plotting.look import (
 
 RATIO = ", ratio"
 """How the names of ratios end."""
+
+WIDTH = 4.8
+"""Inches of a figure, few enough for a telephone."""
+
+LETTERS = 9
+"""Points."""
+
+LINE = 0.33
+"""Inches from one path to the next, enough for a name of two lines."""
 
 
 def speed(paths: Sequence[dict[str, Any]]) -> Figure:
@@ -43,7 +54,7 @@ def speed(paths: Sequence[dict[str, Any]]) -> Figure:
     # the first one on top
     labels.reverse()
     ratios.reverse()
-    figure, axes = canvas(1, 1, 9.0, 0.9 + 0.26 * len(ratios))
+    figure, axes = canvas(1, 1, WIDTH, 0.9 + LINE * len(ratios))
     axis = axes[0, 0]
     for height, ratio in enumerate(ratios):
         axis.hlines(height, 1, ratio, color=MODEL[0], lw=2)
@@ -51,15 +62,15 @@ def speed(paths: Sequence[dict[str, Any]]) -> Figure:
         axis.annotate(
             f"{ratio:.3g}" if ratio < 100 else f"{ratio:,.0f}",
             (max(1, ratio), height),
-            (7, 0),
+            (6, 0),
             textcoords="offset points",
             va="center",
-            fontsize=8,
+            fontsize=LETTERS,
         )
     axis.axvline(1, color=BASELINE, ls=":")
     axis.set(xscale="log", xlabel="times faster than the peer")
-    name_lines(axis, labels)
-    axis.margins(x=0.08)
+    _name_paths(axis, labels)
+    axis.margins(x=0.2)  # with the last number
     return figure
 
 
@@ -80,7 +91,7 @@ def machine_limits(lines: Sequence[Mapping[str, Any]]) -> Figure:
         Two dots a path on a logarithmic axis, the dotted line at half.
     """
     lines = lines[::-1]  # the first one on top
-    figure, axes = canvas(1, 1, 9.0, 1.2 + 0.26 * len(lines))
+    figure, axes = canvas(1, 1, WIDTH, 1.2 + LINE * len(lines))
     axis = axes[0, 0]
     heights = range(len(lines))
     shares = [line["fraction"] for line in lines]
@@ -90,9 +101,11 @@ def machine_limits(lines: Sequence[Mapping[str, Any]]) -> Figure:
     label = "library's calls alone"
     axis.scatter(alone, known, color=MODEL[1], marker="|", s=90, label=label)
     axis.axvline(0.5, **DOTTED)
-    axis.set(xscale="log", xlabel="share of the time that the path takes")
-    name_lines(axis, [line["name"] for line in lines])
-    axis.legend(loc="lower left", fontsize=8)
+    axis.set(xscale="log", xlabel="share of a path's time")
+    _name_paths(axis, [line["name"] for line in lines])
+    figure.legend(
+        loc="outside upper right", fontsize=LETTERS, ncols=2, frameon=False
+    )
     return figure
 
 
@@ -112,21 +125,43 @@ def cost_growth(lines: Sequence[Mapping[str, Any]]) -> Figure:
         size, dotted lines proportional to it.
     """
     kinds = list(dict.fromkeys(line["against"] for line in lines))
-    columns = min(2, len(kinds))
-    rows = -(-len(kinds) // columns)
-    figure, axes = canvas(rows, columns, 4.6 * columns, 3.6 * rows)
-    for axis in axes.flat[len(kinds) :]:
-        axis.set_axis_off()
-    for axis, kind in zip(axes.flat, kinds, strict=False):
-        of_kind = [line for line in lines if line["against"] == kind]
-        for line in of_kind:
+    parts = [[n for n in lines if n["against"] == kind] for kind in kinds]
+    heights = [2.5 + 0.18 * len(part) for part in parts]
+    figure, axes = canvas(
+        len(kinds), 1, WIDTH, sum(heights), height_ratios=heights
+    )
+    for axis, kind, part in zip(axes.flat, kinds, parts, strict=True):
+        for number, line in enumerate(part):
             sizes, seconds, _ = zip(*line["points"], strict=True)
             relative = [second / seconds[0] for second in seconds]
-            label = f"{line['name']} ({line['last exponent']:.2g})"
-            axis.plot(sizes, relative, marker="o", ms=3, label=label)
+            axis.plot(
+                sizes,
+                relative,
+                marker="o",
+                ms=3,
+                # colours begin again
+                ls="--" if number >= len(MODEL) else "-",
+                label=f"{line['name']} ({line['last exponent']:.2g})",
+            )
         largest = max(sizes) / min(sizes)
         axis.plot((min(sizes), max(sizes)), (1, largest), **DOTTED)
         axis.set(xscale="log", yscale="log", xlabel=kind)
         axis.set_ylabel("times the smallest")
-        axis.legend(fontsize=6)
+        # above, where the lines are not
+        axis.legend(
+            loc="lower left",
+            bbox_to_anchor=(0, 1),
+            fontsize=LETTERS,
+            frameon=False,
+        )
     return figure
+
+
+def _name_paths(axis: Axes, names: Sequence[str]) -> None:
+    """Give every line of an axis its height and name, in two lines if it is
+    long.
+    """
+    lines = ["\n".join(wrap(name, 28)) for name in names]
+    name_lines(axis, lines)
+    for tick in axis.get_yticklabels():
+        tick.set(fontsize=LETTERS, linespacing=1)

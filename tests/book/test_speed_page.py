@@ -197,6 +197,13 @@ def test_a_peer_that_did_not_run_is_named_with_what_it_said():
     assert r"| x | not run: y \| z |" in page.table(path)
 
 
+def test_numbers_stand_on_the_right_and_words_on_the_left():
+    rows = [("a", "1.2e+02 %", "met"), ("b", "3", "missed; why | not")]
+    text = page._table(("what", "share", ""), rows)
+    assert text.splitlines()[1] == "| --- | --: | --- |"
+    assert page._table(("what", "ms"), []).endswith("| --- | --: |\n")
+
+
 def test_changed_code_is_said_and_a_report_without_provenance_refused(
     report, tmp_path
 ):
