@@ -1,34 +1,13 @@
 /* People in the plane of a representation, whose colours a reader chooses.
 
-A page says in data-planes where people lie and how they are coloured
+A page says in data-viewer where people lie and how they are coloured
 (mmssl/plotting/interactive_planes.py); this script draws them as SVG below
 the page's own figures, from a disk too. Nothing but places and shades is in
 the page.
 */
-(() => {
-  const SVG = "http://www.w3.org/2000/svg";
+document.addEventListener("DOMContentLoaded", () => {
+  const { element, drawn, menu, fill } = drawing;
   const GRID = 1000; // as interactive_planes.py writes places
-
-  const element = (name, values = {}, ...inside) => {
-    const made = Object.assign(document.createElement(name), values);
-    made.append(...inside);
-    return made;
-  };
-
-  const drawn = (name, values) => {
-    const made = document.createElementNS(SVG, name);
-    Object.entries(values).forEach(([key, v]) => made.setAttribute(key, v));
-    return made;
-  };
-
-  const menu = (label, names, change) => {
-    const made = element("select");
-    names.forEach((name, i) => {
-      made.append(element("option", { value: i }, name));
-    });
-    made.addEventListener("change", change);
-    return [made, element("label", {}, `${label} `, made)];
-  };
 
   const legend = ({ shades, words, ends }) => {
     if (ends) {
@@ -44,8 +23,7 @@ the page.
     });
   };
 
-  const start = (figure) => {
-    const { planes, colours } = JSON.parse(figure.dataset.planes);
+  const start = (figure, { planes, colours }) => {
     if (!planes.length || !colours.length) return;
     const svg = drawn("svg", {
       role: "img",
@@ -82,7 +60,5 @@ the page.
     show();
   };
 
-  document.addEventListener("DOMContentLoaded", () => {
-    document.querySelectorAll(".plane-viewer").forEach(start);
-  });
-})();
+  fill("plane", start);
+});

@@ -10,12 +10,7 @@ threshold as a slider. Where it cannot, a sentence says why.
   const engine = new URL("niivue/niivue-0.69.0.mjs", here);
   const files = new URL("../maps/", here);
   const NEAR = 15; // mm: what is farther is not named
-
-  const element = (name, values = {}, ...inside) => {
-    const made = Object.assign(document.createElement(name), values);
-    made.append(...inside);
-    return made;
-  };
+  const element = (...parts) => drawing.element(...parts);
 
   const explain = (figure, why) => {
     const text = `The figure above cannot be walked through: ${why}`;
@@ -57,10 +52,11 @@ threshold as a slider. Where it cannot, a sentence says why.
 
     controls() {
       const { choices, above, below, scale } = this.content;
-      this.menu = element("select");
-      choices.forEach(({ name }, i) => {
-        this.menu.append(element("option", { value: i }, name));
+      const names = choices.map(({ name }) => name);
+      const [menu, map] = drawing.menu("map", names, () => {
+        this.show().catch((error) => explain(this.figure, reason(error)));
       });
+      this.menu = menu;
       this.slider = element("input", { type: "range", min: 0, step: "any" });
       this.value = element("output");
       this.ends = [element("span"), element("span")];
@@ -71,7 +67,7 @@ threshold as a slider. Where it cannot, a sentence says why.
       this.top = element(
         "div",
         { className: "viewer-controls" },
-        element("label", {}, "map ", this.menu),
+        map,
         element("label", {}, `${threshold} `, this.slider, " ", this.value),
         element(
           "span",
@@ -84,9 +80,6 @@ threshold as a slider. Where it cannot, a sentence says why.
       );
       this.brains = element("div", { className: "viewer-brains" });
       this.place = element("p", { className: "viewer-place" });
-      this.menu.addEventListener("change", () => {
-        this.show().catch((error) => explain(this.figure, reason(error)));
-      });
       this.slider.addEventListener("input", () => this.threshold());
     }
 
@@ -231,8 +224,7 @@ threshold as a slider. Where it cannot, a sentence says why.
     return answer.json();
   };
 
-  const start = async (figure) => {
-    const content = JSON.parse(figure.dataset.viewer);
+  const start = async (figure, content) => {
     const [regions] = await Promise.all([
       read("regions.json"),
       import(engine.href),
@@ -249,7 +241,7 @@ threshold as a slider. Where it cannot, a sentence says why.
     }
   };
 
-  const prepare = (figure) => {
+  const prepare = (figure, content) => {
     if (location.protocol === "file:") {
       explain(
         figure,
@@ -265,7 +257,7 @@ threshold as a slider. Where it cannot, a sentence says why.
     const watch = new IntersectionObserver((entries) => {
       if (!entries.some((entry) => entry.isIntersecting)) return;
       watch.disconnect();
-      start(figure).catch((error) => {
+      start(figure, content).catch((error) => {
         explain(figure, reason(error));
       });
     });
@@ -273,6 +265,6 @@ threshold as a slider. Where it cannot, a sentence says why.
   };
 
   document.addEventListener("DOMContentLoaded", () => {
-    document.querySelectorAll(".brain-viewer").forEach(prepare);
+    drawing.fill("brain", prepare);
   });
 })();

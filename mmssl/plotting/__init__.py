@@ -16,6 +16,8 @@ from mmssl.plotting.group_differences import (
     overlap_with_truth,
     voxel_by_voxel,
 )
+from mmssl.plotting.interactive_curves import InteractiveCurves
+from mmssl.plotting.interactive_graphs import InteractiveGraphs
 from mmssl.plotting.interactive_planes import InteractivePlanes
 from mmssl.plotting.learning_curves import learning_curves
 from mmssl.plotting.linear_evaluation import (
@@ -115,6 +117,8 @@ __all__ = [
     "DIVERGING",
     "Flow",
     "GROUP",
+    "InteractiveCurves",
+    "InteractiveGraphs",
     "InteractivePlanes",
     "MAGNITUDE",
     "MODALITY",

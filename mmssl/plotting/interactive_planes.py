@@ -2,13 +2,10 @@
 one is shown and what colours it.
 
 A script beside the book (``book/_static/planes.js``) draws the points as SVG.
-In a notebook, and without scripts, the figures of the page are all there is.
 What leaves the page is what such a figure shows: places and shades of points,
 in an order that says nothing of people, and none of their values.
 """
 
-import html
-import json
 from typing import Any
 
 import numpy as np
@@ -18,6 +15,7 @@ from matplotlib.colors import to_hex
 
 from mmssl.plotting.embedding_scatter import shades_of
 from mmssl.plotting.look import BASELINE
+from mmssl.plotting.script_figure import ScriptFigure
 
 GRID = 1000
 """Steps of a place along each side."""
@@ -26,7 +24,7 @@ STEPS = 9
 """Shades of a number, from its 2nd to its 98th percentile."""
 
 
-class InteractivePlanes:
+class InteractivePlanes(ScriptFigure):
     """People in the plane of one representation, to be chosen by menus.
 
     Parameters
@@ -38,8 +36,10 @@ class InteractivePlanes:
         the planes.
     """
 
+    kind = "plane"
+
     def __init__(self, planes: pd.DataFrame, known: pd.DataFrame) -> None:
-        self.content: dict[str, Any] = {"planes": [], "colours": []}
+        super().__init__({"planes": [], "colours": []})
         # by place, so that it is not the order of a table of people
         places = planes.groupby("row")["first"].mean()
         order = places.reindex(known.index).sort_values(kind="stable").index
@@ -53,11 +53,6 @@ class InteractivePlanes:
             plane["share"] = f"{people['share'].iloc[0]:.0%}"
             plane["points"] = _places(points)
             self.content["planes"].append(plane)
-
-    def _repr_html_(self) -> str:
-        """What the script needs; nobody sees anything without it."""
-        content = html.escape(json.dumps(self.content, ensure_ascii=False))
-        return f'<div class="plane-viewer" data-planes="{content}"></div>'
 
 
 def _places(points: np.ndarray) -> list[list[int] | None]:

@@ -106,8 +106,7 @@ def objective_gallery(
         its graph stands by how much it lies above chance; it begins again
         where there are more terms than colours.
     """
-    words = [term for graph in graphs.values() for term in graph]
-    numbers = {term: i for i, term in enumerate(dict.fromkeys(words))}
+    numbers = term_numbers(graphs)
     lines = -(-max(len(graph) for graph in graphs.values()) // 2)
     rows = -(-len(graphs) // 3)  # rounded up
     high = ROW * len(modalities) - 0.1 + 0.6 * lines
@@ -170,6 +169,86 @@ def term_graphs(
     return figure
 
 
+def term_numbers(
+    graphs: Mapping[str, Mapping[str, Sequence[Edge]]],
+) -> dict[str, int]:
+    """Return a number for each term of several graphs, for its colour."""
+    words = [term for graph in graphs.values() for term in graph]
+    return {term: i for i, term in enumerate(dict.fromkeys(words))}
+
+
+def node_places(
+    graph: Mapping[str, Sequence[Edge]], modalities: Sequence[str]
+) -> dict[Node, Place]:
+    """Return where each node lies: a column a kind, a row a modality.
+
+    Parameters
+    ----------
+    graph : mapping
+        Term -> its edges, as of `objective_graph`.
+    modalities : sequence of str
+        Rows, from above.
+
+    Raises
+    ------
+    ValueError
+        For a kind that has no place.
+    """
+    rows = {m: -ROW * i for i, m in enumerate(modalities)}
+    nodes = [(kind, m) for m in rows for kind in ("x", "c", "z")]
+    for edges in graph.values():
+        for edge in edges:
+            nodes += edge
+    if unknown := {kind for kind, _ in nodes} - set(COLUMNS):
+        raise ValueError(
+            f"graph: nodes of kind {sorted(unknown)}, "
+            f"expected of {sorted(COLUMNS)}"
+        )
+    return {(kind, m): (COLUMNS[kind], rows[m]) for kind, m in nodes}
+
+
+def arrows(edges: Iterable[Edge]) -> list[tuple[Node, Node, str]]:
+    """Return each edge once, with matplotlib's name of its arrow: of two heads
+    where its reverse is there too.
+    """
+    edges = list(dict.fromkeys(edges))
+    found = []
+    for start, end in edges:
+        if (end, start) not in edges:
+            found.append((start, end, "-|>"))
+        elif edges.index((start, end)) < edges.index((end, start)):
+            found.append((start, end, "<|-|>"))
+    return found
+
+
+def curvature(kind: str, start: Place, end: Place, number: int) -> float:
+    """Return how the arrow of a term bends: around nodes that lie between, and
+    apart from the other terms' edges.
+
+    Parameters
+    ----------
+    kind : str
+        Of the node where it starts.
+    start, end : (float, float)
+    number : int
+        Of the term in its graph.
+
+    Returns
+    -------
+    float
+        ``rad`` of matplotlib's connection style ``arc3``.
+    """
+    same_column, same_row = start[0] == end[0], start[1] == end[1]
+    if same_column:  # c to the left, z to the right, more over more rows
+        upwards = end[1] > start[1]
+        side = 1 if upwards == (kind != "c") else -1
+        rows = abs(start[1] - end[1]) / ROW
+        return side * (0.15 * rows + 0.15 * (number % 3))
+    if same_row:  # above the encoder's own arrow
+        return -0.3 - 0.08 * number
+    return 0.08
+
+
 def _write_gains(
     axis: Axes,
     terms: Iterable[str],
@@ -200,7 +279,7 @@ def _draw_graph(
     """Draw nodes and edges, a term in the colour of its number; where each
     node lies.
     """
-    places = _places(graph, modalities)
+    places = node_places(graph, modalities)
     for m in modalities:
         x, c, z = (places[kind, m] for kind in ("x", "c", "z"))
         _connect(axis, x, c, BASELINE, scale=scale)
@@ -209,57 +288,13 @@ def _draw_graph(
         zip(numbers, graph.values(), strict=True)
     ):
         line = COLOURS[number % len(COLOURS)]
-        for start, end, style in _directed(edges):
+        for start, end, style in arrows(edges):
             first, last = places[start], places[end]
-            bend = _bend(start[0], first, last, order)
+            bend = curvature(start[0], first, last, order)
             _connect(axis, first, last, line, bend, style, 2.0, scale)
     for node, place in places.items():
         _draw_node(axis, node, place, scale)
     return places
-
-
-def _places(
-    graph: Mapping[str, Sequence[Edge]], modalities: Sequence[str]
-) -> dict[Node, Place]:
-    """Where each node lies: a column a kind, a row a modality."""
-    rows = {m: -ROW * i for i, m in enumerate(modalities)}
-    nodes = [(kind, m) for m in rows for kind in ("x", "c", "z")]
-    for edges in graph.values():
-        for edge in edges:
-            nodes += edge
-    if unknown := {kind for kind, _ in nodes} - set(COLUMNS):
-        raise ValueError(
-            f"graph: nodes of kind {sorted(unknown)}, "
-            f"expected of {sorted(COLUMNS)}"
-        )
-    return {(kind, m): (COLUMNS[kind], rows[m]) for kind, m in nodes}
-
-
-def _directed(edges: Iterable[Edge]) -> list[tuple[Node, Node, str]]:
-    """Each edge once, with two heads where its reverse is there too."""
-    edges = list(dict.fromkeys(edges))
-    arrows = []
-    for start, end in edges:
-        if (end, start) not in edges:
-            arrows.append((start, end, "-|>"))
-        elif edges.index((start, end)) < edges.index((end, start)):
-            arrows.append((start, end, "<|-|>"))
-    return arrows
-
-
-def _bend(kind: str, start: Place, end: Place, number: int) -> float:
-    """Curvature of the arrow of a term: around nodes that lie between, and
-    apart from the other terms' edges.
-    """
-    same_column, same_row = start[0] == end[0], start[1] == end[1]
-    if same_column:  # c to the left, z to the right, more over more rows
-        upwards = end[1] > start[1]
-        side = 1 if upwards == (kind != "c") else -1
-        rows = abs(start[1] - end[1]) / ROW
-        return side * (0.15 * rows + 0.15 * (number % 3))
-    if same_row:  # above the encoder's own arrow
-        return -0.3 - 0.08 * number
-    return 0.08
 
 
 def _connect(

@@ -163,20 +163,17 @@ def robustness_curves(
     undistorted = undistorted.set_index("model")[measure]
     distorted = lines[lines["distortion"] != "none"]
     panels = list(distorted.groupby(["distortion", "parameter"], sort=False))
-    line_styles = _line_styles(list(undistorted.index), baselines)
+    looks = line_styles(list(undistorted.index), baselines)
     rows = -(-len(panels) // _COLUMNS)  # rounded up
     figure, axes = canvas(rows, _COLUMNS, 9.5, 1.0 + 1.75 * rows, sharey=True)
     for axis, (names, panel) in zip(axes.flat, panels, strict=False):
         for model, curve in panel.groupby("model", sort=False):
-            look = line_styles[model]
+            look = looks[model]
             _draw_curve(axis, curve, measure, model, look)
             _mark_left_edge(axis, undistorted[model], look["color"])
         _shade_collapsed(axis, panel)
         axis.axhline(chance, **DOTTED)
-        title = f"{names[0]}: {names[1].replace('_', ' ')}"
-        unit = panel["unit"].iloc[0]
-        if unit:
-            title += f" ({unit})"
+        title = panel_name(*names, panel["unit"].iloc[0])
         axis.set_title(title, fontsize=9.5, loc="left")
         axis.tick_params(labelsize=8)
     for axis in axes.flat[len(panels) :]:
@@ -186,12 +183,74 @@ def robustness_curves(
     figure.legend(
         *axes[0, 0].get_legend_handles_labels(),
         loc="outside lower center",
-        ncols=min(5, len(line_styles)),
+        ncols=min(5, len(looks)),
         fontsize=8.5,
         frameon=False,
     )
     figure.suptitle(modality, x=0.02, ha="left")
     return figure
+
+
+def panel_name(distortion: str, parameter: str, unit: str) -> str:
+    """Return what a panel of distortions is called."""
+    name = f"{distortion}: {parameter.replace('_', ' ')}"
+    return f"{name} ({unit})" if unit else name
+
+
+def line_styles(
+    models: Sequence[str], baselines: Sequence[str]
+) -> dict[str, dict]:
+    """Return the colour, the dash and the width of the curve of each model.
+
+    Parameters
+    ----------
+    models : sequence of str
+    baselines : sequence of str
+        Those of the models that are thin and grey.
+
+    Returns
+    -------
+    {model: dict}
+        ``color``, ``ls`` and ``lw`` of matplotlib.
+    """
+    styles = {}
+    pretrained = [model for model in models if model not in baselines]
+    for i, model in enumerate(pretrained):
+        styles[model] = {
+            "color": _COLOURS[i % len(_COLOURS)],
+            "ls": _DASHES[i // len(_COLOURS) % len(_DASHES)],
+            "lw": 1.6,
+        }
+    drawn_grey = [model for model in models if model in baselines]
+    for i, model in enumerate(drawn_grey):
+        styles[model] = {
+            "color": BASELINE,
+            "ls": _DASHES[(i + 1) % len(_DASHES)],
+            "lw": 1.2,
+        }
+    return styles
+
+
+def collapsed_spans(panel: pd.DataFrame) -> list[tuple[float, float]]:
+    """Return where the values lie whose images have collapsed.
+
+    Parameters
+    ----------
+    panel : DataFrame
+        Of one distortion and parameter: value, collapsed.
+
+    Returns
+    -------
+    list of (float, float)
+        Of each such value, from half way to the one before it to half way to
+        the one behind it.
+    """
+    points = panel.drop_duplicates("value").sort_values("value")
+    values = points["value"].to_numpy()
+    between = (values[1:] + values[:-1]) / 2
+    edges = np.r_[values[0], between, values[-1]]
+    cells = np.flatnonzero(points["collapsed"])
+    return [(edges[cell], edges[cell + 1]) for cell in cells]
 
 
 def robustness_comparisons(
@@ -365,14 +424,8 @@ def _draw_curve(
 
 def _shade_collapsed(axis: Axes, panel: pd.DataFrame) -> None:
     """Grey behind the values of a panel whose images have collapsed."""
-    points = panel.drop_duplicates("value").sort_values("value")
-    values = points["value"].to_numpy()
-    between = (values[1:] + values[:-1]) / 2
-    edges = np.r_[values[0], between, values[-1]]
-    for cell in np.flatnonzero(points["collapsed"]):
-        axis.axvspan(
-            edges[cell], edges[cell + 1], color=BASELINE, alpha=0.25, lw=0
-        )
+    for first, last in collapsed_spans(panel):
+        axis.axvspan(first, last, color=BASELINE, alpha=0.25, lw=0)
 
 
 def _mark_left_edge(axis: Axes, auc: float, shade: str) -> None:
@@ -451,28 +504,6 @@ def _draw_differences(
     )
     axis.tick_params(labelleft=False)
     return image
-
-
-def _line_styles(
-    models: Sequence[str], baselines: Sequence[str]
-) -> dict[str, dict]:
-    """Colour and dash of each model; baselines are thin and grey."""
-    styles = {}
-    pretrained = [model for model in models if model not in baselines]
-    for i, model in enumerate(pretrained):
-        styles[model] = {
-            "color": _COLOURS[i % len(_COLOURS)],
-            "ls": _DASHES[i // len(_COLOURS) % len(_DASHES)],
-            "lw": 1.6,
-        }
-    drawn_grey = [model for model in models if model in baselines]
-    for i, model in enumerate(drawn_grey):
-        styles[model] = {
-            "color": BASELINE,
-            "ls": _DASHES[(i + 1) % len(_DASHES)],
-            "lw": 1.2,
-        }
-    return styles
 
 
 def _legend_above(figure: Figure, axis: Axes) -> None:

@@ -6,8 +6,6 @@ and in a book opened from a disk, the page's own figure of them is all there
 is, and the book says so.
 """
 
-import html
-import json
 from collections.abc import Mapping
 from typing import NamedTuple
 
@@ -16,6 +14,7 @@ from matplotlib import colormaps
 from matplotlib.colors import to_hex
 
 from mmssl.plotting.look import DIVERGING, MAGNITUDE
+from mmssl.plotting.script_figure import ScriptFigure
 
 STOPS = np.linspace(0, 1, 9)
 """Where a colour map is sampled, from no effect to the largest."""
@@ -42,7 +41,7 @@ class ViewerMap(NamedTuple):
     caption: str
 
 
-class BrainViewer:
+class BrainViewer(ScriptFigure):
     """A place of a page that a script in the book fills.
 
     Parameters
@@ -59,6 +58,8 @@ class BrainViewer:
         Of the largest value of a choice, where the threshold stands at first.
     """
 
+    kind = "brain"
+
     def __init__(
         self,
         choices: Mapping[str, Mapping[str, ViewerMap]],
@@ -71,18 +72,15 @@ class BrainViewer:
         for name, maps in choices.items():
             volumes = {m: drawn._asdict() for m, drawn in maps.items()}
             shown.append({"name": name, "volumes": volumes})
-        self.content = {
-            "choices": shown,
-            "scale": scale,
-            "above": above,
-            "below": below,
-            "share": share,
-        }
-
-    def _repr_html_(self) -> str:
-        """What the script needs; nobody sees anything without it."""
-        content = html.escape(json.dumps(self.content, ensure_ascii=False))
-        return f'<div class="brain-viewer" data-viewer="{content}"></div>'
+        super().__init__(
+            {
+                "choices": shown,
+                "scale": scale,
+                "above": above,
+                "below": below,
+                "share": share,
+            }
+        )
 
 
 def _colours(symmetric: bool) -> tuple[list[str], list[str]]:

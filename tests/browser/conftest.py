@@ -1,5 +1,7 @@
 """A browser, and the sites that it reads."""
 
+import html
+import json
 import os
 import shutil
 import subprocess
@@ -13,8 +15,15 @@ import yaml
 from filelock import FileLock
 
 ROOT = Path(__file__).parents[2]
+STATIC = ROOT / "book" / "_static"
 SMOKE = ROOT / "data" / "executed" / "smoke"
 BANNER = "Smoke edition: tiny runs, no number on these pages is a result."
+FILLED = """<!doctype html><html lang="en"><meta charset="utf-8">
+<title>A figure</title>
+<link rel="stylesheet" href="mmssl.css">
+<script src="{kind}s.js"></script><script src="drawing.js"></script>
+<main><h1>A figure</h1><div class="{kind}-viewer" data-viewer="{content}">
+</div></main></html>"""
 
 
 class Site(NamedTuple):
@@ -31,6 +40,31 @@ def browser():
         pytest.skip("no chromium is installed, as Debian has it")
     with chromium.started() as started:
         yield started
+
+
+@pytest.fixture
+def filled(browser, tmp_path):
+    """Give a function that shows what a script draws of a content, from a
+    disk; nothing may be said meanwhile.
+    """
+    opened = []
+
+    def show(kind, content, **options):
+        for name in (f"{kind}s.js", "drawing.js", "mmssl.css"):
+            shutil.copy(STATIC / name, tmp_path)
+        text = html.escape(json.dumps(content))
+        file = tmp_path / "page.html"
+        file.write_text(FILLED.format(kind=kind, content=text))
+        page = browser.new_page(viewport=chromium.WIDE, **options)
+        said, _ = chromium.listen(page, "file://")
+        page.goto(file.as_uri())
+        opened.append((page, said))
+        return page
+
+    yield show
+    for page, said in opened:
+        assert said == []
+        page.close()
 
 
 def _build(folder):

@@ -1,14 +1,7 @@
 """People in the plane of a representation, recoloured by a menu."""
 
-import html
-import json
-import shutil
-from pathlib import Path
-
-import chromium
 import pytest
 
-STATIC = Path(__file__).parents[2] / "book" / "_static"
 CONTENT = {
     "planes": [
         {
@@ -37,22 +30,11 @@ CONTENT = {
         },
     ],
 }
-PAGE = """<!doctype html><html lang="en"><title>Planes</title>
-<script src="planes.js"></script><main><h1>Planes</h1>
-<div class="plane-viewer" data-planes="{}"></div></main></html>"""
 
 
 @pytest.fixture
-def page(browser, tmp_path):
-    shutil.copy(STATIC / "planes.js", tmp_path)
-    text = PAGE.format(html.escape(json.dumps(CONTENT)))
-    (tmp_path / "page.html").write_text(text)
-    page = browser.new_page(viewport=chromium.WIDE)
-    page.said, _ = chromium.listen(page, "file://")
-    page.goto((tmp_path / "page.html").as_uri())
-    yield page
-    assert page.said == []
-    page.close()
+def page(filled):
+    return filled("plane", CONTENT)
 
 
 def _circles(page):

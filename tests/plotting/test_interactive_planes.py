@@ -39,7 +39,7 @@ def known():
 def _content(planes, known):
     text = InteractivePlanes(planes, known)._repr_html_()
     (content,) = re.fullmatch(
-        '<div class="plane-viewer" data-planes="([^"]*)"></div>', text
+        '<div class="plane-viewer" data-viewer="([^"]*)"></div>', text
     ).groups()
     return json.loads(html.unescape(content))
 
