@@ -20,11 +20,7 @@ itables would ask another site for its script, or put it into every page.
     return found && Number(found[1].replace("−", "-").replace(/,/g, ""));
   };
 
-  const element = (name, values, ...inside) => {
-    const made = Object.assign(document.createElement(name), values);
-    made.append(...inside);
-    return made;
-  };
+  const element = (...parts) => drawing.element(...parts);
 
   /* The values of a column, with what compares two of them. */
   const column = (rows, place) => {

@@ -10,7 +10,7 @@ STATIC = Path(__file__).parents[2] / "book" / "_static"
 LONG = 15  # rows of the longest table that stays as it is
 
 PAGE = """<!doctype html><html lang="en"><title>Tables</title>
-<script src="tables.js"></script>
+<script src="tables.js"></script><script src="drawing.js"></script>
 <main class="bd-article"><h1>Tables</h1>{}</main></html>"""
 
 HEAD = """<thead><tr><th>model</th><th>gain [95 %]</th><th>{}</th><th>id</th>
@@ -41,7 +41,8 @@ def _table(count, kind="dataframe", body=None):
 @pytest.fixture
 def shown(browser, tmp_path):
     """Give a function that shows a text of HTML as a page."""
-    shutil.copy(STATIC / "tables.js", tmp_path)
+    for name in ("tables.js", "drawing.js"):
+        shutil.copy(STATIC / name, tmp_path)
     opened = []
 
     def show(body, **options):
