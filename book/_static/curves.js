@@ -151,6 +151,7 @@ document.addEventListener("DOMContentLoaded", () => {
           width: this.x(to) - this.x(from),
           height: bottom - SIDES.top,
           fill: "lightgrey",
+          "shape-rendering": "crispEdges",
         }),
       );
       // what is pointed at lies above

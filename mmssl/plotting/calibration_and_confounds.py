@@ -11,14 +11,14 @@ from mmssl.plotting.look import (
     BASELINE,
     COMPETITOR,
     DOTTED,
-    ROLE,
+    WAY,
     canvas,
     colour,
     name_lines,
 )
 
 # as fitted, with the share of the training people, recalibrated
-_CONVERSION_COLOURS = COMPETITOR, ROLE["train"], ROLE["holdout"]
+_CONVERSION_COLOURS = COMPETITOR, *WAY
 _SLOPES = (-1.0, 4.0)  # drawn; what lies beyond is an arrow at the edge
 
 

@@ -11,7 +11,7 @@ from mmssl.plotting.look import (
     COMPETITOR,
     DOTTED,
     MEASURES,
-    ROLE,
+    WAY,
     canvas,
     colour,
     name_lines,
@@ -151,8 +151,8 @@ def crops_and_shortcuts(table: pd.DataFrame) -> Figure:
     """
     panels = {
         "held-out pairs matched": {
-            "matched, same": ROLE["train"],
-            "matched, separate": ROLE["holdout"],
+            "matched, same": WAY[0],
+            "matched, separate": WAY[1],
             "matched, none": BASELINE,
         },
         "crop read from z (R²)": {"crop, R2": None},

@@ -1,9 +1,9 @@
 """The one look: colours, fonts and an empty figure.
 
-Each colour means one thing: modalities, groups, models, roles of people, sites
-and verdicts have a scale each, and no two share one. People with any of the
-common colour deficiencies tell those of a scale apart. Diverging maps are
-``RdBu_r``, magnitudes ``viridis``, anatomy ``gray``.
+Each colour means one thing: modalities, groups, models, roles of people,
+sites, ways to do one thing and verdicts have a scale each, and no two share
+one. People with any of the common colour deficiencies tell those of a scale
+apart. Diverging maps are ``RdBu_r``, magnitudes ``viridis``, anatomy ``gray``.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -61,6 +61,11 @@ on, those held out, and a second population.
 
 SITE = ("#3D5AFE", "#D50000", "#8EE000", "#F7A8B8", "#3E2723")
 """The colours of sites, and of other words that are known of people."""
+
+WAY = ("#5A0F5A", "#78965A")
+"""The colours of ways to do one thing, beside the usual one or none: images
+cropped alike and apart, probabilities mended in two ways.
+"""
 
 VERDICT: Mapping[str, str] = MappingProxyType(
     {

@@ -22,6 +22,7 @@ SCALES = {
     "model": set(look.MODEL),
     "role": set(look.ROLE.values()),
     "site": set(look.SITE),
+    "way": set(look.WAY),
     "verdict": set(look.VERDICT.values()),
     "outline": {look.TRUTH, *look.OUTLINES},
     "no meaning": {look.BASELINE, look.COMPETITOR, look.UNUSUAL},
