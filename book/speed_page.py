@@ -156,8 +156,8 @@ def roofline(parts: Sequence[dict[str, Any]]) -> str:
     text = (
         f"{len(near)} of {len(lines)} paths take at most twice what the "
         f"machine cannot do without. Of the other {len(far)}, {len(bound)} "
-        "spend at least half of their time in calls of libraries that take as "
-        "long by themselves: there the limit is the library's."
+        "spend at least half of their time in calls of libraries: there the "
+        "limit is the library's."
     )
     if own:
         text += f" In the others it is not: {'; '.join(own)}."
@@ -177,7 +177,7 @@ def roofline(parts: Sequence[dict[str, Any]]) -> str:
 _LIMITS = (
     "Dots of the share of each path's time that the machine cannot do without",
     "Share of its time that a path cannot do without on this machine, and "
-    "that the calls of libraries in it take by themselves.",
+    "that the calls of libraries in it take.",
 )
 _LIMIT_HEADS = (
     "path",
@@ -186,7 +186,7 @@ _LIMIT_HEADS = (
     "limit, ms",
     "taken, ms",
     "share",
-    "library alone",
+    "in libraries",
 )
 
 
@@ -205,7 +205,7 @@ def _limit_row(line: dict[str, Any]) -> tuple[str, ...]:
 def _formula(line: dict[str, Any]) -> str:
     text = f"- *{line['name']}*: {line['formula']}."
     if line["library"]:
-        text += f" Alone: {line['library']}."
+        text += f" In libraries: {line['library']}."
     return text + "\n"
 
 

@@ -98,7 +98,7 @@ def machine_limits(lines: Sequence[Mapping[str, Any]]) -> Figure:
     axis.scatter(shares, heights, color=MODEL[0], label="machine's limit")
     known = [i for i in heights if lines[i]["fraction alone"] is not None]
     alone = [lines[i]["fraction alone"] for i in known]
-    label = "library's calls alone"
+    label = "in libraries"
     axis.scatter(alone, known, color=MODEL[1], marker="|", s=90, label=label)
     axis.axvline(0.5, **DOTTED)
     axis.set(xscale="log", xlabel="share of a path's time")

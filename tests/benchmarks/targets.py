@@ -114,18 +114,23 @@ def held(targets: tuple[Target, ...], report: Mapping) -> list[dict]:
                 "most": target.most,
                 "value": value,
                 "met": value is not None and is_met(value, target),
-                "why": time_by_libraries(rows.get(target.row)),
+                "why": reason(target, value, rows.get(target.row)),
             }
         )
     return lines
 
 
-def time_by_libraries(row: Mapping | None) -> str:
-    """What the library calls of a row of the roofline take by themselves."""
+def reason(target: Target, value: float | None, row: Mapping | None) -> str:
+    """What the library calls of a row of the roofline take by themselves, and
+    the ratio that a path of nothing else would have.
+    """
     if row is None or row["alone"] is None:
         return ""
-    share = f"{row['fraction alone']:.0%}"
-    return f"{share} of the time of *{row['name']}* is {row['library']} alone"
+    share = row["fraction alone"]
+    text = f"{share:.0%} of the time of *{row['name']}* is {row['library']}"
+    if value is not None and target.least is not None:
+        text += f"; with nothing else the ratio would be {value / share:.2g}"
+    return text
 
 
 def is_met(value: float, target: Target) -> bool:
