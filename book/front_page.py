@@ -111,27 +111,40 @@ def worth(scores: pd.DataFrame) -> str:
     lines = scores[scores["protocol"] == PROTOCOL]
     learned = lines[~lines["baseline"].astype(bool)]
     components = lines[lines["model"] == PCA].set_index("modality")["auc"]
+    own = learned[~learned["supervised"].astype(bool)]
+    own = own[own["above_pca"].notna()]
+    above = own[own["above_pca_low"] > 0]
     gained = learned[learned["difference_low"] > 0]
-    beside = components.reindex(gained["modality"]).to_numpy()
-    of_use = gained[gained["auc"] > beside]
     levels = []
     for modality, auc in components.items():
         levels.append(f"{auc:.2f} on {ledger.escaped(modality)}")
-    own = "learned representation"
-    answer = "**Nothing that was learned here was worth more than principal "
-    answer += f"components of the same images** ({', '.join(levels)})"
-    if len(of_use):
-        best = of_use.loc[of_use["auc"].idxmax()]
-        answer = (
-            f"**{_share(len(of_use), len(learned), own)} beat untrained "
-            "encoders and principal components**, most of all that of "
-            f"{ledger.escaped(best['model'])} on "
-            f"{ledger.escaped(best['modality'])}, with a ROC-AUC of "
-            f"{best['auc']:.2f} (principal components: {', '.join(levels)})"
-        )
+    noun = "self-supervised representation"
+    rule = "principal components of the same images by a paired interval "
+    rule += f"above 0** (components: {', '.join(levels) or 'none'}"
+    answer = f"**No {noun} lies above {rule})"
+    if len(above):
+        by_chance = 0.025 * len(own)
+        answer = f"**{_share(len(above), len(own), noun)} lie above {rule}; "
+        answer += f"{by_chance:.2g} would by chance)"
+    if len(own):
+        answer += f", the furthest that of {_furthest(own)}"
+    gains = _share(len(gained), len(learned), "learned representation")
     return (
-        f"{answer}; {_share(len(gained), len(learned), own)} gained on "
-        "untrained encoders by an interval above 0."
+        f"{answer}; {gains} gained on untrained encoders by an interval above "
+        "0."
+    )
+
+
+def _furthest(lines: pd.DataFrame) -> str:
+    """Say which representation is furthest above principal components, and
+    how far, with its interval.
+    """
+    best = lines.loc[lines["above_pca"].idxmax()]
+    limits = f"{best['above_pca_low']:+.2f}, {best['above_pca_high']:+.2f}"
+    return (
+        f"{ledger.escaped(best['model'])} on "
+        f"{ledger.escaped(best['modality'])} ({best['above_pca']:+.2f} "
+        f"[{limits}])"
     )
 
 

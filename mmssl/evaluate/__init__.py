@@ -68,6 +68,7 @@ from mmssl.evaluate.runs import (
     deviating_settings,
     finished_runs,
     runs_of_folds,
+    supervised_runs,
     unreadable_runs,
 )
 from mmssl.evaluate.scale import (
@@ -150,6 +151,7 @@ __all__ = [
     "slice_inputs",
     "slice_table",
     "stage_costs",
+    "supervised_runs",
     "target_examples",
     "target_values",
     "timed_fit",

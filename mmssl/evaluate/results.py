@@ -9,7 +9,7 @@ tables that were saved, if they are fresh.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,6 +27,7 @@ from mmssl.evaluate.linear_evaluation import (
 from mmssl.ledger import leakage
 from mmssl.ledger.artefacts import read_tables
 from mmssl.ledger.sidecars import read_sidecar
+from mmssl.pretrain.baselines import PCA_64
 from mmssl.stats.auc import roc_auc
 from mmssl.stats.bootstrap import auc_interval
 from mmssl.stats.delong import difference_interval
@@ -41,7 +42,10 @@ _KEYS = ["protocol", "model", "modality"]
 
 
 def results_table(
-    probed: Sequence[ProbeResults], resamples: int = 2000, seed: int = 0
+    probed: Sequence[ProbeResults],
+    resamples: int = 2000,
+    seed: int = 0,
+    supervised: Collection[str] = (),
 ) -> pd.DataFrame:
     """Hold-out ROC-AUC of every model and baseline, per protocol and modality.
 
@@ -52,6 +56,8 @@ def results_table(
         same models.
     resamples, seed : int
         Of the bootstrap of each AUC.
+    supervised : collection of str
+        Models that learned from labels (`supervised_runs`).
 
     Returns
     -------
@@ -67,7 +73,9 @@ def results_table(
         with difference_low and difference_high (Student-t: a bootstrap of it
         is too short at 22 patients); minimum_detectable, the true gain that
         an interval of that width would tell from 0 with power .8, NaN where
-        even an AUC of 1 would not; baseline, folds, draws, train, positives,
+        even an AUC of 1 would not; above_pca, above_pca_low and
+        above_pca_high, the same difference to PCA-64, NaN without one;
+        baseline, supervised, folds, draws, train, positives,
         negatives (people; of more than two classes instead classes, people and
         smallest, the people of the smallest class), tuning_auc (mean).
         ``attrs["proof"]`` is that of `mmssl.ledger.leakage.prove`, for the
@@ -85,20 +93,25 @@ def results_table(
 
     scores, proof = proven_scores(probed)
     folds = scores["fold"].nunique()
+    groups = scores.groupby(_KEYS, sort=False)
+    by_key = {key: scores_by_fold(group, folds) for key, group in groups}
     lines, untrained = [], {}
-    for key, group in scores.groupby(_KEYS, sort=False):
+    for key, group in groups:
         protocol, model, modality = key
-        people, by_fold = scores_by_fold(group, folds)
+        people, by_fold = by_key[key]
         # the untrained encoder comes first
         baseline = untrained.setdefault((protocol, modality), by_fold)
         draws = group["draw"].nunique()
         labels = people["label"].to_numpy()
         line = dict(zip(_KEYS, key, strict=True))
         line["baseline"] = is_baseline(model)
+        line["supervised"] = model in supervised
         line["folds"] = folds
         line["draws"] = draws
         line |= _auc(labels, by_fold, people["subject"], resamples, seed)
         line |= _gain(labels, by_fold, baseline, people["subject"])
+        _, components = by_key.get((protocol, PCA_64, modality), (None, None))
+        line |= _above(labels, by_fold, components, people["subject"])
         line |= _sizes(labels)
         lines.append(line)
     fits = pd.concat([results.fits for results in probed], ignore_index=True)
@@ -126,6 +139,7 @@ def formatted_results(table: pd.DataFrame) -> pd.DataFrame:
     import pandas as pd
 
     difference = ("difference", "difference_low", "difference_high")
+    above = ("above_pca", "above_pca_low", "above_pca_high")
     return pd.DataFrame(
         {
             "model": table["model"],
@@ -134,6 +148,7 @@ def formatted_results(table: pd.DataFrame) -> pd.DataFrame:
             "SD": _two_decimals(table["auc_sd"]),
             "gain [95 %]": with_interval(table, difference, "+"),
             "detectable gain": _two_decimals(table["minimum_detectable"]),
+            "over PCA-64 [95 %]": with_interval(table, above, "+"),
             "tuning AUC": _two_decimals(table["tuning_auc"]),
         }
     )
@@ -394,6 +409,21 @@ def _gain(labels, scores, baseline, subjects) -> dict[str, float]:
         "difference_high": gain.high,
         "minimum_detectable": detectable,
     }
+
+
+def _above(labels, scores, components, subjects) -> dict[str, float]:
+    """Difference of AUC to principal components with its interval; NaN of
+    them, and where there are none.
+
+    scores, components : (folds x draws, …, people)
+    """
+    names = ("above_pca", "above_pca_low", "above_pca_high")
+    if components is None or scores is components:
+        return dict.fromkeys(names, np.nan)
+    above = difference_interval(
+        labels, scores, components, subjects.to_numpy()
+    )
+    return dict(zip(names, above[:3], strict=True))
 
 
 def with_interval(

@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from mmssl.objectives.language import TERMS, parse
 from mmssl.pretrain.run_folder import read_parameters
 from mmssl.pretrain.run_settings import deviations
 
@@ -168,3 +169,21 @@ def deviating_settings(folders: Mapping[str, Path]) -> dict[str, str]:
     for model, folder in folders.items():
         records[model] = read_parameters(folder)
     return deviations(records)
+
+
+def supervised_runs(folders: Mapping[str, Path]) -> set[str]:
+    """Models in whose training labels had a part: as a term of the objective,
+    or in how often each class was drawn.
+
+    Parameters
+    ----------
+    folders : mapping
+        {model: run folder}.
+    """
+    found = set()
+    for model, folder in folders.items():
+        record = read_parameters(folder)
+        terms = [TERMS[word] for word in parse(record["objective"])]
+        if any(t.supervised for t in terms) or record["balanced"]:
+            found.add(model)
+    return found

@@ -7,35 +7,55 @@ from book import front_page
 from mmssl.ledger.artefacts import Provenance
 
 
-def _scores(auc, low):
-    """One learned model beside PCA (.70) and untrained encoders."""
+def _scores(low, above_low):
+    """A self-supervised model and one that saw labels, beside PCA (.70) and
+    untrained encoders.
+    """
+    nan = float("nan")
+    names = ["random encoder", "PCA-64", "RR_x", "Supervised", "RR_x"]
     return pd.DataFrame(
         {
-            "protocol": ["logistic regression"] * 3 + ["linear projection"],
-            "model": ["random encoder", "PCA-64", "RR_x", "RR_x"],
+            "protocol": ["logistic regression"] * 4 + ["linear projection"],
+            "model": names,
             "modality": "T1",
-            "baseline": [True, True, False, False],
-            "auc": [0.6, 0.7, auc, 0.99],
-            "difference_low": [float("nan"), 0.05, low, 0.3],
+            "baseline": [True, True, False, False, False],
+            "supervised": [False, False, False, True, False],
+            "auc": [0.6, 0.7, 0.75, 0.9, 0.99],
+            "difference_low": [nan, 0.05, low, 0.2, 0.3],
+            "above_pca": [-0.1, nan, 0.05, 0.2, 0.29],
+            "above_pca_low": [-0.2, nan, above_low, 0.1, 0.2],
+            "above_pca_high": [0.0, nan, 0.09, 0.3, 0.4],
         }
     )
 
 
 @pytest.mark.parametrize(
-    ("auc", "low", "answer"),
+    ("low", "above_low", "answer"),
     [
-        (0.69, 0.01, "**Nothing that was learned here"),
-        (0.80, -0.01, "**Nothing that was learned here"),
-        (0.80, 0.01, "**1 of 1 learned representation beat untrained"),
+        (0.01, -0.01, "**No self-supervised representation lies above princ"),
+        (0.01, 0.0, "**No self-supervised representation lies above princ"),
+        (-0.01, 0.01, "**1 of 1 self-supervised representation lie above pr"),
     ],
 )
-def test_a_learned_representation_must_beat_both_baselines(auc, low, answer):
-    said = front_page.worth(_scores(auc, low))
+def test_a_paired_interval_above_components_is_of_the_self_supervised(
+    low, above_low, answer
+):
+    said = front_page.worth(_scores(low, above_low))
     assert said.startswith(answer)
-    assert f"; {int(low > 0)} of 1 learned representation gained" in said
-    assert "0.70 on T1)" in said
-    if "beat untrained" in answer:
-        assert "RR&#95;x on T1, with a ROC-AUC of 0.80" in said
+    gained = 1 + int(low > 0)
+    assert f"; {gained} of 2 learned representations gained" in said
+    assert "components: 0.70 on T1" in said
+    limits = f"[{above_low:+.2f}, +0.09]"
+    assert f"the furthest that of RR&#95;x on T1 (+0.05 {limits})" in said
+    assert ("0.025 would by chance" in said) == (above_low > 0)
+
+
+def test_without_components_nothing_is_said_of_a_distance():
+    scores = _scores(0.01, -0.01)
+    scores = scores[scores["model"] != "PCA-64"].assign(above_pca=float("nan"))
+    said = front_page.worth(scores)
+    assert said.startswith("**No self-supervised representation lies above")
+    assert "components: none" in said and "furthest" not in said
 
 
 def test_agreement_counts_models_of_the_hold_out():
@@ -79,7 +99,7 @@ def test_the_forest_plot_is_that_of_the_edition(tmp_path):
     folder = tmp_path / "book" / "_build" / "front"
     text = front_page.write("tiny", tmp_path, folder).read_text()
     assert "{figure} _build/front/forest.png" in text
-    assert "(tiny edition)" in text and "1 of 1 learned" in text
+    assert "(tiny edition)" in text and "2 of 2 learned" in text
     figure = figures / "04_logistic_regression.png"
     assert (folder / "forest.png").read_bytes() == figure.read_bytes()
     figure.write_bytes(b"another")

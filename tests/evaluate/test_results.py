@@ -17,6 +17,7 @@ from mmssl.ledger import leakage
 from mmssl.ledger.artefacts import Provenance
 from mmssl.pretrain.baselines import PCA_64, RANDOM, untrained_embeddings
 from mmssl.pretrain.encoders import embed
+from mmssl.stats.delong import difference_interval
 
 
 @pytest.fixture(scope="module")
@@ -58,6 +59,36 @@ def folder(cohort, probed, table, tmp_path):
     }
     provenance.save(tmp_path / "toy", results.PREFIX, tables)
     return tmp_path / "toy"
+
+
+def test_the_distance_to_components_is_paired(probed, table):
+    scores = probed.scores.set_index(["protocol", "model", "modality"])
+    for line in table.itertuples():
+        limits = (line.above_pca, line.above_pca_low, line.above_pca_high)
+        if line.model == PCA_64:
+            assert np.isnan(limits).all()
+            continue
+        own = scores.loc[(line.protocol, line.model, line.modality)]
+        other = scores.loc[(line.protocol, PCA_64, line.modality)]
+        other = other.set_index("pair").loc[own["pair"]]
+        expected = difference_interval(
+            own["label"], own["score"], other["score"]
+        )
+        aucs = [roc_auc_score(own["label"], s["score"]) for s in (own, other)]
+        if own["draw"].nunique() > 1:
+            continue
+        np.testing.assert_allclose(limits, expected[:3], atol=1e-12)
+        assert line.above_pca == pytest.approx(aucs[0] - aucs[1])
+
+
+def test_without_components_there_is_no_distance(probed):
+    scores = probed.scores
+    scores = scores[scores["model"] != PCA_64]
+    few = probed._replace(scores=scores)
+    table = results.results_table([few], resamples=100, supervised={"RR"})
+    assert table[["above_pca", "above_pca_low"]].isna().all(axis=None)
+    assert set(table.loc[table["supervised"], "model"]) == {"RR"}
+    assert "–" in set(results.formatted_results(table)["over PCA-64 [95 %]"])
 
 
 def test_the_table_has_every_model_and_both_baselines(table, cohort):

@@ -159,6 +159,20 @@ def test_what_was_trained_otherwise_is_told(write_run):
     }
 
 
+def test_labels_have_a_part_by_a_term_or_by_the_draws(write_run):
+    trained = {
+        "RR": {"objective": "RR", "balanced": False},
+        "drawn": {"objective": "RR", "balanced": True},
+        "Supervised": {"objective": "Supervised", "balanced": False},
+        "hybrid": {"objective": "SwAV-CE", "balanced": False},
+    }
+    folders = {}
+    for model, record in trained.items():
+        folders[model] = write_run(f"{model}-fold0-seed3", **record)
+    found = runs.supervised_runs(folders)
+    assert found == {"drawn", "Supervised", "hybrid"}
+
+
 def test_a_run_made_before_a_setting_was_on_record_is_told(write_run):
     now = dict.fromkeys(SETTINGS, "set") | {"options": {}}
     before = {k: v for k, v in now.items() if k != "optimiser"}
