@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from book.long_tables import folded
 from mmssl import ledger
 from mmssl.ledger import atomic
 from mmssl.plotting import simulation_rates
@@ -139,7 +140,7 @@ def markdown(lines: pd.DataFrame, part: str, title: str) -> str:
             "–" if pd.isna(line.width) else f"{line.width:.3f}",
         )
         rows.append(_table_row(cells))
-    return figure + "".join(rows)
+    return figure + folded("".join(rows), len(lines))
 
 
 def _size(share: float) -> str:

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from book.long_tables import folded
 from mmssl import ledger
 from mmssl.ledger import atomic
 from mmssl.plotting import cost_growth, machine_limits, speed
@@ -21,7 +22,7 @@ REPORT = BOOK / "speed.json"
 BUILD = BOOK / "_build" / "speed"
 HALF = 0.5
 DPI = 220  # two pixels for one
-WORD = re.compile("[a-z]{3}")
+WORDS = re.compile("^[a-z]+$|[a-z]{3}.*[a-z]{3}", re.DOTALL)
 MISSING = "Not measured: `make bench` does it.\n"
 
 
@@ -313,11 +314,12 @@ def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     rows = list(rows)
     aligned = ["---"]
     for column in range(1, len(heads)):
-        has_words = any(WORD.search(row[column]) for row in rows)
+        has_words = any(WORDS.search(row[column]) for row in rows)
         aligned.append("---" if has_words else "--:")
     lines = [heads, aligned, *rows]
     cells = [[cell.replace("|", r"\|") for cell in line] for line in lines]
-    return "".join(f"| {' | '.join(line)} |\n" for line in cells)
+    text = "".join(f"| {' | '.join(line)} |\n" for line in cells)
+    return folded(text, len(rows))
 
 
 def _place(part: dict[str, Any]) -> str:
@@ -329,7 +331,9 @@ def _place(part: dict[str, Any]) -> str:
 
 
 def _share(value: float | None) -> str:
-    return "" if value is None else f"{100 * value:.2g} %"
+    if value is None:
+        return ""
+    return f"{100 * value:.0f} %" if value >= 1 else f"{100 * value:.2g} %"
 
 
 def _number(value) -> str:

@@ -137,3 +137,13 @@ def test_a_long_heading_takes_lines_of_its_own_within_the_figure(table):
     for heading in headings:
         around = heading.get_window_extent()
         assert 0 < around.x0 and around.x1 < figure.bbox.x1
+
+
+def test_a_long_table_is_folded_behind_its_figure(table):
+    lines = pd.read_csv(table, sep="\t").query("part == 'intervals'")
+    longer = pd.concat([lines] * 8, ignore_index=True)
+    assert "{dropdown}" not in page.markdown(lines, "intervals", "Scores")
+    text = page.markdown(longer, "intervals", "Scores")
+    figure, folded = text.split(":::{dropdown} Table of 16 rows\n")
+    assert "{figure}" in figure
+    assert folded.count("\n") == 16 + 3 and folded.endswith("|\n:::\n")

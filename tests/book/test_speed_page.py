@@ -198,10 +198,22 @@ def test_a_peer_that_did_not_run_is_named_with_what_it_said():
 
 
 def test_numbers_stand_on_the_right_and_words_on_the_left():
-    rows = [("a", "1.2e+02 %", "met"), ("b", "3", "missed; why | not")]
-    text = page._table(("what", "share", ""), rows)
-    assert text.splitlines()[1] == "| --- | --: | --- |"
+    rows = [
+        ("a", "at least 3", page._share(1.2345), "met"),
+        ("b", "at most .5", page._share(0.012345), "missed; why | not"),
+    ]
+    text = page._table(("what", "target", "share", ""), rows)
+    assert text.splitlines()[1] == "| --- | --: | --: | --- |"
+    assert "| 123 % |" in text and "| 1.2 % |" in text
     assert page._table(("what", "ms"), []).endswith("| --- | --: |\n")
+
+
+def test_a_long_table_is_folded():
+    rows = [("a", "1"), ("b", "2")] * 8
+    assert page._table(("what", "ms"), rows[:15]).startswith("| what |")
+    first, second, *_, last = page._table(("what", "ms"), rows).splitlines()
+    assert first == ":::{dropdown} Table of 16 rows"
+    assert second == "| what | ms |" and last == ":::"
 
 
 def test_changed_code_is_said_and_a_report_without_provenance_refused(
