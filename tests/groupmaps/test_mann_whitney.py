@@ -99,8 +99,9 @@ def test_only_the_order_of_people_counts(rng):
     )
 
 
-def test_voxels_do_not_depend_on_their_block(rng, monkeypatch):
-    first, second = _people(rng, ties=True)
+@pytest.mark.parametrize("kind", [np.float32, np.float64])
+def test_voxels_do_not_depend_on_their_block(kind, rng, monkeypatch):
+    first, second = (x.astype(kind) for x in _people(rng, ties=True))
     whole = rank_biserial(first, second)
     labels = np.repeat([1, 0], [9, 14])
     values = np.concatenate([first, second])

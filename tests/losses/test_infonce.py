@@ -49,11 +49,12 @@ def embeddings(batch, channels, locations, scale=1.0, seed=0):
 
 @pytest.mark.parametrize("negatives", ["locations", "representations"])
 @pytest.mark.parametrize("shape", [(2, 3, 1), (3, 5, 4), (5, 2, 7)])
-def test_equals_the_loop_of_the_paper(shape, negatives):
+@pytest.mark.parametrize("clip", [1.5, 20.0, 60.0])
+def test_equals_the_loop_of_the_paper(shape, negatives, clip):
     local, anchor = embeddings(*shape, scale=4.0)
-    parts = info_nce(local, anchor, negatives=negatives)
+    parts = info_nce(local, anchor, clip=clip, negatives=negatives)
     assert [float(v) for v in parts] == pytest.approx(
-        loop(local, anchor, negatives=negatives)
+        loop(local, anchor, clip=clip, negatives=negatives)
     )
 
 
@@ -125,8 +126,10 @@ def test_gradients(chunk, monkeypatch):
     monkeypatch.setattr(infonce, "CHUNK_BYTES", chunk)
     monkeypatch.setattr(infonce, "_BLOCK_BYTES", 300)
     inputs = [x.requires_grad_() for x in embeddings(3, 4, 5)]
-    for negatives in ("locations", "representations"):
-        loss = partial(info_nce, negatives=negatives)
+    for negatives, clip in product(
+        ("locations", "representations"), (1.5, 20.0, 60.0)
+    ):
+        loss = partial(info_nce, clip=clip, negatives=negatives)
         assert torch.autograd.gradcheck(loss, inputs)
 
 

@@ -166,6 +166,7 @@ def test_painting_hides_boxes_or_all_but_boxes():
     little = share[~untouched] < 5 / 27
     assert little.float().mean() == pytest.approx(0.2, abs=0.06)
     assert share[~untouched][~little].min() > 0.3
+    assert share[~untouched][~little].max() < 0.95
     low, high = images.flatten(1).amin(1), images.flatten(1).amax(1)
     assert (found.flatten(1).amin(1) >= low - 1e-6).all()
     assert (found.flatten(1).amax(1) <= high + 1e-6).all()

@@ -262,6 +262,7 @@ def test_tensors_lists_and_halves_are_read_as_arrays(codes, rng):
         (np.ones((5, 2)) * np.nan, np.eye(5), "x: 10 values are NaN"),
         (np.eye(5), np.full((5, 3), 0.1), "y: all 5 rows are equal"),
         (np.zeros((5, 2)), np.eye(5), "x: all 5 rows are equal"),
+        (np.full((12, 2), -0.1), np.eye(12), "x: all 12 rows are equal"),
         (np.full((12, 2), 1e6 / 3), np.eye(12), "x: all 12 rows are equal"),
         (np.eye(5)[0], np.eye(5), r"x: shape \(5,\)"),
         (np.eye(5), np.eye(5).astype(str), "y: shape"),
