@@ -53,7 +53,8 @@ document.addEventListener("DOMContentLoaded", () => {
       if (names.length > 1) {
         figure.append(element("div", { className: "viewer-controls" }, label));
       }
-      figure.append(this.svg, this.told, this.key);
+      // what grows stands last, so that no button moves below the mouse
+      figure.append(this.svg, this.key, this.told);
       this.choose();
     }
 

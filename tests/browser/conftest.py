@@ -55,7 +55,7 @@ def filled(browser, tmp_path):
         text = html.escape(json.dumps(content))
         file = tmp_path / "page.html"
         file.write_text(FILLED.format(kind=kind, content=text))
-        page = browser.new_page(viewport=chromium.WIDE, **options)
+        page = browser.new_page(**{"viewport": chromium.WIDE, **options})
         said, _ = chromium.listen(page, "file://")
         page.goto(file.as_uri())
         opened.append((page, said))

@@ -125,6 +125,22 @@ def test_a_name_in_focus_brings_out_its_curve(page):
     assert brought_out.count() == 0
 
 
+def test_no_name_moves_away_below_the_mouse(filled):
+    name = "an encoder of a long name that takes one more line of a telephone"
+    models = [{**model, "name": name} for model in CONTENT["models"]]
+    content = {**CONTENT, "models": models}
+    page = filled("curve", content, viewport=chromium.NARROW)
+    page.get_by_label("distortion").select_option("blur: std (mm)")
+    _slide(page, 2)
+    button = page.get_by_role("button", name=name).last
+    before = button.bounding_box()
+    button.hover()
+    assert f"{name} has" in _told(page)
+    assert button.bounding_box() == before
+    button.click()
+    assert button.get_attribute("aria-pressed") == "false"
+
+
 def test_a_missing_value_leaves_a_gap(page):
     page.get_by_label("distortion").select_option("blur: std (mm)")
     lines = page.locator(".curve-line").all()
@@ -154,10 +170,13 @@ def test_panels_of_the_book_are_read_off(browser, site):
     count = lines.count()
     assert count > 1
     button = figure.locator("button").first
-    before = button.inner_text()
     button.click()
     assert lines.count() == count - 1
+    button.click()
+    assert lines.count() == count
+    values = figure.locator(".curve-value")
+    before = values.all_inner_texts()
     figure.locator("select").first.select_option("9")
-    assert button.inner_text() != before
+    assert values.all_inner_texts() != before
     assert (said, failed) == ([], [])
     page.close()

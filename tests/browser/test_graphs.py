@@ -100,6 +100,22 @@ def test_a_term_that_is_pressed_stays_brought_out(page):
     assert _bright(page) == [True] * 3
 
 
+def test_no_button_moves_away_below_the_mouse(filled):
+    long = "what takes several lines of a telephone to say " * 4
+    graph = CONTENT["graphs"][0]
+    terms = [_term(name, "#332288", long) for name in ("CR", "XX", "CC")]
+    only = {**CONTENT, "graphs": [{**graph, "terms": terms}]}
+    page = filled("graph", only, viewport=chromium.NARROW)
+    for name in ("CC", "CR", "XX"):
+        button = page.get_by_role("button", name=name)
+        before = button.bounding_box()
+        button.hover()
+        assert _told(page).startswith(name)
+        assert button.bounding_box() == before
+        button.click()
+        assert button.get_attribute("aria-pressed") == "true"
+
+
 def test_another_objective_has_its_own_arrows(page):
     page.locator("select").select_option("AE")
     assert page.locator(".graph-arrow").count() == 1
