@@ -9,6 +9,8 @@ Layout of the folder, which :mod:`mmssl.pretrain.encoder_export` writes::
     mask.npy                (X, Y, Z) bool, the brain in the space of the
                             images (brains only)
     README.md               the same for people to read
+    exposures.json          whom the encoders have seen, as keyed hashes
+                            (simulated people only)
     manifest.json           hashes of these
 
 The folder may come from anybody: each file is compared with its hash, and
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
     import torch
 
 CONFIG, CARD, MASK = "config.json", "README.md", "mask.npy"
+EXPOSURES = "exposures.json"
 WEIGHTS = ".safetensors"
 
 LARGEST_HEADER = 1 << 20
@@ -186,6 +189,8 @@ def _check_manifest(
     if file.is_file():
         limits.check_text(file)
     hashes = read_manifest(folder)
+    if EXPOSURES in hashes:
+        expected.add(EXPOSURES)
     if set(hashes) != expected:
         raise ValueError(
             f"{file}: files {sorted(hashes)} found, expected "

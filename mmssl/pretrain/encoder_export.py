@@ -7,6 +7,7 @@ written here, and says how the folder is laid out.
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +19,13 @@ from mmssl.ledger.hashes import as_json, hash_file, hash_json
 from mmssl.ledger.manifest import write_manifest
 from mmssl.models.exported import recorded_name
 from mmssl.preprocessing.exported_config import FORMAT, STORED
-from mmssl.preprocessing.exported_encoders import CARD, CONFIG, MASK, WEIGHTS
+from mmssl.preprocessing.exported_encoders import (
+    CARD,
+    CONFIG,
+    EXPOSURES,
+    MASK,
+    WEIGHTS,
+)
 from mmssl.preprocessing.intensity import PERCENTILES
 from mmssl.pretrain.backbones import accepted_arguments
 from mmssl.pretrain.encoders import load_encoders, load_weights
@@ -103,7 +110,9 @@ def export_encoders(
     Returns
     -------
     Path
-        ``folder``. It holds no identifier of anybody, nor anybody's image.
+        ``folder``. It holds no identifier of anybody, nor anybody's image;
+        of simulated people also ``exposures.json``, the keyed hashes by which
+        who has the same cohort proves that somebody was not seen.
 
     Raises
     ------
@@ -145,6 +154,8 @@ def export_encoders(
     for m, encoder in encoders.items():
         weights[m] = _stored_weights(run_dir, m, encoder, dtype)
     with atomic.directory(folder) as unfinished:
+        if stated == "people":
+            shutil.copyfile(run_dir / EXPOSURES, unfinished / EXPOSURES)
         _write(unfinished, weights, config, cohort.mask, license)
     return folder
 

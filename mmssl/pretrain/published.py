@@ -42,7 +42,8 @@ class PublishedForCohort(NamedTuple):
     model : str
         The name of the model, without its edition.
     file : Path
-        The record of what was loaded, for a sidecar.
+        The record of what was loaded, for a sidecar; beside it lies, of
+        simulated people, whom the encoders have seen.
     """
 
     encoders: dict[str, nn.Module]

@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 from small_cohort import SMALL_RUN, write_small_cohort
 
+from mmssl.ledger.leakage import read_exposures
 from mmssl.ledger.manifest import write_manifest
 from mmssl.preprocessing import standardised
+from mmssl.preprocessing.exported_encoders import EXPOSURES as SEEN
 from mmssl.pretrain import (
     export_encoders,
     fit,
@@ -177,6 +179,23 @@ def test_other_images_are_refused_with_both_sides(
     assert said.startswith(f"{people.path}: ")
     assert said.endswith("of the published encoder RR")
     assert said.index(found) < said.index(expected)
+
+
+def test_whom_it_has_seen_is_published_of_simulated_people(brains, tmp_path):
+    people, run, folder = brains
+    assert not (
+        published_for(people, "RR", folder).file.parent / SEEN
+    ).exists()
+    folder = tmp_path / "published"
+    exported = export_encoders(
+        run, tmp_path / "RR", cohort=people, simulated="people"
+    )
+    _publish(folder, "night", exported, "RR")
+    file = published_for(people, "RR", folder).file.parent / SEEN
+    assert read_exposures(file) == read_exposures(run / SEEN)
+    file.write_text(file.read_text().replace('"choose"', '"test"', 1))
+    with pytest.raises(ValueError, match="RR/exposures.json: was changed"):
+        published_for(people, "RR", folder)
 
 
 def test_a_changed_model_does_not_stand_in(folder, cohort):

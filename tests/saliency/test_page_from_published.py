@@ -1,4 +1,6 @@
-"""The page of saliency of a published encoder, without any run."""
+"""Pages of published encoders, without any run: of saliency, and of group
+differences where it is known whom the encoders have seen.
+"""
 
 import json
 
@@ -10,21 +12,25 @@ from small_cohort import SMALL_RUN, rehash, write_small_cohort
 
 from mmssl import pretrain
 from mmssl.cohorts.cohort import load
+from mmssl.ledger.leakage import LeakError
 from mmssl.ledger.manifest import write_manifest
 from mmssl.ledger.sidecars import sidecar_of
 from mmssl.pretrain import published
 
 PAGE = "06_saliency"
+GROUPS = "07_group_differences"
 
 
-def _write_cohort(folder):
+def _write_cohort(folder, simulated=False, **options):
     """A small cohort that lies where the template is."""
-    write_small_cohort(folder, intensity="brain")
+    write_small_cohort(folder, intensity="brain", **options)
     file = folder / "cohort.json"
     fields = json.loads(file.read_text())
     affine = np.diag([9.0, 9.0, 9.0, 1.0])
     affine[:3, 3] = -60
     fields["affine"] = affine.tolist()
+    if simulated:
+        fields["parameters"]["oracle_auc"] = 0.9
     file.write_text(json.dumps(fields))
     rehash(folder)
     return load(folder)
@@ -70,3 +76,39 @@ def test_the_page_starts_from_a_published_encoder(tmp_path, monkeypatch):
         of_run = nib.load(tmp_path / "from_run" / "maps" / name).get_fdata()
         found = nib.load(results / "maps" / name).get_fdata()
         np.testing.assert_array_equal(found, of_run)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+def test_group_differences_are_of_people_a_published_encoder_has_not_seen(
+    tmp_path, monkeypatch
+):
+    shown = empty_project(tmp_path, monkeypatch)
+    (tmp_path / "runs").mkdir()
+    options = {"people": 40, "groups": ("HC", "AD")}
+    cohorts = {}
+    for name in ("simulated", "other"):
+        cohorts[name] = _write_cohort(
+            tmp_path / name, name == "simulated", **options
+        )
+        run = pretrain.fit(
+            cohorts[name], "RR", tmp_path / f"fit-{name}", **SMALL_RUN
+        )
+        folder = tmp_path / "published" / name / "encoders" / "RR"
+        pretrain.export_encoders(run, folder, cohort=cohorts[name])
+        write_manifest(tmp_path / "published" / name)
+    monkeypatch.setattr(published, "FOLDER", "published")
+    values = {"runs": "runs", **LEAST[GROUPS], "output": "results"}
+    values |= {"target": ""}
+
+    def run_of(name):
+        return values | {"cohort": name, "published": f"{name}/RR"}
+
+    with pytest.raises(LeakError, match="nobody knows whom RR has seen"):
+        run_page(GROUPS, run_of("other"), shown)
+    run_page(GROUPS, run_of("simulated"), shown)
+    record = "published/simulated/encoders/RR/manifest.json"
+    (table,) = (tmp_path / "results").glob("group_reports.tsv")
+    told = json.loads(sidecar_of(table).read_text(encoding="utf-8"))
+    assert record in str(told["inputs"])
+    assert told["facts"]["shared"] == 0 and told["facts"]["tested"] == 20
