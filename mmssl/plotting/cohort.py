@@ -177,6 +177,7 @@ def roles(counts: pd.DataFrame, kinds: Sequence[str]) -> Figure:
         axis.bar_label(bars, fontsize=8, padding=3)
         axis.set_title(group, color=GROUP[group], loc="left", weight="bold")
         axis.set_xlabel("people")
+        axis.xaxis.get_major_locator().set_params(integer=True)
     most = max(1, counts.to_numpy().max())
     axes[0].set(xlim=(0, 1.18 * most), yticks=places, yticklabels=counts.index)
     axes[0].invert_yaxis()

@@ -29,9 +29,11 @@ def learning_curves(curves: pd.DataFrame) -> Figure:
     models = list(dict.fromkeys(curves["model"]))
     columns = min(_COLUMNS, len(models))
     rows = -(-len(models) // columns)  # rounded up
+    # beside one run alone there is room for the names, too
     width = max(4.5, 0.6 + 1.33 * columns)
+    height = max(2.7, 0.8 + 1.3 * rows)
     figure, axes = canvas(
-        rows, columns, width, 0.8 + 1.3 * rows, sharex=True, sharey=True
+        rows, columns, width, height, sharex=True, sharey=True
     )
     for axis, model in zip(axes.flat, models, strict=False):
         _draw_run(axis, curves, model)
