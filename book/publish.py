@@ -6,7 +6,8 @@ A folder an edition, made of what the edition left and nothing else::
 
     published.json   edition, version, code, and hashes of what it was made of
     tables/          of chapters, with their sidecars; none of single people
-    figures/         the same; of trainings only that which the book shows
+    figures/         the same, in 256 colours; of trainings only that which the
+                     book shows
     encoders/        of fold 0, of the models in the README (float16)
     manifest.json    hashes of all of these, which make verify checks
 
@@ -27,6 +28,7 @@ from typing import Any
 
 import pandas as pd
 import yaml
+from PIL import Image
 
 BOOK = Path(__file__).resolve().parent
 ROOT = BOOK.parent
@@ -99,11 +101,10 @@ def publish(edition: Mapping[str, Any], root: Path = ROOT) -> Path:
     ]
     target = root / FOLDER / name
     with locks.owned(target), atomic.scratch(target) as made:
-        for part, files in sources.items():
+        for part, write in (("tables", _copy), ("figures", _lighten)):
             (made / part).mkdir()
-            for file in files:
-                shutil.copy(file, made / part)
-                shutil.copy(ledger.sidecar_of(file), made / part)
+            for file in sources[part]:
+                write(file, made / part)
         _export(known, root, made / ENCODERS)
         record = as_json(_record(edition, known, root), indent=1) + "\n"
         (made / published_editions.RECORD).write_text(record, encoding="utf-8")
@@ -134,6 +135,30 @@ def _saved(folder: Path, pattern: str) -> list[Path]:
     if reasons:
         raise RefusedError("\n".join(reasons))
     return files
+
+
+def _copy(file: Path, folder: Path) -> None:
+    """Copy a file with its sidecar."""
+    shutil.copy(file, folder)
+    shutil.copy(ledger.sidecar_of(file), folder)
+
+
+def _lighten(figure: Path, folder: Path) -> None:
+    """Write a figure in 256 colours as WebP, a third of its bytes; its sidecar
+    names the hash of what was drawn, too.
+    """
+    file = folder / f"{figure.stem}.webp"
+    with Image.open(figure) as drawn:
+        colours = drawn.convert("RGBA")
+    flat = Image.new("RGB", colours.size, "white")
+    flat.paste(colours, mask=colours.getchannel("A"))
+    few = flat.quantize(256, dither=Image.Dither.NONE).convert("RGB")
+    few.save(file, lossless=True, quality=90, method=6)
+    record = ledger.read_sidecar(figure)
+    record["facts"]["drawn"] = record["content"]
+    record |= {"artefact": file.name, "content": ledger.hash_file(file)}
+    text = as_json(record, indent=1) + "\n"
+    ledger.sidecar_of(file).write_text(text, encoding="utf-8")
 
 
 def _of_people(table: Path) -> bool:

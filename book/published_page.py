@@ -207,10 +207,10 @@ def _counts(assessed: pd.DataFrame) -> str:
 
 def _forest(other: Published, folder: Path) -> str:
     """Copy the forest plot of an edition to the build; return its figure."""
-    drawn = other.folder / "figures" / "04_logistic_regression.png"
+    drawn = other.folder / "figures" / "04_logistic_regression.webp"
     if not drawn.is_file():
         return ""
-    name = f"{other.name}.png"
+    name = f"{other.name}.webp"
     shutil.copy(drawn, folder / name)
     return (
         f"```{{figure}} _build/published/{name}\n"

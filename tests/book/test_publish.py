@@ -11,6 +11,7 @@ import nbformat
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 from small_cohort import SMALL_RUN, write_small_cohort
 
 ROOT = Path(__file__).parents[2]
@@ -128,9 +129,9 @@ def test_tables_figures_and_encoders_are_published_as_they_were(root):
         assert files[f"tables/{name}"] == (root / RESULTS / name).read_bytes()
     tables = {path.stem for path in folder.glob("tables/*.tsv")}
     assert tables == {"linear_evaluation", "kinds"}
-    figures = {path.stem for path in folder.glob("figures/*.png")}
+    figures = {path.stem for path in folder.glob("figures/*.webp")}
     assert figures == {"04_auc", "03_history_RR-AE-fold0-seed0"}
-    assert "figures/04_auc.png.json" in files
+    assert "figures/04_auc.webp.json" in files
     # those of the fold, and of the README's rows
     assert {p.name for p in (folder / "encoders").iterdir()} == {"RR-AE"}
     assert "encoders/RR-AE/README.md" in files
@@ -141,6 +142,22 @@ def test_tables_figures_and_encoders_are_published_as_they_were(root):
     assert record["pages"][PAGE] == ledger.hash_file(root / PAGE)
     assert record["config"] == ledger.hash_json(EDITION)
     assert not record["simulated"]
+
+
+def test_a_published_figure_is_that_which_was_drawn_in_few_colours(root):
+    file = publish.publish(EDITION, root) / "figures" / "04_auc.webp"
+    drawn = root / "figures" / "tiny" / "04_auc.png"
+    with Image.open(file) as few, Image.open(drawn) as all_of_them:
+        assert few.size == all_of_them.size
+        assert len(few.convert("RGB").getcolors()) <= 256
+        found = np.asarray(few.convert("RGB")).astype(int)
+        expected = np.asarray(all_of_them.convert("RGB")).astype(int)
+    assert np.abs(found - expected).mean() < 1
+    assert file.stat().st_size < drawn.stat().st_size
+    record = ledger.read_sidecar(file)
+    assert ledger.changed(file) == []
+    assert record["artefact"] == file.name
+    assert record["facts"]["drawn"] == ledger.hash_file(drawn)
 
 
 def test_a_published_encoder_is_the_one_that_was_trained(root):
@@ -160,7 +177,7 @@ def test_a_published_encoder_is_the_one_that_was_trained(root):
     [
         "tables/linear_evaluation.tsv",
         "tables/linear_evaluation.tsv.json",
-        "figures/04_auc.png",
+        "figures/04_auc.webp",
         "encoders/RR-AE/T1.safetensors",
         "encoders/RR-AE/README.md",
         "published.json",

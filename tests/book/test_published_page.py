@@ -33,6 +33,8 @@ def _scores(**aucs):
             line = {"protocol": protocol, "model": model, "modality": "T1"}
             line |= {"auc": value, "low": value - 0.1, "high": value + 0.05}
             line |= {"baseline": model == "PCA-64", "difference_low": 0.1}
+            line |= {"supervised": False, "above_pca": 0.2}
+            line |= {"above_pca_low": 0.1, "above_pca_high": 0.3}
             lines.append(line)
     return pd.DataFrame(lines)
 
