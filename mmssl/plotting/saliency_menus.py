@@ -1,8 +1,9 @@
 """Menus of a run, a modality, a latent dimension and a person, and the
 saliency that goes with them.
 
-In JupyterLab the menus redraw the figure; a page that is run from the command
-line, and the book, have the figure of the first choice and no widget.
+In JupyterLab the menus redraw the figure, and the volumes below it that can be
+walked through; a page that is run from the command line, and the book, have
+the figure of the first choice and no widget.
 """
 
 import io
@@ -18,8 +19,12 @@ from nibabel.affines import apply_affine
 
 from mmssl.plotting.look import ANATOMY, MAGNITUDE, UNUSUAL, canvas
 from mmssl.plotting.slices import name_sides
+from mmssl.plotting.volume_view import VolumeView
 
 CUTS = ("sagittal", "coronal", "axial")
+
+THRESHOLD = 0.75
+"""Share of the voxels above 0 that is left without colours at first."""
 
 
 def is_live() -> bool:
@@ -34,7 +39,7 @@ def saliency_cuts(
     values: np.ndarray,
     background: np.ndarray,
     affine: np.ndarray,
-    threshold: float = 0.75,
+    threshold: float = THRESHOLD,
     title: str = "",
 ) -> Figure:
     """Draw three cuts through the peak of a map, over one person's image.
@@ -59,9 +64,8 @@ def saliency_cuts(
         )
     peak = np.unravel_index(int(values.argmax()), values.shape)
     place = apply_affine(affine, peak)
-    above = values[values > 0]
-    limit = float(np.quantile(above, threshold)) if above.size else 1.0
-    scale = Normalize(limit, max(float(values.max()), limit + 1e-6))
+    limit, most = _limits(values, threshold)
+    scale = Normalize(limit, most)
     figure, (axes,) = canvas(1, 3, 7.2, 2.8)
     for direction, axis in enumerate(axes):
         plane = [slice(None)] * 3
@@ -94,8 +98,15 @@ def saliency_cuts(
     return figure
 
 
+def _limits(values, threshold) -> tuple[float, float]:
+    """Values where colours begin and end."""
+    above = values[values > 0]
+    limit = float(np.quantile(above, threshold)) if above.size else 1.0
+    return limit, max(float(values.max()), limit + 1e-6)
+
+
 class SaliencyMenus:
-    """Four menus and the figure that they choose.
+    """Menus, a threshold, and the figure and the volumes that they choose.
 
     Parameters
     ----------
@@ -144,7 +155,12 @@ class SaliencyMenus:
         self.first = dict(first or {})
 
     def figure(
-        self, run: str, modality: str, dimension: int, person: int
+        self,
+        run: str,
+        modality: str,
+        dimension: int,
+        person: int,
+        threshold: float = THRESHOLD,
     ) -> Figure:
         """Draw one choice.
 
@@ -154,18 +170,25 @@ class SaliencyMenus:
         dimension : int
         person : int
             Place in `rows`, from 0.
+        threshold : float
+            As in `saliency_cuts`.
         """
+        values, background = self._volumes(run, modality, dimension, person)
+        title = f"{run}: dimension {dimension} of {modality}, person "
+        return saliency_cuts(
+            values, background, self.affine, threshold, f"{title}{person + 1}"
+        )
+
+    def _volumes(self, run, modality, dimension, person):
+        """A map, and the image that it is drawn over."""
         row = self.rows[person]
         values = self.maps_of(run, modality, row)[dimension]
         background = np.asarray(self.backgrounds[modality][row], np.float32)
-        title = f"{run}: dimension {dimension} of {modality}, person "
-        return saliency_cuts(
-            values, background, self.affine, title=f"{title}{person + 1}"
-        )
+        return values, background
 
     def show(self, live: bool | None = None):
         """Return the menus where somebody can use them, else the figure of
-        the first choice.
+        the first choice. Without ipyniivue they have the figure alone.
 
         Parameters
         ----------
@@ -206,8 +229,12 @@ class SaliencyMenus:
                 value=choice["dimension"], max=latent - 1
             ),
             "person": ipywidgets.Dropdown(options=people),
+            "threshold": ipywidgets.FloatSlider(
+                value=THRESHOLD, max=0.95, step=0.05
+            ),
         }
         picture = ipywidgets.Image(format="png")
+        view = _view()
 
         def redraw(_change=None):
             """Draw what the menus say."""
@@ -215,18 +242,34 @@ class SaliencyMenus:
             menus["dimension"].max = self._last(chosen)
             chosen["dimension"] = menus["dimension"].value
             picture.value = _png(self.figure(**chosen))
+            if view is not None:
+                threshold = chosen.pop("threshold")
+                values, background = self._volumes(**chosen)
+                limits = _limits(values, threshold)
+                view.show(values, background, self.affine, limits)
 
         for name, menu in menus.items():
             menu.description = name
             menu.observe(redraw, names="value")
         redraw()
-        return ipywidgets.VBox([*menus.values(), picture])
+        shown = [*menus.values(), picture]
+        if view is not None:
+            shown.append(view.widget)
+        return ipywidgets.VBox(shown)
 
     def _last(self, chosen) -> int:
         """The last dimension of a run, as runs differ in their number."""
         row = self.rows[chosen["person"]]
         maps = self.maps_of(chosen["run"], chosen["modality"], row)
         return len(maps) - 1
+
+
+def _view() -> VolumeView | None:
+    """Volumes to walk through, where their widget is installed."""
+    try:
+        return VolumeView()
+    except ImportError:
+        return None
 
 
 def _png(figure: Figure) -> bytes:

@@ -9,8 +9,8 @@ memory layout. bfloat16 is chosen explicitly and gains most with AMX. MONAI's
 SmoothGrad does the same a copy at a time, with noise of its own.
 
 The menus of notebook 06 are to follow within a second: one update is another
-person of one modality at 32³, from the image to the PNG, at the widths of the
-smoke and the demo edition.
+person of one modality at 32³, from the image to the PNG and to what a browser
+is sent of the volumes, at the widths of the smoke and the demo edition.
 """
 
 import itertools
@@ -108,11 +108,13 @@ def menu_updates() -> dict[str, Clocked]:
         menus = SaliencyMenus(
             maps_of, ["run"], ["T1"], rows, people.volumes, people.affine
         )
-        *_, person, _ = menus.show(live=True).children
+        _, _, _, person, *_ = menus.show(live=True).children
         others = itertools.cycle([*rows[1:], rows[0]])
 
         def update(person=person, others=others) -> None:
-            """Choose the next person; the picture is drawn on the way."""
+            """Choose the next person; the picture is drawn on the way, and
+            the volumes are sent.
+            """
             person.value = next(others)
 
         updates[f"menu of notebook 06, width {width}"] = clocked(update)
