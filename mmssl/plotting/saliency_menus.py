@@ -241,12 +241,13 @@ class SaliencyMenus:
             chosen = {name: menu.value for name, menu in menus.items()}
             menus["dimension"].max = self._last(chosen)
             chosen["dimension"] = menus["dimension"].value
-            picture.value = _png(self.figure(**chosen))
+            threshold = chosen.pop("threshold")
             if view is not None:
-                threshold = chosen.pop("threshold")
+                # first, as the browser draws it while the picture is drawn
                 values, background = self._volumes(**chosen)
                 limits = _limits(values, threshold)
                 view.show(values, background, self.affine, limits)
+            picture.value = _png(self.figure(**chosen, threshold=threshold))
 
         for name, menu in menus.items():
             menu.description = name
