@@ -76,8 +76,7 @@ def tables_of(edition: dict[str, Any], root: Path) -> dict[str, pd.DataFrame]:
     {name: DataFrame}
         Every table of the edition's results by the name of its file;
         ``simulations``; and ``edition``, ``cohort`` and ``release`` of one
-        row. ``linear_evaluation`` has the column ``over_pca``: AUC less that
-        of PCA-64 in the same modality and protocol.
+        row.
 
     Raises
     ------
@@ -101,8 +100,6 @@ def tables_of(edition: dict[str, Any], root: Path) -> dict[str, pd.DataFrame]:
                 f"data/results/{name}: no {needed}.tsv. "
                 f"Run make reproduce EDITION={name} first"
             )
-    scores = tables["linear_evaluation"]
-    scores["over_pca"] = scores["auc"] - _auc_of(scores, "PCA-64")
     # also those that no claim got can be asked for
     kinds = pd.CategoricalDtype(rule.VERDICTS)
     tables["claims"]["verdict"] = tables["claims"]["verdict"].astype(kinds)
@@ -216,14 +213,6 @@ def main(arguments: list[str]) -> int:
         return 1
     print(PAPER.name, PDF.relative_to(ROOT), sep="\n")
     return 0
-
-
-def _auc_of(scores: pd.DataFrame, model: str) -> pd.Series:
-    """AUC of a model in the protocol and modality of each line."""
-    keys = ["protocol", "modality"]
-    own = scores[scores["model"] == model].set_index(keys)["auc"]
-    lines = pd.MultiIndex.from_frame(scores[keys])
-    return own.reindex(lines).set_axis(scores.index)
 
 
 def _cohort(edition: dict[str, Any], root: Path) -> dict[str, Any]:

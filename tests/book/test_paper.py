@@ -46,6 +46,7 @@ def checkout(tmp_path):
             line |= {"protocol": "logistic regression", "draws": 1}
             line |= {"positives": 31, "negatives": 47, "train": 50}
             line |= {"baseline": model != "RR", "difference_low": auc - 0.75}
+            line |= {"supervised": False, "above_pca_low": auc - 0.8}
             scores.append(line)
         for measure in ("CCA", "debiased CKA"):
             line = {"model": model, "role": "holdout", "group": "all"}
@@ -72,7 +73,7 @@ def test_every_number_is_that_of_the_tables(checkout):
     assert "ROC-AUC of 0.90 in the mean of 2 combinations" in words
     assert "have 0.80 on T1 and 0.80 on fALFF" in words
     assert "2 gain on the untrained" in words
-    assert "2 lie above the principal" in words
+    assert "self-supervised ones 2 lie above principal" in words
     assert "supports 2 and contradicts 0" in words
     assert filled_text.is_filled_from(text, TEMPLATE)
     for line in text.split("---\n", 2)[2].splitlines():
