@@ -52,6 +52,7 @@ def shown(browser, tmp_path):
         opened.append(page)
         return page
 
+    show.folder = tmp_path
     yield show
     for page in opened:
         page.close()
@@ -173,3 +174,19 @@ def test_long_tables_of_the_book_can_be_sorted(browser, site):
     assert page.locator("tbody tr:visible", has_text="DeLong").count() > 0
     assert (said, failed) == ([], [])
     page.close()
+
+
+@pytest.mark.parametrize("kind", ["long-table", "sd-dropdown"])
+def test_what_is_folded_is_printed(shown, kind):
+    shutil.copy(STATIC / "mmssl.css", shown.folder)
+    page = shown(
+        '<link rel="stylesheet" href="mmssl.css">'
+        f'<details class="{kind}"><summary>t</summary><p id="in">a</p>'
+        '</details><details class="hide"><summary>c</summary>'
+        '<p id="code">a</p></details>'
+    )
+    seen = "n => document.getElementById(n).checkVisibility()"
+    assert not page.evaluate(seen, "in")
+    page.emulate_media(media="print")
+    assert page.evaluate(seen, "in")
+    assert not page.evaluate(seen, "code")
