@@ -16,7 +16,8 @@
 # make verify       every hash on record against the bytes of the files, and what
 #                   would be made otherwise now
 # make mutants      whether the tests notice a changed operator or constant
-# make figures      the README's figure and table, from the demo edition
+# make figures      the README's figure and table, of the published overnight
+#                   edition, or else of one's own demo
 # make paper        paper.md with the numbers of an edition, and its PDF
 # make report       the book of an edition as one PDF, after make reproduce
 # make publish      a finished edition's tables, figures and encoders, small,

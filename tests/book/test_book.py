@@ -483,7 +483,9 @@ def test_the_readme_takes_its_numbers_from_the_table(tmp_path):
         "positives": 9,
         "negatives": 30,
         "train": 50,
-        "draws": 10,
+        "folds": 5,
+        "supervised": False,
+        "above_pca_low": -0.1,
     }
     lines = []
     for model, modality, auc in (
@@ -495,14 +497,17 @@ def test_the_readme_takes_its_numbers_from_the_table(tmp_path):
         lines.append(
             {**line, "model": model, "modality": modality, "auc": auc}
         )
-    for modality, auc, difference_low in (
-        ("T1", 0.9, 0.02),
-        ("fALFF", 0.8, -0.1),
-    ):
+    for modality, auc, low in (("T1", 0.9, 0.02), ("fALFF", 0.8, -0.1)):
         result = {"modality": modality, "auc": auc, "model": "RR"}
-        result |= {"baseline": False, "difference_low": difference_low}
-        lines.append({**line, **result})
-    text = refresh.markdown(pd.DataFrame(lines), ceiling=0.94)
+        result |= {"baseline": False, "difference_low": low}
+        lines.append({**line, **result, "above_pca_low": low})
+    labelled = {"model": "CE", "modality": "T1", "auc": 0.95}
+    labelled |= {"baseline": False, "supervised": True}
+    lines.append(
+        {**line, **labelled, "difference_low": 0.1, "above_pca_low": 0.1}
+    )
+    text = refresh.markdown(pd.DataFrame(lines), "tiny", ceiling=0.94)
+    assert "The tiny edition: 5 folds, one training each." in text
     assert (
         "| *random encoder* (baseline) | 0.71 [0.60, 0.80] "
         "| 0.65 [0.60, 0.80] |" in text
@@ -510,8 +515,8 @@ def test_the_readme_takes_its_numbers_from_the_table(tmp_path):
     assert (
         "| `RR` | 0.90" in text and "9 AD and 30 HC" in text and "0.94" in text
     )
-    assert re.search(r"Of the 2 learned \w+, 1 gain .* of 10 untrained", text)
-    assert "and 1 lie above PCA-64" in text
+    assert re.search(r"Of the 3 learned \w+, 2 gain .* of untrained", text)
+    assert "of the 2 self-supervised ones, 1 lie above PCA-64" in text
     readme = tmp_path / "README.md"
     readme.write_text((ROOT / "README.md").read_text())
     for _ in range(2):
@@ -519,6 +524,19 @@ def test_the_readme_takes_its_numbers_from_the_table(tmp_path):
         assert readme.read_text().count("`RR` | 0.90") == 1
     with pytest.raises(ValueError, match="Run make reproduce"):
         refresh.load_results(tmp_path)
+    results = tmp_path / "data" / "results"
+    assert refresh.find_results(tmp_path) == ("demo", results / "demo")
+    published = tmp_path / "book" / "published" / "overnight"
+    tables = published / "tables"
+    provenance = Provenance({}, {}, 0, ("mmssl.ledger.paths",))
+    of_protocol = pd.DataFrame(lines).assign(protocol="logistic regression")
+    provenance.save(tables, "", {"linear_evaluation": of_protocol})
+    write_manifest(published)
+    assert refresh.find_results(tmp_path) == ("overnight", tables)
+    assert len(refresh.load_results(tables, is_own=False)) == len(lines)
+    (tables / "linear_evaluation.tsv").write_text("model\nRR\n")
+    with pytest.raises(ValueError, match="was changed"):
+        refresh.find_results(tmp_path)
 
 
 @pytest.mark.parametrize(
