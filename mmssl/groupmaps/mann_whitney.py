@@ -345,8 +345,10 @@ def _rank_sums(values: np.ndarray, n1: int) -> tuple[np.ndarray, np.ndarray]:
         # sums of whole numbers: exact
         sums = is_first @ position
         bits &= -2
-        equal = columns[:, 1:] == columns[:, :-1]
-        if equal.any():
+        # ties, or the last of a voxel and the first of the next
+        flat = columns.ravel()
+        if (flat[1:] == flat[:-1]).any():
+            equal = columns[:, 1:] == columns[:, :-1]
             tied = np.flatnonzero(equal.any(axis=1))
             midranks, ties[start + tied] = _midranks(equal[tied])
             sums[tied] = (is_first[tied] * midranks).sum(axis=1)

@@ -52,6 +52,8 @@ class Work:
         of them those in libraries.
     library : str
         What those are.
+    moved : float
+        Bytes that the other operators read and write, by their shapes.
     """
 
     name: str
@@ -63,6 +65,7 @@ class Work:
     alone: Call | None = None
     within: Callable[[], tuple[float, float]] | None = None
     library: str = ""
+    moved: float = 0.0
 
 
 def bound(operations: float, moved: float, rate: float, copy: float) -> float:
@@ -92,6 +95,7 @@ def row(work: Work, rates: dict[str, float], rounds: int) -> dict:
         "library": work.library,
         "alone": None,
         "fraction alone": None,
+        "fraction reachable": None,
     }
     if work.alone is not None:
         pairs = zip(times["whole"], times["alone"], strict=True)
@@ -102,6 +106,9 @@ def row(work: Work, rates: dict[str, float], rounds: int) -> dict:
     whole, alone = np.transpose(list(pairs))
     line["alone"] = float(np.median(alone))
     line["fraction alone"] = float(np.median(alone / whole))
+    # the other operators as fast as a copy
+    others = work.moved / rates["copy"]
+    line["fraction reachable"] = float(np.median((alone + others) / whole))
     return line
 
 
@@ -119,7 +126,8 @@ class Products(TorchDispatchMode):
     """Notes every convolution and matrix product of torch calls, with their
     operations: 2 B C_out L_out C_in k of a convolution's output of L_out
     places and a kernel of k, and as many for the gradient of its input and of
-    its weight; 2 n m k of a product (n, k) (k, m).
+    its weight; 2 n m k of a product (n, k) (k, m). Of all other calls but
+    views, the bytes that they read and write.
     """
 
     def __init__(self) -> None:
@@ -127,6 +135,7 @@ class Products(TorchDispatchMode):
         self.calls: list[tuple] = []
         self.operations = 0
         self.bytes = 0
+        self.moved = 0
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         """Make the call, and note it if it is a product."""
@@ -145,6 +154,8 @@ class Products(TorchDispatchMode):
             self.bytes += _bytes(args) + _bytes(output)
             noted = tree_map_only(torch.Tensor, _Shape.of, (args, kwargs))
             self.calls.append((func, *noted, operations))
+        elif not _is_view(func, args, output):
+            self.moved += _bytes(args) + _bytes(output)
         return output
 
     def replay(self) -> Call:
@@ -217,6 +228,17 @@ class _Shape:
         x = torch.empty_strided(sides, self.strides, dtype=self.dtype)
         x = x.normal_() if x.is_floating_point() else x.zero_()
         return x.expand(self.sides)
+
+
+def _is_view(func, args, output) -> bool:
+    """Whether a call gives an argument's memory and leaves it as it was."""
+    if func._schema.is_mutable or not isinstance(output, torch.Tensor):
+        return False
+    first = args[0] if args else None
+    if not isinstance(first, torch.Tensor):
+        return False
+    memory = output.untyped_storage().data_ptr()
+    return memory == first.untyped_storage().data_ptr()
 
 
 def _bytes(tree) -> int:

@@ -46,8 +46,12 @@ def _ranks() -> Work:
     call = partial(rank_biserial, *groups)
     blocks = np.array_split(values, voxels // 1000, axis=1)
 
+    places = np.arange(float(n))
+
     def in_order(block: np.ndarray) -> None:
-        block.T.astype(np.float64, order="C").sort(axis=1)
+        columns = block.T.astype(np.float64, order="C")
+        columns.sort(axis=1)
+        (columns.view(np.int64) & 1).astype(np.float64) @ places
 
     def alone() -> None:
         with ThreadPoolExecutor(torch.get_num_threads()) as pool:
@@ -61,7 +65,7 @@ def _ranks() -> Work:
         values.nbytes + 3 * 8 * voxels,
         call,
         alone=alone,
-        library="NumPy's copy and sort of each voxel",
+        library="NumPy's copy, sort and product of each voxel",
     )
 
 

@@ -80,6 +80,18 @@ def test_noted_products_are_made_again_with_their_shapes():
     ]
 
 
+def test_bytes_of_other_calls_are_noted_but_not_of_views():
+    a, b = torch.randn(5, 7), torch.randn(7, 3)
+
+    def call():
+        (a @ b).view(-1)[:9].exp()
+        b.clone().add_(1)
+
+    products = roofline.noted_products(call)
+    # exp reads and writes 9, clone 21, and the sum in place what it changes
+    assert products.moved == 4 * (2 * 9 + 2 * 21 + 2 * 21)
+
+
 def test_numbers_that_are_spread_out_are_spread_out_again():
     wide = torch.randn(1, 4).expand(6, 4)
     other = torch.randn(4, 2)
@@ -143,6 +155,12 @@ def test_a_share_within_a_call_is_of_the_same_call():
     seconds = iter([(4.0, 1.0), (1.0, 1.0), (2.0, 1.5)])
     line = roofline.row(work(within=lambda: next(seconds)), rates, 3)
     assert line["alone"] == 1.0 and line["fraction alone"] == 0.75
+    assert line["fraction reachable"] == 0.75
+    seconds = iter([(4.0, 1.0)] * 3)
+    line = roofline.row(
+        work(within=lambda: next(seconds), moved=2.0), rates, 3
+    )
+    assert line["fraction reachable"] == 0.75
     line = roofline.row(work(alone=lambda: None), rates, 3)
     assert line["alone"] > 0 and line["fraction alone"] > 0
     line = roofline.row(work(), rates, 3)

@@ -37,13 +37,19 @@ def test_what_was_not_measured_is_not_met():
 
 def test_a_missed_target_says_what_its_library_calls_take():
     row = {"name": "sorts", "library": "NumPy's sort", "alone": 0.3}
-    row["fraction alone"] = 0.75
+    row |= {"fraction alone": 0.75, "fraction reachable": 0.75}
     told = report(9.0) | {"roofline": [{"figures": [row]}]}
     target = targets.Target("maps", "map, ratio", least=10.0, row="sorts")
     (line,) = targets.held((target,), told)
     assert line["why"] == (
         "75% of the time of *sorts* is NumPy's sort; with nothing else the "
         "ratio would be 12"
+    )
+    row["fraction reachable"] = 0.9
+    (line,) = targets.held((target,), told)
+    assert line["why"].endswith(
+        "as fast as a copy of what they move 90%; with nothing else the ratio "
+        "would be 10"
     )
     target = targets.Target("maps", "map, ratio", most=1.0, row="sorts")
     (line,) = targets.held((target,), told)

@@ -3,14 +3,15 @@ masked scores.
 
 Peer and package take turns, each in a process of its own, as a user would run
 it: the package in the environment that `make` gives, in which a process keeps
-the memory of its tensors.
+the memory of its tensors. The same step of two pairs at 16³ says what the many
+calls of a step cost apart from the images.
 """
 
 import sys
 
 import peers
 import torch
-from timing import Process, in_turns, medians, ratio, serve
+from timing import Process, clocked, in_turns, medians, ratio, serve
 
 from mmssl.objectives.language import build
 from mmssl.objectives.term import Batch, Context
@@ -24,28 +25,27 @@ MODALITIES = ("T1", "fALFF")
 
 
 class Step:
-    """One optimiser step of CR-XX-CC at 64x64x64, batch 8.
+    """One optimiser step of CR-XX-CC.
 
     Parameters
     ----------
     way : {"peer", "fp32", "bf16"}
+    side, batch : int
     """
 
-    def __init__(self, way: str):
+    def __init__(self, way: str, side: int = 64, batch: int = BATCH):
         torch.manual_seed(0)
         self.way = way
-        self.objective = build("CR-XX-CC")
+        self.objective = build("CR-XX-CC", size=side)
         draw = torch.Generator().manual_seed(1)
-        volumes = {
-            m: torch.randn(BATCH, 1, 64, 64, 64, generator=draw)
-            for m in MODALITIES
-        }
+        shape = (batch, 1, side, side, side)
+        volumes = {m: torch.randn(shape, generator=draw) for m in MODALITIES}
         if way != "peer":
             layout = torch.channels_last_3d
             self.objective.to(memory_format=layout)
             for m, x in volumes.items():
                 volumes[m] = x.to(memory_format=layout)
-        rows = dict.fromkeys(MODALITIES, torch.arange(BATCH))
+        rows = dict.fromkeys(MODALITIES, torch.arange(batch))
         self.batch = Batch({"main": View(volumes, "main")}, rows)
         kind = torch.optim.RAdam if way == "peer" else RAdam
         self.optimiser = kind(self.objective.parameters(), lr=4e-4)
@@ -80,6 +80,9 @@ def measure(rounds: int) -> dict:
     report = {}
     for way in ways:
         report.update(_against_the_peer(way, rounds))
+        small = {way: clocked(Step(way, side=16, batch=2))}
+        times = in_turns(small, 5 * rounds, warm=8)
+        report[f"{way}, 16³ and batch 2, ms"] = medians(times)[f"{way}, ms"]
     return report
 
 
