@@ -116,7 +116,8 @@ class Stream:
         step = torch.as_tensor((high - low) * 2.0**-16, device=bits.device)
         # from the middle, as the bits have a sign
         middle = low + step * 2.0**15
-        numbers = torch.addcmul(middle, bits[:, :count].float(), step)
+        numbers = bits[:, :count].float()
+        torch.addcmul(middle, numbers, step, out=numbers)
         return numbers.view(-1, *shape)
 
     def integers(self, purpose: str, high: int, *shape: int) -> Tensor:

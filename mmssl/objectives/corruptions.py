@@ -387,11 +387,18 @@ def _shuffled_places(
     shapes = _flat(length.flatten(0, 1), most)
     boxes = shapes.argsort()
     counts = shapes.bincount(minlength=len(steps)).tolist()
+    # the boxes of each shape lie together, and are not looked up one by one
+    target, origin, order = (
+        each.index_select(0, boxes).split(counts)
+        for each in (target, origin, order)
+    )
     reordered = _reordered(stream, steps, orders)
-    for inside, sources, count in zip(steps, reordered, counts, strict=True):
-        chosen, boxes = boxes[:count], boxes[count:]
-        targets = target[chosen, None] + inside.to(device)
-        origins = sources[order[chosen]].add_(origin[chosen, None])
+    for shape, (inside, sources) in enumerate(
+        zip(steps, reordered, strict=True)
+    ):
+        targets = target[shape][:, None] + inside.to(device)
+        origins = sources.index_select(0, order[shape])
+        origins += origin[shape][:, None]
         source.scatter_reduce_(0, targets.flatten(), origins.flatten(), "amax")
     return (source & ((1 << bits) - 1)).view(rows, total)
 

@@ -13,7 +13,7 @@ import time
 import numpy as np
 import torch
 from scipy import ndimage
-from timing import in_turns, medians, ratio
+from timing import REST, in_turns, medians, ratio
 
 from mmssl.models.keyed_random import Stream
 from mmssl.models.unet import UNetEncoder
@@ -56,6 +56,7 @@ def _corruptions(rounds: int) -> dict:
         ratios, ours_ms, loop_ms = [], [], []
         for step in range(rounds + 1):
             stream = Stream(torch.arange(ROWS), 0, step)
+            time.sleep(REST)
             start = time.perf_counter()
             corrupt(stream)
             middle = time.perf_counter()

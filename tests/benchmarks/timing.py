@@ -15,6 +15,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 Clocked = Callable[[], float]
+REST = 0.25
+"""Seconds before each call that takes turns: threads of the one before wait
+for more work at full speed for up to a fifth of a second."""
 KEEPS_MEMORY = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": "-1"}
 
 
@@ -45,6 +48,7 @@ def in_turns(
     times: dict[str, list[float]] = {name: [] for name in calls}
     for number in range(warm + rounds):
         for name, call in calls.items():
+            time.sleep(REST)
             taken = call()
             if number >= warm:
                 times[name].append(taken)
