@@ -7,13 +7,12 @@ attention's memory is that of its weights, and of what a dense product would
 hold beside them for each row.
 """
 
-import statistics
 import time
 
 import numpy as np
 import torch
 from scipy import ndimage
-from timing import REST, in_turns, medians, ratio
+from timing import clocked, in_turns, medians, ratio
 
 from mmssl.models.keyed_random import Stream
 from mmssl.models.unet import UNetEncoder
@@ -51,27 +50,22 @@ def _corruptions(rounds: int) -> dict:
     loops = {"shuffle": _shuffle, "paint": _paint, "blur": _blur}
     rng = np.random.default_rng(0)
     volumes = images[:, 0].numpy()
+    stream = Stream(torch.arange(ROWS), 0, 0)
     report, together = {}, {"ours": np.zeros(rounds), "loop": np.zeros(rounds)}
     for name, corrupt in ours.items():
-        ratios, ours_ms, loop_ms = [], [], []
-        for step in range(rounds + 1):
-            stream = Stream(torch.arange(ROWS), 0, step)
-            time.sleep(REST)
-            start = time.perf_counter()
-            corrupt(stream)
-            middle = time.perf_counter()
+
+        def by_loop(one=loops[name]) -> None:
             for volume in volumes:
-                loops[name](volume, rng)
-            end = time.perf_counter()
-            if step:  # the first one warms up
-                ours_ms.append(1e3 * (middle - start))
-                loop_ms.append(1e3 * (end - middle))
-                ratios.append(loop_ms[-1] / ours_ms[-1])
-        report[f"{name}, loop, ms"] = statistics.median(loop_ms)
-        report[f"{name}, ms"] = statistics.median(ours_ms)
-        report[f"{name}, ratio"] = statistics.median(ratios)
-        together["ours"] += ours_ms
-        together["loop"] += loop_ms
+                one(volume, rng)
+
+        calls = {"loop": clocked(by_loop), "ours": clocked(corrupt, stream)}
+        times = in_turns(calls, rounds)
+        taken = medians(times)
+        report[f"{name}, loop, ms"] = taken["loop, ms"]
+        report[f"{name}, ms"] = taken["ours, ms"]
+        report[f"{name}, ratio"] = ratio(times, "loop", "ours")
+        for way, seconds in times.items():
+            together[way] += seconds
     ratios = together["loop"] / together["ours"]
     report["corruptions together, ratio"] = float(np.median(ratios))
     return report
