@@ -98,7 +98,6 @@ def _corruptions() -> Iterator[Work]:
     stream = Stream(torch.arange(8), 0, 0)
     moved = 2 * images.nbytes
     blur = partial(blurred, images, stream, (0.1, 2.0), 1.0)
-    products = noted_products(blur)
     boxes = 10_000
     places = 8 * boxes * 3.5 * 3.5 * 2  # mean lengths of 1 to 6, 6 and 3
     shuffle = partial(shuffled, images, stream, (6, 6, 3), boxes, 1.0)
@@ -128,8 +127,8 @@ def _corruptions() -> Iterator[Work]:
         3 * 2 * 13 * images.numel(),
         moved,
         blur,
-        alone=products.replay(),
-        library="its matrix products",
+        within=partial(in_operators, blur),
+        library=OPERATORS,
     )
 
 
