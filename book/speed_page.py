@@ -157,11 +157,11 @@ def roofline(parts: Sequence[dict[str, Any]]) -> str:
     text = (
         f"{len(near)} of {len(lines)} paths take at most twice what the "
         f"machine cannot do without. Of the other {len(far)}, {len(bound)} "
-        "spend at least half of their time in calls of libraries: there the "
-        "limit is the library's."
+        "spend at least half of their time in calls of libraries: what is left "
+        "there is to make fewer of them, or faster ones."
     )
     if own:
-        text += f" In the others it is not: {'; '.join(own)}."
+        text += f" The others do not: {'; '.join(own)}."
     text += f"\n\n{_figure('roofline', *_LIMITS)}\n"
     for part in parts:
         rows = [_limit_row(line) for line in part["figures"]]
