@@ -157,8 +157,8 @@ def roofline(parts: Sequence[dict[str, Any]]) -> str:
     text = (
         f"{len(near)} of {len(lines)} paths take at most twice what the "
         f"machine cannot do without. Of the other {len(far)}, {len(bound)} "
-        "spend at least half of their time in calls of libraries: what is left "
-        "there is to make fewer of them, or faster ones."
+        "spend at least half of their time in calls of libraries: what is "
+        "left there is to make fewer of them, or faster ones."
     )
     if own:
         text += f" The others do not: {'; '.join(own)}."

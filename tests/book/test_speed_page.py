@@ -167,7 +167,7 @@ def test_targets_limits_and_growth_are_read_from_the_report(report, tmp_path):
     limits = text("roofline")
     assert limits.startswith("1 of 3 paths")
     assert "Of the other 2, 1 spend" in limits
-    assert "it is not: loop." in limits
+    assert "The others do not: loop." in limits
     assert "| blur | 2 | 5 | 3 | 4 | 75 % | 80 % |" in limits
     assert "- *blur*: 2 n. In libraries: its products.\n" in limits
     assert "*Slow, 2 cores*" in limits
