@@ -92,7 +92,7 @@ def claim_intervals(
     direction = lines["claimed"].str.split().str[0]
     lines = lines.assign(direction=direction)
     lines = lines.sort_values(["direction", "estimate"])
-    figure, axes = canvas(1, 1, 8.0, 1.3 + 0.24 * len(lines))
+    figure, axes = canvas(1, 1, 7.0, 1.3 + 0.28 * len(lines))
     axis = axes[0, 0]
     height = np.arange(len(lines))
     colours = [VERDICT[verdict] for verdict in lines["verdict"]]
@@ -111,7 +111,7 @@ def claim_intervals(
         f"{line.id}  {_shorten(line.claim)}" for line in lines.itertuples()
     ]
     axis.set(yticks=height, ylim=(-0.8, len(lines) - 0.2), xlabel=label)
-    axis.set_yticklabels(names, fontsize=7)
+    axis.set_yticklabels(names, fontsize=8.5)
     for verdict in lines["verdict"].unique():
         axis.plot([], [], color=VERDICT[verdict], lw=3, label=verdict)
     if len(lines):
@@ -147,7 +147,7 @@ def _write_numbers(
         )
 
 
-def _shorten(text: str, letters: int = 52) -> str:
+def _shorten(text: str, letters: int = 40) -> str:
     """The text cut at a word."""
     if len(text) <= letters:
         return text

@@ -20,7 +20,7 @@ from mmssl.plotting.look import (
 )
 
 _COLUMNS = 6
-_CELL, _NAME = 1.15, 0.2
+_CELL, _NAME = 1.15, 0.22
 """Inches of a panel, and of its name above it."""
 
 _UNKNOWN = "not known"
@@ -108,12 +108,12 @@ def _panels(axis: Axes, planes: pd.DataFrame, shades: pd.Series) -> None:
         corners[:, 0] = np.clip(_CELL * corners[:, 0], 0, _CELL - 0.05)
         corners[:, 1] = _CELL * corners[:, 1] - _CELL
         axis.plot(*(corners + [left, top]).T, color=BASELINE, lw=0.5)
-        axis.text(left + 0.06, top + 0.03, model, fontsize=7.5, va="bottom")
+        axis.text(left + 0.06, top + 0.03, model, fontsize=8, va="bottom")
         axis.text(
             left + _CELL - 0.08,
             top - _CELL + 0.02,
             f"{people['share'].iloc[0]:.0%}",
-            fontsize=6.5,
+            fontsize=7.5,
             ha="right",
             va="bottom",
             color=BASELINE,

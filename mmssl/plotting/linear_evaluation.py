@@ -174,8 +174,8 @@ def crops_and_shortcuts(table: pd.DataFrame) -> Figure:
         names = [choice.replace(", ", "\n") for choice in choices]
         axis.set(xticks=np.arange(len(choices)), xticklabels=names)
         axis.set_title(title)
-        axis.legend(fontsize=7, loc="lower right")
-    axes[0].legend(fontsize=7, loc="upper right")
+        axis.legend(fontsize=9, loc="lower right")
+    axes[0].legend(fontsize=9, loc="upper right")
     return figure
 
 

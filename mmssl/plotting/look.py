@@ -67,6 +67,18 @@ WAY = ("#5A0F5A", "#78965A")
 cropped alike and apart, probabilities mended in two ways.
 """
 
+MARKS = (
+    ("o", "-"),
+    ("s", "--"),
+    ("^", "-."),
+    ("D", ":"),
+    ("v", (0, (5, 1, 1, 1, 1, 1))),
+    ("P", (0, (1, 3))),
+)
+"""Marks and dashes of lines that have no colour of their own: the stages of a
+computation, the sides of its volumes.
+"""
+
 VERDICT: Mapping[str, str] = MappingProxyType(
     {
         "supported": "#01665E",

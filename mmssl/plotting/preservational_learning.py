@@ -11,8 +11,8 @@ from matplotlib.figure import Figure
 
 from mmssl.plotting.look import (
     BASELINE,
+    COMPETITOR,
     DOTTED,
-    MODEL,
     OUTLINES,
     TRUTH,
     canvas,
@@ -103,8 +103,8 @@ def contrast_levels(table: pd.DataFrame) -> Figure:
     axis = axes[0, 0]
     for place, line in enumerate(table.itertuples()):
         if np.isfinite(line.low):
-            axis.plot([line.low, line.high], [place] * 2, color=MODEL[0])
-        axis.plot(line.loss, place, "o", color=MODEL[0], label="own key")
+            axis.plot([line.low, line.high], [place] * 2, color=COMPETITOR)
+        axis.plot(line.loss, place, "o", color=COMPETITOR, label="own key")
         axis.plot(
             line.others,
             place,

@@ -11,13 +11,10 @@ from mmssl.plotting.look import (
     ANATOMY,
     BASELINE,
     COMPETITOR,
-    MODEL,
     canvas,
     colour,
 )
 from mmssl.plotting.slices import name_sides
-
-_PENALTY = MODEL[1]
 
 
 def pair_views(
@@ -161,8 +158,7 @@ def _term(axis: Axes, name: str, history: pd.DataFrame) -> None:
     if f"train/{name}/penalty" in history:
         right = axis.twinx()
         penalty = history[f"train/{name}/penalty"]
-        right.plot(epoch, penalty, ":", color=_PENALTY)
+        right.plot(epoch, penalty, ":", color=COMPETITOR)
         right.spines["right"].set_visible(True)
-        right.tick_params(axis="y", colors=_PENALTY)
     axis.set(title=name, xlabel="epoch")
     axis.xaxis.get_major_locator().set_params(integer=True)

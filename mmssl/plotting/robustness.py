@@ -352,12 +352,12 @@ def distortion_gallery(
                 middle.T, cmap=ANATOMY, vmin=low, vmax=high, origin="lower"
             )
             name_sides(axis)
-            axis.set_title(title, fontsize=7.5, loc="center", pad=2)
+            axis.set_title(title, fontsize=8.5, loc="center", pad=2)
         panel_axes[0].text(
             -0.06,
             0.5,
             name.replace(" ", "\n", 1).replace("_", "\n"),
-            fontsize=7.5,
+            fontsize=8.5,
             ha="right",
             va="center",
             transform=panel_axes[0].transAxes,
@@ -492,7 +492,7 @@ def _draw_differences(
             color="white" if is_dark else "black",
             ha="center",
             va="center",
-            fontsize=7,
+            fontsize=8,
             weight="bold" if resolved[i, j] else "normal",
         )
     axis.set_xticks(

@@ -10,7 +10,7 @@ from mmssl.plotting.look import (
     BASELINE,
     COMPETITOR,
     DOTTED,
-    MODEL,
+    MARKS,
     canvas,
     model_colours,
 )
@@ -76,10 +76,11 @@ def cost_curves(table: pd.DataFrame) -> Figure:
         Lines with people, stage, seconds and peak_gb.
     """
     figure, axes = canvas(1, 2, 7.0, 3.4)
-    for number, (stage, own) in enumerate(table.groupby("stage", sort=False)):
-        look = {"marker": "o", "color": MODEL[number], "label": stage}
+    stages = table.groupby("stage", sort=False)
+    for (marker, line), (stage, own) in zip(MARKS, stages, strict=False):
+        look = {"marker": marker, "ls": line, "label": stage}
         for axis, column in zip(axes[0], ("seconds", "peak_gb"), strict=True):
-            axis.plot(own["people"], own[column], **look)
+            axis.plot(own["people"], own[column], color=COMPETITOR, **look)
     for axis, name in zip(
         axes[0], ("seconds", "largest memory (GB)"), strict=True
     ):
@@ -103,12 +104,14 @@ def extrapolated_costs(table: pd.DataFrame) -> Figure:
     """
     figure, axes = canvas(1, len(_UNITS), 7.0, 3.2)
     for axis, (column, name) in zip(axes[0], _UNITS.items(), strict=True):
-        for number, (side, own) in enumerate(table.groupby("side")):
+        sides = table.groupby("side")
+        for (marker, line), (side, own) in zip(MARKS, sides, strict=False):
             axis.plot(
                 own["volumes"],
                 own[column],
-                "o-",
-                color=MODEL[number],
+                marker=marker,
+                ls=line,
+                color=COMPETITOR,
                 label=f"{side}³ voxels",
             )
         limit = table[f"limit_{column}"].iloc[0]

@@ -6,13 +6,15 @@ from collections.abc import Mapping, Sequence
 from textwrap import wrap
 from typing import Any
 
+from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from mmssl.plotting.look import (
     BASELINE,
+    COMPETITOR,
     DOTTED,
-    MODEL,
+    MAGNITUDE,
     canvas,
     name_lines,
 )
@@ -57,8 +59,8 @@ def speed(paths: Sequence[dict[str, Any]]) -> Figure:
     figure, axes = canvas(1, 1, WIDTH, 0.9 + LINE * len(ratios))
     axis = axes[0, 0]
     for height, ratio in enumerate(ratios):
-        axis.hlines(height, 1, ratio, color=MODEL[0], lw=2)
-        axis.scatter(ratio, height, color=MODEL[0], s=24, zorder=3)
+        axis.hlines(height, 1, ratio, color=COMPETITOR, lw=2)
+        axis.scatter(ratio, height, color=COMPETITOR, s=24, zorder=3)
         axis.annotate(
             f"{ratio:.3g}" if ratio < 100 else f"{ratio:,.0f}",
             (max(1, ratio), height),
@@ -95,11 +97,11 @@ def machine_limits(lines: Sequence[Mapping[str, Any]]) -> Figure:
     axis = axes[0, 0]
     heights = range(len(lines))
     shares = [line["fraction"] for line in lines]
-    axis.scatter(shares, heights, color=MODEL[0], label="machine's limit")
+    axis.scatter(shares, heights, color=COMPETITOR, label="machine's limit")
     known = [i for i in heights if lines[i]["fraction alone"] is not None]
     alone = [lines[i]["fraction alone"] for i in known]
     label = "in libraries"
-    axis.scatter(alone, known, color=MODEL[1], marker="|", s=90, label=label)
+    axis.scatter(alone, known, color=BASELINE, marker="|", s=90, label=label)
     axis.axvline(0.5, **DOTTED)
     axis.set(xscale="log", xlabel="share of a path's time")
     _name_paths(axis, [line["name"] for line in lines])
@@ -122,7 +124,8 @@ def cost_growth(lines: Sequence[Mapping[str, Any]]) -> Figure:
     -------
     Figure
         Both axes logarithmic; seconds are relative to those of the smallest
-        size, dotted lines proportional to it.
+        size, dotted lines proportional to it. The darker a line and the
+        earlier its name, the larger its last exponent.
     """
     kinds = list(dict.fromkeys(line["against"] for line in lines))
     parts = [[n for n in lines if n["against"] == kind] for kind in kinds]
@@ -131,6 +134,8 @@ def cost_growth(lines: Sequence[Mapping[str, Any]]) -> Figure:
         len(kinds), 1, WIDTH, sum(heights), height_ratios=heights
     )
     for axis, kind, part in zip(axes.flat, kinds, parts, strict=True):
+        # darker, and earlier in the legend, the faster it grows in the end
+        part = sorted(part, key=lambda line: -line["last exponent"])
         for number, line in enumerate(part):
             sizes, seconds, _ = zip(*line["points"], strict=True)
             relative = [second / seconds[0] for second in seconds]
@@ -139,8 +144,7 @@ def cost_growth(lines: Sequence[Mapping[str, Any]]) -> Figure:
                 relative,
                 marker="o",
                 ms=3,
-                # colours begin again
-                ls="--" if number >= len(MODEL) else "-",
+                color=colormaps[MAGNITUDE](number / len(part)),
                 label=f"{line['name']} ({line['last exponent']:.2g})",
             )
         largest = max(sizes) / min(sizes)

@@ -8,6 +8,7 @@ import re
 from pathlib import Path
 
 import pytest
+from matplotlib.colors import to_rgb
 
 from mmssl import plotting
 from mmssl.ledger.sidecars import sidecar_of, write_sidecar
@@ -252,3 +253,15 @@ def test_costs_have_a_panel_a_kind_of_size():
         line, proportional = axis.get_lines()
         assert line.get_xydata().tolist() == [[10, 1], [100, 10]]
         assert proportional.get_xydata().tolist() == [[10, 1], [100, 10]]
+
+
+def test_the_steepest_cost_is_the_darkest_and_named_first():
+    costs = []
+    for name, exponent in (("flat", 0.1), ("steep", 2.0), ("even", 1.0)):
+        costs.append(COST | {"name": name, "last exponent": exponent})
+    (axis,) = plotting.cost_growth(costs).axes
+    lines = axis.get_lines()[:-1]
+    names = [line.get_label().split()[0] for line in lines]
+    assert names == ["steep", "even", "flat"]
+    light = [sum(to_rgb(line.get_color())) for line in lines]
+    assert light == sorted(light) and len(set(light)) == 3

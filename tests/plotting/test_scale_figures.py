@@ -11,7 +11,7 @@ from mmssl.plotting import (
     extrapolated_costs,
     scaling_curve,
 )
-from mmssl.plotting.look import MODEL
+from mmssl.plotting.look import COMPETITOR, MODEL
 
 
 def test_every_auc_stands_at_its_size_with_its_interval():
@@ -80,3 +80,18 @@ def test_what_there_is_stands_beside_what_is_needed():
         assert list(small.get_ydata()) == list(table[name][:2])
         assert list(large.get_ydata()) == list(table[name][2:])
         assert limit.get_ydata()[0] == table[f"limit_{name}"][0]
+
+
+def test_stages_are_told_apart_without_the_colours_of_models():
+    table = pd.DataFrame(
+        {
+            "people": [10, 40] * 3,
+            "stage": np.repeat(["load", "train", "embed"], 2),
+            "seconds": 1.0,
+            "peak_gb": 0.5,
+        }
+    )
+    for axis in cost_curves(table).axes:
+        assert {line.get_color() for line in axis.lines} == {COMPETITOR}
+        assert len({line.get_marker() for line in axis.lines}) == 3
+        assert len({line.get_linestyle() for line in axis.lines}) == 3

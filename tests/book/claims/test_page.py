@@ -112,9 +112,9 @@ def test_the_figure_cuts_long_claims_at_a_word(assessed):
         assert kept == words[: len(kept)]
         if kept != words:
             cut += 1
-            assert shown.endswith(" …") and len(shown) <= 52
+            assert shown.endswith(" …") and len(shown) <= 40
             # another word would have no room
-            assert len(" ".join(words[: len(kept) + 1]) + " …") > 52
+            assert len(" ".join(words[: len(kept) + 1]) + " …") > 40
     assert cut
 
 
