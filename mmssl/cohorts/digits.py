@@ -155,10 +155,13 @@ def has_digits(dataset: str, folder: str | Path) -> bool:
 
 
 def locate_digits(
-    source: str | Path | None, raw: str | Path, download: bool = False
+    source: str | Path | None,
+    raw: str | Path,
+    download: bool = False,
+    elsewhere: str | Path | None = None,
 ) -> tuple[dict[str, Path | None], list[str]]:
-    """Find MNIST and SVHN: a folder of one's own, the raw folder, a mirror;
-    else there is none.
+    """Find MNIST and SVHN: a folder of one's own, the raw folder, another one
+    like it, a mirror; else there is none.
 
     Parameters
     ----------
@@ -171,6 +174,8 @@ def locate_digits(
     download : bool
         Whether to fetch into it what is missing. Without a network that is
         noted, no error.
+    elsewhere : path, optional
+        Another folder with ``mnist/`` or ``svhn/``, for what `raw` lacks.
 
     Returns
     -------
@@ -187,6 +192,10 @@ def locate_digits(
     folders, notes = {}, []
     for dataset, title in TITLES.items():
         folder = Path(source) if source else Path(raw) / dataset
+        is_missing = not source and not has_digits(dataset, folder)
+        if is_missing and elsewhere:
+            other = Path(elsewhere) / dataset
+            folder = other if has_digits(dataset, other) else folder
         if download and not source and not has_digits(dataset, folder):
             try:
                 fetch(dataset, folder)

@@ -295,6 +295,25 @@ def test_locating_prefers_ones_own_folder_and_says_what_it_found(
     assert locate_digits(own, raw)[0] == {"mnist": own, "svhn": None}
 
 
+def test_what_the_raw_folder_lacks_is_read_elsewhere(tmp_path, rng):
+    raw, own, other = tmp_path / "raw", tmp_path / "own", tmp_path / "other"
+    digits = {"X": np.zeros((9, 28, 28), np.uint8), "y": np.arange(9)}
+    for folder in (own, raw / "mnist", other / "mnist", other / "svhn"):
+        folder.mkdir(parents=True)
+    np.savez(other / "mnist" / "mnist.npz", **digits)
+    found, notes = locate_digits("", raw, elsewhere=other)
+    assert found == {"mnist": other / "mnist", "svhn": None}
+    assert notes == ["MNIST: read from mnist/.", "SVHN: not in svhn/."]
+    np.savez(raw / "mnist" / "mnist.npz", **digits)
+    np.savez(own / "mnist.npz", **digits)
+    assert locate_digits("", raw, elsewhere=other)[0]["mnist"].parent == raw
+    found, _ = locate_digits(own, raw, elsewhere=other)
+    assert found == {"mnist": own, "svhn": None}
+    # a folder that is not there is like none
+    absent = locate_digits("", tmp_path, elsewhere=tmp_path / "absent")
+    assert absent[0] == {"mnist": None, "svhn": None}
+
+
 def test_locating_downloads_when_told_and_goes_on_without(
     tmp_path, mirror, monkeypatch
 ):
