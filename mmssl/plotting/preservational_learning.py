@@ -8,11 +8,13 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from mmssl.plotting.look import (
     BASELINE,
     COMPETITOR,
     DOTTED,
+    MODEL,
     OUTLINES,
     TRUTH,
     canvas,
@@ -148,7 +150,7 @@ def pretext_accuracy(table: pd.DataFrame) -> Figure:
 
 def label_efficiency(table: pd.DataFrame) -> Figure:
     """Draw what fine-tuned models reach at each number of labelled people, and
-    what they gain over training from scratch.
+    what they gain over training from scratch: a row a task.
 
     Parameters
     ----------
@@ -156,34 +158,58 @@ def label_efficiency(table: pd.DataFrame) -> Figure:
         Of `mmssl.evaluate.label_efficiency.efficiency_table`.
     """
     tasks = list(table["task"].unique())
-    figure, axes = canvas(2, len(tasks), 7.0, 5.2, sharex="col")
     colours = model_colours(table)
-    models = list(colours)
-    for (above, below), task in zip(axes.T, tasks, strict=True):
+    height = 0.8 + 0.25 * np.ceil(len(colours) / 4) + 2.1 * len(tasks)
+    figure, axes = canvas(len(tasks), 2, 7.0, height)
+    for (left, right), task in zip(axes, tasks, strict=True):
         of_task = table[table["task"] == task]
-        ratios = sorted(of_task["ratio"].unique())
-        for place, model in enumerate(models):
-            lines = of_task[of_task["model"] == model].sort_values("ratio")
-            x = np.array([ratios.index(r) for r in lines["ratio"]])
-            x = x + 0.12 * (place - (len(models) - 1) / 2)
-            own = {"color": colours[model]}
-            above.plot(x, lines["value"], "o-", label=model, lw=1, **own)
-            above.vlines(x, lines["low"], lines["high"], **own)
-            below.plot(x, lines["difference"], "o", **own)
-            low, high = lines["difference_low"], lines["difference_high"]
-            below.vlines(x, low, high, **own)
-        people = of_task.groupby("ratio")["labelled"].first()
-        names = [f"{people[r]}\n({r:.0%})" for r in ratios]
-        below.set_xticks(range(len(ratios)), names)
-        below.axhline(0, **DOTTED)
+        _efficiency(left, right, of_task, colours)
         measure = of_task["measure"].iloc[0]
-        above.set(title=task, ylabel=measure)
-        below.set(xlabel="labelled people", ylabel="gain over scratch")
+        left.set(title=task, ylabel=measure)
+        right.set(ylabel=f"gain in {measure}")
         if measure == "AUC":
-            above.axhline(0.5, **DOTTED)
-    handles, labels = axes[0, 0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=4)
+            left.axhline(0.5, **DOTTED)
+    axes[0, 1].set_title("gain over scratch")
+    for axis in axes[-1]:
+        axis.set_xlabel("labelled people")
+    handles = []
+    for number, (model, shade) in enumerate(colours.items()):
+        look = {"marker": _mark(number), "color": shade, "label": model}
+        handles.append(Line2D([], [], lw=1, **look))
+    figure.legend(handles=handles, loc="outside lower center", ncols=4)
     return figure
+
+
+def _efficiency(
+    left: Axes, right: Axes, table: pd.DataFrame, colours: Mapping[str, str]
+) -> None:
+    """One task: values and gains of all models side by side, at each number of
+    labelled people.
+    """
+    ratios = sorted(table["ratio"].unique())
+    step = 0.8 / len(colours)
+    for place, (model, shade) in enumerate(colours.items()):
+        lines = table[table["model"] == model].sort_values("ratio")
+        x = np.array([ratios.index(ratio) for ratio in lines["ratio"]])
+        x = x + step * (place - (len(colours) - 1) / 2)
+        own = {"color": shade}
+        dots = {"ls": "", "marker": _mark(place), "ms": 5, **own}
+        left.plot(x, lines["value"], label=model, **dots)
+        left.vlines(x, lines["low"], lines["high"], lw=1, **own)
+        right.plot(x, lines["difference"], **dots)
+        low, high = lines["difference_low"], lines["difference_high"]
+        right.vlines(x, low, high, lw=1, **own)
+    people = table.groupby("ratio")["labelled"].first()
+    names = [f"{people[ratio]} ({ratio:.0%})" for ratio in ratios]
+    for axis in (left, right):
+        axis.set_xticks(range(len(ratios)), names)
+        axis.set_xlim(-0.6, len(ratios) - 0.4)
+    right.axhline(0, **DOTTED)
+
+
+def _mark(number: int) -> str:
+    """Of a model, as there may be more of them than colours."""
+    return "o" if number <= len(MODEL) else "^"
 
 
 def _outlined(

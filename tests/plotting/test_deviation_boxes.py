@@ -132,3 +132,42 @@ def test_a_model_has_the_colour_that_it_has_beside_its_auc():
     boxes = boxes_of(deviation_boxes(table_of(("lesion",))).axes[0])
     for model, box in zip(MODELS, boxes, strict=False):
         assert box[3] == of_auc[model]
+
+
+def test_the_efficiency_of_tasks_and_models_without_end_stands_side_by_side():
+    models = ["from scratch", *(f"row {number}" for number in range(10))]
+    lines = []
+    for task, model, ratio in product(("a", "b"), models, (0.1, 1.0)):
+        number = models.index(model)
+        line = {"task": task, "measure": "AUC", "model": model}
+        line |= {"baseline": number == 0, "ratio": ratio, "labelled": 9}
+        line |= {"value": 0.5 + number / 100, "low": 0.1, "high": 0.9}
+        line["difference"] = number / 100 if number else float("nan")
+        line |= {"difference_low": 0.0, "difference_high": 0.1}
+        # the other task was given to two of them
+        if task == "a" or number < 2:
+            lines.append(line)
+    figure = label_efficiency(pd.DataFrame(lines))
+    left, right, other, _ = figure.axes
+    assert [left.get_title(), other.get_title()] == ["a", "b"]
+    places = np.concatenate([dots.get_xdata() for dots in dots_of(left)])
+    assert len(set(places)) == 22
+    low, high = left.get_xlim()
+    assert low < places.min() and places.max() < high
+    # nearer to its own number of people than to the next
+    assert set(np.round(places)) == {0.0, 1.0}
+    values = [list(dots.get_ydata()) for dots in dots_of(left)]
+    assert values == [[0.5 + n / 100] * 2 for n in range(11)]
+    gains = [list(dots.get_ydata()) for dots in dots_of(right)]
+    assert gains[1:] == [[n / 100] * 2 for n in range(1, 11)]
+    looks = set()
+    for dots in dots_of(left):
+        looks.add((dots.get_color(), dots.get_marker()))
+    assert len(looks) == 11
+    (legend,) = figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == models
+
+
+def dots_of(axis):
+    """Give the dots of an axis, none of its lines."""
+    return [line for line in axis.lines if line.get_marker() != "None"]
