@@ -8,6 +8,8 @@ here, for all of them at once:
 - code is folded, but for the cells tagged `teaches`, and so are solutions of
   exercises with what they show;
 - a table of more than `LONG` rows is folded;
+- a figure of `NARROW` pixels or less is as wide as a telephone, a wider one
+  scrolls there;
 - every figure has a number, and the caption and the alternative text that its
   cell's metadata hold (``"figures": [{"caption": …, "alt": …}]``);
 - a link to a notebook by the number in its name says that of its chapter;
@@ -16,6 +18,7 @@ here, for all of them at once:
 """
 
 import json
+import math
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path, PurePosixPath
@@ -27,6 +30,11 @@ from book import citations
 
 LONG = 15
 """Rows of a table that are shown without being asked for."""
+
+NARROW = 528
+"""Pixels of the widest figure that a telephone shows whole
+(`mmssl.plotting.look.PHONE`).
+"""
 
 TEACHES = "teaches"
 """The tag of a cell whose code is shown: what it calls is the chapter's
@@ -164,6 +172,8 @@ def _figure(output: dict[str, Any], text: Any, cell: Cell) -> Cell:
     }
     # of a narrower page its height follows
     size = output.get("metadata", {}).get("image/png", {})
+    if size.get("width", math.inf) <= NARROW:
+        options["figure"]["classes"] = "narrow"
     about = {"image/png": {k: v for k, v in size.items() if k == "width"}}
     shown = {**output, "metadata": about}
     return {**_silent(cell, options), "outputs": [shown]}

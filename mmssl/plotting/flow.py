@@ -7,13 +7,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, Rectangle
 
-from mmssl.plotting.look import BASELINE, COMPETITOR, FORMULA, canvas
+from mmssl.plotting.look import BASELINE, COMPETITOR, FORMULA, PHONE, canvas
 
 LEARNED = "#E6E6E6"
 """The ground of what has weights."""
-
-WIDTH = 4.8
-"""Inches of a diagram, few enough for a telephone."""
 
 LETTERS = 9.5
 """Points."""
@@ -119,14 +116,14 @@ def flow_diagram(
         tops |= dict.fromkeys(row, height)
         height += max(box.high for box in row.values()) + GAP
     for name, box in boxes.items():
-        if box.left < 0 or box.right > WIDTH:
+        if box.left < 0 or box.right > PHONE:
             raise ValueError(
                 f"box {name!r}: from {box.left:.2f} to {box.right:.2f} inches,"
-                f" expected within 0 and {WIDTH}"
+                f" expected within 0 and {PHONE}"
             )
     height -= GAP - 0.03
-    figure, ((axis,),) = canvas(1, 1, WIDTH, height)
-    axis.set(xlim=(0, WIDTH), ylim=(height, 0), aspect="equal")
+    figure, ((axis,),) = canvas(1, 1, PHONE, height)
+    axis.set(xlim=(0, PHONE), ylim=(height, 0), aspect="equal")
     axis.axis("off")
     for flow in flows:
         start = boxes[flow.start], tops[flow.start]

@@ -11,6 +11,7 @@ from mmssl.plotting.look import (
     COMPETITOR,
     DOTTED,
     MEASURES,
+    PHONE,
     WAY,
     canvas,
     colour,
@@ -50,7 +51,7 @@ def linear_evaluation(
     order = _models_in_order(table, measure)
     name, chance = MEASURES[measure]
     inches = len(modalities) * (0.8 + 0.3 * len(order))
-    figure, axes = canvas(len(modalities), 2, 8.5, inches, sharex="col")
+    figure, axes = canvas(len(modalities), 2, PHONE, inches, sharex="col")
     for (left, right), modality in zip(axes, modalities, strict=True):
         lines = table[table["modality"] == modality].set_index("model")
         lines = lines.reindex(order)
@@ -61,16 +62,16 @@ def linear_evaluation(
             left.axvline(ceiling, color=COMPETITOR, ls="--", lw=1)
         _gains(right, lines, colours)
         name_lines(left, order)
+        left.tick_params(axis="y", labelsize=9)
         name_lines(right, order, shown=False)
         left.set_title(modality)
     limits = table[["difference_low", "difference_high"]]
     reach = 1.1 * limits.abs().max(axis=None)
-    axes[-1, 0].set_xlabel(f"hold-out {name}")
+    axes[-1, 0].set_xlabel(f"hold-out {name}", fontsize=9)
     if measure == "auc":
         axes[-1, 0].set_xlim(None, 1.02)
-    axes[-1, 1].set(
-        xlabel="gain over untrained encoders", xlim=(-reach, reach)
-    )
+    axes[-1, 1].set_xlabel("gain over untrained", fontsize=9)
+    axes[-1, 1].set_xlim(-reach, reach)
     return figure
 
 

@@ -127,6 +127,11 @@ ANATOMY, MAGNITUDE, DIVERGING = "gray", "viridis", "RdBu_r"
 FORMULA = "formula"
 """The gid of a text that holds a formula between dollar signs."""
 
+PHONE = 4.8
+"""Inches of a figure that a telephone shows whole, so that letters of nine
+points have nine pixels there.
+"""
+
 _RC = {
     "figure.dpi": 110,
     "figure.constrained_layout.use": True,

@@ -19,15 +19,13 @@ from mmssl.plotting.look import (
     GROUP,
     MAGNITUDE,
     OUTLINES,
+    PHONE,
     canvas,
     role_look,
 )
 
 FAINT = "#E6E6E6"
 """The ground of what has a part, but not the first."""
-
-WIDTH = 4.8
-"""Inches of a figure, few enough for a telephone."""
 
 
 def contrast_scores(roles: np.ndarray) -> Figure:
@@ -46,7 +44,7 @@ def contrast_scores(roles: np.ndarray) -> Figure:
         square with a plus, a grey one with a minus, a hatched one.
     """
     batch, _, locations = roles.shape
-    figure, ((axis,),) = canvas(1, 1, WIDTH, 0.27 * (batch + 2.9))
+    figure, ((axis,),) = canvas(1, 1, PHONE, 0.27 * (batch + 2.9))
     for a, b, place in np.ndindex(roles.shape):
         corner = (b * (locations + 0.5) + place, -a)
         _draw_role(axis, corner, roles[a, b, place])
@@ -95,8 +93,8 @@ def encoder_layers(
         From the left one cube a layer, the representation z, and below the
         local map its embeddings c.
     """
-    figure, ((axis,),) = canvas(1, 1, WIDTH, 2.0)
-    step = (WIDTH - 0.9) / len(shapes)
+    figure, ((axis,),) = canvas(1, 1, PHONE, 2.0)
+    step = (PHONE - 0.9) / len(shapes)
     middles = [(0.5 + step * n, 0.0) for n in range(len(shapes) + 1)]
     halves = [0.038 * side**0.5 for _, side in shapes]
     for (channels, side), middle, half in zip(
@@ -119,7 +117,7 @@ def encoder_layers(
     size, places = embeddings
     _label(axis, x - 0.4, -1.18, "$c$", 13, FORMULA, side="right")
     _label(axis, x + 0.4, -1.18, f"{size} × {places} places", side="left")
-    axis.set(xlim=(0, WIDTH - 0.05), ylim=(-1.32, 0.65), aspect="equal")
+    axis.set(xlim=(0, PHONE - 0.05), ylim=(-1.32, 0.65), aspect="equal")
     axis.axis("off")
     return figure
 
@@ -152,7 +150,7 @@ def relabelled_maps(
         correlation that was observed and the limit of 5 %.
     """
     figure, ((maps, effect, null),) = canvas(
-        1, 3, WIDTH, 2.3, width_ratios=(1, 1, 1.05)
+        1, 3, PHONE, 2.3, width_ratios=(1, 1, 1.05)
     )
     side = people.shape[-1] + 3
     for number, (image, group) in enumerate(zip(people, groups, strict=True)):
@@ -219,7 +217,7 @@ def fold_roles(folds: np.ndarray, groups: Sequence[str]) -> Figure:
         A row a fold, a column a person, whose group stands above.
     """
     rows, people = folds.shape
-    figure, ((axis,),) = canvas(1, 1, WIDTH, 0.24 * rows + 1.35)
+    figure, ((axis,),) = canvas(1, 1, PHONE, 0.24 * rows + 1.35)
     for number, group in enumerate(groups):
         axis.plot(number + 0.45, 0.8, "o", ms=5, color=GROUP[group])
     for row, number in np.ndindex(folds.shape):

@@ -16,6 +16,7 @@ from mmssl.plotting.look import (
     DOTTED,
     MODEL,
     OUTLINES,
+    PHONE,
     TRUTH,
     canvas,
     dots_with_intervals,
@@ -101,7 +102,7 @@ def contrast_levels(table: pd.DataFrame) -> Figure:
         same = line.query == line.key
         pair = line.query if same else f"{line.query}, {line.key}"
         names.append(f"{line.model} ({pair})")
-    figure, axes = canvas(1, 1, 7.0, 1.0 + 0.4 * len(table))
+    figure, axes = canvas(1, 1, PHONE, 1.5 + 0.4 * len(table))
     axis = axes[0, 0]
     for place, line in enumerate(table.itertuples()):
         if np.isfinite(line.low):
@@ -122,9 +123,7 @@ def contrast_levels(table: pd.DataFrame) -> Figure:
     axis.set_xlabel("contrast with the queue, nats")
     handles, labels = axis.get_legend_handles_labels()
     first = dict(zip(labels, handles, strict=True))
-    figure.legend(
-        first.values(), first.keys(), loc="outside lower center", ncols=3
-    )
+    figure.legend(first.values(), first.keys(), loc="outside lower center")
     return figure
 
 
@@ -139,7 +138,7 @@ def pretext_accuracy(table: pd.DataFrame) -> Figure:
     """
     tasks = list(table["task"].unique())
     height = 1.0 + 0.35 * table["model"].nunique()
-    figure, axes = canvas(1, len(tasks), 7.0, height)
+    figure, axes = canvas(1, len(tasks), PHONE, height)
     for number, (axis, task) in enumerate(zip(axes[0], tasks, strict=True)):
         lines = table[table["task"] == task]
         dots_with_intervals(axis, lines, "accuracy", number == 0)
@@ -159,8 +158,8 @@ def label_efficiency(table: pd.DataFrame) -> Figure:
     """
     tasks = list(table["task"].unique())
     colours = model_colours(table)
-    height = 0.8 + 0.25 * np.ceil(len(colours) / 4) + 2.1 * len(tasks)
-    figure, axes = canvas(len(tasks), 2, 7.0, height)
+    height = 0.8 + 0.25 * np.ceil(len(colours) / 3) + 2.2 * len(tasks)
+    figure, axes = canvas(len(tasks), 2, PHONE, height)
     for (left, right), task in zip(axes, tasks, strict=True):
         of_task = table[table["task"] == task]
         _efficiency(left, right, of_task, colours)
@@ -176,7 +175,9 @@ def label_efficiency(table: pd.DataFrame) -> Figure:
     for number, (model, shade) in enumerate(colours.items()):
         look = {"marker": _mark(number), "color": shade, "label": model}
         handles.append(Line2D([], [], lw=1, **look))
-    figure.legend(handles=handles, loc="outside lower center", ncols=4)
+    figure.legend(
+        handles=handles, loc="outside lower center", ncols=3, fontsize=9
+    )
     return figure
 
 
@@ -200,7 +201,7 @@ def _efficiency(
         low, high = lines["difference_low"], lines["difference_high"]
         right.vlines(x, low, high, lw=1, **own)
     people = table.groupby("ratio")["labelled"].first()
-    names = [f"{people[ratio]} ({ratio:.0%})" for ratio in ratios]
+    names = [f"{people[ratio]}\n({ratio:.0%})" for ratio in ratios]
     for axis in (left, right):
         axis.set_xticks(range(len(ratios)), names)
         axis.set_xlim(-0.6, len(ratios) - 0.4)

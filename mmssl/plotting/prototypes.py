@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 
 from mmssl.plotting.look import (
     DOTTED,
+    PHONE,
     canvas,
     colour,
     model_colours,
@@ -24,7 +25,7 @@ def prototype_shares(assignments: pd.DataFrame) -> Figure:
         Of `mmssl.evaluate.prototypes.prototype_assignments`.
     """
     modalities = list(assignments["modality"].unique())
-    figure, axes = canvas(1, len(modalities), 7.0, 2.4, sharey=True)
+    figure, axes = canvas(1, len(modalities), PHONE, 2.4, sharey=True)
     for axis, m in zip(axes[0], modalities, strict=True):
         own = assignments[assignments["modality"] == m]
         number = int(own["prototypes"].iloc[0])
@@ -32,7 +33,7 @@ def prototype_shares(assignments: pd.DataFrame) -> Figure:
         shares = np.sort(counts / counts.sum())[::-1]
         axis.bar(np.arange(1, 1 + number), shares, color=colour(m))
         axis.axhline(1 / number, **DOTTED)
-        axis.set(title=m, xlabel="prototype, the most used first")
+        axis.set(title=m, xlabel="prototype, by use")
         axis.xaxis.get_major_locator().set_params(integer=True)
     axes[0, 0].set_ylabel("share of people")
     return figure
@@ -49,7 +50,7 @@ def validation_curves(curves: pd.DataFrame) -> Figure:
         Of `mmssl.evaluate.label_efficiency.curve_table`, of one task.
     """
     ratios = sorted(curves["ratio"].unique())
-    figure, axes = canvas(1, len(ratios), 7.0, 2.8, sharey=True)
+    figure, axes = canvas(1, len(ratios), PHONE, 3.2, sharey=True)
     for model, line in model_colours(curves).items():
         own = curves[curves["model"] == model]
         for axis, ratio in zip(axes[0], ratios, strict=True):
@@ -65,5 +66,7 @@ def validation_curves(curves: pd.DataFrame) -> Figure:
         axis.set(title=f"{ratio:.0%} of the labels", xlabel="step")
     axes[0, 0].set_ylabel("AUC, validation people")
     handles, labels = axes[0, 0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=4)
+    figure.legend(
+        handles, labels, loc="outside lower center", ncols=3, fontsize=9
+    )
     return figure

@@ -11,6 +11,7 @@ from mmssl.plotting.look import (
     COMPETITOR,
     DOTTED,
     MARKS,
+    PHONE,
     canvas,
     model_colours,
 )
@@ -35,7 +36,7 @@ def scaling_curve(table: pd.DataFrame, ceiling: float) -> Figure:
         The best AUC there can be.
     """
     modalities = list(table["modality"].unique())
-    figure, axes = canvas(1, len(modalities), 7.0, 3.4, sharey=True)
+    figure, axes = canvas(1, len(modalities), PHONE, 3.4, sharey=True)
     colours = model_colours(table)
     greys = [model for model in colours if colours[model] == BASELINE]
     marks = dict(zip(greys, "s^vDP", strict=False))
@@ -62,7 +63,7 @@ def scaling_curve(table: pd.DataFrame, ceiling: float) -> Figure:
         _name_sizes(axis, table["people"])
     axes[0, 0].set_ylabel("ROC-AUC, people held out")
     handles, labels = axes[0, 0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=3)
+    figure.legend(handles, labels, loc="outside lower center", ncols=2)
     return figure
 
 
@@ -75,7 +76,7 @@ def cost_curves(table: pd.DataFrame) -> Figure:
     table : DataFrame
         Lines with people, stage, seconds and peak_gb.
     """
-    figure, axes = canvas(1, 2, 7.0, 3.4)
+    figure, axes = canvas(1, 2, PHONE, 3.4)
     stages = table.groupby("stage", sort=False)
     for (marker, line), (stage, own) in zip(MARKS, stages, strict=False):
         look = {"marker": marker, "ls": line, "label": stage}
@@ -89,7 +90,7 @@ def cost_curves(table: pd.DataFrame) -> Figure:
     axes[0, 0].set_yscale("log")
     axes[0, 1].set_ylim(0, 1.15 * table["peak_gb"].max())
     handles, labels = axes[0, 0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=3)
+    figure.legend(handles, labels, loc="outside lower center", ncols=2)
     return figure
 
 

@@ -15,15 +15,13 @@ from mmssl.plotting.look import (
     COMPETITOR,
     DOTTED,
     MAGNITUDE,
+    PHONE,
     canvas,
     name_lines,
 )
 
 RATIO = ", ratio"
 """How the names of ratios end."""
-
-WIDTH = 4.8
-"""Inches of a figure, few enough for a telephone."""
 
 LETTERS = 9
 """Points."""
@@ -56,7 +54,7 @@ def speed(paths: Sequence[dict[str, Any]]) -> Figure:
     # the first one on top
     labels.reverse()
     ratios.reverse()
-    figure, axes = canvas(1, 1, WIDTH, 0.9 + LINE * len(ratios))
+    figure, axes = canvas(1, 1, PHONE, 0.9 + LINE * len(ratios))
     axis = axes[0, 0]
     for height, ratio in enumerate(ratios):
         axis.hlines(height, 1, ratio, color=COMPETITOR, lw=2)
@@ -93,7 +91,7 @@ def machine_limits(lines: Sequence[Mapping[str, Any]]) -> Figure:
         Two dots a path on a logarithmic axis, the dotted line at half.
     """
     lines = lines[::-1]  # the first one on top
-    figure, axes = canvas(1, 1, WIDTH, 1.2 + LINE * len(lines))
+    figure, axes = canvas(1, 1, PHONE, 1.2 + LINE * len(lines))
     axis = axes[0, 0]
     heights = range(len(lines))
     shares = [line["fraction"] for line in lines]
@@ -131,7 +129,7 @@ def cost_growth(lines: Sequence[Mapping[str, Any]]) -> Figure:
     parts = [[n for n in lines if n["against"] == kind] for kind in kinds]
     heights = [2.5 + 0.18 * len(part) for part in parts]
     figure, axes = canvas(
-        len(kinds), 1, WIDTH, sum(heights), height_ratios=heights
+        len(kinds), 1, PHONE, sum(heights), height_ratios=heights
     )
     for axis, kind, part in zip(axes.flat, kinds, parts, strict=True):
         # darker, and earlier in the legend, the faster it grows in the end

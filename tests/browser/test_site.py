@@ -63,18 +63,40 @@ def test_a_page_is_pictured_in_four_ways(browser, tmp_path):
     assert names == {f"part_a-{way}.png" for way in ways}
 
 
-@pytest.mark.parametrize("name", ["methods", "simulations", "speed"])
+@pytest.mark.parametrize(
+    "name", ["index", "methods", "simulations", "speed", "04", "10", "16"]
+)
 def test_figures_drawn_for_a_phone_fit_it(browser, site, name):
+    if name.isdigit():
+        (file,) = site.folder.glob(f"executed/*/{name}_*.html")
+        name = file.relative_to(site.folder).with_suffix("").as_posix()
     page = browser.new_page(viewport=chromium.NARROW)
     page.goto(f"{site.address}{name}.html")
     boxes = page.locator("figure.narrow img")
-    assert boxes.count() > 1
+    assert boxes.count()
     for box in boxes.all():
         place = box.bounding_box()
         right = place["x"] + place["width"]
         # letters of 9 points have 9 pixels then
         assert place["width"] >= 360
         assert right <= chromium.NARROW["width"]
+    page.close()
+
+
+def test_a_phone_is_told_of_figures_that_are_wider(browser, site):
+    (file,) = site.folder.glob("executed/*/08_*.html")
+    page = browser.new_page(viewport=chromium.NARROW)
+    page.goto(f"{site.address}{file.relative_to(site.folder)}")
+    told = page.eval_on_selector_all(
+        "figure",
+        """figures => figures.map(figure => [
+            figure.scrollWidth > figure.clientWidth,
+            getComputedStyle(figure, "::before").content.includes("swipe")
+        ])""",
+    )
+    assert [True, True] in told
+    for is_cut, is_told in told:
+        assert is_cut == is_told
     page.close()
 
 

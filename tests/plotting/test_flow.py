@@ -6,6 +6,7 @@ from matplotlib.patches import FancyArrowPatch, Rectangle
 
 from mmssl.plotting import flow
 from mmssl.plotting.flow import Box, Flow, flow_diagram
+from mmssl.plotting.look import PHONE
 
 ROWS = [
     {"a": Box("an image", 0.1, 4.0), "b": Box("$b$", 4.3, 0.4)},
@@ -75,7 +76,7 @@ def test_rows_lie_below_each_other_and_all_within_the_figure():
         assert below.get_y() - bottom == pytest.approx(flow.GAP)
     low, high = sorted(figure.axes[0].get_ylim())
     assert low < a.get_y() and d.get_y() + d.get_height() < high
-    assert figure.get_size_inches()[0] == flow.WIDTH
+    assert figure.get_size_inches()[0] == PHONE
 
 
 @pytest.mark.parametrize(("left", "wide"), [(-0.1, 1), (4.0, 1.0)])
