@@ -31,9 +31,9 @@ from book import citations
 LONG = 15
 """Rows of a table that are shown without being asked for."""
 
-NARROW = 528
-"""Pixels of the widest figure that a telephone shows whole
-(`mmssl.plotting.look.PHONE`).
+NARROW = 550
+"""Pixels of the widest figure that a telephone shows whole: of
+`mmssl.plotting.look.PHONE` inches, with the margin that a notebook adds.
 """
 
 TEACHES = "teaches"

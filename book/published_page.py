@@ -12,7 +12,6 @@ from pathlib import Path
 
 import pandas as pd
 
-from book.chapters import NARROW
 from book.claims import rule
 from book.published_editions import Published, read
 from mmssl import ledger
@@ -216,7 +215,7 @@ def _forest(other: Published, folder: Path) -> str:
     return (
         f"```{{figure}} _build/published/{name}\n"
         f":name: fig-published-{other.name}\n"
-        f":width: {NARROW}px\n:figclass: narrow\n"
+        ":width: 528px\n:figclass: narrow\n"
         f":alt: {ALT}\n\n"
         f"Linear evaluation: {other.label}, not made on your machine.\n"
         "```\n"

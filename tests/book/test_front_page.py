@@ -5,7 +5,6 @@ import pytest
 from PIL import Image
 
 from book import front_page
-from book.chapters import NARROW
 from mmssl.ledger.artefacts import Provenance
 from mmssl.plotting import look
 
@@ -110,7 +109,7 @@ def test_the_forest_plot_is_that_of_the_edition(tmp_path):
     figure = figures / "04_logistic_regression.png"
     with Image.open(folder / "forest.png") as forest:
         # two pixels for each that a telephone shows
-        assert forest.width == 2 * NARROW
+        assert forest.width == 2 * 528
     figure.write_bytes(b"another")
     with pytest.raises(ValueError, match="run page 04 again"):
         front_page.write("tiny", tmp_path, folder)
