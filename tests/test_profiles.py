@@ -48,7 +48,7 @@ def test_the_local_profile_says_what_make_reproduce_says(monkeypatch):
     assert (options.cores, options.resources) == (3, {"slots": 3})
     triggers = {str(trigger) for trigger in options.rerun_triggers}
     assert triggers == {"mtime", "params"}
-    assert options.rerun_incomplete and options.nolock
+    assert options.rerun_incomplete and options.nolock and options.keep_going
     assert {str(word) for word in options.quiet} == {"rules"}
     assert not options.keep_incomplete and not options.retries
 
