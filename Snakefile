@@ -123,6 +123,20 @@ def asked_of(job):
     return {**asked, "slots": job.slots}
 
 
+def as_new(job):
+    """Return words of a shell that date the folders a job goes on from to its
+    end.
+
+    One that was kept is no output of the job and stays as old as it was: the
+    next plan would take it for older than the code that the page ran with.
+    Snakemake dates a folder by a file in it, if it has put one there.
+    """
+    if not job.continued:
+        return ""
+    dated = [f"{folder}/.snakemake_timestamp" for folder in job.continued]
+    return f" && touch -c {shlex.join([*job.continued, *dated])}"
+
+
 PAGES = sorted(path for path in EXECUTED if path.startswith("book/"))
 
 
@@ -222,6 +236,7 @@ for job in JOBS:
             "{sys.executable:q} notebooks/execute.py {input.notebook:q} "
             # these words are quoted already
             "{output.notebook:q} {params.flags}"
+            f"{as_new(job)}"
 
 
 rule book:

@@ -121,3 +121,35 @@ def test_what_a_stopped_run_left_is_kept_for_the_next(tmp_path, continues):
         parts.append(len(list((root / "data/x").iterdir())))
     assert (status == 0) == bool(continues), said
     assert max(parts) == (3 if continues else 1)
+
+
+KEPT = """
+from pathlib import Path
+Path(output).mkdir(parents=True, exist_ok=True)
+print(edition, output)
+"""
+
+
+@pytest.mark.slow
+def test_a_page_that_went_on_from_its_folder_is_made_once(tmp_path):
+    root = make_checkout(tmp_path / "checkout")
+    page = {"after": [], "makes": "output", "continues": "output"}
+    write_notebook(root / "notebooks", "01_one", "data/x", page)
+    file = root / "notebooks" / "01_one.ipynb"
+    notebook = nbformat.read(file, as_version=4)
+    notebook.cells[-1].source = KEPT
+    nbformat.write(notebook, file)
+    made = "book/executed/tiny/01_one.ipynb"
+    for _ in range(2):
+        status, said = snakemake(root, EDITION, made)
+        assert status == 0, said
+        # stopped, and its code has changed since
+        kept = root / "data" / "x" / "kept"
+        kept.touch()
+        (root / made).unlink()
+        notebook.cells[-1].source += "print()\n"
+        nbformat.write(notebook, file)
+    status, said = snakemake(root, EDITION, made)
+    assert status == 0 and kept.exists(), said
+    _, said = snakemake(root, EDITION, "--dry-run", made)
+    assert "Nothing to be done" in said, said
