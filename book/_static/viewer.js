@@ -10,6 +10,13 @@ threshold as a slider. Where it cannot, a sentence says why.
   const engine = new URL("niivue/niivue-0.69.0.mjs", here);
   const files = new URL("../maps/", here);
   const NEAR = 15; // mm: what is farther is not named
+  // in the order of the figures and at one scale: shares of the canvas, whose
+  // sides are those of the template's three slices in a row
+  const PLANES = {
+    sliceTypeSagittal: [0, 0.08, 0.37, 0.835],
+    sliceTypeCoronal: [0.37, 0.08, 0.315, 0.835],
+    sliceTypeAxial: [0.685, 0, 0.315, 1],
+  };
   const element = (...parts) => drawing.element(...parts);
 
   const explain = (figure, why) => {
@@ -140,8 +147,6 @@ threshold as a slider. Where it cannot, a sentence says why.
         isResizeCanvas: true,
         loadingText: "",
         logLevel: "error",
-        multiplanarLayout: 3, // in a row
-        multiplanarShowRender: 0, // slices alone
         show3Dcrosshair: false,
         showAllOrientationMarkers: true,
       });
@@ -150,7 +155,10 @@ threshold as a slider. Where it cannot, a sentence says why.
         brain.addColormap("below", colourMap(this.content.below));
       }
       await brain.attachToCanvas(canvas);
-      brain.setSliceType(brain.sliceTypeMultiplanar);
+      const planes = Object.entries(PLANES);
+      brain.setCustomLayout(
+        planes.map(([type, position]) => ({ sliceType: brain[type], position })),
+      );
       const pane = { modality, box, brain, note };
       brain.onLocationChange = (location) => this.tell(location);
       this.panes[modality] = pane;
