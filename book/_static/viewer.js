@@ -10,12 +10,12 @@ threshold as a slider. Where it cannot, a sentence says why.
   const engine = new URL("niivue/niivue-0.69.0.mjs", here);
   const files = new URL("../maps/", here);
   const NEAR = 15; // mm: what is farther is not named
-  // in the order of the figures and at one scale: shares of the canvas, whose
-  // sides are those of the template's three slices in a row
+  // in the order of the figures, at one scale, as the template is a cube: left,
+  // top, width and height as shares of the canvas
   const PLANES = {
-    sliceTypeSagittal: [0, 0.08, 0.37, 0.835],
-    sliceTypeCoronal: [0.37, 0.08, 0.315, 0.835],
-    sliceTypeAxial: [0.685, 0, 0.315, 1],
+    sliceTypeSagittal: [0.01, 0, 0.32, 1],
+    sliceTypeCoronal: [0.34, 0, 0.32, 1],
+    sliceTypeAxial: [0.67, 0, 0.32, 1],
   };
   const element = (...parts) => drawing.element(...parts);
 
