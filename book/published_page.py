@@ -93,6 +93,20 @@ TABLES = (
         ("accuracy", "low", "high"),
         ("data", "model", "modality"),
     ),
+    Shown(
+        "clustering_efficiency",
+        "Online clustering",
+        "ROC-AUC of lesions after fine-tuning on a share of the labels.",
+        ("value", "low", "high"),
+        ("model", "ratio"),
+    ),
+    Shown(
+        "preservation_efficiency",
+        "Preservational learning",
+        "What fine-tuning on a share of the labels reaches.",
+        ("value", "low", "high"),
+        ("task", "measure", "model", "ratio"),
+    ),
 )
 
 
@@ -122,10 +136,15 @@ def write(edition: str, root: Path = ROOT, folder: Path = BUILD) -> list[Path]:
     own = root / "data" / "results" / edition
     shown = []
     for table in TABLES if others else ():
-        columns = {f"{ledger.escaped(edition)}, this book": _own(own, table)}
-        columns |= {other.label: other.table(table.table) for other in others}
+        columns = {}
+        for other in others:
+            published = other.table(table.table)
+            if published is not None:
+                columns[other.label] = published
         # nothing stands beside nothing
-        if any(other.table(table.table) is not None for other in others):
+        if columns:
+            label = f"{ledger.escaped(edition)}, this book"
+            columns = {label: _own(own, table), **columns}
             shown.append(side_by_side(table, columns))
     for other in others:
         shown.append(_forest(other, folder))

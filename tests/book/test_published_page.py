@@ -116,6 +116,21 @@ def test_both_editions_stand_side_by_side_each_labelled(root):
     assert "older" not in written["about.md"]
 
 
+def test_an_edition_has_no_column_in_a_table_that_it_lacks(root):
+    _publish(root)
+    tuned = {"model": "SwAV", "ratio": 0.1, "value": 0.6}
+    tuned |= {"low": 0.5, "high": 0.7}
+    folder = root / "book" / "published" / "rows" / "tables"
+    MADE.save(folder, "clustering_", {"efficiency": pd.DataFrame([tuned])})
+    (_publish(root, "rows") / "tables" / "linear_evaluation.tsv").unlink()
+    write_manifest(folder.parent)
+    heads = []
+    for line in _written(root)["tables.md"].splitlines():
+        if line.startswith("| model"):
+            heads.append(re.findall("small|night|rows", line))
+    assert heads == [["small", "night"], ["small", "rows"]]
+
+
 def test_an_older_version_is_shown_as_one(root):
     old = {"mmssl.ledger.hashes": "0" * 64, "mmssl.gone": "1" * 64}
     code = ledger.fingerprint(*MAKERS) | old
