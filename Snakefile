@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
+from snakemake.io import IOFile
 
 ROOT = Path(workflow.basedir)
 sys.path.insert(0, str(ROOT / "notebooks"))
@@ -150,6 +151,11 @@ onstart:
         OWNED.enter_context(locks.owned(ROOT / "data" / "executed"))
     except locks.LockedError as error:
         raise WorkflowError(str(error)) from error
+    # a killed workflow left them marked as incomplete; as no output of a job
+    # that goes on they would stay so, and the next plan would make them anew
+    for job in JOBS:
+        for folder in set(job.continued) - set(job.made_anew):
+            workflow.persistence.cleanup_metadata(IOFile(folder))
 
 
 onsuccess:

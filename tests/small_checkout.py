@@ -17,18 +17,21 @@ EDITION = {
 }
 
 
-def write_notebook(folder, name, made, page=None):
+MAKES = """
+from pathlib import Path
+Path(output).mkdir(parents=True)
+print(edition, output)
+"""
+
+
+def write_notebook(folder, name, made, page=None, code=MAKES):
     """Write a notebook that makes a folder by a parameter of it."""
     source = 'edition: str = "smoke"  # which edition\n'
     source += f"output: str = {made!r}  # folder"
     tagged = {"tags": ["parameters"]}
     cells = [
         nbformat.v4.new_code_cell(source, metadata=tagged),
-        nbformat.v4.new_code_cell(
-            "from pathlib import Path\n"
-            "Path(output).mkdir(parents=True)\n"
-            "print(edition, output)"
-        ),
+        nbformat.v4.new_code_cell(code),
     ]
     kernel = {
         "name": "python3",
@@ -59,19 +62,29 @@ def make_checkout(root):
     return root
 
 
-def snakemake(root, edition, *flags):
-    """Let a checkout run an edition; return status and text."""
+def start_snakemake(root, edition, *flags):
+    """Start an edition of a checkout in a session of its own; return the
+    process.
+    """
     file = root / "config" / "tiny.yaml"
     file.parent.mkdir(exist_ok=True)
     file.write_text(yaml.safe_dump(edition))
     command = [root / "python", "-m", "snakemake", *flags]
     command += ["--nolock", "--cores", "1", "--configfile", "config/tiny.yaml"]
     python = [str(root), *(path for path in sys.path if "site-" in path)]
-    done = subprocess.run(
+    return subprocess.Popen(
         command,
         cwd=root,
         env={**os.environ, "PYTHONPATH": os.pathsep.join(python)},
-        capture_output=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
         text=True,
+        start_new_session=True,
     )
-    return done.returncode, done.stdout + done.stderr
+
+
+def snakemake(root, edition, *flags):
+    """Let a checkout run an edition; return status and text."""
+    process = start_snakemake(root, edition, *flags)
+    said, _ = process.communicate()
+    return process.returncode, said

@@ -2,14 +2,22 @@
 stopped run leaves for the next.
 """
 
+import os
 import re
+import signal
 import sys
+import time
 from pathlib import Path
 
-import nbformat
 import pytest
 import yaml
-from small_checkout import EDITION, make_checkout, snakemake, write_notebook
+from small_checkout import (
+    EDITION,
+    make_checkout,
+    snakemake,
+    start_snakemake,
+    write_notebook,
+)
 from snakemake.cli import parse_args
 
 ROOT = Path(__file__).parents[1]
@@ -105,11 +113,7 @@ assert len(list(folder.iterdir())) == 3, "stopped"
 def test_what_a_stopped_run_left_is_kept_for_the_next(tmp_path, continues):
     root = make_checkout(tmp_path / "checkout")
     page = {"after": [], "makes": "output", "continues": continues}
-    write_notebook(root / "notebooks", "01_one", "data/x", page)
-    file = root / "notebooks" / "01_one.ipynb"
-    notebook = nbformat.read(file, as_version=4)
-    notebook.cells[-1].source = STOPPED
-    nbformat.write(notebook, file)
+    write_notebook(root / "notebooks", "01_one", "data/x", page, STOPPED)
     made = "book/executed/tiny/01_one.ipynb"
     flags = ["--keep-incomplete", "--retries", "1", made]
     status, said = snakemake(root, EDITION, *flags)
@@ -123,6 +127,7 @@ def test_what_a_stopped_run_left_is_kept_for_the_next(tmp_path, continues):
     assert max(parts) == (3 if continues else 1)
 
 
+CONTINUES = {"after": [], "makes": "output", "continues": "output"}
 KEPT = """
 from pathlib import Path
 Path(output).mkdir(parents=True, exist_ok=True)
@@ -133,23 +138,47 @@ print(edition, output)
 @pytest.mark.slow
 def test_a_page_that_went_on_from_its_folder_is_made_once(tmp_path):
     root = make_checkout(tmp_path / "checkout")
-    page = {"after": [], "makes": "output", "continues": "output"}
-    write_notebook(root / "notebooks", "01_one", "data/x", page)
-    file = root / "notebooks" / "01_one.ipynb"
-    notebook = nbformat.read(file, as_version=4)
-    notebook.cells[-1].source = KEPT
-    nbformat.write(notebook, file)
+    notebooks = root / "notebooks"
     made = "book/executed/tiny/01_one.ipynb"
-    for _ in range(2):
+    for number in range(3):
+        # stopped, and its code has changed since
+        code = KEPT + "print()\n" * number
+        write_notebook(notebooks, "01_one", "data/x", CONTINUES, code)
+        kept = root / "data" / "x" / "kept"
+        if number:
+            kept.touch()
+            (root / made).unlink()
         status, said = snakemake(root, EDITION, made)
         assert status == 0, said
-        # stopped, and its code has changed since
-        kept = root / "data" / "x" / "kept"
-        kept.touch()
-        (root / made).unlink()
-        notebook.cells[-1].source += "print()\n"
-        nbformat.write(notebook, file)
-    status, said = snakemake(root, EDITION, made)
-    assert status == 0 and kept.exists(), said
+    assert kept.exists()
     _, said = snakemake(root, EDITION, "--dry-run", made)
+    assert "Nothing to be done" in said, said
+
+
+WAITING = """
+import time
+from pathlib import Path
+kept = Path(output) / "kept"
+goes_on = kept.exists()
+kept.parent.mkdir(parents=True, exist_ok=True)
+kept.touch()
+time.sleep(0 if goes_on else 600)
+"""
+
+
+@pytest.mark.slow
+def test_a_page_that_went_on_after_a_kill_is_made_once(tmp_path):
+    root = make_checkout(tmp_path / "checkout")
+    notebooks = root / "notebooks"
+    write_notebook(notebooks, "01_one", "data/x", CONTINUES, WAITING)
+    flags = ["--rerun-incomplete", "book/executed/tiny/01_one.ipynb"]
+    process = start_snakemake(root, EDITION, *flags)
+    while not (root / "data" / "x" / "kept").exists():
+        assert process.poll() is None, process.stdout.read()
+        time.sleep(0.1)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+    status, said = snakemake(root, EDITION, *flags)
+    assert status == 0, said
+    _, said = snakemake(root, EDITION, "--dry-run", *flags)
     assert "Nothing to be done" in said, said
