@@ -17,6 +17,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from mmssl.objectives import clustering, preservation
+
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "notebooks"))
 
@@ -110,8 +112,12 @@ def test_every_point_of_the_grid_is_a_run(tiny):
     assert {*DEMO["notebooks"], "book", "all"} <= set(tiny)
 
 
-@pytest.mark.parametrize("file", EDITIONS, ids=lambda file: file.stem)
-def test_every_edition_has_every_method_of_the_taxonomy(tmp_path, file):
+@pytest.mark.parametrize(
+    "file",
+    [file for file in EDITIONS if file.stem != "ablations"],
+    ids=lambda file: file.stem,
+)
+def test_an_edition_of_trainings_has_the_whole_taxonomy(tmp_path, file):
     edition = yaml.safe_load(file.read_text())
     edition.pop("study", None)  # of a download that is not here
     status, text = _plan(tmp_path, edition)
@@ -125,6 +131,20 @@ def test_every_edition_has_every_method_of_the_taxonomy(tmp_path, file):
     objectives = set(edition["grid"]["objective"])
     variants = set(edition["variants"])
     assert objectives - variants | variants & others == subsets | others
+
+
+def test_the_ablations_have_every_row(tmp_path):
+    file = ROOT / "config" / "ablations.yaml"
+    edition = yaml.safe_load(file.read_text())
+    status, text = _plan(tmp_path, edition)
+    assert status == 0, text
+    for page, method, rows in (
+        ("10_online_clustering", "SwAV", clustering.ABLATION),
+        ("11_preservational_learning", "PCRL", preservation.ABLATION),
+    ):
+        models = edition["notebooks"][page]["models"].split(",")
+        assert models[0] == method
+        assert set(rows) <= set(models)
 
 
 def test_pages_wait_for_what_they_read_and_nothing_else(tiny):
