@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from book import findings
 from book.claims import rule
 from book.published_editions import Published, read
 from mmssl import ledger
@@ -130,7 +131,7 @@ def write(edition: str, root: Path = ROOT, folder: Path = BUILD) -> list[Path]:
     """
     folder.mkdir(parents=True, exist_ok=True)
     others = read(root / FOLDER)
-    about = "\n\n".join(f"- {other.told()}" for other in others)
+    about = "\n\n".join(f"- {other.told()}{_found(other)}" for other in others)
     if not others:
         about = "No edition is published with this copy of the book."
     own = root / "data" / "results" / edition
@@ -222,6 +223,16 @@ def _counts(assessed: pd.DataFrame) -> str:
         f"resolved with so few people, {count[rule.NOT_COMPUTED]} were not "
         f"computed, and {count[rule.UNTESTABLE]} cannot be tested here."
     )
+
+
+def _found(other: Published) -> str:
+    """What an edition found, in sentences; nothing where it has no table of
+    it.
+    """
+    tables = findings.read_tables(other.tables)
+    if not tables:
+        return ""
+    return f" **What it found:** {' '.join(findings.sentences(tables))}"
 
 
 def _forest(other: Published, folder: Path) -> str:

@@ -1,91 +1,12 @@
-"""What the front page says was found follows the tables."""
+"""What the front page shows is of the edition's tables and figure."""
 
-import pandas as pd
 import pytest
 from PIL import Image
+from test_findings import scores
 
 from book import front_page
 from mmssl.ledger.artefacts import Provenance
 from mmssl.plotting import look
-
-
-def _scores(low, above_low):
-    """A self-supervised model and one that saw labels, beside PCA (.70) and
-    untrained encoders.
-    """
-    nan = float("nan")
-    names = ["random encoder", "PCA-64", "RR_x", "Supervised", "RR_x"]
-    return pd.DataFrame(
-        {
-            "protocol": ["logistic regression"] * 4 + ["linear projection"],
-            "model": names,
-            "modality": "T1",
-            "baseline": [True, True, False, False, False],
-            "supervised": [False, False, False, True, False],
-            "auc": [0.6, 0.7, 0.75, 0.9, 0.99],
-            "auc_sd": [0.1, nan, nan, nan, nan],
-            "low": [0.5, 0.6, 0.65, 0.8, 0.9],
-            "high": [0.7, 0.8, 0.85, 1.0, 1.0],
-            "difference": [nan, 0.1, 0.15, 0.3, 0.39],
-            "difference_high": [nan, 0.2, 0.3, 0.4, 0.5],
-            "minimum_detectable": [nan, 0.1, 0.1, 0.1, 0.1],
-            "difference_low": [nan, 0.05, low, 0.2, 0.3],
-            "above_pca": [-0.1, nan, 0.05, 0.2, 0.29],
-            "above_pca_low": [-0.2, nan, above_low, 0.1, 0.2],
-            "above_pca_high": [0.0, nan, 0.09, 0.3, 0.4],
-        }
-    )
-
-
-@pytest.mark.parametrize(
-    ("low", "above_low", "answer"),
-    [
-        (0.01, -0.01, "**No self-supervised representation lies above princ"),
-        (0.01, 0.0, "**No self-supervised representation lies above princ"),
-        (-0.01, 0.01, "**1 of 1 self-supervised representation lie above pr"),
-    ],
-)
-def test_a_paired_interval_above_components_is_of_the_self_supervised(
-    low, above_low, answer
-):
-    said = front_page.worth(_scores(low, above_low))
-    assert said.startswith(answer)
-    gained = 1 + int(low > 0)
-    assert f"; {gained} of 2 learned representations gained" in said
-    assert "components: 0.70 on T1" in said
-    limits = f"[{above_low:+.2f}, +0.09]"
-    assert f"the furthest that of RR&#95;x on T1 (+0.05 {limits})" in said
-    assert ("0.025 would by chance" in said) == (above_low > 0)
-
-
-def test_without_components_nothing_is_said_of_a_distance():
-    scores = _scores(0.01, -0.01)
-    scores = scores[scores["model"] != "PCA-64"].assign(above_pca=float("nan"))
-    said = front_page.worth(scores)
-    assert said.startswith("**No self-supervised representation lies above")
-    assert "components: none" in said and "furthest" not in said
-
-
-def test_agreement_counts_models_of_the_hold_out():
-    table = pd.DataFrame(
-        {
-            "role": ["holdout", "holdout", "holdout", "train"],
-            "group": ["all", "all", "AD", "all"],
-            "measure": "debiased CKA",
-            "estimate": [0.2, 0.1, 0.9, 0.8],
-            "p": [0.05, 0.06, 0.01, 0.01],
-        }
-    )
-    said = front_page.agreement(table)
-    assert "chance in 1 of 2 models" in said and "at most 0.20" in said
-
-
-def test_maps_count_where_an_interval_is_known():
-    gains = pd.DataFrame({"low": [0.01, -0.01, float("nan")]})
-    said = front_page.places(gains)
-    assert said.startswith("1 of 2 maps of where patients differ overlapped")
-    alone = front_page.places(gains[:1])
-    assert alone.startswith("1 of 1 map of where")
 
 
 def test_an_edition_without_tables_says_so(tmp_path):
@@ -101,7 +22,7 @@ def test_the_forest_plot_is_that_of_the_edition(tmp_path):
     drawn, _ = look.canvas()
     made.save(figures, "04_", {"logistic_regression": drawn})
     results = tmp_path / "data" / "results" / "tiny"
-    made.save(results, "", {"linear_evaluation": _scores(0.8, 0.1)})
+    made.save(results, "", {"linear_evaluation": scores(0.8, 0.1)})
     folder = tmp_path / "book" / "_build" / "front"
     text = front_page.write("tiny", tmp_path, folder).read_text()
     assert "{figure} _build/front/forest.png" in text
