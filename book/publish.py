@@ -5,8 +5,9 @@
 A folder an edition, made of what the edition left and nothing else::
 
     published.json   edition, version, code, and hashes of what it was made of
-    tables/          of chapters, with their sidecars; none of single people
-    figures/         the same, in 256 colours; of trainings only that which the
+    tables/          of chapters, with their sidecars; none of single people or
+                     of single random draws
+    figures/         the same, in 128 colours; of trainings only that which the
                      book shows
     encoders/        of fold 0, of the models in the README (float16)
     manifest.json    hashes of all of these, which make verify checks
@@ -51,6 +52,14 @@ OF_PEOPLE = {"person", "participant_id", "session"}
 simulated people included, as their scores are most of an edition's bytes.
 """
 
+OF_DRAWS = {"draw", "study"}
+"""The same of a table with a line a random draw, which others sum up."""
+
+SHEETS = "15_overlays_"
+"""What figures of single people, image by image, begin with."""
+
+COLOURS = 128
+
 LIMIT = 20_000_000
 """Bytes of all published files of an edition."""
 
@@ -93,11 +102,13 @@ def publish(edition: Mapping[str, Any], root: Path = ROOT) -> Path:
         "tables": _saved(root / "data" / "results" / name, "*.tsv"),
         "figures": _saved(root / "figures" / name, "*.png"),
     }
-    sources["tables"] = [f for f in sources["tables"] if not _of_people(f)]
+    sources["tables"] = [f for f in sources["tables"] if not _of_single(f)]
     _, *other_runs = _runs(known)
     endings = tuple(f"_{run}" for run in other_runs)
     sources["figures"] = [
-        f for f in sources["figures"] if not f.stem.endswith(endings)
+        f
+        for f in sources["figures"]
+        if not f.stem.endswith(endings) and not f.stem.startswith(SHEETS)
     ]
     target = root / FOLDER / name
     with locks.owned(target), atomic.scratch(target) as made:
@@ -144,7 +155,7 @@ def _copy(file: Path, folder: Path) -> None:
 
 
 def _lighten(figure: Path, folder: Path) -> None:
-    """Write a figure in 256 colours as WebP, a third of its bytes; its sidecar
+    """Write a figure in few colours as WebP, a third of its bytes; its sidecar
     names the hash of what was drawn, too.
     """
     file = folder / f"{figure.stem}.webp"
@@ -152,7 +163,7 @@ def _lighten(figure: Path, folder: Path) -> None:
         colours = drawn.convert("RGBA")
     flat = Image.new("RGB", colours.size, "white")
     flat.paste(colours, mask=colours.getchannel("A"))
-    few = flat.quantize(256, dither=Image.Dither.NONE).convert("RGB")
+    few = flat.quantize(COLOURS, dither=Image.Dither.NONE).convert("RGB")
     few.save(file, lossless=True, quality=90, method=6)
     record = ledger.read_sidecar(figure)
     record["facts"]["drawn"] = record["content"]
@@ -161,12 +172,12 @@ def _lighten(figure: Path, folder: Path) -> None:
     ledger.sidecar_of(file).write_text(text, encoding="utf-8")
 
 
-def _of_people(table: Path) -> bool:
-    """Whether a table has a line a person, or a line a pair of images."""
+def _of_single(table: Path) -> bool:
+    """Whether a table has a line a person, a pair of images or a draw."""
     lines = pd.read_csv(table, sep="\t")
     # in other tables a pair is one of modalities, by their names
     numbered = "pair" in lines and pd.api.types.is_numeric_dtype(lines["pair"])
-    return numbered or bool(OF_PEOPLE & set(lines))
+    return numbered or bool((OF_PEOPLE | OF_DRAWS) & set(lines))
 
 
 def _runs(known: Sequence[jobs.Job]) -> list[str]:

@@ -76,10 +76,11 @@ def _save_results(root, **more):
     tables = {"linear_evaluation": pd.DataFrame(lines)}
     tables["people"] = pd.DataFrame({"person": [0, 1], "score": [0.5, 0.25]})
     tables["images"] = pd.DataFrame({"pair": [0, 1], "score": [0.5, 0.25]})
+    tables["draws"] = pd.DataFrame({"draw": [0, 1], "score": [0.5, 0.25]})
     tables["kinds"] = pd.DataFrame({"pair": ["T1–fALFF"], "score": [0.5]})
     made.save(root / RESULTS, "", tables)
     drawn, _ = plotting.look.canvas()
-    figures = {"04_auc": drawn}
+    figures = {"04_auc": drawn, "15_overlays_T1": drawn}
     for run in (RUN, OTHER_FOLD):
         figures[f"03_history_{Path(run).name}"] = drawn
     made.save(root / "figures" / "tiny", "", figures)
@@ -149,7 +150,7 @@ def test_a_published_figure_is_that_which_was_drawn_in_few_colours(root):
     drawn = root / "figures" / "tiny" / "04_auc.png"
     with Image.open(file) as few, Image.open(drawn) as all_of_them:
         assert few.size == all_of_them.size
-        assert len(few.convert("RGB").getcolors()) <= 256
+        assert len(few.convert("RGB").getcolors()) <= publish.COLOURS
         found = np.asarray(few.convert("RGB")).astype(int)
         expected = np.asarray(all_of_them.convert("RGB")).astype(int)
     assert np.abs(found - expected).mean() < 1
