@@ -101,7 +101,7 @@ def _why_none(own: pd.DataFrame, supervised: pd.DataFrame) -> str:
     said = ""
     if len(supervised):
         above = (supervised["above_pca_low"] > 0).sum()
-        count = f"{above} of {len(supervised)} do" if above else "none does"
+        count = f"{above} of {len(supervised)} do" if above else "none does so"
         said = (
             f" Of the networks that were given the labels {count}, the "
             f"furthest that of {_furthest(supervised)}."

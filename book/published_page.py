@@ -226,13 +226,14 @@ def _counts(assessed: pd.DataFrame) -> str:
 
 
 def _found(other: Published) -> str:
-    """What an edition found, in sentences; nothing where it has no table of
-    it.
+    """What an edition found, a line of a list each; nothing where it has no
+    table of it.
     """
     tables = findings.read_tables(other.tables)
     if not tables:
         return ""
-    return f" **What it found:** {' '.join(findings.sentences(tables))}"
+    lines = [f"\n  - {line}" for line in findings.sentences(tables)]
+    return "\n\n  What it found:\n" + "".join(lines)
 
 
 def _forest(other: Published, folder: Path) -> str:

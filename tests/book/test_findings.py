@@ -96,7 +96,7 @@ def test_maps_count_where_an_interval_is_known():
         (
             -0.01,
             -0.1,
-            "given the labels none does, the furthest that of Superv",
+            "given the labels none does so, the furthest that of Supe",
         ),
         (0.01, 0.1, None),
     ],
