@@ -23,8 +23,8 @@ def learning_curves(curves: pd.DataFrame) -> Figure:
     -------
     Figure
         All panels have the same axes. A line with dots for each modality, in
-        its colour; pale, the median of all runs after as many epochs. Dotted,
-        chance.
+        its colour; pale, the median of all runs after as many epochs, as far
+        as half of them went. Dotted, chance.
     """
     models = list(dict.fromkeys(curves["model"]))
     columns = min(_COLUMNS, len(models))
@@ -47,7 +47,10 @@ def _draw_run(axis: Axes, curves: pd.DataFrame, model: str) -> None:
     """The lines of one run over the medians of all."""
     for modality, lines in curves.groupby("modality", sort=False):
         shade = colour(modality)
-        usual = lines.groupby("epoch")["auc"].median()
+        at_epoch = lines.groupby("epoch")["auc"]
+        # a few runs that went on longer are not what is usual
+        many = at_epoch.count() >= lines["model"].nunique() / 2
+        usual = at_epoch.median()[many]
         axis.plot(
             usual, color=shade, alpha=0.35, lw=1, label=f"{modality}, median"
         )

@@ -44,6 +44,17 @@ def test_every_run_has_a_panel_over_the_median_of_all(count):
             assert dict(zip(*own.get_data(), strict=True)) == values
 
 
+@pytest.mark.parametrize(("longer", "ends"), [(1, 3), (2, 6)])
+def test_the_median_ends_where_most_runs_do(longer, ends):
+    long = _table(longer, range(1, 7))
+    short = _table(4)
+    table = pd.concat([long, short[~short["model"].isin(long["model"])]])
+    for axis in learning_curves(table).axes:
+        usual, own = axis.lines[:2]
+        assert max(usual.get_xdata()) == ends
+        assert max(own.get_xdata()) in (3, 6)
+
+
 def test_all_panels_have_the_same_axes():
     first, *others = learning_curves(_table(8)).axes
     for axis in others:
