@@ -101,10 +101,11 @@ def _why_none(own: pd.DataFrame, supervised: pd.DataFrame) -> str:
     said = ""
     if len(supervised):
         above = (supervised["above_pca_low"] > 0).sum()
-        count = f"{above} of {len(supervised)} do" if above else "none does so"
+        count = f"{above} of {len(supervised)} lie" if above else "none lies"
         said = (
-            f" Of the networks that were given the labels {count}, the "
-            f"furthest that of {_furthest(supervised)}."
+            f" Of the networks that were given the labels {count} above "
+            "principal components, the furthest that of "
+            f"{_furthest(supervised)}."
         )
     width = (own["above_pca_high"] - own["above_pca_low"]).median() / 2
     return said + (

@@ -91,12 +91,12 @@ def test_maps_count_where_an_interval_is_known():
         (
             -0.01,
             0.1,
-            "given the labels 1 of 1 do, the furthest that of Superv",
+            "given the labels 1 of 1 lie above principal components",
         ),
         (
             -0.01,
             -0.1,
-            "given the labels none does so, the furthest that of Supe",
+            "given the labels none lies above principal components",
         ),
         (0.01, 0.1, None),
     ],
