@@ -7,8 +7,8 @@ A folder an edition, made of what the edition left and nothing else::
     published.json   edition, version, code, and hashes of what it was made of
     tables/          of chapters, with their sidecars; none of single people or
                      of single random draws
-    figures/         the same, in 128 colours; of trainings only that which the
-                     book shows
+    figures/         the same, in 128 colours, or as a photograph; of trainings
+                     only that which the book shows
     encoders/        of fold 0, of the models in the README (float16)
     manifest.json    hashes of all of these, which make verify checks
 
@@ -59,6 +59,8 @@ SHEETS = "15_overlays_"
 """What figures of single people, image by image, begin with."""
 
 COLOURS = 128
+MANY_COLOURS = 4096
+"""More are those of a map or an image, whose shades few colours would band."""
 
 LIMIT = 20_000_000
 """Bytes of all published files of an edition."""
@@ -155,7 +157,7 @@ def _copy(file: Path, folder: Path) -> None:
 
 
 def _lighten(figure: Path, folder: Path) -> None:
-    """Write a figure in few colours as WebP, a third of its bytes; its sidecar
+    """Write a figure as WebP, in few colours unless it has many; its sidecar
     names the hash of what was drawn, too.
     """
     file = folder / f"{figure.stem}.webp"
@@ -163,8 +165,11 @@ def _lighten(figure: Path, folder: Path) -> None:
         colours = drawn.convert("RGBA")
     flat = Image.new("RGB", colours.size, "white")
     flat.paste(colours, mask=colours.getchannel("A"))
-    few = flat.quantize(COLOURS, dither=Image.Dither.NONE).convert("RGB")
-    few.save(file, lossless=True, quality=90, method=6)
+    if flat.getcolors(MANY_COLOURS):
+        few = flat.quantize(COLOURS, dither=Image.Dither.NONE).convert("RGB")
+        few.save(file, lossless=True, quality=90, method=6)
+    else:
+        flat.save(file, quality=75, method=6)
     record = ledger.read_sidecar(figure)
     record["facts"]["drawn"] = record["content"]
     record |= {"artefact": file.name, "content": ledger.hash_file(file)}

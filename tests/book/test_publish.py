@@ -145,6 +145,20 @@ def test_tables_figures_and_encoders_are_published_as_they_were(root):
     assert not record["simulated"]
 
 
+def test_shades_of_a_map_are_published_as_they_were(tmp_path):
+    figure = tmp_path / "07_map.png"
+    reds, greens = np.meshgrid(np.arange(128), np.arange(128))
+    shades = np.stack([reds, greens, np.full_like(reds, 90)], 2)
+    Image.fromarray(shades.astype(np.uint8)).save(figure)
+    ledger.write_sidecar(figure, {}, {}, None, MAKERS)
+    (tmp_path / "out").mkdir()
+    publish._lighten(figure, tmp_path / "out")
+    with Image.open(tmp_path / "out" / "07_map.webp") as file:
+        found = np.asarray(file.convert("RGB")).astype(int)
+    assert np.abs(found - shades).mean() < 3
+    assert len(np.unique(found.reshape(-1, 3), axis=0)) > publish.COLOURS
+
+
 def test_a_published_figure_is_that_which_was_drawn_in_few_colours(root):
     file = publish.publish(EDITION, root) / "figures" / "04_auc.webp"
     drawn = root / "figures" / "tiny" / "04_auc.png"
