@@ -2,24 +2,34 @@
 a finding of nothing said as one, with what is known of its reason.
 """
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import pandas as pd
 
 from mmssl import ledger
+from mmssl.evaluate import worth_of_labels
 
 PROTOCOL = "logistic regression"
 PCA = "PCA-64"
 TABLES = ("linear_evaluation", "similarity", "group_overlap_gains")
-"""Names of the tables that are read."""
+"""Names of the tables that the front page is about."""
+FINE_TUNING = {
+    "clustering_efficiency": "Online clustering",
+    "preservation_efficiency": "Preservational learning",
+}
+"""Tables of fine-tuning on few labels, and how their method is called."""
 
 
-def read_tables(folder: Path) -> dict[str, pd.DataFrame]:
-    """Return those of `TABLES` that a folder has, by name.
+def read_tables(
+    folder: Path, names: Iterable[str] = TABLES
+) -> dict[str, pd.DataFrame]:
+    """Return those of some tables that a folder has, by name.
 
     Parameters
     ----------
     folder : Path
+    names : iterable of str, optional
 
     Raises
     ------
@@ -27,7 +37,7 @@ def read_tables(folder: Path) -> dict[str, pd.DataFrame]:
         For a table that was changed after it was saved.
     """
     tables = {}
-    for name in TABLES:
+    for name in names:
         file = folder / f"{name}.tsv"
         if file.is_file():
             tables[name] = ledger.read_table(file)
@@ -35,13 +45,13 @@ def read_tables(folder: Path) -> dict[str, pd.DataFrame]:
 
 
 def sentences(tables: dict[str, pd.DataFrame]) -> list[str]:
-    """Return what tables say, one sentence a table, the answer first.
+    """Return what tables say, an item a table, the answer first.
 
     Parameters
     ----------
     tables : dict
-        Of pages 04, 05 and 07 by their names; those that are missing are
-        passed over.
+        Of `TABLES` and `FINE_TUNING` by their names; those that are missing
+        are passed over.
     """
     found = []
     if "linear_evaluation" in tables:
@@ -51,6 +61,9 @@ def sentences(tables: dict[str, pd.DataFrame]) -> list[str]:
     gains = tables.get("group_overlap_gains", pd.DataFrame())
     if "low" in gains and gains["low"].notna().any():
         found.append(places(gains))
+    for name, method in FINE_TUNING.items():
+        if name in tables:
+            found.append(few_labels(tables[name], method))
     return found or ["No table of this edition answers the question yet."]
 
 
@@ -161,6 +174,38 @@ def places(gains: pd.DataFrame) -> str:
         "overlapped the planted disease more than those of untrained "
         "encoders, by an interval above 0."
     )
+
+
+def few_labels(efficiency: pd.DataFrame, method: str) -> str:
+    """Say in how many fits pretraining beat training from scratch, where the
+    labels are fewest, and whether the fits were long enough to tell.
+
+    Parameters
+    ----------
+    efficiency : DataFrame
+        Of `mmssl.evaluate.efficiency_table`.
+    method : str
+    """
+    gains = efficiency[~efficiency["baseline"].astype(bool)]
+    # one training says nothing of another
+    few = gains[
+        (gains["ratio"] == gains["ratio"].min()) & (gains["seeds"] > 1)
+    ]
+    better = few[few["difference_low"] > 0]
+    told = []
+    for line in better.itertuples():
+        told.append(
+            f"{ledger.escaped(line.model)} on {ledger.escaped(line.task)}, "
+            f"{line.difference:+.2f} {line.measure}"
+        )
+    which = f" ({'; '.join(told)})" if told else ""
+    said = (
+        f"{method}, fine-tuned on the fewest labels: pretraining beats "
+        f"training from scratch in "
+        f"{_share(len(better), len(few), 'comparison')}, by an interval of "
+        f"the gain above 0{which}. {worth_of_labels(efficiency)}"
+    )
+    return said.rstrip()
 
 
 def _share(part: int, whole: int, noun: str) -> str:

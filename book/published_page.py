@@ -229,7 +229,8 @@ def _found(other: Published) -> str:
     """What an edition found, a line of a list each; nothing where it has no
     table of it.
     """
-    tables = findings.read_tables(other.tables)
+    names = (*findings.TABLES, *findings.FINE_TUNING)
+    tables = findings.read_tables(other.tables, names)
     if not tables:
         return ""
     lines = [f"\n  - {line}" for line in findings.sentences(tables)]

@@ -13,6 +13,7 @@ from mmssl.evaluate.label_efficiency import (
     curve_table,
     efficiency_table,
     score_table,
+    worth_of_labels,
 )
 from mmssl.evaluate.lesion_attention import lesion_attention
 from mmssl.evaluate.linear_evaluation import (
@@ -156,4 +157,5 @@ __all__ = [
     "target_values",
     "timed_fit",
     "unreadable_runs",
+    "worth_of_labels",
 ]

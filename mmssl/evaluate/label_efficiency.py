@@ -11,6 +11,7 @@ import numpy as np
 
 from mmssl.evaluate.finetune import CURVE
 from mmssl.evaluate.finetuned_runs import SCRATCH, FineTuned
+from mmssl.ledger.markup import escaped
 from mmssl.stats.auc import Interval, roc_auc
 from mmssl.stats.bootstrap import auc_gain_interval, auc_interval
 from mmssl.stats.delong import components
@@ -98,6 +99,76 @@ def efficiency_table(
     table = against_scratch(pd.DataFrame(lines))[list(COLUMNS)]
     table.attrs["proof"] = fits[0].proof if fits else {}
     return table
+
+
+def labels_from_scratch(efficiency: pd.DataFrame) -> pd.DataFrame:
+    """What more labelled people are worth to training from scratch.
+
+    A network that tells no more with the most than with the fewest was given
+    too few steps, and a comparison with it says nothing of what stands beside
+    it.
+
+    Parameters
+    ----------
+    efficiency : DataFrame
+        Of `efficiency_table`.
+
+    Returns
+    -------
+    DataFrame
+        One line per task of two shares of labels or more: task, measure, few
+        and most (labelled people), at_few and at_most (values), and helped
+        (whether the second is the higher).
+    """
+    import pandas as pd
+
+    lines = []
+    scratch = efficiency[efficiency["baseline"].astype(bool)]
+    for (task, measure), own in scratch.groupby(
+        ["task", "measure"], sort=False
+    ):
+        own = own.sort_values("labelled")
+        if len(own) < 2:
+            continue
+        few, most = own.iloc[0], own.iloc[-1]
+        lines.append(
+            {
+                "task": task,
+                "measure": measure,
+                "few": few["labelled"],
+                "most": most["labelled"],
+                "at_few": few["value"],
+                "at_most": most["value"],
+                "helped": most["value"] > few["value"],
+            }
+        )
+    return pd.DataFrame(lines)
+
+
+def worth_of_labels(efficiency: pd.DataFrame) -> str:
+    """Say in Markdown what `labels_from_scratch` finds; nothing where it finds
+    no line.
+    """
+    lines = labels_from_scratch(efficiency)
+    if not len(lines):
+        return ""
+    told = []
+    for line in lines.itertuples():
+        told.append(
+            f"{escaped(line.task)} from {line.at_few:.2f} to "
+            f"{line.at_most:.2f} {line.measure} ({line.few} and {line.most} "
+            "people)"
+        )
+    said = f"More labels take training from scratch on {', on '.join(told)}."
+    useless = lines.loc[~lines["helped"], "task"]
+    if len(useless):
+        said += (
+            " **They did not help on "
+            f"{' and '.join(map(escaped, useless))}: a sign of too few steps "
+            "of fine-tuning, which then say nothing of what stands beside "
+            "it.**"
+        )
+    return said
 
 
 def score_table(fits: Sequence[FineTuned]) -> pd.DataFrame:
