@@ -54,7 +54,10 @@ def write(edition: str, root: Path = ROOT, folder: Path = BUILD) -> Path:
         When a table or the figure was changed after it was saved.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    tables = findings.read_tables(root / "data" / "results" / edition)
+    results = root / "data" / "results" / edition
+    tables = findings.read_tables(results)
+    if not tables:
+        tables = findings.read_tables(results, findings.FINE_TUNING)
     name = ledger.escaped(edition)
     text = f":::{{admonition}} What was found ({name} edition)\n"
     text += f":class: tip\n{' '.join(findings.sentences(tables))}\n:::\n"

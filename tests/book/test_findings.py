@@ -34,6 +34,34 @@ def scores(low, above_low):
     )
 
 
+def fine_tuned(at_most):
+    """Two starts beside training from scratch, with 4 labelled people (.60)
+    and 40.
+    """
+    nan = float("nan")
+    lines = [
+        ("from scratch", 4, 0.6, nan),
+        ("A_x", 4, 0.7, 0.02),
+        ("B", 4, 0.65, -0.1),
+        ("from scratch", 40, at_most, nan),
+        ("A_x", 40, 0.9, 0.05),
+        ("B", 40, 0.9, 0.05),
+    ]
+    table = pd.DataFrame(
+        lines, columns=["model", "labelled", "value", "difference_low"]
+    )
+    return table.assign(
+        task="lesion",
+        measure="AUC",
+        baseline=table["model"] == "from scratch",
+        ratio=table["labelled"] / 40,
+        seeds=3,
+        difference=0.1,
+        low=0.5,
+        high=0.9,
+    )
+
+
 @pytest.mark.parametrize(
     ("low", "above_low", "answer"),
     [
@@ -111,3 +139,25 @@ def test_that_none_lies_above_components_is_explained_by_what_is_known(
     # half of .10, the width of the only self-supervised interval
     assert ("median half-width of 0.05" in said) == (answer is not None)
     assert answer is None or answer in said
+
+
+def test_few_labels_count_the_fewest_and_name_who_wins():
+    said = findings.few_labels(fine_tuned(0.8), "PCRL")
+    assert said == (
+        "PCRL, fine-tuned on the fewest labels: pretraining beats training "
+        "from scratch in 1 of 2 comparisons, by an interval of the gain above "
+        "0 (A&#95;x on lesion, +0.10 AUC). More labels take training from "
+        "scratch on lesion from 0.60 to 0.80 AUC (4 and 40 people)."
+    )
+
+
+@pytest.mark.parametrize("at_most", [0.6, 0.5])
+def test_fits_that_more_labels_do_not_help_are_said_to_tell_nothing(at_most):
+    said = findings.few_labels(fine_tuned(at_most), "PCRL")
+    assert "**They did not help on lesion: a sign of too few steps" in said
+
+
+def test_one_training_counts_as_no_comparison():
+    table = fine_tuned(0.8).assign(seeds=1)
+    said = findings.few_labels(table, "PCRL")
+    assert "in 0 of 0 comparisons" in said and "A&#95;x" not in said

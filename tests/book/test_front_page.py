@@ -2,9 +2,10 @@
 
 import pytest
 from PIL import Image
-from test_findings import scores
+from test_findings import fine_tuned, scores
 
 from book import front_page
+from mmssl import plotting
 from mmssl.ledger.artefacts import Provenance
 from mmssl.plotting import look
 
@@ -16,7 +17,24 @@ def test_an_edition_without_tables_says_so(tmp_path):
     assert "figure" not in file.read_text()
 
 
-def test_the_forest_plot_is_that_of_the_edition(tmp_path):
+def test_an_edition_of_fine_tuning_alone_says_what_it_found(tmp_path):
+    results = tmp_path / "data" / "results" / "rows"
+    made = Provenance({}, {}, 0, ("mmssl.ledger.artefacts",))
+    made.save(results, "clustering_", {"efficiency": fine_tuned(0.7)})
+    folder = tmp_path / "book" / "_build" / "front"
+    text = front_page.write("rows", tmp_path, folder).read_text()
+    assert "\nOnline clustering, fine-tuned on the fewest labels" in text
+
+
+def test_the_forest_plot_is_that_of_the_edition(tmp_path, monkeypatch):
+    ceilings, draw = [], plotting.linear_evaluation
+
+    def drawn_with(table, ceiling):
+        """Keep what the line of labels is drawn at."""
+        ceilings.append(ceiling)
+        return draw(table, ceiling)
+
+    monkeypatch.setattr(plotting, "linear_evaluation", drawn_with)
     figures = tmp_path / "figures" / "tiny"
     made = Provenance({}, {"ceiling": 0.9}, 0, ("mmssl.ledger.artefacts",))
     drawn, _ = look.canvas()
@@ -26,6 +44,7 @@ def test_the_forest_plot_is_that_of_the_edition(tmp_path):
     folder = tmp_path / "book" / "_build" / "front"
     text = front_page.write("tiny", tmp_path, folder).read_text()
     assert "{figure} _build/front/forest.png" in text
+    assert ceilings == [0.9]
     assert "(tiny edition)" in text and "2 of 2 learned" in text
     figure = figures / "04_logistic_regression.png"
     with Image.open(folder / "forest.png") as forest:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from executed_page import build
+from test_findings import fine_tuned
 
 from book import front_page, published_editions, published_page
 from book.claims import rule
@@ -120,14 +121,14 @@ def test_both_editions_stand_side_by_side_each_labelled(root):
 
 def test_an_edition_has_no_column_in_a_table_that_it_lacks(root):
     _publish(root)
-    tuned = {"model": "SwAV", "ratio": 0.1, "value": 0.6}
-    tuned |= {"low": 0.5, "high": 0.7}
     folder = root / "book" / "published" / "rows" / "tables"
-    MADE.save(folder, "clustering_", {"efficiency": pd.DataFrame([tuned])})
+    MADE.save(folder, "clustering_", {"efficiency": fine_tuned(0.7)})
     (_publish(root, "rows") / "tables" / "linear_evaluation.tsv").unlink()
     write_manifest(folder.parent)
+    written = _written(root)
+    assert "  - Online clustering, fine-tuned on the" in written["about.md"]
     heads = []
-    for line in _written(root)["tables.md"].splitlines():
+    for line in written["tables.md"].splitlines():
         if line.startswith("| model"):
             heads.append(re.findall("small|night|rows", line))
     assert heads == [["small", "night"], ["small", "rows"]]

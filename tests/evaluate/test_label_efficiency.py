@@ -3,6 +3,7 @@ scratch, over people and seeds.
 """
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy import stats
 
@@ -15,8 +16,10 @@ from mmssl.evaluate.label_efficiency import (
     curve_table,
     efficiency_table,
     gain_over_scratch,
+    labels_from_scratch,
     paired,
     score_table,
+    worth_of_labels,
 )
 from mmssl.stats import (
     auc_gain_interval,
@@ -243,3 +246,27 @@ def test_convergence_is_the_first_step_near_the_best():
     assert reached["steps"].tolist() == [10, 10]
     looser = convergence_table([fits], share=0.95).set_index("model")
     assert looser.loc["A", "steps"] == 15
+
+
+def test_more_labels_are_compared_from_scratch_alone_in_each_task():
+    lines = [
+        # in any order, and of a model that more labels help
+        ("class", "AUC", True, 40, 0.8),
+        ("class", "AUC", True, 4, 0.6),
+        ("class", "AUC", True, 12, 0.9),
+        ("place", "Dice", True, 4, 0.5),
+        ("place", "Dice", True, 40, 0.5),
+        ("place", "Dice", False, 40, 0.9),
+        ("alone", "AUC", True, 4, 0.5),
+    ]
+    columns = ["task", "measure", "baseline", "labelled", "value"]
+    table = pd.DataFrame(lines, columns=columns)
+    found = labels_from_scratch(table).set_index("task")
+    assert found.loc["class"].tolist() == ["AUC", 4, 40, 0.6, 0.8, True]
+    assert found.loc["place"].tolist() == ["Dice", 4, 40, 0.5, 0.5, False]
+    assert "alone" not in found.index
+    said = worth_of_labels(table)
+    assert "on class from 0.60 to 0.80 AUC (4 and 40 people), on place" in said
+    assert "**They did not help on place: a sign" in said
+    assert "They did not" not in worth_of_labels(table[:3])
+    assert worth_of_labels(table[-1:]) == ""
