@@ -134,6 +134,7 @@ def test_all_chapters_are_there():
         "14_sanity_checks",
         "15_dataset",
         "16_scale",
+        "17_your_own_parts",
     ]
 
 

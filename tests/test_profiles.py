@@ -79,6 +79,16 @@ def test_the_profile_of_a_cluster_asks_for_what_is_there():
     assert on_gpus == training
 
 
+def test_a_variant_may_be_a_term_of_a_user_s():
+    own = {"objective": "RR-a.b:Own"}
+    grid = {"objective": ["Mine"], "fold": [1], "seed": [0]}
+    edition = DEMO | {"edition": "tiny", "grid": grid}
+    edition["variants"] = {"Mine": own}
+    (run,) = [j for j in jobs.jobs_of(edition) if j.objective]
+    assert run.objective == "RR-a.b:Own"
+    assert run.folders == ["data/runs/demo/Mine-fold1-seed0"]
+
+
 def test_a_stopped_run_goes_on_from_its_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     edition = DEMO | {"edition": "tiny", "grid": SMALL_GRID}

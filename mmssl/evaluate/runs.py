@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from mmssl.objectives.language import TERMS, parse
+from mmssl.objectives.language import parse, term_class
 from mmssl.pretrain.run_folder import read_parameters
 from mmssl.pretrain.run_settings import deviations
 
@@ -183,7 +183,7 @@ def supervised_runs(folders: Mapping[str, Path]) -> set[str]:
     found = set()
     for model, folder in folders.items():
         record = read_parameters(folder)
-        terms = [TERMS[word] for word in parse(record["objective"])]
+        terms = [term_class(word) for word in parse(record["objective"])]
         if any(t.supervised for t in terms) or record["balanced"]:
             found.add(model)
     return found

@@ -3,7 +3,14 @@ views of the modalities.
 """
 
 from mmssl.objectives.language import Objective, build, options_of, parse
-from mmssl.objectives.term import Batch, Context, Edge, Node, Term
+from mmssl.objectives.term import (
+    Batch,
+    Context,
+    Edge,
+    Node,
+    Term,
+    cross_edges,
+)
 from mmssl.objectives.views import (
     Clean,
     Noisy,
@@ -25,6 +32,7 @@ __all__ = [
     "Term",
     "View",
     "build",
+    "cross_edges",
     "make_views",
     "options_of",
     "paper_recipe",

@@ -7,8 +7,8 @@ the modalities.
 
 `parse` reads a name, `build` makes the module that owns encoders, heads,
 decoders and terms. A new term is a class in a file of this room and a line in
-`TERMS`; what it needs is said by its own attributes (:class:`Term`). Nothing
-here assumes two modalities.
+`TERMS`, or a user's anywhere, named "module:Class"; what it needs is said by
+its own attributes (:class:`Term`). Nothing here assumes two modalities.
 """
 
 import copy
@@ -18,6 +18,7 @@ from collections.abc import Callable, Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
+from mmssl.models.by_name import is_named, named
 from mmssl.models.dcgan import Decoder, Encoder
 from mmssl.models.heads import ConvolutionalHead
 from mmssl.models.unet import UNetEncoder
@@ -58,7 +59,9 @@ def parse(name: str) -> tuple[str, ...]:
     name : str
         Terms joined by "-", case-sensitive, in either spelling of the papers:
         "CR-XX-CC" (004) is "L-CL-CS" (001, 000); "RR-AE" is "S-AE";
-        "Supervised" is "CE".
+        "Supervised" is "CE". A term of a user's is "module:Class":
+        "RR-mine:VICReg". The name may come from a file: what it names is
+        imported, and is refused unless it is a subclass of `Term`.
 
     Returns
     -------
@@ -68,7 +71,8 @@ def parse(name: str) -> tuple[str, ...]:
     Raises
     ------
     ValueError
-        For a term that is unknown or comes twice.
+        For a term that is unknown or comes twice, or a user's that is not
+        found, is no `Term`, or has the name of one of the package's.
 
     Examples
     --------
@@ -77,16 +81,51 @@ def parse(name: str) -> tuple[str, ...]:
     """
     spelling = NAMED.get(name, name)
     words = tuple(SYNONYMS.get(word, word) for word in spelling.split("-"))
+    labels = [label(word) for word in words]
     for word in words:
-        if word not in TERMS:
+        if word not in TERMS and not is_named(word):
             known = ", ".join([*TERMS, *SYNONYMS, *NAMED])
             raise ValueError(
                 f"objective {name!r}: unknown term {word!r}, "
-                f"expected of: {known}"
+                f"expected of: {known}, or 'module:Class' of your own"
             )
-        if words.count(word) > 1:
-            raise ValueError(f"objective {name!r}: term {word!r} comes twice")
+        if labels.count(label(word)) > 1:
+            raise ValueError(
+                f"objective {name!r}: term {label(word)!r} comes twice"
+            )
+        term_class(word)
     return words
+
+
+def label(word: str) -> str:
+    """What a term is called in histories, weights and figures: as in the name
+    of the objective, a user's "module:Class" by its class alone.
+    """
+    return word.rpartition(":")[2]
+
+
+def term_class(word: str) -> type[Term]:
+    """The class of a term, of `TERMS` or a user's.
+
+    Raises
+    ------
+    ValueError
+        As :func:`parse`.
+    """
+    if word in TERMS:
+        return TERMS[word]
+    found = named(word, "term", "mine:VICReg")
+    if not inspect.isclass(found) or not issubclass(found, Term):
+        raise ValueError(
+            f"term {word!r}: {found!r} found, expected a subclass of "
+            "mmssl.objectives.Term"
+        )
+    if label(word) in {*TERMS, *SYNONYMS, *NAMED}:
+        raise ValueError(
+            f"term {word!r}: the package has one of this name, expected "
+            "another name"
+        )
+    return found
 
 
 def options_of(name: str) -> dict[str, object]:
@@ -100,7 +139,7 @@ def options_of(name: str) -> dict[str, object]:
     """
     accepted = {}
     for word in parse(name):
-        parameters = inspect.signature(TERMS[word]).parameters
+        parameters = inspect.signature(term_class(word)).parameters
         for option, parameter in parameters.items():
             if parameter.kind is parameter.POSITIONAL_OR_KEYWORD:
                 accepted[option] = parameter.default
@@ -111,7 +150,7 @@ def options_of(name: str) -> dict[str, object]:
 
 def decodes_maps(words: Sequence[str]) -> bool:
     """Whether a term reads an encoder's maps, so that DCGAN's will not do."""
-    return any(TERMS[word].decoder == "maps" for word in words)
+    return any(term_class(word).decoder == "maps" for word in words)
 
 
 def usual_backbone(name: str) -> str | None:
@@ -137,7 +176,7 @@ def unused_imports(name: str) -> frozenset[tuple[str, str]]:
         For `mmssl.ledger.code.fingerprint`: the modules of the terms that the
         objective lacks, and of networks that only others have.
     """
-    terms = [TERMS[word] for word in parse(name)]
+    terms = [term_class(word) for word in parse(name)]
     unused = {term.__module__ for term in TERMS.values()}
     unused -= {term.__module__ for term in terms}
     if not any(term.local_head for term in terms):
@@ -157,7 +196,7 @@ class Objective(nn.Module):
     ----------
     modalities : tuple of str
     weights : dict of float
-        Of each term's loss, by the term's name.
+        Of each term's loss, by the term's :func:`label`.
     views : dict
         Views that the terms need, by name.
     sampling, task : str or None
@@ -305,7 +344,8 @@ def build(
     modalities : sequence of str
         Two or more for terms over pairs, one or more otherwise.
     weights : mapping, optional
-        Weight of each term's loss, 1 where absent; penalties are not weighted.
+        Weight of each term's loss by its :func:`label`, 1 where absent;
+        penalties are not weighted.
     backbone : callable, optional
         Modality -> encoder returning `Features`, with attributes ``latent``
         and ``local_channels``; by default the DCGAN encoder of the sizes
@@ -411,10 +451,11 @@ def _decoder_of_maps(
 def _check_weights(
     name: str, words: Sequence[str], weights: Mapping[str, float]
 ) -> None:
-    if unknown := set(weights) - set(words):
+    labels = tuple(label(word) for word in words)
+    if unknown := set(weights) - set(labels):
         raise ValueError(
             f"objective {name!r}: weights for {sorted(unknown)}, "
-            f"expected of {words}"
+            f"expected of {labels}"
         )
 
 
@@ -426,7 +467,7 @@ def _check_modalities(
             f"objective {name!r}: modalities {modalities}, "
             "expected distinct names"
         )
-    pairwise = sorted(word for word in words if TERMS[word].pairwise)
+    pairwise = sorted(word for word in words if term_class(word).pairwise)
     if len(modalities) < 2 and pairwise:
         raise ValueError(
             f"objective {name!r}: {pairwise} need two modalities, got one"
@@ -461,7 +502,8 @@ def _make_terms(
     arguments = {"modalities": modalities, "latent": latent, **options}
     terms = {}
     for word in words:
-        accepted = inspect.signature(TERMS[word]).parameters
+        term = term_class(word)
+        accepted = inspect.signature(term).parameters
         own = {k: v for k, v in arguments.items() if k in accepted}
-        terms[word] = TERMS[word](**own)
+        terms[label(word)] = term(**own)
     return terms

@@ -1,66 +1,61 @@
-"""Encoders by name: DCGAN's, or a class of the package's or of a user's,
-which a run's record names and another process makes again.
+"""Encoders by name: DCGAN's, or a class or factory of the package's or of a
+user's, which a run's record names and another process makes again.
 """
 
 from __future__ import annotations
 
-import importlib
 import inspect
-import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import get_type_hints
 
 from torch import nn
 
+from mmssl.models.by_name import named
 from mmssl.models.dcgan import Encoder
 
-_NAME = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 NEEDED = ("latent", "local_channels")
 """Attributes that an encoder must have: the length of its z, and the channels
 of its local map.
 """
 
 
-def backbone_class(name: str | None) -> type[nn.Module]:
-    """The class of a backbone.
+def backbone_class(name: str | None) -> Callable[..., nn.Module]:
+    """The class of a backbone, or the function that makes one.
 
     Parameters
     ----------
     name : str or None
-        "module:Class", such as "mmssl.models.unet:UNetEncoder"; None is
-        DCGAN's. The name may come from a file: what it names is imported, and
-        is refused unless it is a module of torch.
+        "module:Class", such as "mmssl.models.unet:UNetEncoder", or
+        "module:factory"; None is DCGAN's. The name may come from a file: what
+        it names is imported, and is refused unless it is a module of torch, or
+        a function that is annotated to return one.
 
     Raises
     ------
     ValueError
-        For another spelling, a module that cannot be imported, or what is no
-        subclass of `torch.nn.Module`.
+        For another spelling, a module that cannot be imported, or what is
+        neither.
     """
     if name is None:
         return Encoder
-    if not isinstance(name, str) or not _NAME.fullmatch(name):
-        raise ValueError(
-            f"backbone is {name!r}, expected 'module:Class', such as "
-            "'mmssl.models.unet:UNetEncoder'"
-        )
-    module, attribute = name.split(":")
-    try:
-        found = getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError) as error:
-        raise ValueError(
-            f"backbone {name!r}: not found ({error}); the module must be one "
-            "that this Python can import"
-        ) from error
-    if not inspect.isclass(found) or not issubclass(found, nn.Module):
+    found = named(name, "backbone", "mmssl.models.unet:UNetEncoder")
+    made = found
+    if inspect.isfunction(found):
+        made = get_type_hints(found).get("return")
+    if not inspect.isclass(made) or not issubclass(made, nn.Module):
         raise ValueError(
             f"backbone {name!r}: {found!r} found, expected a subclass of "
-            "torch.nn.Module"
+            "torch.nn.Module, or a function annotated to return one"
         )
     return found
 
 
-def accepted_arguments(backbone: type[nn.Module], arguments: Mapping) -> dict:
-    """Those of some arguments that the constructor of a class names."""
+def accepted_arguments(
+    backbone: Callable[..., nn.Module], arguments: Mapping
+) -> dict:
+    """Those of some arguments that the constructor of a class, or a factory,
+    names.
+    """
     accepted = inspect.signature(backbone).parameters
     return {name: v for name, v in arguments.items() if name in accepted}
 
@@ -76,8 +71,8 @@ def make_encoder(
         As of `backbone_class`.
     in_channels : int
     options : mapping
-        width, latent, size, dims, dropout; each is handed to a class whose
-        constructor names it.
+        width, latent, size, dims, dropout; each is handed to a class or
+        factory that names it.
 
     Raises
     ------

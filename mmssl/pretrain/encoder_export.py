@@ -27,7 +27,7 @@ from mmssl.preprocessing.exported_encoders import (
     WEIGHTS,
 )
 from mmssl.preprocessing.intensity import PERCENTILES
-from mmssl.pretrain.backbones import accepted_arguments
+from mmssl.pretrain.backbones import accepted_arguments, backbone_class
 from mmssl.pretrain.encoders import load_encoders, load_weights
 from mmssl.pretrain.export_record import (
     check_cohort,
@@ -164,14 +164,15 @@ def _network_record(run_dir: Path, encoders: Mapping) -> dict[str, Any]:
     """What makes the networks again."""
     shape = load_weights(run_dir).shape
     first = next(iter(encoders.values()))
+    backbone = backbone_class(shape.get("backbone"))
     arguments, numbers = {}, {}
     for m, encoder in encoders.items():
         own = {name: shape[name] for name in _ARGUMENTS}
         own["in_channels"] = shape["channels"][m]
-        arguments[m] = accepted_arguments(type(encoder), own)
+        arguments[m] = accepted_arguments(backbone, own)
         numbers[m] = sum(p.numel() for p in encoder.parameters())
     return {
-        "class": recorded_name(type(first)),
+        "class": recorded_name(backbone),
         "arguments": arguments,
         "shared": bool(shape.get("shared")),
         "latent": int(first.latent),

@@ -29,10 +29,10 @@ from mmssl.ledger.manifest import check_manifest
 from mmssl.ledger.sidecars import versions
 from mmssl.models.batchnorm import synchronised
 from mmssl.objectives.language import (
-    TERMS,
     Objective,
     build,
     parse,
+    term_class,
     unused_imports,
     usual_backbone,
 )
@@ -43,7 +43,7 @@ from mmssl.preprocessing.network_inputs import (
     store_standardised,
 )
 from mmssl.pretrain import processes, run_folder
-from mmssl.pretrain.backbones import make_encoder
+from mmssl.pretrain.backbones import backbone_class, make_encoder
 from mmssl.pretrain.draws import Draw
 from mmssl.pretrain.encoders import load_weights, network_shape
 from mmssl.pretrain.loop import Pretraining, Recorder
@@ -104,12 +104,12 @@ def fit(
     width, latent, dropout
         Of the encoder, as far as its class takes them.
     backbone : str, optional
-        Class of the encoders, "module:Class" (see
+        Class of the encoders or what makes them, "module:Class" (see
         :func:`mmssl.pretrain.backbones.backbone_class`), such as
         "mmssl.models.unet:UNetEncoder", which is the default of objectives
         that decode an encoder's maps (PCRL); DCGAN's of all others.
     weights : mapping, optional
-        Weight of each term, 1 where absent.
+        Weight of each term, 1 where absent; of a user's by its class.
     augment : Recipe, optional
         The run's own augmentation: small crops for volumes, none for images
         by default.
@@ -211,7 +211,7 @@ def fit(
         tell(lambda: _own(owned, run_dir, partial, parameters))
         network = {**options, **shape, "weights": weights}
         built = _build(cohort, objective, seed, **network)
-        made_by = _provenance(cohort, built, augment)
+        made_by = _provenance(cohort, built, parameters, augment)
         code = {"code": made_by["code"]}
         if tell(lambda: _is_finished(run_dir, partial, code)):
             return run_dir
@@ -357,7 +357,7 @@ def _with_task(cohort, words: Sequence[str], options: Mapping) -> dict:
     first one where none is named, and the number of its classes.
     """
     options = dict(options)
-    if not any(TERMS[word].supervised for word in words):
+    if not any(term_class(word).supervised for word in words):
         return options
     task = options.setdefault("task", next(iter(cohort.tasks), None))
     tasks = [task] if isinstance(task, str) or task is None else [*task]
@@ -542,21 +542,24 @@ def _write_exposures(
     leakage.write_exposures(folder / "exposures.json", exposures)
 
 
-def _provenance(cohort, objective: Objective, augment: Recipe) -> dict:
+def _provenance(
+    cohort, objective: Objective, parameters: Mapping, augment: Recipe
+) -> dict:
     """Device, threads, versions and the code behind a run: this module without
     what other objectives are made of, and that of its own terms and networks,
     of the cohort and of the augmentation, a user's own among them.
     """
-    classes = {type(part) for part in objective.modules()} - {Objective}
-    classes |= {type(cohort), type(augment)}
-    others = unused_imports("-".join(objective.terms))
+    made = {type(part) for part in objective.modules()} - {Objective}
+    made |= {type(cohort), type(augment)}
+    made.add(backbone_class(parameters["backbone"]))
+    others = unused_imports(parameters["objective"])
     code = fingerprint("mmssl.pretrain.fit", without=others)
     return {
         "device": _device_name(),
         "threads": torch.get_num_threads(),
         "processes": processes.number(),
         "versions": versions(),
-        "code": code | user_fingerprint(*classes),
+        "code": code | user_fingerprint(*made),
     }
 
 

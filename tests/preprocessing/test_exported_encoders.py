@@ -8,7 +8,7 @@ import sys
 import numpy as np
 import pytest
 import torch
-from own_backbone import Pooled
+from own_backbone import Pooled, pooled
 from small_cohort import SMALL_RUN, write_small_cohort
 
 from mmssl.preprocessing import load_exported
@@ -136,8 +136,11 @@ def test_the_draws_of_who_reads_are_left_alone(exported):
     assert torch.equal(torch.rand(3), expected)
 
 
-def test_a_users_class_is_handed_over_not_imported(brains, others, tmp_path):
-    name = "own_backbone:Pooled"
+@pytest.mark.parametrize("own", [Pooled, pooled])
+def test_a_users_class_is_handed_over_not_imported(
+    own, brains, others, tmp_path
+):
+    name = f"own_backbone:{own.__name__}"
     run = fit(brains, "CR", tmp_path / "run", backbone=name, **SMALL_RUN)
     folder = export_encoders(run, tmp_path / "out", cohort=brains)
     assert "backbone=CLASS" in (folder / "README.md").read_text()
@@ -145,7 +148,7 @@ def test_a_users_class_is_handed_over_not_imported(brains, others, tmp_path):
         ValueError, match=f"class is '{name}', expected one of Encoder, Dense"
     ):
         load_exported(folder)
-    found = load_exported(folder, backbone=Pooled)["fALFF"]
+    found = load_exported(folder, backbone=own)["fALFF"]
     assert type(found.network) is Pooled
     np.testing.assert_array_equal(
         found.embed(others.volumes["fALFF"]), embed(run, others)["fALFF"]

@@ -98,6 +98,20 @@ def test_a_users_class_is_taken_and_its_code_recorded(cohort, tmp_path):
     assert "backbone 'own_backbone:Pooled': not found" in done.stderr
 
 
+def test_a_function_that_makes_one_is_taken(cohort, tmp_path):
+    run = fit(
+        cohort,
+        "CR",
+        tmp_path / "run",
+        backbone="own_backbone:pooled",
+        **SMALL_RUN,
+    )
+    encoders, _ = load_encoders(run)
+    assert type(encoders["T1"]) is Pooled
+    record = json.loads((run / "params.json").read_text())
+    assert {"own_backbone.Pooled", "own_backbone.pooled"} <= {*record["code"]}
+
+
 @pytest.mark.parametrize(
     ("name", "message"),
     [
@@ -109,6 +123,7 @@ def test_a_users_class_is_taken_and_its_code_recorded(cohort, tmp_path):
         ("os:system", "expected a subclass of"),
         ("mmssl.models.unet:mixed", "expected a subclass of"),
         ("mmssl.objectives.term:Node", "expected a subclass of"),
+        ("own_backbone:unsaid", "a function annotated to return one"),
     ],
 )
 def test_what_is_no_backbone_is_refused(name, message, cohort, tmp_path):

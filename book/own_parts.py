@@ -1,0 +1,192 @@
+"""A term of the loss, an encoder, a distortion and a cohort that are not in
+the package: the examples of notebook 17.
+
+Each is taken by its name, like "book.own_parts:VICReg", wherever the package
+takes the name of one of its own. Copy this file to any folder that is on
+Python's path, and change it.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor, nn
+
+from mmssl import cohorts, models, objectives
+from mmssl.cohorts import splits
+
+
+class VICReg(objectives.Term):
+    r"""Variance, invariance and covariance of two modalities' z (Bardes et al.
+    2022, equations 1 to 6).
+
+    .. math:: \lambda\, s(Z, Z') + \mu\, [v(Z) + v(Z')] + \nu\, [c(Z) + c(Z')]
+
+    with :math:`s` the squared distance of a person's two vectors, a mean over
+    people and dimensions; :math:`v(Z) = \frac1d \sum_j \max(0, 1 - \sqrt{
+    \operatorname{Var}(z_j) + \epsilon})`; and :math:`c(Z) = \frac1d
+    \sum_{j \ne k} C(Z)_{jk}^2` of the covariance matrix.
+
+    Parameters
+    ----------
+    invariance, variance, covariance : float
+        :math:`\lambda, \mu, \nu`; 25, 25 and 1 in the paper.
+    """
+
+    pairwise = True
+
+    def __init__(
+        self,
+        invariance: float = 25.0,
+        variance: float = 25.0,
+        covariance: float = 1.0,
+    ):
+        super().__init__()
+        self.invariance = invariance
+        self.variance = variance
+        self.covariance = covariance
+
+    def graph(self, modalities):
+        """z_j with z_i."""
+        return objectives.cross_edges(modalities, "z", "z")
+
+    def forward(self, ctx):
+        """Mean over the edges, which are ordered pairs of modalities."""
+        losses = []
+        edges = ctx.possible(self.graph(ctx.modalities))
+        for source, target in edges:
+            both = source.modality, target.modality
+            z, other = (ctx.among(ctx.latent(m), *both) for m in both)
+            losses.append(self.of_pair(z.float(), other.float()))
+        return {
+            "loss": ctx.total(losses) / max(1, len(losses)),
+            "chance": torch.tensor(self.chance()),
+        }
+
+    def of_pair(self, z: Tensor, other: Tensor) -> Tensor:
+        """The loss of two modalities, each (B, d)."""
+        loss = self.invariance * (z - other).square().mean()
+        for own in (z, other):
+            centred = own - own.mean(0)
+            people, length = own.shape
+            matrix = centred.T @ centred / (people - 1)
+            variances = matrix.diagonal()
+            spread = (variances + 1e-4).sqrt()
+            loss = loss + self.variance * (1 - spread).relu().mean()
+            rest = matrix.square().sum() - variances.square().sum()
+            loss = loss + self.covariance * rest / length
+        return loss
+
+    def chance(self) -> float:
+        r"""The least loss of vectors that say nothing of each other.
+
+        Of independent dimensions of standard deviation s it is
+        :math:`2 \lambda s^2 + 2 \mu (1 - s)`, the least at
+        :math:`s = \mu / 2 \lambda`.
+        """
+        s = min(1.0, self.variance / (2 * self.invariance))
+        return 2 * self.invariance * s**2 + 2 * self.variance * (1 - s)
+
+
+class PooledMaps(nn.Module):
+    """Maps of a network, their mean over places, and a linear layer to z.
+
+    Parameters
+    ----------
+    maps : Module
+        Images (B, C, *sides) to maps (B, channels, *sides of a map).
+    channels, latent : int
+    """
+
+    def __init__(self, maps: nn.Module, channels: int, latent: int):
+        super().__init__()
+        self.maps = maps
+        self.linear = nn.Linear(channels, latent)
+        self.latent = latent
+        self.local_channels = channels
+
+    def forward(self, x: Tensor, stream=None) -> models.Features:
+        """z (B, latent) and the local map; no random numbers are needed."""
+        local = self.maps(x)
+        return models.Features(self.linear(local.flatten(2).mean(2)), local)
+
+
+def resnet(
+    in_channels: int, width: int = 8, latent: int = 64, dims: int = 3
+) -> nn.Module:
+    """MONAI's residual network of four blocks, without its classifier (He et
+    al. 2016); widths of its stages double.
+    """
+    from monai.networks.nets import ResNet
+
+    network = ResNet(
+        "basic",
+        [1, 1, 1, 1],
+        [width * 2**k for k in range(4)],
+        spatial_dims=dims,
+        n_input_channels=in_channels,
+        conv1_t_stride=2,
+    )
+    stages = [network.conv1, network.bn1, network.act]
+    for k in range(1, 5):
+        stages.append(getattr(network, f"layer{k}"))
+    return PooledMaps(nn.Sequential(*stages), 8 * width, latent)
+
+
+def edges_of_digits(
+    folder: str | Path, images: int = 600, seed: int = 0
+) -> cohorts.Cohort:
+    """A cohort of the digits that come with scikit-learn: each image, and how
+    steep it is from place to place.
+
+    Parameters
+    ----------
+    folder : path
+        To make.
+    images : int
+        The first of 1,797; a fifth of them is held out.
+    seed : int
+        Of the folds.
+
+    Returns
+    -------
+    Cohort
+        2D, size 32, modalities image and edges in [0, 1], task "digit".
+    """
+    from sklearn.datasets import load_digits
+
+    digits = load_digits()
+    small = digits.images[:images] / 16
+    image = np.kron(small, np.ones((4, 4)))
+    along_x, along_y = np.gradient(image, axis=(1, 2))
+    edges = np.hypot(along_x, along_y)
+    names = [f"digit-{k:04d}" for k in range(len(image))]
+    people = pd.DataFrame(
+        {
+            "participant_id": names,
+            "group": digits.target[: len(image)].astype(str),
+        }
+    )
+    pairs = pd.DataFrame(
+        {
+            "pair": range(len(people)),
+            "participant_id": names,
+            "session": 1,
+            "day": 0,
+            "downstream": 1,
+        }
+    )
+    classes = [str(k) for k in range(10)]
+    return cohorts.write(
+        folder,
+        name="edges of digits",
+        kind="digits",
+        volumes={"image": image, "edges": edges / edges.max()},
+        participants=people,
+        pairs=pairs,
+        splits=splits.make(people, 5, 0.2, seed, classes),
+        intensity="unit",
+        tasks={"digit": {"column": "group", "classes": classes}},
+        seed=seed,
+    )
