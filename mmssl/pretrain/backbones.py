@@ -4,16 +4,14 @@ which a run's record names and another process makes again.
 
 from __future__ import annotations
 
-import importlib
 import inspect
-import re
 from collections.abc import Mapping
 
 from torch import nn
 
+from mmssl.models.by_name import named
 from mmssl.models.dcgan import Encoder
 
-_NAME = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 NEEDED = ("latent", "local_channels")
 """Attributes that an encoder must have: the length of its z, and the channels
 of its local map.
@@ -38,19 +36,7 @@ def backbone_class(name: str | None) -> type[nn.Module]:
     """
     if name is None:
         return Encoder
-    if not isinstance(name, str) or not _NAME.fullmatch(name):
-        raise ValueError(
-            f"backbone is {name!r}, expected 'module:Class', such as "
-            "'mmssl.models.unet:UNetEncoder'"
-        )
-    module, attribute = name.split(":")
-    try:
-        found = getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError) as error:
-        raise ValueError(
-            f"backbone {name!r}: not found ({error}); the module must be one "
-            "that this Python can import"
-        ) from error
+    found = named(name, "backbone", "mmssl.models.unet:UNetEncoder")
     if not inspect.isclass(found) or not issubclass(found, nn.Module):
         raise ValueError(
             f"backbone {name!r}: {found!r} found, expected a subclass of "
