@@ -138,7 +138,7 @@ def population_gaps(
 def robustness_curves(
     table: pd.DataFrame, modality: str, baselines: Sequence[str] = ()
 ) -> Figure:
-    """Draw AUC against the parameter in the 15 panels, for one modality.
+    """Draw AUC against the parameter in every panel, for one modality.
 
     Parameters
     ----------
@@ -192,8 +192,11 @@ def robustness_curves(
 
 
 def panel_name(distortion: str, parameter: str, unit: str) -> str:
-    """Return what a panel of distortions is called."""
-    name = f"{distortion}: {parameter.replace('_', ' ')}"
+    """Return what a panel of distortions is called; a user's own one,
+    "module:Class", by its class.
+    """
+    shown = distortion.rpartition(":")[2]
+    name = f"{shown}: {parameter.replace('_', ' ')}"
     return f"{name} ({unit})" if unit else name
 
 
@@ -342,6 +345,7 @@ def distortion_gallery(
         axis.set_axis_off()
     low, high = np.percentile(undistorted, [1, 99.8])
     for k, (name, panel) in enumerate(images.items()):
+        shown = name.rpartition(":")[2]  # of "module:Class parameter"
         first = (k // rows) * (widest + 1)
         panel_axes = axes[k % rows][first:]
         for axis, (title, volume) in zip(
@@ -356,7 +360,7 @@ def distortion_gallery(
         panel_axes[0].text(
             -0.06,
             0.5,
-            name.replace(" ", "\n", 1).replace("_", "\n"),
+            shown.replace(" ", "\n", 1).replace("_", "\n"),
             fontsize=8.5,
             ha="right",
             va="center",

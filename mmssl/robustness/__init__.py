@@ -24,9 +24,16 @@ from mmssl.robustness.linear_models import (
     prove_samples_unseen,
     select_runs,
 )
+from mmssl.robustness.own_distortions import OwnDistortion, Space
+from mmssl.robustness.parameter import Parameter
 from mmssl.robustness.shift import compare_populations
 from mmssl.robustness.spaces import DEFAULTS, PARAMETER_SPACES, grid_points
-from mmssl.robustness.sweep import Sweep, distortion_seeds, sweep
+from mmssl.robustness.sweep import (
+    Sweep,
+    distortion_seeds,
+    own_code,
+    sweep,
+)
 
 __all__ = [
     "Bootstrap",
@@ -34,7 +41,10 @@ __all__ = [
     "FittedModels",
     "LinearModel",
     "NOT_RESOLVED",
+    "OwnDistortion",
     "PARAMETER_SPACES",
+    "Parameter",
+    "Space",
     "Sweep",
     "anisotropic",
     "areas",
@@ -48,6 +58,7 @@ __all__ = [
     "fit_projections",
     "gallery",
     "grid_points",
+    "own_code",
     "pairwise_comparisons",
     "prove_samples_unseen",
     "select_runs",

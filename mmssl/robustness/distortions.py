@@ -14,36 +14,35 @@ Two of TorchIO's definitions look odd and are kept. One "ghost" scales *all*
 planes of k-space by 1 - s and restores the central one, so that it dims the
 image towards its mean along an axis. And a head movement turns about the
 origin of the world, not about the head.
+
+Beside the nine, everything here takes a distortion of a user's own by its name
+(`mmssl.robustness.own_distortions`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import cache
-from typing import NamedTuple
+from functools import cache, partial
 
 import numpy as np
 import torch
 from scipy.ndimage import gaussian_filter1d
 from torch import Generator, Tensor
 
+from mmssl.models.by_name import is_named
 from mmssl.robustness import warps
-from mmssl.robustness.spaces import ANISOTROPY, PARAMETER_SPACES, settings
+from mmssl.robustness.own_distortions import Space, own_distortion
+from mmssl.robustness.spaces import (
+    ANISOTROPY,
+    distortions_with,
+    parameters_of,
+    settings,
+)
 
 _MOVES_BRAIN = ("affine", "elastic")
 
 # a volume (X, Y, Z) and its generator -> the distorted volume
 RowDistortion = Callable[[Tensor, Generator], Tensor]
-
-
-class Space(NamedTuple):
-    """What all volumes of a call share: affine (4, 4), sides (X, Y, Z) and
-    device.
-    """
-
-    affine: np.ndarray
-    shape: tuple[int, ...]
-    device: torch.device
 
 
 def distort(
@@ -61,7 +60,8 @@ def distort(
     volumes : Tensor, shape (B, 1, X, Y, Z)
         Network inputs; nothing is normalised again afterwards.
     distortion, parameter : str
-        A panel of `PARAMETER_SPACES`; the other parameters stay at `DEFAULTS`.
+        A panel of `PARAMETER_SPACES`, or the "module:Class" of your own and
+        one of its parameters; the others stay at their defaults.
     value : float
         Within the ends of the panel's space.
     seed : int or sequence of int
@@ -82,8 +82,8 @@ def distort(
     ------
     ValueError
         For a panel or value that does not exist, volumes of another shape or
-        not finite, an affine that cannot be inverted, or another number of
-        seeds than of rows.
+        not finite, an affine that cannot be inverted, another number of seeds
+        than of rows, or an own distortion that returns no volume.
     """
     parameters = settings(distortion, parameter, value)
     volumes, affine = _checked(volumes, affine)
@@ -98,10 +98,12 @@ def distort(
     if not len(volumes):
         return volumes
     space = Space(affine, volumes.shape[2:], volumes.device)
-    distort_row = _DISTORTIONS[distortion](space, **parameters)
+    prepare = _DISTORTIONS.get(distortion) or partial(_own, distortion)
+    distort_row = prepare(space, **parameters)
     rows = []
     for volume, row_seed in zip(volumes[:, 0], seeds, strict=True):
-        rows.append(distort_row(volume, _generator(int(row_seed))))
+        generator = _generator(distortion, int(row_seed))
+        rows.append(distort_row(volume, generator))
     return torch.stack(rows)[:, None]
 
 
@@ -118,7 +120,7 @@ def distort_inputs(
     A distortion of intensities would else put most of its effect where there
     is no brain, and what a network does with that says nothing of an image
     that is masked, as all images here are. Where a distortion moves the brain
-    (affine, elastic), its outline moves with it.
+    (affine, elastic, or an own one that says so), its outline moves with it.
 
     Parameters and errors as in `distort`.
 
@@ -130,7 +132,7 @@ def distort_inputs(
     """
     distorted = distort(volumes, distortion, parameter, value, seed, affine)
     brain = volumes != 0
-    if distortion in _MOVES_BRAIN:
+    if _moves_brain(distortion):
         moved = distort(
             brain.float(), distortion, parameter, value, seed, affine
         )
@@ -161,7 +163,10 @@ def anisotropic(volume: Tensor, affine: np.ndarray, seed: int = 0) -> Tensor:
 
 
 def gallery(
-    volume: Tensor, affine: np.ndarray, seed: int = 0
+    volume: Tensor,
+    affine: np.ndarray,
+    seed: int = 0,
+    own: Sequence[str] = (),
 ) -> dict[str, dict[str, np.ndarray]]:
     """One volume at the first, a middle and the last value of each panel, and
     anisotropic, as a network reads it.
@@ -171,6 +176,9 @@ def gallery(
     volume : Tensor, shape (X, Y, Z)
         A network input.
     affine : array, shape (4, 4)
+    own : sequence of str
+        Distortions of your own, "module:Class", which come behind the
+        fifteen panels.
 
     Returns
     -------
@@ -178,33 +186,54 @@ def gallery(
         {"affine scales": {"0.5": array (X, Y, Z), …}, …}.
     """
     images = {}
-    for distortion, spaces in PARAMETER_SPACES.items():
-        for parameter, values in spaces.items():
+    for distortion in distortions_with(own):
+        for name, parameter in parameters_of(distortion).items():
+            values = parameter.values()
             panel = {}
             for value in (values[0], values[2 * len(values) // 3], values[-1]):
                 distorted = distort_inputs(
-                    volume[None, None],
-                    distortion,
-                    parameter,
-                    value,
-                    seed,
-                    affine,
+                    volume[None, None], distortion, name, value, seed, affine
                 )
                 panel[f"{value:g}"] = distorted[0, 0].cpu().numpy()
-            images[f"{distortion} {parameter}"] = panel
+            images[f"{distortion} {name}"] = panel
     sampled = anisotropic(volume, affine, seed=seed)
     sampled = sampled.masked_fill(volume.cpu() == 0, 0)
     images["anisotropy downsampling"] = {"2": sampled.numpy()}
     return images
 
 
-def _generator(seed: int) -> Generator:
-    """The random numbers of one row, past the coin that every TorchIO
-    transform tosses first.
+def _generator(distortion: str, seed: int) -> Generator:
+    """The random numbers of one row; of TorchIO's distortions past the coin
+    that every transform of its tosses first.
     """
     generator = torch.Generator().manual_seed(seed)
-    torch.rand(1, generator=generator)
+    if distortion in _DISTORTIONS:
+        torch.rand(1, generator=generator)
     return generator
+
+
+def _moves_brain(distortion: str) -> bool:
+    if is_named(distortion):
+        return own_distortion(distortion).moves_brain
+    return distortion in _MOVES_BRAIN
+
+
+def _own(name: str, space: Space, **parameters: float) -> RowDistortion:
+    distort_copy = own_distortion(name)(space, **parameters)
+
+    def distort_row(volume: Tensor, generator: Generator) -> Tensor:
+        """Distort a copy, as it may be changed in place."""
+        found = distort_copy(volume.clone(), generator)
+        if not isinstance(found, Tensor) or found.shape != volume.shape:
+            shape = tuple(getattr(found, "shape", ()))
+            raise ValueError(
+                f"distortion {name!r}: {type(found).__name__} of shape "
+                f"{shape} returned, expected Tensor of shape "
+                f"{tuple(volume.shape)}"
+            )
+        return found.to(volume)
+
+    return distort_row
 
 
 def _uniform(generator: Generator, value: float, *shape: int) -> Tensor:

@@ -11,49 +11,18 @@ twice.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mmssl.models.by_name import is_named
+from mmssl.robustness.own_distortions import own_distortion
+from mmssl.robustness.parameter import Parameter
+
 if TYPE_CHECKING:
     import pandas as pd
-
-# as in the paper's code: keeps the right end of a space
-_EPS = 10e-8
-
-
-class Parameter(NamedTuple):
-    """One parameter of a distortion and its space, a panel of the figures.
-
-    left, right : ends of the space.
-    steps : from one end to the other.
-    kind : int or float, what the values of the space are made.
-    default : what it is held at where another parameter varies (appendix A.1;
-        of the elastic deformation TorchIO's); an int where nothing else is
-        possible.
-    unit : "" where it has none; SD: of the z-scored volume.
-    """
-
-    left: float
-    right: float
-    steps: int
-    kind: type
-    default: float
-    unit: str = ""
-
-    def exact_values(self) -> np.ndarray:
-        """Values of the space before they are made whole numbers."""
-        step = (self.right - self.left) / self.steps
-        return np.round(np.arange(self.left, self.right + _EPS, step), 2)
-
-    def values(self) -> np.ndarray:
-        """Values of the space; they cannot be changed."""
-        values = self.exact_values().astype(self.kind)
-        values.setflags(write=False)
-        return values
-
 
 # one ghost, one spike and one movement in all panels; what each distortion
 # does stands in `mmssl.robustness.distortions`
@@ -109,14 +78,66 @@ DEFAULTS: Mapping[str, Mapping[str, float]] = _read_only(_defaults)
 """What the parameters that a panel does not vary are held at."""
 
 
-def grid_points(step: int = 1) -> pd.DataFrame:
-    """List the points of the 15 panels, in the order of the figures.
+def parameters_of(distortion: str) -> Mapping[str, Parameter]:
+    """The parameters of a distortion, in the order of the figures.
+
+    Parameters
+    ----------
+    distortion : str
+        One of `PARAMETER_SPACES`, or the "module:Class" of your own.
+
+    Raises
+    ------
+    ValueError
+        For an unknown one, or as
+        `mmssl.robustness.own_distortions.own_distortion`.
+    """
+    if is_named(distortion):
+        return own_distortion(distortion).parameters
+    if distortion not in _PARAMETERS:
+        raise ValueError(
+            f"distortion {distortion!r}, expected one of "
+            f"{', '.join(_PARAMETERS)}, or the 'module:Class' of your own"
+        )
+    return _PARAMETERS[distortion]
+
+
+def distortions_with(own: Sequence[str] = ()) -> list[str]:
+    """The nine distortions, and behind them a user's own.
+
+    Parameters
+    ----------
+    own : sequence of str
+        "module:Class" of each.
+
+    Raises
+    ------
+    ValueError
+        For one that is there twice, or as
+        `mmssl.robustness.own_distortions.own_distortion`.
+    """
+    for name in own:
+        own_distortion(name)
+        if list(own).count(name) > 1:
+            raise ValueError(
+                f"own: {name!r} stands {list(own).count(name)} times, "
+                "expected each distortion once"
+            )
+    return [*_PARAMETERS, *own]
+
+
+def grid_points(step: int = 1, own: Sequence[str] = ()) -> pd.DataFrame:
+    """List the points of the 15 panels, in the order of the figures, and of a
+    user's own behind them.
 
     Parameters
     ----------
     step : int
         Keep every step-th value of a panel, and always its last: 2 leaves 89
         of the 163 points.
+    own : sequence of str
+        Distortions of your own, each a "module:Class" that names a subclass
+        of `mmssl.robustness.own_distortions.OwnDistortion`.
 
     Returns
     -------
@@ -128,15 +149,16 @@ def grid_points(step: int = 1) -> pd.DataFrame:
     Raises
     ------
     ValueError
-        For a step below 1.
+        For a step below 1, or an own distortion that cannot be found or used,
+        or stands twice.
     """
     import pandas as pd
 
     if step < 1:
         raise ValueError(f"step={step}, expected at least 1")
     points = []
-    for distortion, parameters in _PARAMETERS.items():
-        for name, parameter in parameters.items():
+    for distortion in distortions_with(own):
+        for name, parameter in parameters_of(distortion).items():
             values = parameter.values()
             last = len(values) - 1
             for index in sorted({*range(0, last, step), last}):
@@ -165,7 +187,7 @@ def settings(
     distortion: str, parameter: str, value: float
 ) -> dict[str, float]:
     """All parameters of a distortion at one point of a panel: the others at
-    their defaults.
+    their defaults. It may be one of a user's own, "module:Class".
 
     Raises
     ------
@@ -173,26 +195,22 @@ def settings(
         For an unknown distortion or parameter, or a value outside the ends of
         its space, or a fraction where only whole numbers are.
     """
-    if distortion not in PARAMETER_SPACES:
-        raise ValueError(
-            f"distortion {distortion!r}, expected one of "
-            f"{', '.join(PARAMETER_SPACES)}"
-        )
-    spaces = PARAMETER_SPACES[distortion]
-    if parameter not in spaces:
+    parameters = parameters_of(distortion)
+    if parameter not in parameters:
         raise ValueError(
             f"{distortion}: parameter {parameter!r}, expected one of "
-            f"{', '.join(spaces)}"
+            f"{', '.join(parameters)}"
         )
-    space = spaces[parameter]
+    space = parameters[parameter].values()
     if not space[0] <= value <= space[-1]:
         raise ValueError(
             f"{distortion} {parameter}: value {value}, expected one from "
             f"{space[0]} to {space[-1]}"
         )
-    kind = type(DEFAULTS[distortion][parameter])
+    defaults = {name: one.default for name, one in parameters.items()}
+    kind = type(defaults[parameter])
     if kind is int and value != int(value):
         raise ValueError(
             f"{distortion} {parameter}: value {value}, expected a whole number"
         )
-    return {**DEFAULTS[distortion], parameter: kind(value)}
+    return {**defaults, parameter: kind(value)}

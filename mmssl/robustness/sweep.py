@@ -8,7 +8,7 @@ of subject, panel and value.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -20,10 +20,13 @@ from tqdm.auto import tqdm
 
 from mmssl.ledger import atomic, locks
 from mmssl.ledger.code import fingerprint
+from mmssl.ledger.definitions import user_fingerprint
 from mmssl.ledger.hashes import hash_array, hash_file, hash_json
 from mmssl.ledger.kept import kept
+from mmssl.models.by_name import is_named
 from mmssl.robustness.distortions import distort_inputs
 from mmssl.robustness.linear_models import LinearModel, Models
+from mmssl.robustness.own_distortions import own_distortion
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -81,6 +84,34 @@ def distortion_seeds(
     return seeds
 
 
+def own_code(names: Iterable[str]) -> dict[str, str]:
+    """Hash what own distortions do, with all that they use, and their
+    parameters.
+
+    Parameters
+    ----------
+    names : iterable of str
+        "module:Class" of each.
+
+    Returns
+    -------
+    dict of str to str
+        {name: sha256}, sorted.
+
+    Raises
+    ------
+    ValueError
+        As `mmssl.robustness.own_distortions.own_distortion`.
+    """
+    hashes = {}
+    for name in sorted(set(names)):
+        found = own_distortion(name)
+        # a default that a mapping of another kind holds is no code
+        spaces = {key: repr(p) for key, p in found.parameters.items()}
+        hashes[name] = hash_json([user_fingerprint(found), spaces])
+    return hashes
+
+
 def sweep(
     inputs: Mapping[str, np.ndarray],
     subjects: Sequence[str],
@@ -95,8 +126,9 @@ def sweep(
     """Distort every volume at every point and score it with every model.
 
     Finished points are kept in ``folder``, under a key of everything they
-    depend on (images, models, seed, code), so that a sweep that was stopped
-    continues where it stood, and one of other models starts anew beside it.
+    depend on (images, models, seed, code, that of own distortions of the grid
+    too), so that a sweep that was stopped continues where it stood, and one of
+    other models starts anew beside it.
 
     Parameters
     ----------
@@ -117,13 +149,16 @@ def sweep(
     ------
     ValueError
         Before any distortion: shapes that differ, a subject twice, a modality
-        that a model lacks. Also for a kept point that was changed since.
+        that a model lacks, an own distortion that cannot be used. Also for a
+        kept point that was changed since.
     mmssl.ledger.locks.LockedError
         When another process is at work on this sweep.
     """
     subjects = np.asarray(subjects, dtype=str)
     _check(inputs, subjects, models)
-    folder = Path(folder) / _key(inputs, subjects, models, affine, seed)[:16]
+    own = own_code(filter(is_named, grid["distortion"].unique()))
+    key = _key(inputs, subjects, models, affine, seed, own)
+    folder = Path(folder) / key[:16]
     points = _with_undistorted(grid)
     for of_model in models.values():
         for model in of_model.values():
@@ -140,7 +175,9 @@ def sweep(
         atomic.remove_unfinished(folder)
         for row in progress_bar:
             point = (row.distortion, row.parameter, row.value)
-            name = f"{row.distortion}-{row.parameter}-{row.value:g}"
+            # of a user's own "module:Class"; no ":" in the name of a file
+            distortion = row.distortion.replace(":", ".")
+            name = f"{distortion}-{row.parameter}-{row.value:g}"
             seeds = distortion_seeds(subjects, *point, seed)
             score = partial(
                 _score_point, inputs, models, point, seeds, affine, block
@@ -279,8 +316,18 @@ def _check(inputs, subjects: np.ndarray, models: Models) -> None:
             )
 
 
-def _key(inputs, subjects, models: Models, affine, seed: int) -> str:
-    """Hash of everything that a score depends on, except the point."""
+def _key(
+    inputs,
+    subjects,
+    models: Models,
+    affine,
+    seed: int,
+    own: Mapping[str, str],
+) -> str:
+    """Hash of everything that a score depends on, except the point.
+
+    own : {own distortion of the grid: hash of its code}
+    """
     hashes = []
     for name, of_model in models.items():
         for modality in inputs:
@@ -294,6 +341,8 @@ def _key(inputs, subjects, models: Models, affine, seed: int) -> str:
         "models": hashes,
         "code": [code, hash_file(__file__)],
     }
+    if own:
+        content["own"] = own
     return hash_json(content)
 
 
