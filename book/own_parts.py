@@ -13,7 +13,7 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from mmssl import cohorts, models, objectives
+from mmssl import cohorts, models, objectives, robustness
 from mmssl.cohorts import splits
 
 
@@ -132,6 +132,29 @@ def resnet(
     for k in range(1, 5):
         stages.append(getattr(network, f"layer{k}"))
     return PooledMaps(nn.Sequential(*stages), 8 * width, latent)
+
+
+class Stripes(robustness.OwnDistortion):
+    """Takes contrast out of every second slab across the first axis, from a
+    place that is drawn: z-scores shrink towards the mean of the brain.
+    """
+
+    parameters = {
+        "width": robustness.Parameter(4.0, 40.0, 6, float, 12.0, "mm"),
+        "share": robustness.Parameter(0.1, 0.9, 8, float, 0.5),
+    }
+
+    def __init__(self, space: robustness.Space, **settings: float):
+        super().__init__(space, **settings)
+        voxel = np.linalg.norm(space.affine[:3, 0])
+        self.places = torch.arange(space.shape[0], device=space.device) * voxel
+
+    def __call__(self, volume: Tensor, generator: torch.Generator) -> Tensor:
+        """Shrink the slabs of a volume (X, Y, Z)."""
+        width, share = self.settings["width"], self.settings["share"]
+        start = 2 * width * torch.rand(1, generator=generator).item()
+        is_shrunk = ((self.places + start) / width).floor() % 2 == 1
+        return torch.where(is_shrunk[:, None, None], 1 - share, 1.0) * volume
 
 
 def edges_of_digits(

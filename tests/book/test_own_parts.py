@@ -11,7 +11,7 @@ from page_in_process import LEAST, empty_project, run_page, text_of
 from test_modalities import write_cohort
 
 from book import own_parts
-from mmssl import cohorts, evaluate, pretrain
+from mmssl import cohorts, evaluate, pretrain, robustness
 from mmssl.evaluate.runs import supervised_runs
 from mmssl.pretrain.backbones import make_encoder
 
@@ -115,3 +115,18 @@ def test_notebook_03_takes_them_and_04_shows_them(tmp_path, monkeypatch):
     assert "VICReg" in text and "resnet" in text
     table = (tmp_path / "out" / "linear_evaluation.tsv").read_text()
     assert "\tVICReg\t" in table and "\tresnet\t" in table
+
+
+def test_stripes_shrink_every_second_slab(affine):
+    volume = torch.arange(1.0, 1 + 9 * 4 * 5).view(1, 1, 9, 4, 5)
+    point = ("book.own_parts:Stripes", "width", 10.0)
+    found = robustness.distort(volume, *point, 3, affine)[0, 0]
+    kept = (found / volume[0, 0]).numpy()
+    # one value a slab, half of it where it is shrunk
+    np.testing.assert_allclose(kept, kept[:, :1, :1] + 0 * kept, rtol=1e-6)
+    slabs = kept[:, 0, 0].round(6)
+    assert set(slabs.tolist()) == {0.5, 1.0}
+    # edges lie the width apart, so never nearer than its whole voxels
+    edges = np.flatnonzero(np.diff(slabs))
+    voxel = np.linalg.norm(affine[:3, 0])
+    assert (np.diff(edges) * voxel >= 10.0 - voxel).all()
