@@ -86,20 +86,19 @@ def worth(scores: pd.DataFrame) -> str:
     for modality, auc in components.items():
         levels.append(f"{auc:.2f} on {ledger.escaped(modality)}")
     noun = "self-supervised representation"
-    rule = "principal components of the same images by a paired interval "
-    rule += f"above 0** (components: {', '.join(levels) or 'none'}"
-    answer = f"**No {noun} lies above {rule})"
+    rule = "shown to beat principal components of the same images** (ROC-AUC "
+    rule += f"{', '.join(levels) or 'unknown'}"
+    answer = f"**No {noun} was {rule})."
     if len(above):
         by_chance = 0.025 * len(own)
-        answer = f"**{_share(len(above), len(own), noun)} lie above {rule}; "
-        answer += f"{by_chance:.2g} would by chance)"
+        verb = "was" if len(own) == 1 else "were"
+        answer = f"**{_share(len(above), len(own), noun)} {verb} {rule}; "
+        answer += f"about {by_chance:.2g} would be by chance)."
     if len(own):
-        answer += f", the furthest that of {_furthest(own)}"
+        answer += f" The furthest above them is {_furthest(own)}."
     gains = _share(len(gained), len(learned), "learned representation")
-    said = (
-        f"{answer}; {gains} gained on untrained encoders by an interval above "
-        "0."
-    )
+    said = f"{answer} {gains} beat untrained encoders"
+    said += " (by paired 95 % intervals)."
     if len(own) and not len(above):
         labelled = learned[learned["supervised"].astype(bool)]
         said += _why_none(own, labelled[labelled["above_pca"].notna()])
@@ -116,14 +115,14 @@ def _why_none(own: pd.DataFrame, supervised: pd.DataFrame) -> str:
         above = (supervised["above_pca_low"] > 0).sum()
         count = f"{above} of {len(supervised)} lie" if above else "none lies"
         said = (
-            f" Of the networks that were given the labels {count} above "
-            "principal components, the furthest that of "
+            f" Of the networks that were given the labels {count} "
+            "above principal components, the furthest "
             f"{_furthest(supervised)}."
         )
     width = (own["above_pca_high"] - own["above_pca_low"]).median() / 2
     return said + (
-        f" The paired intervals have a median half-width of {width:.2f}: a "
-        "smaller gain would mostly go unseen in these people."
+        f" The intervals have a median half-width of {width:.2f}: a smaller "
+        "gain would mostly go unseen in these people."
     )
 
 
@@ -198,12 +197,16 @@ def few_labels(efficiency: pd.DataFrame, method: str) -> str:
             f"{ledger.escaped(line.model)} on {ledger.escaped(line.task)}, "
             f"{line.difference:+.2f} {line.measure}"
         )
-    which = f" ({'; '.join(told)})" if told else ""
+    which = f" with {'; '.join(told)}" if told else ""
+    won = f"beat training from scratch{which}"
+    if not len(better):
+        won = "was not shown to beat training from scratch"
+    compared = _share(len(better), len(few), "comparison")
+    if not len(few):
+        compared = "each trained once"
     said = (
-        f"{method}, fine-tuned on the fewest labels: pretraining beats "
-        f"training from scratch in "
-        f"{_share(len(better), len(few), 'comparison')}, by an interval of "
-        f"the gain above 0{which}. {worth_of_labels(efficiency)}"
+        f"{method}, fine-tuned on the fewest labels: pretraining {won} "
+        f"({compared}). {worth_of_labels(efficiency)}"
     )
     return said.rstrip()
 

@@ -155,18 +155,16 @@ def worth_of_labels(efficiency: pd.DataFrame) -> str:
     told = []
     for line in lines.itertuples():
         told.append(
-            f"{escaped(line.task)} from {line.at_few:.2f} to "
-            f"{line.at_most:.2f} {line.measure} ({line.few} and {line.most} "
-            "people)"
+            f"from {line.at_few:.2f} to {line.at_most:.2f} {line.measure} on "
+            f"*{escaped(line.task)}* ({line.few} and {line.most} people)"
         )
-    said = f"More labels take training from scratch on {', on '.join(told)}."
+    said = f"With more labels, training from scratch went {', '.join(told)}."
     useless = lines.loc[~lines["helped"], "task"]
     if len(useless):
         said += (
-            " **They did not help on "
-            f"{' and '.join(map(escaped, useless))}: a sign of too few steps "
-            "of fine-tuning, which then say nothing of what stands beside "
-            "it.**"
+            " **More labels did not help on "
+            f"{' and '.join(map(escaped, useless))}: fine-tuning was probably "
+            "too short, and a comparison with it means nothing.**"
         )
     return said
 

@@ -65,9 +65,9 @@ def fine_tuned(at_most):
 @pytest.mark.parametrize(
     ("low", "above_low", "answer"),
     [
-        (0.01, -0.01, "**No self-supervised representation lies above princ"),
-        (0.01, 0.0, "**No self-supervised representation lies above princ"),
-        (-0.01, 0.01, "**1 of 1 self-supervised representation lie above pr"),
+        (0.01, -0.01, "**No self-supervised representation was shown to beat"),
+        (0.01, 0.0, "**No self-supervised representation was shown to beat"),
+        (-0.01, 0.01, "**1 of 1 self-supervised representation was shown to"),
     ],
 )
 def test_a_paired_interval_above_components_is_of_the_self_supervised(
@@ -76,19 +76,21 @@ def test_a_paired_interval_above_components_is_of_the_self_supervised(
     said = findings.worth(scores(low, above_low))
     assert said.startswith(answer)
     gained = 1 + int(low > 0)
-    assert f"; {gained} of 2 learned representations gained" in said
-    assert "components: 0.70 on T1" in said
+    assert f" {gained} of 2 learned representations beat" in said
+    assert "same images** (ROC-AUC 0.70 on T1" in said
     limits = f"[{above_low:+.2f}, +0.09]"
-    assert f"the furthest that of RR&#95;x on T1 (+0.05 {limits})" in said
-    assert ("0.025 would by chance" in said) == (above_low > 0)
+    assert (
+        f"The furthest above them is RR&#95;x on T1 (+0.05 {limits})" in said
+    )
+    assert ("about 0.025 would be by chance" in said) == (above_low > 0)
 
 
 def test_without_components_nothing_is_said_of_a_distance():
     table = scores(0.01, -0.01)
     table = table[table["model"] != "PCA-64"].assign(above_pca=float("nan"))
     said = findings.worth(table)
-    assert said.startswith("**No self-supervised representation lies above")
-    assert "components: none" in said and "furthest" not in said
+    assert said.startswith("**No self-supervised representation was shown")
+    assert "ROC-AUC unknown" in said and "furthest" not in said
 
 
 def test_agreement_counts_models_of_the_hold_out():
@@ -144,20 +146,21 @@ def test_that_none_lies_above_components_is_explained_by_what_is_known(
 def test_few_labels_count_the_fewest_and_name_who_wins():
     said = findings.few_labels(fine_tuned(0.8), "PCRL")
     assert said == (
-        "PCRL, fine-tuned on the fewest labels: pretraining beats training "
-        "from scratch in 1 of 2 comparisons, by an interval of the gain above "
-        "0 (A&#95;x on lesion, +0.10 AUC). More labels take training from "
-        "scratch on lesion from 0.60 to 0.80 AUC (4 and 40 people)."
+        "PCRL, fine-tuned on the fewest labels: pretraining beat training "
+        "from scratch with A&#95;x on lesion, +0.10 AUC (1 of 2 comparisons). "
+        "With more labels, training from scratch went from 0.60 to 0.80 AUC "
+        "on *lesion* (4 and 40 people)."
     )
 
 
 @pytest.mark.parametrize("at_most", [0.6, 0.5])
 def test_fits_that_more_labels_do_not_help_are_said_to_tell_nothing(at_most):
     said = findings.few_labels(fine_tuned(at_most), "PCRL")
-    assert "**They did not help on lesion: a sign of too few steps" in said
+    assert "**More labels did not help on lesion: fine-tuning was" in said
 
 
 def test_one_training_counts_as_no_comparison():
     table = fine_tuned(0.8).assign(seeds=1)
     said = findings.few_labels(table, "PCRL")
-    assert "in 0 of 0 comparisons" in said and "A&#95;x" not in said
+    assert "not shown to beat" in said and "A&#95;x" not in said
+    assert "(each trained once)" in said

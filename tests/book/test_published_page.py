@@ -113,7 +113,7 @@ def test_both_editions_stand_side_by_side_each_labelled(root):
     ]
     assert "**It was not made on your machine.**" in written["about.md"]
     assert "14.2 core-hours" in written["about.md"]
-    found = "What it found:\n\n  - **1 of 1 self-supervised representation lie"
+    found = "What it found:\n\n  - **1 of 1 self-supervised representation was"
     assert found in written["about.md"]
     assert "Its code is that of this book" in written["about.md"]
     assert "older" not in written["about.md"]

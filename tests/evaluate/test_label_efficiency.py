@@ -266,7 +266,7 @@ def test_more_labels_are_compared_from_scratch_alone_in_each_task():
     assert found.loc["place"].tolist() == ["Dice", 4, 40, 0.5, 0.5, False]
     assert "alone" not in found.index
     said = worth_of_labels(table)
-    assert "on class from 0.60 to 0.80 AUC (4 and 40 people), on place" in said
-    assert "**They did not help on place: a sign" in said
-    assert "They did not" not in worth_of_labels(table[:3])
+    assert "from 0.60 to 0.80 AUC on *class* (4 and 40 people), from" in said
+    assert "**More labels did not help on place: fine-tuning" in said
+    assert "did not" not in worth_of_labels(table[:3])
     assert worth_of_labels(table[-1:]) == ""
