@@ -90,7 +90,8 @@ class VICReg(objectives.Term):
 
 
 class PooledMaps(nn.Module):
-    """Maps of a network, their mean over places, and a linear layer to z.
+    """Maps of a network, their mean over places, and a linear layer to z, all
+    in fp32.
 
     Parameters
     ----------
@@ -108,8 +109,11 @@ class PooledMaps(nn.Module):
 
     def forward(self, x: Tensor, stream=None) -> models.Features:
         """z (B, latent) and the local map; no random numbers are needed."""
-        local = self.maps(x)
-        return models.Features(self.linear(local.flatten(2).mean(2)), local)
+        # in bfloat16 a CPU leaves parts of maps of side 2 unset (torch 2.13)
+        with torch.autocast(x.device.type, enabled=False):
+            local = self.maps(x.float())
+            z = self.linear(local.flatten(2).mean(2))
+        return models.Features(z, local)
 
 
 def resnet(

@@ -63,6 +63,13 @@ def test_the_residual_network_gives_z_and_a_local_map(dims, channels):
     found = encoder(torch.randn(3, channels, *(32,) * dims))
     assert found.z.shape == (3, 6) == (3, encoder.latent)
     assert found.local.shape[:2] == (3, encoder.local_channels)
+    # its last maps have a side of 2
+    x = torch.randn(3, channels, *(32,) * dims)
+    with torch.autocast("cpu", torch.bfloat16):
+        half = encoder(x)
+    whole = encoder(x)
+    assert half.z.dtype == torch.float32
+    torch.testing.assert_close(half.z, whole.z)
 
 
 def test_a_run_of_own_parts_is_measured_like_any_other(tmp_path):
