@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
+import torch
 from scipy import ndimage
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -77,10 +78,17 @@ class HeatMap(nn.Module):
     ----------
     latent, local_channels, input_shape
         The encoder's.
+
+    Raises
+    ------
+    ValueError
+        For an encoder whose local map has a single place: it cannot say where
+        anything is.
     """
 
     def __init__(self, encoder: nn.Module):
         super().__init__()
+        _check_places(encoder)
         self.encoder = encoder
         self.latent = encoder.latent
         self.local_channels = encoder.local_channels
@@ -94,6 +102,20 @@ class HeatMap(nn.Module):
         """The head, with initial weights."""
         _, *sides = self.input_shape
         return HeatMapHead(self.local_channels, classes, sides)
+
+
+@torch.no_grad()
+def _check_places(encoder: nn.Module) -> None:
+    """ValueError where the local map has a single place."""
+    was_training = encoder.training
+    local = encoder.eval()(torch.zeros(1, *encoder.input_shape)).local
+    encoder.train(was_training)
+    if local[0, 0].numel() == 1:
+        raise ValueError(
+            f"heat map: the local map of {type(encoder).__name__} has 1 place "
+            f"for images of {tuple(encoder.input_shape[1:])}, expected more; "
+            "take an encoder with fewer strides, or larger images"
+        )
 
 
 class HeatMapHead(nn.Module):

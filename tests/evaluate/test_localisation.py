@@ -28,6 +28,7 @@ from mmssl.evaluate.localisation import (
 from mmssl.evaluate.slice_detection import SliceFits
 from mmssl.losses import dice_loss
 from mmssl.models import Encoder
+from mmssl.models.resnet import ResNetEncoder
 from mmssl.pretrain import fit
 
 SIDE = 16
@@ -102,6 +103,14 @@ def test_images_do_not_see_each_other():
     found = detections(maps)
     assert found.images.tolist() == [0, 1]
     assert found.places.tolist() == [[2, 2], [2, 3]]
+
+
+def test_an_encoder_that_keeps_no_places_is_refused():
+    encoder = ResNetEncoder(3, width=4, size=32, dims=2)
+    with pytest.raises(ValueError, match="ResNetEncoder has 1 place for imag"):
+        HeatMap(encoder.train())
+    assert encoder.training
+    assert HeatMap(ResNetEncoder(3, width=4, size=33, dims=2)).encoder
 
 
 def test_what_is_no_heat_map_is_refused():
