@@ -74,8 +74,9 @@ class Published:
         code = ledger.hash_json(self.record["code"])[:12]
         text = (
             f"**{name} edition**: made by the authors of this book with mmssl "
-            f"{version}, code `{code}`, in {self.record['core_hours']:.1f} "
-            "core-hours, and published with it. **It was not made on your "
+            f"{version}, code `{code}`, and published with it. Its pages took "
+            f"{self.record['core_hours']:.1f} core-hours, those that were "
+            "stopped in their last piece. **It was not made on your "
             "machine.** "
         )
         if self.record["simulated"]:
