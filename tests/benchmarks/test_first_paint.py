@@ -1,6 +1,7 @@
 """First paint is what a browser says, of each page of a site."""
 
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import chromium
 import first_paint
@@ -22,7 +23,9 @@ def test_a_page_that_waits_is_painted_later(tmp_path, monkeypatch):
         script.write("while (performance.now() < end);\n")
     monkeypatch.setattr(first_paint.paths, "project", tmp_path.joinpath)
     started = time.perf_counter()
-    found = first_paint.measure(1)
+    # a thread of its own: a browser of other tests may be at work in this one
+    with ThreadPoolExecutor(1) as thread:
+        found = thread.submit(first_paint.measure, 1).result()
     whole = 1000 * (time.perf_counter() - started)
     assert found["pages"] == 2
     assert 0 < found["front page, first paint, ms"] < whole
