@@ -74,18 +74,16 @@ def test_where_nothing_is_said_it_is_dcgan_to_the_bit(cohort, tmp_path):
     assert deviating == {"b": f"backbone {named}"}
 
 
-def test_a_users_class_is_taken_and_its_code_recorded(cohort, tmp_path):
-    run = fit(
-        cohort,
-        "CR",
-        tmp_path / "run",
-        backbone="own_backbone:Pooled",
-        **SMALL_RUN,
-    )
+@pytest.mark.parametrize("own", ["Pooled", "pooled"])
+def test_a_users_class_or_factory_is_taken_and_its_code_recorded(
+    own, cohort, tmp_path
+):
+    name = f"own_backbone:{own}"
+    run = fit(cohort, "CR", tmp_path / "run", backbone=name, **SMALL_RUN)
     assert type(load_encoders(run)[0]["T1"]) is Pooled
     assert embed(run, cohort)["fALFF"].shape == (len(cohort), 5)
     record = json.loads((run / "params.json").read_text())
-    assert "own_backbone.Pooled" in record["code"]
+    assert {"own_backbone.Pooled", f"own_backbone.{own}"} <= {*record["code"]}
     # where the module is not on the path, who reads it is told
     environment = {**os.environ, "PYTHONPATH": str(Path.cwd())}
     code = f"from mmssl import pretrain; pretrain.load_encoders({str(run)!r})"
@@ -95,21 +93,7 @@ def test_a_users_class_is_taken_and_its_code_recorded(cohort, tmp_path):
         text=True,
         env=environment,
     )
-    assert "backbone 'own_backbone:Pooled': not found" in done.stderr
-
-
-def test_a_function_that_makes_one_is_taken(cohort, tmp_path):
-    run = fit(
-        cohort,
-        "CR",
-        tmp_path / "run",
-        backbone="own_backbone:pooled",
-        **SMALL_RUN,
-    )
-    encoders, _ = load_encoders(run)
-    assert type(encoders["T1"]) is Pooled
-    record = json.loads((run / "params.json").read_text())
-    assert {"own_backbone.Pooled", "own_backbone.pooled"} <= {*record["code"]}
+    assert f"backbone {name!r}: not found" in done.stderr
 
 
 @pytest.mark.parametrize(
