@@ -91,7 +91,7 @@ def worth(scores: pd.DataFrame) -> str:
     answer = f"**No {noun} was {rule})."
     if len(above):
         by_chance = 0.025 * len(own)
-        verb = "was" if len(own) == 1 else "were"
+        verb = "was" if len(above) == 1 else "were"
         answer = f"**{_share(len(above), len(own), noun)} {verb} {rule}; "
         answer += f"about {by_chance:.2g} would be by chance)."
     if len(own):
@@ -113,9 +113,10 @@ def _why_none(own: pd.DataFrame, supervised: pd.DataFrame) -> str:
     said = ""
     if len(supervised):
         above = (supervised["above_pca_low"] > 0).sum()
-        count = f"{above} of {len(supervised)} lie" if above else "none lies"
+        count = f"{above} of {len(supervised)}" if above else "none"
+        verb = "lie" if above > 1 else "lies"
         said = (
-            f" Of the networks that were given the labels {count} "
+            f" Of the networks that were given the labels {count} {verb} "
             "above principal components, the furthest "
             f"{_furthest(supervised)}."
         )

@@ -6,11 +6,14 @@ takes the name of one of its own. Copy this file to any folder that is on
 Python's path, and change it.
 """
 
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import torch
+from scipy import stats
+from scipy.optimize import minimize_scalar
 from torch import Tensor, nn
 
 from mmssl import cohorts, models, objectives, robustness
@@ -53,15 +56,17 @@ class VICReg(objectives.Term):
 
     def forward(self, ctx):
         """Mean over the edges, which are ordered pairs of modalities."""
-        losses = []
+        losses, chances = [], []
         edges = ctx.possible(self.graph(ctx.modalities))
         for source, target in edges:
             both = source.modality, target.modality
             z, other = (ctx.among(ctx.latent(m), *both) for m in both)
             losses.append(self.of_pair(z.float(), other.float()))
+            chances.append(torch.tensor(self.chance(*z.shape)))
+        number = max(1, len(losses))
         return {
-            "loss": ctx.total(losses) / max(1, len(losses)),
-            "chance": torch.tensor(self.chance()),
+            "loss": ctx.total(losses) / number,
+            "chance": ctx.total(chances) / number,
         }
 
     def of_pair(self, z: Tensor, other: Tensor) -> Tensor:
@@ -78,15 +83,39 @@ class VICReg(objectives.Term):
             loss = loss + self.covariance * rest / length
         return loss
 
-    def chance(self) -> float:
-        r"""The least loss of vectors that say nothing of each other.
-
-        Of independent dimensions of standard deviation s it is
-        :math:`2 \lambda s^2 + 2 \mu (1 - s)`, the least at
-        :math:`s = \mu / 2 \lambda`.
+    def chance(self, people: int, length: int) -> float:
+        """The least loss to expect of vectors (people, length) that say
+        nothing of each other: Gaussian, with independent dimensions.
         """
-        s = min(1.0, self.variance / (2 * self.invariance))
-        return 2 * self.invariance * s**2 + 2 * self.variance * (1 - s)
+        weights = self.invariance, self.variance, self.covariance
+        return _chance(*weights, people, length)
+
+
+@cache
+def _chance(
+    invariance: float,
+    variance: float,
+    covariance: float,
+    people: int,
+    length: int,
+) -> float:
+    r"""With a standard deviation of s it is :math:`2 \lambda s^2 + 2 \mu
+    \operatorname{E} \max(0, 1 - S) + 2 \nu s^4 (d - 1) / (n - 1)`: S is the
+    sample's, and dimensions of n people correlate by accident.
+    """
+    freedom = people - 1
+    mean = stats.chi(freedom, scale=freedom**-0.5).mean()
+
+    def expected(s):
+        limit = freedom / s**2
+        below = stats.chi2.cdf(limit, freedom)
+        hinge = below - s * mean * stats.chi2.cdf(limit, freedom + 1)
+        accident = s**4 * (length - 1) / freedom
+        return 2 * (
+            invariance * s**2 + variance * hinge + covariance * accident
+        )
+
+    return float(minimize_scalar(expected, bounds=(1e-3, 2)).fun)
 
 
 class PooledMaps(nn.Module):

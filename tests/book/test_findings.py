@@ -85,6 +85,18 @@ def test_a_paired_interval_above_components_is_of_the_self_supervised(
     assert ("about 0.025 would be by chance" in said) == (above_low > 0)
 
 
+@pytest.mark.parametrize(
+    ("above_low", "answer"),
+    [(-0.01, "1 of 2 {}s was"), (0.01, "2 of 2 {}s were")],
+)
+def test_one_of_several_representations_is_one(above_low, answer):
+    other = scores(0.01, above_low)
+    other = other[other["model"] == "RR_x"].assign(model="CC")
+    both = pd.concat([scores(0.01, 0.01), other], ignore_index=True)
+    answer = answer.format("self-supervised representation")
+    assert findings.worth(both).startswith(f"**{answer} shown to beat")
+
+
 def test_without_components_nothing_is_said_of_a_distance():
     table = scores(0.01, -0.01)
     table = table[table["model"] != "PCA-64"].assign(above_pca=float("nan"))
@@ -121,7 +133,7 @@ def test_maps_count_where_an_interval_is_known():
         (
             -0.01,
             0.1,
-            "given the labels 1 of 1 lie above principal components",
+            "given the labels 1 of 1 lies above principal components",
         ),
         (
             -0.01,

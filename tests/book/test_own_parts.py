@@ -47,13 +47,23 @@ def test_vicreg_is_the_paper_s_equation():
 
 
 @pytest.mark.parametrize("weights", [(25.0, 25.0, 1.0), (1.0, 4.0, 1.0)])
-def test_nothing_that_says_nothing_gets_below_chance(weights):
+@pytest.mark.parametrize(("people", "length"), [(7, 5), (16, 64), (500, 4)])
+def test_chance_is_the_least_mean_loss_of_vectors_that_say_nothing(
+    weights, people, length
+):
     term = own_parts.VICReg(*weights)
     generator = torch.Generator().manual_seed(0)
-    z, other = torch.randn(2, 20_000, 4, generator=generator)
-    spreads = np.linspace(0.05, 1.5, 30)
-    losses = [float(term.of_pair(s * z, s * other)) for s in spreads]
-    assert min(losses) == pytest.approx(term.chance(), rel=0.01)
+    batches = 300
+    draws = torch.randn(
+        2, batches, people, length, generator=generator, dtype=torch.float64
+    )
+    means = []
+    for spread in np.linspace(0.2, 1.4, 49):
+        losses = torch.vmap(term.of_pair)(*(spread * draws))
+        means.append(float(losses.mean()))
+    chance = term.chance(people, length)
+    assert min(means) == pytest.approx(chance, rel=0.01)
+    assert 0 < np.argmin(means) < 48
 
 
 @pytest.mark.parametrize(("dims", "channels"), [(2, 3), (3, 1)])
