@@ -64,6 +64,9 @@ def linear_evaluation(
         name_lines(left, order)
         left.tick_params(axis="y", labelsize=9)
         name_lines(right, order, shown=False)
+        # the rows are tall: each has numbers at its own axes
+        left.tick_params(axis="x", labelbottom=True)
+        right.tick_params(axis="x", labelbottom=True)
         left.set_title(modality)
     limits = table[["difference_low", "difference_high"]]
     reach = 1.1 * limits.abs().max(axis=None)
