@@ -28,7 +28,18 @@ PAGE = """\
 FIELD = re.compile(r"(?P<names>\w+(?:, \w+)*) : (?P<text>.*)")
 """A line that begins what is said of a field, or of several."""
 
-CODE = re.compile(r"(``.*?``|`[^`]*`)")
+STAR_OR_BAR = re.compile(
+    r"""(?P<kept>
+        ``.*?``
+        | `[^`]*`
+        # the directive's line, and what is indented more
+        | ^(?P<indent>[ ]*)\.\.[ ]math::[^\n]*
+          (?:\n(?:(?P=indent)[ ]+[^\n]*|(?=\n)))*
+    )
+    | [*|]""",
+    re.VERBOSE | re.DOTALL | re.MULTILINE,
+)
+"""A star or a bar, or else code or an equation, which keep theirs."""
 
 
 def write_pages(folder: Path = PAGES, package: Path = PACKAGE) -> list[Path]:
@@ -59,10 +70,8 @@ def as_restructured(what: str, lines: list[str]) -> list[str]:
     has_headings = any(re.fullmatch(r"\s*-{3,}\s*", line) for line in lines)
     fields = what == "class" and not has_headings
     result = []
-    for line in lines:
-        parts = CODE.split(line)
-        parts[::2] = [re.sub(r"[*|]", r"\\\g<0>", p) for p in parts[::2]]
-        line = "".join(parts)
+    text = STAR_OR_BAR.sub(_escaped, "\n".join(lines))
+    for line in text.split("\n"):
         field = FIELD.fullmatch(line)
         if fields and field:
             # what stands before a space would be a type
@@ -70,6 +79,10 @@ def as_restructured(what: str, lines: list[str]) -> list[str]:
             line = f":ivar {names}: {field['text']}"
         result.append(line)
     return result
+
+
+def _escaped(found: re.Match) -> str:
+    return found["kept"] or f"\\{found[0]}"
 
 
 def _write(app: Any, config: Any) -> None:

@@ -32,6 +32,22 @@ def test_a_star_is_a_star_but_in_code():
     ]
 
 
+def test_an_equation_keeps_its_stars_and_bars():
+    lines = [
+        "A |c| of :math:`a^* |b",
+        "c|` is",
+        "",
+        "    .. math:: |d|^*",
+        "",
+        "        = |e|",
+        "    with |f|",
+    ]
+    found = docstrings.as_restructured("function", lines)
+    assert found[0] == r"A \|c\| of :math:`a^* |b"
+    assert found[1:6] == lines[1:6]
+    assert found[6] == r"    with \|f\|"
+
+
 def test_fields_without_a_heading_are_fields():
     lines = ["A gap.", "", "first, second : AUC of", "    each.", "p : of 0."]
     assert docstrings.as_restructured("class", lines) == [
