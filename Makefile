@@ -109,7 +109,8 @@ test-all: smoke lint
 	$(PYTEST)
 
 lab: smoke
-	$(BIN)/jupyter lab notebooks/01_cohort.ipynb
+	$(BIN)/jupyter lab --ServerApp.root_dir="$$PWD" \
+	    --LabApp.default_url=/lab/tree/notebooks/01_cohort.ipynb
 
 # peers that clash with our environment have one of their own; one that cannot
 # be installed is missing alone

@@ -11,7 +11,8 @@ here, for all of them at once:
 - a figure of `NARROW` pixels or less is as wide as a telephone, a wider one
   scrolls there;
 - every figure has a number, and the caption and the alternative text that its
-  cell's metadata hold (``"figures": [{"caption": …, "alt": …}]``);
+  cell's metadata hold (``"figures": [{"caption": …, "alt": …}]``), in which
+  ``{label}`` is the label of the figure;
 - a link to a notebook by the number in its name says that of its chapter;
 - progress bars are left out;
 - a work that a text names by author and year is cited by its key.
@@ -51,7 +52,13 @@ FOUND = "found"
 
 WIDGET = "application/vnd.jupyter.widget-view+json"
 
-PARAMETERS = ("parameters", "injected-parameters")
+PARAMETERS = {
+    "parameters": "parameters",
+    "injected-parameters": "parameters of this edition",
+}
+"""Tags of cells that set parameters, and what such a cell is called: the
+notebook's own, and what an edition sets otherwise.
+"""
 
 LINK = re.compile(r"\[\d\d\]\((?P<name>\d\d_\w+)\)")
 """A link to a notebook by the number in its name."""
@@ -133,7 +140,7 @@ def _parts(cell: Cell) -> list[Cell]:
     """A cell of code, and its figures in cells of their own."""
     about = cell["metadata"]
     tags = [*about.get("tags", ())]
-    what = "parameters" if {*tags} & {*PARAMETERS} else "code"
+    what = next((PARAMETERS[tag] for tag in tags if tag in PARAMETERS), "code")
     if SOLUTION in tags:
         # also what it shows
         tags.append("hide-cell")
@@ -166,12 +173,14 @@ def _figure(output: dict[str, Any], text: Any, cell: Cell) -> Cell:
             f"the figure of the cell {_source(cell)[-60:]!r}: found {text!r} "
             "in the cell's metadata (figures), expected a caption and an alt"
         )
+    told = output.get("metadata", {})
+    caption = text["caption"].replace("{label}", told.get("label", ""))
     options = {
         "image": {"alt": text["alt"]},
-        "figure": {"caption": citations.linked(text["caption"])},
+        "figure": {"caption": citations.linked(caption)},
     }
     # of a narrower page its height follows
-    size = output.get("metadata", {}).get("image/png", {})
+    size = told.get("image/png", {})
     if size.get("width", math.inf) <= NARROW:
         options["figure"]["classes"] = "narrow"
     about = {"image/png": {k: v for k, v in size.items() if k == "width"}}

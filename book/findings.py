@@ -132,10 +132,11 @@ def _furthest(lines: pd.DataFrame) -> str:
     how far, with its interval.
     """
     best = lines.loc[lines["above_pca"].idxmax()]
-    limits = f"{best['above_pca_low']:+.2f}, {best['above_pca_high']:+.2f}"
+    low, high = _signed(best["above_pca_low"]), _signed(best["above_pca_high"])
+    limits = f"{low}, {high}"
     return (
         f"{ledger.escaped(best['model'])} on "
-        f"{ledger.escaped(best['modality'])} ({best['above_pca']:+.2f} "
+        f"{ledger.escaped(best['modality'])} ({_signed(best['above_pca'])} "
         f"[{limits}])"
     )
 
@@ -196,7 +197,7 @@ def few_labels(efficiency: pd.DataFrame, method: str) -> str:
     for line in better.itertuples():
         told.append(
             f"{ledger.escaped(line.model)} on {ledger.escaped(line.task)}, "
-            f"{line.difference:+.2f} {line.measure}"
+            f"{_signed(line.difference)} {line.measure}"
         )
     which = f" with {'; '.join(told)}" if told else ""
     won = f"beat training from scratch{which}"
@@ -210,6 +211,12 @@ def few_labels(efficiency: pd.DataFrame, method: str) -> str:
         f"({compared}). {worth_of_labels(efficiency)}"
     )
     return said.rstrip()
+
+
+def _signed(number: float) -> str:
+    """A difference with two decimals, or three where two would be zero."""
+    text = f"{number:+.2f}"
+    return f"{number:+.3f}" if float(text) == 0 else text
 
 
 def _share(part: int, whole: int, noun: str) -> str:

@@ -14,6 +14,7 @@ import pandas as pd
 
 from book import findings
 from book.claims import rule
+from book.long_tables import folded
 from book.published_editions import Published, read
 from mmssl import ledger
 from mmssl.ledger import atomic
@@ -147,8 +148,8 @@ def write(edition: str, root: Path = ROOT, folder: Path = BUILD) -> list[Path]:
             label = f"{ledger.escaped(edition)}, this book"
             columns = {label: _own(own, table), **columns}
             shown.append(side_by_side(table, columns))
-    for other in others:
-        shown.append(_forest(other, folder))
+        if table.table == "linear_evaluation":
+            shown += [_forest(other, folder) for other in others]
     texts = {"about.md": about + "\n", "tables.md": "\n".join(shown)}
     files = []
     for name, text in texts.items():
@@ -169,22 +170,28 @@ def side_by_side(
     editions : dict
         The table of each edition by its label; None where it has none.
     """
-    columns, lines = {}, {}
+    columns, lines, absent = {}, {}, []
     for label, table in editions.items():
-        columns[label] = {} if table is None else _cells(shown, table)
+        cells = {} if table is None else _cells(shown, table)
+        if not cells:
+            absent.append(label)
+            continue
+        columns[label] = cells
         # in the order in which they come first
-        lines |= dict.fromkeys(columns[label])
-    heads = [*shown.keys, *editions]
-    text = [
-        f"## {shown.title}\n\n{shown.about}\n",
-        f"| {' | '.join(heads)} |",
-        f"|{'---|' * len(heads)}",
-    ]
+        lines |= dict.fromkeys(cells)
+    about = f"## {shown.title}\n\n{shown.about}"
+    if absent:
+        about += f" Not computed: {'; '.join(absent)}."
+    if len(columns) > 1 and not set.intersection(*map(set, columns.values())):
+        about += " The editions have no line in common."
+    heads = [*shown.keys, *columns]
+    rows = [f"| {' | '.join(heads)} |", f"|{'---|' * len(heads)}"]
     for line in lines:
         cells = [ledger.escaped(key) for key in line]
         cells += [column.get(line, ABSENT) for column in columns.values()]
-        text.append(f"| {' | '.join(cells)} |")
-    return "\n".join(text) + "\n"
+        rows.append(f"| {' | '.join(cells)} |")
+    table = folded("\n".join(rows) + "\n", len(lines))
+    return f"{about}\n\n{table}"
 
 
 def claims(edition: str, root: Path = ROOT) -> list[str]:
@@ -273,9 +280,14 @@ def _cells(shown: Shown, table: pd.DataFrame) -> dict[tuple, str]:
     for _, line in table.iterrows():
         if pd.isna(line[value]):
             continue
-        text = f"{line[value]:.2f}"
+        text = _rounded(line[value])
         if pd.notna(line[low]):
-            text += f" [{line[low]:.2f}, {line[high]:.2f}]"
+            text += f" [{_rounded(line[low])}, {_rounded(line[high])}]"
         key = tuple(str(line[name]) for name in shown.keys)
         cells[key] = text.replace("-", "−")
     return cells
+
+
+def _rounded(number: float) -> str:
+    """A number of two decimals, of which none is a negative zero."""
+    return f"{round(number, 2) + 0.0:.2f}"

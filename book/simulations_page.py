@@ -19,7 +19,6 @@ from mmssl.plotting import simulation_rates
 BOOK = Path(__file__).resolve().parent
 TABLE = BOOK / "simulations.tsv"
 BUILD = BOOK / "_build" / "simulations"
-MOST = 6  # changes that the page names
 DPI = 220  # two pixels for one
 
 PARTS = {
@@ -128,10 +127,13 @@ def markdown(lines: pd.DataFrame, part: str, title: str) -> str:
         f"{title}: share of simulated worlds with its exact 99 % interval.\n"
         "```\n\n"
     )
-    rows = [_table_row(_HEADINGS), "|---|---|--:|---|---|---|--:|\n"]
+    # no width where none was measured
+    number = len(_HEADINGS) - int(lines["width"].isna().all())
+    aligned = ("---", "---", "--:", "---", "---", "---", "--:")
+    rows = [_table_row(_HEADINGS[:number]), _table_row(aligned[:number])]
     for line in lines.itertuples():
         cells = (
-            f"{line.simulation}: {line.setting}",
+            f"{line.simulation}: {line.setting.replace('^3', '³')}",
             line.method,
             line.worlds,
             _share(line),
@@ -139,7 +141,7 @@ def markdown(lines: pd.DataFrame, part: str, title: str) -> str:
             _contradicted(line),
             "–" if pd.isna(line.width) else f"{line.width:.3f}",
         )
-        rows.append(_table_row(cells))
+        rows.append(_table_row(cells[:number]))
     return figure + folded("".join(rows), len(lines))
 
 
@@ -156,12 +158,12 @@ def _freshness(changes: list[str]) -> str:
             "This is the code of this book: no module behind a number has "
             "changed since."
         )
-    named = "; ".join(changes[:MOST])
-    if len(changes) > MOST:
-        named += f"; and {len(changes) - MOST} more"
+    number = (
+        "1 file has" if len(changes) == 1 else f"{len(changes)} files have"
+    )
     return (
-        f":::{{note}}\nThe code has changed since: {named}. "
-        "`make simulations` makes the numbers anew.\n:::"
+        f":::{{note}}\n{number} changed since the numbers were made, which "
+        "`make verify` names; `make simulations` makes them anew.\n:::"
     )
 
 

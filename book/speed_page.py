@@ -106,19 +106,21 @@ def targets(lines: Sequence[dict[str, Any]]) -> str:
     if not lines:
         return MISSING
     met = sum(line["met"] for line in lines)
-    rows = []
+    rows, reasons = [], []
     for line in lines:
         limit = f"at least {_number(line['least'])}"
         if line["least"] is None:
             limit = f"at most {_number(line['most'])}"
-        verdict = "met" if line["met"] else f"missed; {line['why']}"
+        verdict = "met" if line["met"] else "missed"
+        name = f"{line['path']}: {line['figure']}"
         if line["value"] is None:
             verdict = "not measured"
-        name = f"{line['path']}: {line['figure']}"
-        verdict = verdict.removesuffix("; ")
+        elif line["why"] and not line["met"]:
+            reasons.append(f"- *{name}* is missed; {line['why']}.\n")
         rows.append((name, limit, _number(line["value"]), verdict))
     heads = ("figure", "target", "measured", "")
-    return f"{met} of {len(lines)} are met.\n\n{_table(heads, rows)}"
+    text = f"{met} of {len(lines)} are met.\n\n{_table(heads, rows)}"
+    return f"{text}\n{''.join(reasons)}"
 
 
 def behind(paths: Sequence[dict[str, Any]]) -> str:
@@ -154,9 +156,10 @@ def roofline(parts: Sequence[dict[str, Any]]) -> str:
     far = [line for line in lines if line["fraction"] < HALF]
     bound = [n for n in far if (n["fraction alone"] or 0) >= HALF]
     own = [n["name"] for n in far if (n["fraction alone"] or 0) < HALF]
+    of_them = len(bound) if own else "all"
     text = (
         f"{len(near)} of {len(lines)} paths take at most twice what the "
-        f"machine cannot do without. Of the other {len(far)}, {len(bound)} "
+        f"machine cannot do without. Of the other {len(far)}, {of_them} "
         "spend at least half of their time in calls of libraries: what is "
         "left there is to make fewer of them, or faster ones."
     )
@@ -247,7 +250,10 @@ def growth(parts: Sequence[dict[str, Any]]) -> str:
         return MISSING
     lines = _lines(parts)
     steep = [n["name"] for n in lines if n["superlinear"]]
-    text = "No cost grows faster than its method must."
+    text = (
+        "No cost grows faster than its method must, by more than measuring "
+        "can tell (a quarter in the exponent)."
+    )
     if steep:
         text = f"These grow faster than their method must: {'; '.join(steep)}."
     text += f"\n\n{_figure('growth', *_GROWTH)}\n"

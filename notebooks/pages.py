@@ -35,6 +35,7 @@ FOLDER = Path(__file__).resolve().parent
 ENTRIES = {"after", "makes", "recorded", "continues", "grid", "objective"}
 EVERY_OTHER = "*"
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
+SMOKE = "smoke"
 """What is safe as the name of a file, in a shell and in a Makefile."""
 
 
@@ -281,8 +282,8 @@ def rules_for_make(folder: str | Path = FOLDER) -> str:
     -------
     str
         For each page that reads others a rule without recipe; for each page
-        that makes folders a variable ``MADE_<name>`` with their names in the
-        smoke edition, which are the defaults of its parameters.
+        that makes folders a variable ``MADE_<name>`` with those of them that
+        are of the smoke edition, by the defaults of its parameters.
 
     Raises
     ------
@@ -300,7 +301,7 @@ def rules_for_make(folder: str | Path = FOLDER) -> str:
             lines.append(f"{executed.format(page.name)}: {needed}")
         if page.makes:
             made = " ".join(_made_by_default(page, Path(folder)))
-            lines.append(f"MADE_{page.name} := {made}")
+            lines.append(f"MADE_{page.name} := {made}".rstrip())
     return "\n".join(lines) + "\n"
 
 
@@ -309,7 +310,9 @@ def _content(notebook: Path) -> Mapping[str, Any]:
 
 
 def _made_by_default(page: Page, folder: Path) -> list[str]:
-    """The folders that a page makes with its defaults, in the repository."""
+    """The folders of the smoke edition that a page makes with its defaults, in
+    the repository; another folder is the reader's, who changed a default.
+    """
     defaults = _defaults(folder / f"{page.name}.ipynb")
     made = []
     for name in page.makes:
@@ -320,7 +323,11 @@ def _made_by_default(page: Page, folder: Path) -> list[str]:
                 "relative to the repository"
             )
         check_folder(defaults.get(name), entry)
-        made.append(defaults[name])
+        parts = PurePosixPath(defaults[name]).parts
+        if any(
+            part == SMOKE or part.startswith(f"{SMOKE}-") for part in parts
+        ):
+            made.append(defaults[name])
     return made
 
 

@@ -455,6 +455,27 @@ def test_make_is_told_the_order_and_the_folders(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("folder", "is_removed"),
+    [
+        ("data/results/smoke-own", True),
+        ("data/runs/smoke/one", True),
+        ("data/runs/mine", False),
+        ("data/runs/smoked", False),
+        ("data/runs", False),
+    ],
+)
+def test_make_removes_no_folder_that_a_reader_named(
+    tmp_path, folder, is_removed
+):
+    file = _notebook(tmp_path, "01_one", {"after": [], "makes": "output"})
+    text = file.read_text()
+    assert "data/results/smoke" in text
+    file.write_text(text.replace("data/results/smoke", folder))
+    made = f"MADE_01_one := {folder if is_removed else ''}"
+    assert pages.rules_for_make(tmp_path).strip() == made.strip()
+
+
+@pytest.mark.parametrize(
     ("change", "message"),
     [
         ({"03_pretraining": {"epoch": 3}}, "no parameter 'epoch'"),

@@ -11,7 +11,9 @@ exactly between two columns, nothing else shows that there is more.
   ].join(", ");
 
   const mark = (box) => {
-    const hidden = box.scrollWidth - box.clientWidth;
+    // an equation scrolls in an element that MathJax makes later
+    const inside = box.querySelector(":scope > mjx-container") || box;
+    const hidden = inside.scrollWidth - inside.clientWidth;
     box.classList.toggle("overflows", hidden > 2);
   };
 

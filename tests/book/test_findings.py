@@ -78,7 +78,7 @@ def test_a_paired_interval_above_components_is_of_the_self_supervised(
     gained = 1 + int(low > 0)
     assert f" {gained} of 2 learned representations beat" in said
     assert "same images** (ROC-AUC 0.70 on T1" in said
-    limits = f"[{above_low:+.2f}, +0.09]"
+    limits = f"[{above_low:+.{2 if above_low else 3}f}, +0.09]"
     assert (
         f"The furthest above them is RR&#95;x on T1 (+0.05 {limits})" in said
     )
@@ -95,6 +95,11 @@ def test_one_of_several_representations_is_one(above_low, answer):
     both = pd.concat([scores(0.01, 0.01), other], ignore_index=True)
     answer = answer.format("self-supervised representation")
     assert findings.worth(both).startswith(f"**{answer} shown to beat")
+
+
+def test_a_limit_above_zero_is_not_printed_as_zero():
+    said = findings.worth(scores(0.01, 0.0012))
+    assert "RR&#95;x on T1 (+0.05 [+0.001, +0.09])" in said
 
 
 def test_without_components_nothing_is_said_of_a_distance():

@@ -131,7 +131,26 @@ def test_an_edition_has_no_column_in_a_table_that_it_lacks(root):
     for line in written["tables.md"].splitlines():
         if line.startswith("| model"):
             heads.append(re.findall("small|night|rows", line))
-    assert heads == [["small", "night"], ["small", "rows"]]
+    assert heads == [["small", "night"], ["rows"]]
+    assert " Not computed: small, this book." in written["tables.md"]
+
+
+def test_side_by_side_says_where_nothing_compares_and_folds_what_is_long():
+    (shown,) = (
+        t for t in published_page.TABLES if t.title == "Natural images"
+    )
+    lines = []
+    for k in range(16):
+        line = {"data": f"d{k}", "model": "RR", "modality": "a"}
+        lines.append(line | {"accuracy": -0.001, "low": -0.004, "high": 0.2})
+    table = pd.DataFrame(lines)
+    text = published_page.side_by_side(shown, {"a": table[:8], "b": table[8:]})
+    assert "no line in common" in text and "Table of 16 rows" in text
+    assert "0.00 [0.00, 0.20]" in text
+    text = published_page.side_by_side(
+        shown, {"a": table[:9], "b": table[8:9]}
+    )
+    assert "in common" not in text and "Table of" not in text
 
 
 def test_an_older_version_is_shown_as_one(root):

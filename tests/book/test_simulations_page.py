@@ -78,8 +78,11 @@ def test_every_line_is_shown_and_every_file_that_the_page_includes_is_made(
         shown = (tmp_path / "out" / f"{part}.md").read_text()
         assert f"{part}.png" in made and f"{part}.png" in shown
         assert f":alt: {page.ALT}" in shown
-        assert "| 100 | 0.375 [0.345, 0.405] | – | – | – |" in shown
+        assert "| 100 | 0.375 [0.345, 0.405] | – | – |\n" in shown
         assert "exactly 0.05" in shown and r"max-\|RBC\|" in shown
+        assert "mean width" not in shown
+    lines = pd.read_csv(table, sep="\t").assign(width=0.25)
+    assert "| 0.250 |\n" in page.markdown(lines, "intervals", "Intervals")
     first = (tmp_path / "out" / "intervals.md").read_text()
     assert "0.125 [0.090, 0.160] | exactly 0.05 | **yes**" in first
 
@@ -94,7 +97,7 @@ def test_a_contradicted_rate_and_changed_code_are_said_first(table, tmp_path):
     (table.parent / "worlds.py").write_text("SEED = 2\n")
     page.write(tmp_path / "out", table)
     text = (tmp_path / "out" / "about.md").read_text()
-    assert "its input worlds (worlds.py) has changed" in text
+    assert "1 file has changed since the numbers were made" in text
     assert "This is the code of this book" not in text
 
 

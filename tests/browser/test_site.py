@@ -100,6 +100,34 @@ def test_a_phone_is_told_of_figures_that_are_wider(browser, site):
     page.close()
 
 
+@pytest.mark.parametrize("name", ["published", "methods", "04"])
+def test_tables_and_equations_that_are_cut_say_that_they_scroll(
+    browser, site, name
+):
+    if name.isdigit():
+        (file,) = site.folder.glob(f"executed/*/{name}_*.html")
+        name = file.relative_to(site.folder).with_suffix("").as_posix()
+    page = browser.new_page(viewport=chromium.NARROW)
+    page.goto(f"{site.address}{name}.html")
+    page.wait_for_selector(".overflows")
+    page.wait_for_load_state("networkidle")
+    told = page.eval_on_selector_all(
+        ".cell_output > .output, .pst-scrollable-table-container, div.math",
+        """boxes => boxes.filter(box => box.checkVisibility()).map(box => {
+            const inside = box.querySelector(":scope > mjx-container") || box;
+            const before = getComputedStyle(box, "::before");
+            return [
+                inside.scrollWidth > inside.clientWidth + 2,
+                before.content.includes("scroll")
+            ];
+        })""",
+    )
+    assert [True, True] in told and [False, False] in told
+    for is_cut, is_told in told:
+        assert is_cut == is_told
+    page.close()
+
+
 def test_search_finds_a_term(browser, site):
     page = browser.new_page(viewport=chromium.WIDE)
     page.goto(site.address)
