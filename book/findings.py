@@ -9,6 +9,7 @@ import pandas as pd
 
 from mmssl import ledger
 from mmssl.evaluate import worth_of_labels
+from mmssl.evaluate.label_efficiency import FEWEST_TRAININGS
 
 PROTOCOL = "logistic regression"
 PCA = "PCA-64"
@@ -188,9 +189,9 @@ def few_labels(efficiency: pd.DataFrame, method: str) -> str:
     method : str
     """
     gains = efficiency[~efficiency["baseline"].astype(bool)]
-    # one training says nothing of another
     few = gains[
-        (gains["ratio"] == gains["ratio"].min()) & (gains["seeds"] > 1)
+        (gains["ratio"] == gains["ratio"].min())
+        & (gains["seeds"] >= FEWEST_TRAININGS)
     ]
     better = few[few["difference_low"] > 0]
     told = []
@@ -205,7 +206,7 @@ def few_labels(efficiency: pd.DataFrame, method: str) -> str:
         won = "was not shown to beat training from scratch"
     compared = _share(len(better), len(few), "comparison")
     if not len(few):
-        compared = "each trained once"
+        compared = f"each trained fewer than {FEWEST_TRAININGS} times"
     said = (
         f"{method}, fine-tuned on the fewest labels: pretraining {won} "
         f"({compared}). {worth_of_labels(efficiency)}"

@@ -454,6 +454,17 @@ def test_make_is_told_the_order_and_the_folders(tmp_path):
     ]
 
 
+def test_all_folders_of_the_smoke_pages_are_made_anew():
+    standing = pages.read_pages(ROOT / "notebooks")
+    wanted = {f"MADE_{p.name}": len(p.makes) for p in standing.values()}
+    made = dict.fromkeys(wanted, 0)
+    for line in pages.rules_for_make(ROOT / "notebooks").splitlines():
+        name, _, folders = line.partition(" :=")
+        if name in made:
+            made[name] = len(folders.split())
+    assert made == wanted
+
+
 @pytest.mark.parametrize(
     ("folder", "is_removed"),
     [

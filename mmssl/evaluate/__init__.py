@@ -2,6 +2,12 @@
 else could explain them.
 """
 
+from mmssl.evaluate.few_labels import (
+    formatted_convergence,
+    formatted_deviation,
+    formatted_efficiency,
+    worth_of_pretraining,
+)
 from mmssl.evaluate.finetune import Schedule, Target
 from mmssl.evaluate.finetuned_robustness import (
     deviation_table,
@@ -32,6 +38,7 @@ from mmssl.evaluate.localisation import (
 )
 from mmssl.evaluate.pretext import (
     contrast_table,
+    known_people,
     pretext_answers,
     pretext_table,
     share_right,
@@ -50,7 +57,11 @@ from mmssl.evaluate.probes import (
     linear_probe,
     logistic_regression,
 )
-from mmssl.evaluate.prototypes import prototype_assignments, prototype_table
+from mmssl.evaluate.prototypes import (
+    collapses,
+    prototype_assignments,
+    prototype_table,
+)
 from mmssl.evaluate.regression import (
     formatted_regression,
     probe_target,
@@ -63,6 +74,7 @@ from mmssl.evaluate.results import (
     load_probes,
     load_results,
     results_table,
+    with_interval,
 )
 from mmssl.evaluate.run_histories import learned_above_chance, neighbour_curves
 from mmssl.evaluate.runs import (
@@ -104,6 +116,7 @@ __all__ = [
     "accuracy_table",
     "augmented_views",
     "choice_differences",
+    "collapses",
     "contrast_table",
     "convergence_table",
     "cost_exponents",
@@ -117,11 +130,15 @@ __all__ = [
     "extrapolation",
     "fine_tuned",
     "finished_runs",
+    "formatted_convergence",
+    "formatted_deviation",
+    "formatted_efficiency",
     "formatted_regression",
     "formatted_results",
     "froc_table",
     "heat_maps",
     "known_of_people",
+    "known_people",
     "learned_above_chance",
     "lesion_attention",
     "linear_probe",
@@ -157,5 +174,7 @@ __all__ = [
     "target_values",
     "timed_fit",
     "unreadable_runs",
+    "with_interval",
     "worth_of_labels",
+    "worth_of_pretraining",
 ]

@@ -23,6 +23,11 @@ if TYPE_CHECKING:
 
 AUC, DICE = MEASURES = ("AUC", "Dice")
 
+FEWEST_TRAININGS = 3
+"""Behind an interval over trainings: of two it says nothing, with a single
+degree of freedom.
+"""
+
 DIFFERENCE = ("difference", "difference_low", "difference_high", "p")
 BOOTSTRAP = ("bootstrap_low", "bootstrap_high")
 COMPARISON = ("value", "low", "high", "sd", *DIFFERENCE, "p_corrected")
@@ -245,9 +250,9 @@ def convergence_table(
         One line per target, ratio and start: task, model, baseline, ratio,
         seeds, best (largest AUC, a mean over seeds), steps (until the share of
         the fit's own best is first reached, a mean over seeds), low, high
-        (Student's t over seeds, 95 %; NaN for one), and saved: 1 - steps /
-        those from scratch on the same people, a mean over seeds with its
-        interval.
+        (Student's t over seeds, 95 %, cut at what is possible; NaN for fewer
+        than three), and saved: 1 - steps / those from scratch on the same
+        people, a mean over seeds with its interval.
     """
     import pandas as pd
 
@@ -263,7 +268,10 @@ def convergence_table(
                 best = np.mean([np.nanmax(c[:, 2]) for c in curves])
                 saved = 1 - steps[start] / steps[SCRATCH]
                 mean, low, high = _over_seeds(steps[start])
+                # no step is below 0, and no more than all can be saved
+                low = np.maximum(low, 0.0)
                 gain, gain_low, gain_high = _over_seeds(saved)
+                gain_high = np.minimum(gain_high, 1.0)
                 is_baseline = start == SCRATCH
                 lines.append(
                     {
@@ -291,11 +299,13 @@ def _reached(curve: np.ndarray, share: float) -> float:
 
 
 def _over_seeds(values: np.ndarray) -> tuple[float, float, float]:
-    """Mean of trainings with its interval by Student's t; none for one."""
+    """Mean of trainings with its interval by Student's t; none for one or
+    two.
+    """
     from scipy import stats
 
     mean, number = float(values.mean()), len(values)
-    if number < 2:
+    if number < FEWEST_TRAININGS:
         return mean, np.nan, np.nan
     reach = stats.t.ppf(0.975, number - 1) * values.std(ddof=1)
     reach /= np.sqrt(number)

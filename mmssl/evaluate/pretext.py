@@ -321,6 +321,48 @@ def contrast_table(
     return pd.DataFrame(lines)
 
 
+def known_people(contrasts: pd.DataFrame) -> str:
+    """Say in how many contrasts people are known, and not only places.
+
+    Parameters
+    ----------
+    contrasts : DataFrame
+        Of `contrast_table`, of one model or several.
+    """
+    total = len(contrasts)
+    knows = int((contrasts["difference_high"] < 0).sum())
+    of_own = (
+        "for a person's own key than for another person's in the same crop"
+    )
+    if total == 1:
+        line = contrasts.iloc[0]
+        gap = (
+            f"(difference {line['difference']:+.3f}, interval "
+            f"{line['difference_low']:+.3f} to "
+            f"{line['difference_high']:+.3f})"
+        )
+        if knows:
+            return (
+                f"In the one contrast the loss is lower {of_own} {gap}, a "
+                "sign that people and not only places are known."
+            )
+        return (
+            "In the one contrast the loss was not shown to be lower "
+            f"{of_own} {gap}: nothing shows that people and not only places "
+            "are known."
+        )
+    if not knows:
+        return (
+            f"In none of the {total} contrasts was the loss shown to be lower "
+            f"{of_own}: nothing shows that people and not only places are "
+            "known."
+        )
+    return (
+        f"In **{knows}** of the {total} contrasts the loss is lower {of_own}, "
+        "a sign that people and not only places are known."
+    )
+
+
 @torch.no_grad()
 def _contrast(
     objective: Objective,

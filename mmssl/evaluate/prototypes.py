@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 TERM = "SwAV"
 
+_EVEN = 0.8  # usage from which prototypes are used alike
+_LITTLE = 0.9  # of chance: a loss that may be so high has learned little
+
 
 @torch.no_grad()
 def prototype_assignments(
@@ -151,3 +154,39 @@ def prototype_table(
             }
         )
     return pd.DataFrame(lines)
+
+
+def collapses(prototypes: pd.DataFrame) -> str:
+    """Say of how many clusterings the clusters collapsed, or learned little.
+
+    Parameters
+    ----------
+    prototypes : DataFrame
+        Of `prototype_table`, of one model or several.
+    """
+    total = len(prototypes)
+    if not total:
+        return ""
+    is_uneven = prototypes["usage"] < _EVEN
+    is_useless = prototypes["high"] >= _LITTLE * prototypes["chance"]
+    poor = int((is_uneven | is_useless).sum())
+    if poor:
+        which = "The one clustering"
+        if total > 1:
+            which = f"{poor} of the {total} clusterings"
+            if poor == total == 2:
+                which = "Both clusterings"
+        verbs = ("is", "has") if poor == 1 else ("are", "have")
+        return (
+            f"**{which} {verbs[0]} near a collapse or {verbs[1]} learned "
+            f"little**: usage is below {_EVEN:g}, or the interval of the loss "
+            f"reaches {_LITTLE:g} of chance."
+        )
+    which = "The one clustering is not"
+    if total > 1:
+        none = "Neither" if total == 2 else "None"
+        which = f"{none} of the {total} clusterings is"
+    return (
+        f"{which} near a collapse: usage is at least {_EVEN:g}, and the "
+        f"interval of the loss stays below {_LITTLE:g} of chance."
+    )

@@ -427,7 +427,10 @@ def _above(labels, scores, components, subjects) -> dict[str, float]:
 
 
 def with_interval(
-    table: pd.DataFrame, columns: Sequence[str], sign: str = ""
+    table: pd.DataFrame,
+    columns: Sequence[str],
+    sign: str = "",
+    digits: int = 2,
 ) -> list[str]:
     """Cells such as "0.81 [0.70, 0.89]", or a dash where there is no number.
 
@@ -438,10 +441,13 @@ def with_interval(
         Of the value and its limits.
     sign : "" or "+"
         Whether gains carry their sign.
+    digits : int
+        Behind the point.
     """
+    form = f"{sign}.{digits}f"
     cells = []
     for value, low, high in table[list(columns)].to_numpy():
-        text = f"{value:{sign}.2f} [{low:{sign}.2f}, {high:{sign}.2f}]"
+        text = f"{value:{form}} [{low:{form}}, {high:{form}}]"
         cells.append("–" if np.isnan([value, low]).any() else text)
     return cells
 

@@ -85,8 +85,10 @@ def _scaled(kernel: Tensor, iterations: int) -> Tensor:
     its being written before the end.
     """
     rows = kernel.new_ones(len(kernel))
+    # what a column gets; with 1 the factors would grow at every turn
+    share = kernel.shape[0] / kernel.shape[1]
     for _ in range(iterations):
-        columns = 1 / (rows @ kernel)
+        columns = share / (rows @ kernel)
         rows = 1 / (kernel @ columns)
     return kernel.mul_(rows[:, None]).mul_(columns)
 

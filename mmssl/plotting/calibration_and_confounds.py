@@ -142,8 +142,8 @@ def covariates_in_z(decoded: pd.DataFrame) -> Figure:
     Figure
         An axis a covariate. Dots: R2 (numbers) or AUC (words) on held-out
         people with their interval; the pale bar reaches to the 95th percentile
-        of the shuffled null; dotted, what knows nothing: 0 or .5. An axis of
-        R2 ends at -.5.
+        of the shuffled null; dotted, what knows nothing: 0 or .5. Each axis
+        shows the range of its own values, R2 from -1 on.
     """
     covariates = list(dict.fromkeys(decoded["covariate"]))
     models = list(dict.fromkeys(decoded["model"]))[::-1]
@@ -162,10 +162,14 @@ def _decoded_covariate(
     axis: Axes, decoded: pd.DataFrame, models: list[str]
 ) -> None:
     """One covariate of `covariates_in_z`."""
+    label, nothing, lowest = "AUC", 0.5, 0.0
     if decoded["measure"].iloc[0] == "R2":
-        label, nothing, end = "R²", 0.0, -0.5
-    else:
-        label, nothing, end = "AUC", 0.5, 0.2
+        label, nothing, lowest = "R²", 0.0, -1.0
+    drawn = decoded[["low", "high", "by_chance_95"]].to_numpy()
+    first = min(np.nanmin(drawn), nothing)
+    last = max(np.nanmax(drawn), nothing)
+    around = 0.08 * (last - first)
+    end = max(first - around, lowest)
     modalities = list(dict.fromkeys(decoded["modality"]))
     for k, modality in enumerate(modalities):
         lines = decoded[decoded["modality"] == modality]
@@ -184,7 +188,8 @@ def _decoded_covariate(
         shade = colour(modality)
         _intervals(axis, lines, columns, height, shade, modality)
     axis.axvline(nothing, **DOTTED)
-    axis.set(xlabel=label, xlim=(end, 1.04))
+    axis.set(xlabel=label, xlim=(end, last + around))
+    axis.locator_params(axis="x", nbins=4)
 
 
 def _reliability_curve(

@@ -2,9 +2,12 @@
 intervals behind the verdicts.
 """
 
+import textwrap
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
@@ -15,6 +18,10 @@ from mmssl.plotting.look import (
 )
 
 _NO_ANSWER = "no answer"
+
+_DIGIT = 0.035  # of the longest bar: what a digit needs
+_BRIGHTNESS = (0.299, 0.587, 0.114)  # of red, green and blue
+_LETTERS = 52  # of a line of a claim
 
 
 def claim_counts(assessed: pd.DataFrame) -> Figure:
@@ -31,7 +38,7 @@ def claim_counts(assessed: pd.DataFrame) -> Figure:
     Figure
         A panel for each kind of evidence and one for claims that nothing
         tested, with one stacked bar a paper; the numbers stand in the bars
-        that have room for them.
+        that have room for them, and above the others.
     """
     is_tested = assessed["estimate"].notna()
     evidence = assessed["evidence"].where(is_tested, _NO_ANSWER)
@@ -39,21 +46,26 @@ def claim_counts(assessed: pd.DataFrame) -> Figure:
     papers = list(assessed["paper"].unique())[::-1]
     counts = assessed.groupby([evidence, "paper", "verdict"]).size()
     largest = counts.groupby(level=[0, 1]).sum().max()
-    height = 1.4 + 0.4 * len(papers)
-    figure, axes = canvas(
-        1, len(kinds), 10.0, height, sharey=True, sharex=True
-    )
-    for axis, kind in zip(axes[0], kinds, strict=True):
+    rows = -(-len(kinds) // 2)
+    height = 1.0 + (0.7 + 0.38 * len(papers)) * rows
+    figure, axes = canvas(rows, 2, 7.0, height, sharey=True, sharex=True)
+    panels = axes.ravel()
+    for axis, kind in zip(panels, kinds, strict=False):
         left = np.zeros(len(papers))
+        free = np.zeros(len(papers))
         for verdict, colour in VERDICT.items():
             numbers = [counts.get((kind, p, verdict), 0) for p in papers]
             width = np.array(numbers)
             axis.barh(papers, width, left=left, color=colour, lw=0)
-            _write_numbers(axis, left, width, 0.06 * largest)
+            free = _write_numbers(axis, left, width, free, largest, colour)
             left = left + width
-        axis.set_title(kind, fontsize=9)
-        axis.set(xlabel="claims", xlim=(0, 1.05 * largest))
+        axis.set_title(kind, fontsize=9.5)
+        axis.set(xlim=(0, 1.05 * largest))
         axis.tick_params(axis="y", length=0)
+        axis.set_xlabel("claims")
+        axis.label_outer()
+    for axis in panels[len(kinds) :]:
+        axis.remove()
     handles = [
         Patch(color=colour, label=verdict)
         for verdict, colour in VERDICT.items()
@@ -92,7 +104,7 @@ def claim_intervals(
     direction = lines["claimed"].str.split().str[0]
     lines = lines.assign(direction=direction)
     lines = lines.sort_values(["direction", "estimate"])
-    figure, axes = canvas(1, 1, 7.0, 1.3 + 0.28 * len(lines))
+    figure, axes = canvas(1, 1, 7.0, 1.3 + 0.33 * len(lines))
     axis = axes[0, 0]
     height = np.arange(len(lines))
     colours = [VERDICT[verdict] for verdict in lines["verdict"]]
@@ -108,10 +120,10 @@ def claim_intervals(
         )
     axis.set_xlim(limits)
     names = [
-        f"{line.id}  {_shorten(line.claim)}" for line in lines.itertuples()
+        _wrapped(f"{line.id}  {line.claim}") for line in lines.itertuples()
     ]
     axis.set(yticks=height, ylim=(-0.8, len(lines) - 0.2), xlabel=label)
-    axis.set_yticklabels(names, fontsize=8.5)
+    axis.set_yticklabels(names, fontsize=8, linespacing=1.05)
     for verdict in lines["verdict"].unique():
         axis.plot([], [], color=VERDICT[verdict], lw=3, label=verdict)
     if len(lines):
@@ -133,22 +145,42 @@ def _region(claimed: str) -> tuple[float, float]:
 
 
 def _write_numbers(
-    axis: Axes, left: np.ndarray, width: np.ndarray, narrowest: float
-) -> None:
-    """Write the number of claims into each bar that has room for it."""
-    for place in np.flatnonzero(width >= narrowest):
-        axis.text(
-            left[place] + width[place] / 2,
-            place,
-            width[place],
-            ha="center",
-            va="center",
-            fontsize=8,
-        )
+    axis: Axes,
+    left: np.ndarray,
+    width: np.ndarray,
+    free: np.ndarray,
+    largest: int,
+    colour: str,
+) -> np.ndarray:
+    """Write the number of claims into each bar, or above one without room for
+    it, right of the number that stands there; return where that place is free.
+    """
+    free = free.copy()
+    is_dark = np.dot(to_rgb(colour), _BRIGHTNESS) < 0.45
+    digit = _DIGIT * largest
+    for place in np.flatnonzero(width):
+        number = str(width[place])
+        centre = left[place] + width[place] / 2
+        look = {"ha": "center", "va": "center_baseline", "fontsize": 8.5}
+        if width[place] >= digit * len(number):
+            shade = "white" if is_dark else "black"
+            axis.text(centre, place, number, color=shade, **look)
+            continue
+        centre = max(centre, free[place] + 0.6 * digit)
+        free[place] = centre + 0.6 * digit
+        look |= {"va": "bottom", "fontsize": 7.5}
+        axis.text(centre, place + 0.39, number, color="black", **look)
+    return free
 
 
-def _shorten(text: str, letters: int = 40) -> str:
-    """The text cut at a word."""
-    if len(text) <= letters:
-        return text
-    return text[: letters - 1].rsplit(" ", 1)[0] + " …"
+def _wrapped(text: str) -> str:
+    """The text in two lines at most, cut at a word."""
+    lines = textwrap.wrap(
+        text,
+        _LETTERS,
+        break_long_words=False,
+        break_on_hyphens=False,
+        max_lines=2,
+        placeholder=" …",
+    )
+    return "\n".join(lines)

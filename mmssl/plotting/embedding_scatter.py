@@ -23,6 +23,12 @@ _COLUMNS = 6
 _CELL, _NAME = 1.15, 0.22
 """Inches of a panel, and of its name above it."""
 
+_SHARE = 0.17
+"""Part of a panel, at its foot, in which the share of variance stands."""
+
+_LETTERS = 15
+"""Of a name in 8 points that fits above a panel."""
+
 _UNKNOWN = "not known"
 
 
@@ -43,7 +49,8 @@ def embedding_scatter(planes: pd.DataFrame, values: pd.Series) -> Figure:
     -------
     Figure
         A block for each modality, in it a panel for each model in the order
-        of the table, of which each axis has a scale of its own.
+        of the table, of which each axis has a scale of its own; at its foot,
+        the share of the variance in that plane.
     """
     modalities = list(dict.fromkeys(planes["modality"]))
     count = planes["model"].nunique()
@@ -94,7 +101,8 @@ def _panels(axis: Axes, planes: pd.DataFrame, shades: pd.Series) -> None:
         places = people[["first", "second"]].to_numpy()
         low, spread = places.min(axis=0), np.ptp(places, axis=0)
         places = (places - low) / np.where(spread > 0, spread, 1)
-        places = 0.06 + 0.88 * places
+        # above the line in which the share stands
+        places = [0.06, _SHARE] + [0.88, 0.94 - _SHARE] * places
         axis.scatter(
             left + 0.05 + (_CELL - 0.1) * places[:, 0],
             top - _CELL + _CELL * places[:, 1],
@@ -108,7 +116,11 @@ def _panels(axis: Axes, planes: pd.DataFrame, shades: pd.Series) -> None:
         corners[:, 0] = np.clip(_CELL * corners[:, 0], 0, _CELL - 0.05)
         corners[:, 1] = _CELL * corners[:, 1] - _CELL
         axis.plot(*(corners + [left, top]).T, color=BASELINE, lw=0.5)
-        axis.text(left + 0.06, top + 0.03, model, fontsize=8, va="bottom")
+        # a long name ends where the next panel begins
+        letters = 8 * min(1.0, _LETTERS / len(model))
+        axis.text(
+            left + 0.06, top + 0.03, model, fontsize=letters, va="bottom"
+        )
         axis.text(
             left + _CELL - 0.08,
             top - _CELL + 0.02,

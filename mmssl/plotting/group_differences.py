@@ -16,7 +16,12 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
-from mmssl.ledger.artefacts import SanityReport, check_report, map_name
+from mmssl.ledger.artefacts import (
+    POSITIVE_CONTROL,
+    SanityReport,
+    check_report,
+    map_name,
+)
 from mmssl.plotting.look import (
     BASELINE,
     COMPETITOR,
@@ -59,6 +64,9 @@ _WRAP = 58
 
 _FILES = {"RBC": "rbc", "ρ": "rho"}
 """How the files of effects end."""
+
+_IMAGES = "no encoder: the images themselves"
+"""Said of a map of the images that controls no test of groups."""
 
 GroupMap = tuple[np.ndarray, np.ndarray, SanityReport]
 """Effect sizes and corrected p, (X, Y, Z) each, and the report."""
@@ -137,7 +145,12 @@ def group_maps(
                 box[0],
                 box[1] + (_LINE + 0.05) / height,
                 _title(
-                    f"{name}, {column}", rbc, survives, report, affine, level
+                    f"{name}, {column}",
+                    rbc,
+                    survives,
+                    _checks(report, effect),
+                    affine,
+                    level,
                 ),
                 fontsize=8.5,
                 va="bottom",
@@ -160,11 +173,18 @@ def _padded(given: tuple) -> tuple:
     return (*given, *[None] * missing)
 
 
+def _checks(report: SanityReport, effect: str) -> str:
+    """What is said of the checks of a map."""
+    if report.exemption == POSITIVE_CONTROL and effect != "RBC":
+        return _IMAGES
+    return str(report)
+
+
 def _title(
     name: str,
     rbc: np.ndarray,
     survives: np.ndarray,
-    report: SanityReport,
+    checks: str,
     affine: np.ndarray,
     level: float,
 ) -> str:
@@ -177,8 +197,9 @@ def _title(
     if survives.any():
         count = f"{int(survives.sum())} voxels with {passing}"
     name = literal(name)
-    checks = textwrap.fill(str(report), _WRAP)
-    return f"{name}\npeak ({x:.0f}, {y:.0f}, {z:.0f}) mm; {count}\n{checks}"
+    checks = textwrap.fill(checks, _WRAP)
+    peak = f"peak ({x:z.0f}, {y:z.0f}, {z:z.0f}) mm"
+    return f"{name}\n{peak}; {count}\n{checks}"
 
 
 def interactive_maps(
@@ -225,7 +246,8 @@ def interactive_maps(
             map_name(key, _FILES[effect]),
             tuple(round(c, 1) for c in peak),
             round(float(np.abs(rbc).max()), 4),
-            f"{survivors} voxels with corrected p below .05; {report}",
+            f"{survivors} voxels with corrected p below .05; "
+            f"{_checks(report, effect)}",
         )
     return BrainViewer(choices, effect, symmetric=True)
 
@@ -325,9 +347,9 @@ def overlap_beyond_untrained(table: pd.DataFrame) -> Figure:
     Returns
     -------
     Figure
-        Left: AUPRC, with the mean of the untrained encoders and its spread in
-        grey and the chance level dotted. Right: the difference with its
-        interval.
+        Left: AUPRC, with the mean of the untrained encoders as a grey line,
+        one standard deviation of theirs to either side as a grey band, and
+        the chance level dotted. Right: the difference with its interval.
     """
     order = list(table["source"].unique())[::-1]
     modalities = list(table["modality"].unique())

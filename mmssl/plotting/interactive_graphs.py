@@ -12,14 +12,14 @@ from matplotlib.patches import ConnectionStyle
 
 from mmssl.plotting.look import BASELINE, colour
 from mmssl.plotting.objective_graph import (
-    COLOURS,
     Edge,
     Node,
     Place,
+    amount,
     arrows,
     curvature,
     node_places,
-    term_numbers,
+    shades_of_graphs,
 )
 from mmssl.plotting.script_figure import ScriptFigure
 
@@ -79,13 +79,12 @@ class InteractiveGraphs(ScriptFigure):
         learned: Mapping[str, Mapping[str, float]] | None = None,
         nats: Collection[str] = (),
     ) -> None:
-        numbers = term_numbers(graphs)
+        shades = shades_of_graphs(graphs)
         shown = []
         for name, graph in graphs.items():
             drawn = _graph(graph, modalities)
             for term in drawn["terms"]:
-                number = numbers[term["name"]]
-                term["shade"] = COLOURS[number % len(COLOURS)]
+                term["shade"] = shades[term["name"]]
                 if learned is not None:
                     gain = learned.get(name, {}).get(term["name"])
                     unit = " nats" if term["name"] in nats else ""
@@ -100,7 +99,7 @@ def _told(gain: float | None, unit: str) -> str:
     if gain is None:
         return "no chance level"
     side = "above" if gain >= 0 else "below"
-    return f"{abs(gain):,.2f}{unit} {side} chance"
+    return f"{amount(abs(gain))}{unit} {side} chance"
 
 
 def _graph(

@@ -75,6 +75,10 @@ def linear_evaluation(
         axes[-1, 0].set_xlim(None, 1.02)
     axes[-1, 1].set_xlabel("gain over untrained", fontsize=9)
     axes[-1, 1].set_xlim(-reach, reach)
+    # more of them would touch each other
+    step = 10 ** np.floor(np.log10(0.9 * reach))
+    outermost = step * np.floor(0.9 * reach / step)
+    axes[-1, 1].set_xticks([-outermost, 0, outermost])
     return figure
 
 
@@ -175,8 +179,9 @@ def crops_and_shortcuts(table: pd.DataFrame) -> Figure:
             shift = 0.22 * (number - (len(series) - 1) / 2)
             _dots(axis, part, choices, shift, shade, label)
             axis.axhline(part["chance"].iloc[0], **DOTTED)
-        names = [choice.replace(", ", "\n") for choice in choices]
+        names = [choice.replace(" crops, ", "\n") for choice in choices]
         axis.set(xticks=np.arange(len(choices)), xticklabels=names)
+        axis.set_xlabel("crops")
         axis.set_title(title)
         axis.legend(fontsize=9, loc="lower right")
     axes[0].legend(fontsize=9, loc="upper right")

@@ -6,9 +6,10 @@ one. People with any of the common colour deficiencies tell those of a scale
 apart. Diverging maps are ``RdBu_r``, magnitudes ``viridis``, anatomy ``gray``.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from types import MappingProxyType
+from zlib import crc32
 
 import matplotlib
 import numpy as np
@@ -52,6 +53,26 @@ MODEL = (
 scheme.
 """
 
+TERM: Mapping[str, str] = MappingProxyType(
+    {
+        # these four stand in one figure more often than any others
+        "CR": "#332288",
+        "XX": "#AA4499",
+        "CC": "#999933",
+        "RR": "#661100",
+        "AE": "#117733",
+        "CCA": "#88CCEE",
+        "MMVAE": "#882255",
+        "CE": "#BBCC33",
+        "PCRL": "#003C4B",
+        "SwAV": "#0000FF",
+    }
+)
+"""The colour of a term of the package in every figure."""
+
+OWN_TERM = ("#F09687", "#FF0069", "#00C300", "#FF0FFF")
+"""The colours of terms that the package does not have, see `term_colours`."""
+
 ROLE: Mapping[str, str] = MappingProxyType(
     {"train": "#6A51A3", "holdout": "#A6761D", "shift": "#00868B"}
 )
@@ -59,8 +80,10 @@ ROLE: Mapping[str, str] = MappingProxyType(
 on, those held out, and a second population.
 """
 
-SITE = ("#3D5AFE", "#D50000", "#8EE000", "#F7A8B8", "#3E2723")
-"""The colours of sites, and of other words that are known of people."""
+SITE = ("#3D5AFE", "#8EE000", "#3E2723", "#F7A8B8", "#D50000")
+"""The colours of sites, and of other words that are known of people; red and
+green only where there are many.
+"""
 
 WAY = ("#5A0F5A", "#78965A")
 """The colours of ways to do one thing, beside the usual one or none: images
@@ -176,14 +199,18 @@ class LiteralFigure(Figure):
 
     def _ipython_display_(self) -> None:
         """Show the figure in a notebook with twice the pixels of its size, for
-        the screens that have them.
+        the screens that have them, and with its label where it has one, for
+        its caption.
         """
         from IPython.core.pylabtools import retina_figure
         from IPython.display import display
 
         image, size = retina_figure(self, base64=True)
         shown = {"image/png": image, "text/plain": repr(self)}
-        display(shown, metadata={"image/png": size}, raw=True)
+        about = {"image/png": size}
+        if self.get_label():
+            about["label"] = self.get_label()
+        display(shown, metadata=about, raw=True)
 
 
 def _is_formula(artist: Artist) -> bool:
@@ -285,6 +312,32 @@ def colour(modality: str) -> str:
     grey.
     """
     return MODALITY.get(modality, BASELINE)
+
+
+def term_colours(terms: Iterable[str]) -> dict[str, str]:
+    """Return the colours of terms, which do not depend on what else is drawn.
+
+    Parameters
+    ----------
+    terms : iterable of str
+        Names. One that the package does not have gets one of `OWN_TERM` by its
+        name alone, and the next of them only where two such names meet; they
+        begin again where there are more of them than colours.
+
+    Returns
+    -------
+    dict
+        {term: colour}, in the order of the terms.
+    """
+    names = list(dict.fromkeys(terms))
+    colours = dict(TERM)
+    free = list(OWN_TERM)
+    for name in sorted({*names} - {*TERM}):
+        wanted = OWN_TERM[crc32(name.encode()) % len(OWN_TERM)]
+        colours[name] = wanted if wanted in free else free[0]
+        free.remove(colours[name])
+        free = free or list(OWN_TERM)
+    return {name: colours[name] for name in names}
 
 
 def role_look(role: str) -> dict[str, str]:

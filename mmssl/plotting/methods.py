@@ -157,7 +157,12 @@ def relabelled_maps(
         left, below = side * (number % 2), side * (1 - number // 2)
         limits = left, left + side - 3, below, below + side - 3
         shown = maps.imshow(
-            image.T, cmap=MAGNITUDE, vmin=0, vmax=1, extent=limits
+            image.T,
+            cmap=MAGNITUDE,
+            vmin=0,
+            vmax=1,
+            extent=limits,
+            origin="lower",
         )
         frame = Rectangle(
             (left, below), side - 3, side - 3, fc="none", ec=GROUP[group], lw=2
@@ -174,7 +179,9 @@ def relabelled_maps(
         )
     _bar(figure, maps, shown, "saliency", (0, 1))
     maps.set(xlim=(-1, 2 * side - 2), ylim=(-6, 2 * side - 2))
-    shown = effect.imshow(rbc.T, cmap=DIVERGING, vmin=-1, vmax=1)
+    shown = effect.imshow(
+        rbc.T, cmap=DIVERGING, vmin=-1, vmax=1, origin="lower"
+    )
     effect.contour(corrected.T <= 0.05, [0.5], colors=OUTLINES[0])
     _bar(figure, effect, shown, "RBC", (-1, 0, 1))
     null.hist(largest, bins=15, color=BASELINE)

@@ -11,15 +11,14 @@ from matplotlib.patches import FancyArrowPatch
 from mmssl.plotting.look import (
     BASELINE,
     FORMULA,
-    MODEL,
     canvas,
     colour,
+    term_colours,
 )
 
 Node = tuple[str, str]  # kind, modality
 Edge = tuple[Node, Node]
 Place = tuple[float, float]
-COLOURS = MODEL
 COLUMNS = {
     "x": 0.0,
     "c": 1.6,
@@ -37,6 +36,7 @@ SYMBOLS = {
     "code": "q",
 }
 ROW = 1.5
+_NAMES = 0.75  # to the left of the images, for modalities
 
 
 def objective_graph(
@@ -72,13 +72,14 @@ def objective_graph(
         For a kind that has no place in the figure.
     """
     figure, ((axis,),) = canvas(1, 1, 7.0, 0.7 + 1.15 * len(modalities))
-    places = _draw_graph(axis, graph, modalities, range(len(graph)))
+    shades = term_colours(graph)
+    places = _draw_graph(axis, graph, modalities, shades)
     for m in modalities:
         _, height = places["x", m]
         axis.annotate(
             m, (-0.5, height), ha="right", va="center", color=colour(m)
         )
-    _legend(axis, graph, weights or {})
+    _legend(axis, shades, weights or {})
     _set_limits(axis, places.values())
     return figure
 
@@ -102,27 +103,37 @@ def objective_gallery(
     Returns
     -------
     Figure
-        Three graphs a line. A term has one colour in all of them, and below
-        its graph stands by how much it lies above chance; it begins again
-        where there are more terms than colours.
+        Three graphs a line, the modalities at the left of each. A term has
+        one colour in all of them, and below its graph stands by how much it
+        lies above chance.
     """
-    numbers = term_numbers(graphs)
+    shades = shades_of_graphs(graphs)
     lines = -(-max(len(graph) for graph in graphs.values()) // 2)
     rows = -(-len(graphs) // 3)  # rounded up
     high = ROW * len(modalities) - 0.1 + 0.6 * lines
-    width = max(COLUMNS.values()) + 0.4
+    width = _NAMES + max(COLUMNS.values()) + 0.4
     inches = 0.3 + 2.5 * high / width
     figure, axes = canvas(rows, 3, 7.8, rows * inches)
     for axis in axes.flat:
         axis.axis("off")
     bottom = -ROW * (len(modalities) - 1)
     for axis, (name, graph) in zip(axes.flat, graphs.items(), strict=False):
-        own = [numbers[term] for term in graph]
-        _draw_graph(axis, graph, modalities, own, 0.5)
-        _write_gains(axis, graph, own, learned.get(name, {}), bottom - 0.9)
+        places = _draw_graph(axis, graph, modalities, shades, 0.5)
+        for m in modalities:
+            axis.annotate(
+                m,
+                (-_NAMES, places["x", m][1]),
+                rotation=90,
+                ha="center",
+                va="center",
+                color=colour(m),
+                fontsize=7.5,
+            )
+        own = {term: shades[term] for term in graph}
+        _write_gains(axis, own, learned.get(name, {}), bottom - 0.9)
         axis.set_title(name, fontsize=9, loc="left")
         axis.set(
-            xlim=(-0.4, width - 0.4),
+            xlim=(-_NAMES - 0.4, width - _NAMES - 0.4),
             ylim=(0.8 - high, 0.6),
             aspect="equal",
         )
@@ -145,15 +156,16 @@ def term_graphs(
     Returns
     -------
     Figure
-        Two graphs a line, each below its name and in a colour of its own.
+        Two graphs a line, each below its name and in the colours of its
+        terms.
     """
     rows = -(-len(graphs) // 2)  # rounded up
     figure, axes = canvas(rows, 2, 4.8, 1.55 * rows)
     for axis in axes.flat:
         axis.axis("off")
-    panels = zip(axes.flat, graphs.items(), strict=False)
-    for number, (axis, (name, graph)) in enumerate(panels):
-        places = _draw_graph(axis, graph, modalities, [number], 0.75)
+    shades = shades_of_graphs(graphs)
+    for axis, (name, graph) in zip(axes.flat, graphs.items(), strict=False):
+        places = _draw_graph(axis, graph, modalities, shades, 0.75)
         for m in modalities:
             _, height = places["x", m]
             axis.annotate(
@@ -169,12 +181,16 @@ def term_graphs(
     return figure
 
 
-def term_numbers(
+def shades_of_graphs(
     graphs: Mapping[str, Mapping[str, Sequence[Edge]]],
-) -> dict[str, int]:
-    """Return a number for each term of several graphs, for its colour."""
-    words = [term for graph in graphs.values() for term in graph]
-    return {term: i for i, term in enumerate(dict.fromkeys(words))}
+) -> dict[str, str]:
+    """Return the colour of each term of several graphs."""
+    return term_colours(term for graph in graphs.values() for term in graph)
+
+
+def amount(value: float) -> str:
+    """Return what was learned of a term, large numbers without decimals."""
+    return f"{value:,.2f}" if abs(value) < 100 else f"{value:,.0f}"
 
 
 def node_places(
@@ -251,43 +267,37 @@ def curvature(kind: str, start: Place, end: Place, number: int) -> float:
 
 def _write_gains(
     axis: Axes,
-    terms: Iterable[str],
-    numbers: Sequence[int],
+    shades: Mapping[str, str],
     gains: Mapping[str, float],
     top: float,
 ) -> None:
     """Each term with its gain behind a mark in its colour, two a line."""
-    for place, (term, number) in enumerate(zip(terms, numbers, strict=True)):
+    for place, (term, shade) in enumerate(shades.items()):
         line, column = divmod(place, 2)
         x, y = -0.3 + 3.6 * column, top - 0.6 * line
-        axis.plot(
-            [x, x + 0.3], [y, y], color=COLOURS[number % len(COLOURS)], lw=3
-        )
-        amount = "no chance level"
+        axis.plot([x, x + 0.3], [y, y], color=shade, lw=3)
+        told = "no chance level"
         if term in gains:
-            amount = f"{gains[term]:+,.2f}".replace("-", "−")
-        axis.text(x + 0.45, y, f"{term} {amount}", fontsize=8, va="center")
+            sign = "−" if gains[term] < 0 else "+"
+            told = sign + amount(abs(gains[term]))
+        axis.text(x + 0.45, y, f"{term} {told}", fontsize=8, va="center")
 
 
 def _draw_graph(
     axis: Axes,
     graph: Mapping[str, Sequence[Edge]],
     modalities: Sequence[str],
-    numbers: Sequence[int],
+    shades: Mapping[str, str],
     scale: float = 1.0,
 ) -> dict[Node, Place]:
-    """Draw nodes and edges, a term in the colour of its number; where each
-    node lies.
-    """
+    """Draw nodes and edges, a term in its colour; where each node lies."""
     places = node_places(graph, modalities)
     for m in modalities:
         x, c, z = (places[kind, m] for kind in ("x", "c", "z"))
         _connect(axis, x, c, BASELINE, scale=scale)
         _connect(axis, c, z, BASELINE, scale=scale)
-    for order, (number, edges) in enumerate(
-        zip(numbers, graph.values(), strict=True)
-    ):
-        line = COLOURS[number % len(COLOURS)]
+    for order, (term, edges) in enumerate(graph.items()):
+        line = shades[term]
         for start, end, style in arrows(edges):
             first, last = places[start], places[end]
             bend = curvature(start[0], first, last, order)
@@ -347,13 +357,12 @@ def _draw_node(axis: Axes, node: Node, place: Place, scale: float) -> None:
 
 
 def _legend(
-    axis: Axes, graph: Mapping[str, Sequence[Edge]], weights: Mapping
+    axis: Axes, shades: Mapping[str, str], weights: Mapping[str, float]
 ) -> None:
     """Name each term with its weight, and the encoder."""
-    for number, term in enumerate(graph):
+    for term, line in shades.items():
         weight = weights.get(term, 1.0)
         name = term if weight == 1.0 else f"{weight:g} × {term}"
-        line = COLOURS[number % len(COLOURS)]
         axis.plot([], [], color=line, lw=2, label=name)
     axis.plot([], [], color=BASELINE, lw=1, label="encoder")
     axis.figure.legend(loc="outside right center")

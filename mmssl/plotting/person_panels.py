@@ -22,7 +22,7 @@ def person_panels(
     threshold: float = 0.75,
 ) -> Figure:
     """Draw one person's images beside their reconstruction and saliency, an
-    axial slice each, at the peak of the modality's saliency.
+    axial slice each, front up, at the peak of the modality's saliency.
 
     Parameters
     ----------
@@ -57,13 +57,19 @@ def person_panels(
             shown = volume
             if title == "reconstruction":
                 shown = reconstructions[modality]
-            axis.imshow(shown[:, :, cut].T, cmap=ANATOMY, vmin=low, vmax=high)
+            axis.imshow(
+                shown[:, :, cut].T,
+                cmap=ANATOMY,
+                vmin=low,
+                vmax=high,
+                origin="lower",
+            )
             if title == "saliency":
                 above = values[values > 0]
                 limit = np.quantile(above, threshold) if above.size else 1.0
                 scale = Normalize(limit, max(values.max(), limit + 1e-6))
                 over = np.ma.masked_less(values[:, :, cut].T, limit)
-                axis.imshow(over, cmap=MAGNITUDE, norm=scale)
+                axis.imshow(over, cmap=MAGNITUDE, norm=scale, origin="lower")
                 figure.colorbar(
                     ScalarMappable(scale, MAGNITUDE),
                     ax=axis,
@@ -84,7 +90,8 @@ def person_panels(
             name_sides(axis)
             if axis is line[0]:
                 axis.set_ylabel(modality, color=colour(modality))
-                axis.set_xlabel(f"z = {height:.0f} mm", fontsize=9)
+                place = f"{height:z.0f}".replace("-", "−")
+                axis.set_xlabel(f"z = {place} mm", fontsize=9)
     for axis, title in zip(axes[0], titles, strict=True):
         axis.set_title(title, loc="left")
     return figure

@@ -2,6 +2,7 @@
 many people.
 """
 
+import textwrap
 from collections.abc import Iterable, Mapping
 
 import numpy as np
@@ -24,6 +25,16 @@ _TISSUES = ("#555555", "#AAAAAA")  # as they look: grey and white
 """Colours of the contours, in their order."""
 
 _COLUMNS = 4
+
+_UNITS = {
+    "normalised_mutual_information": "ratio",
+    "correlation": "r",
+    "dice": "overlap",
+    "falff_coverage": "share of the brain",
+    "falff": "fALFF",
+    "temporal_snr": "ratio",
+}
+"""What is counted by figures of quality, by the beginning of their names."""
 
 
 def overlay(
@@ -117,7 +128,8 @@ def head_motion(parameters: pd.DataFrame) -> Figure:
     displacement.plot(
         volume, parameters["framewise_displacement"], color=COMPETITOR
     )
-    shifts.legend(ncols=3)
+    lines, names = shifts.get_legend_handles_labels()
+    figure.legend(lines, names, loc="outside right center")
     shifts.set(title="translation (mm)", xlabel="volume")
     turns.set(title="rotation (degrees)", xlabel="volume")
     displacement.set(title="framewise displacement (mm)", xlabel="volume")
@@ -189,10 +201,21 @@ def quality_distributions(
             lambda own, name=name: name in _named(own)
         )
         _draw_quality(axis, figures[name], flagged, others)
-        axis.set_title(name.replace("_", " "), fontsize=9.5, loc="left")
+        unit = _unit(name)
+        words = name.removesuffix(f"_{unit}").replace("_", " ")
+        axis.set_title(textwrap.fill(words, 24), fontsize=9.5, loc="left")
+        axis.set_ylabel(unit, fontsize=8.5)
     for axis in axes.flat[len(names) :]:
         axis.set_axis_off()
     return figure
+
+
+def _unit(name: str) -> str:
+    """What the axis of a figure counts."""
+    for beginning, unit in _UNITS.items():
+        if name.startswith(beginning):
+            return unit
+    return "mm" if name.endswith("_mm") else ""
 
 
 def _named(unusual: str) -> list[str]:

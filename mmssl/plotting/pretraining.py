@@ -65,7 +65,7 @@ def training_history(
     history: pd.DataFrame, modalities: Sequence[str], keep: str = "best"
 ) -> Figure:
     """Draw loss, nearest-neighbour probe, effective rank and learning rate of
-    a run against the epoch.
+    a run against the epoch, the first of which is 1.
 
     Parameters
     ----------
@@ -83,7 +83,7 @@ def training_history(
         such a value, and the ROC-AUC of chance.
     """
     figure, ((loss, probe, rank, rate),) = canvas(1, 4, 11.0, 2.8)
-    epoch = history["epoch"]
+    epoch = history["epoch"] + 1
     _loss(loss, history, keep)
     for m in modalities:
         rank.plot(epoch, history[f"rankme/{m}"], color=colour(m), label=m)
@@ -104,7 +104,7 @@ def _loss(axis: Axes, history: pd.DataFrame, keep: str) -> None:
     """Total loss on training and validation pairs, its chance level, and the
     epoch that is kept.
     """
-    epoch = history["epoch"]
+    epoch = history["epoch"] + 1
     train = history["train/loss"]
     axis.plot(epoch, train, color=COMPETITOR, label="training")
     if "valid/loss" in history:
@@ -141,7 +141,9 @@ def term_history(history: pd.DataFrame) -> Figure:
     figure, (axes,) = canvas(1, len(names), max(4.0, 2.6 * len(names)), 2.5)
     for axis, name in zip(axes, names, strict=True):
         _term(axis, name, history)
-    axes[0].set_ylabel("loss; penalty (dotted, right)")
+    axes[0].set_ylabel("loss")
+    if history.filter(regex="^train/.+/penalty$").size:
+        axes[0].set_ylabel("loss; penalty (dotted, right)")
     return figure
 
 
@@ -149,7 +151,7 @@ def _term(axis: Axes, name: str, history: pd.DataFrame) -> None:
     """Loss of one term with its chance level, and its penalty on an axis of
     its own.
     """
-    epoch = history["epoch"]
+    epoch = history["epoch"] + 1
     loss = history[f"train/{name}/loss"]
     axis.plot(epoch, loss, color=COMPETITOR, label="loss")
     if f"train/{name}/chance" in history:

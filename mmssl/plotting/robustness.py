@@ -492,11 +492,11 @@ def _draw_differences(
         axis.text(
             j,
             i,
-            f"{matrix[i, j]:+.2f}".replace("0.", "."),
+            _short(matrix[i, j]),
             color="white" if is_dark else "black",
             ha="center",
             va="center",
-            fontsize=8,
+            fontsize=7,
             weight="bold" if resolved[i, j] else "normal",
         )
     axis.set_xticks(
@@ -508,6 +508,14 @@ def _draw_differences(
     )
     axis.tick_params(labelleft=False)
     return image
+
+
+def _short(difference: float) -> str:
+    """A difference with two digits behind the point and none before it; what
+    rounds to 0 has no sign.
+    """
+    text = f"{difference:+z.2f}".replace("0.", ".").replace("-", "−")
+    return text.lstrip("+") if text == "+.00" else text
 
 
 def _legend_above(figure: Figure, axis: Axes) -> None:

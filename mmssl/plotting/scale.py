@@ -4,6 +4,7 @@ people are worth.
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from mmssl.plotting.look import (
@@ -15,6 +16,8 @@ from mmssl.plotting.look import (
     canvas,
     model_colours,
 )
+
+_ROOM = 1.6  # of a logarithmic axis, beside its first and last tick
 
 _UNITS = {
     "hours": "hours",
@@ -116,15 +119,17 @@ def extrapolated_costs(table: pd.DataFrame) -> Figure:
                 label=f"{side}³ voxels",
             )
         limit = table[f"limit_{column}"].iloc[0]
-        axis.axhline(limit, color=BASELINE, ls=":", label="there is")
+        axis.axhline(limit, color=BASELINE, ls=":", label="available")
         axis.set(xscale="log", yscale="log", xlabel="volumes", title=name)
     handles, labels = axes[0, 0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=3)
     return figure
 
 
-def _name_sizes(axis, sizes: pd.Series) -> None:
-    """A tick at each size and no other."""
+def _name_sizes(axis: Axes, sizes: pd.Series) -> None:
+    """A tick at each size and no other, with room for its name at the ends."""
     ticks = sorted(sizes.unique())
+    # so that names of neighbouring panels stay apart
+    axis.set_xlim(ticks[0] / _ROOM, ticks[-1] * _ROOM)
     axis.set_xticks(ticks, [f"{tick:,}" for tick in ticks])
     axis.set_xticks([], minor=True)

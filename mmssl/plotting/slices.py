@@ -8,6 +8,7 @@ from functools import lru_cache
 import nibabel as nib
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.patheffects import withStroke
 from nibabel.affines import apply_affine
 
 from mmssl.plotting.look import (
@@ -87,22 +88,25 @@ def name_sides(axis: Axes, direction: int = 2) -> None:
     if direction == 0:
         return
     for side, place, align in (("L", 0.02, "left"), ("R", 0.98, "right")):
-        axis.text(
+        letter = axis.text(
             place,
             0.98,
             side,
             transform=axis.transAxes,
             ha=align,
             va="top",
-            fontsize=7,
-            color="tab:orange",
+            fontsize=8,
+            color="white",
         )
+        # read on any grey
+        edge = withStroke(linewidth=2, foreground="black")
+        letter.set_path_effects([edge])
 
 
 def outlined_slice(
     axis: Axes, image: np.ndarray, outlines: Iterable[tuple[np.ndarray, str]]
 ) -> None:
-    """Draw an axial slice with the outlines of masks.
+    """Draw an axial slice, front up, with the outlines of masks.
 
     Parameters
     ----------
@@ -112,7 +116,7 @@ def outlined_slice(
     outlines : iterable of (array of bool, shape (X, Y), colour)
         One of no voxel has none.
     """
-    axis.imshow(image.T, cmap=ANATOMY)
+    axis.imshow(image.T, cmap=ANATOMY, origin="lower")
     for mask, colour in outlines:
         if mask.any():
             axis.contour(

@@ -9,6 +9,7 @@ from mmssl.robustness.comparison import (
     bootstrap,
     curves,
     pairwise_comparisons,
+    resolved_pairs,
 )
 from mmssl.robustness.distortions import (
     anisotropic,
@@ -61,6 +62,7 @@ __all__ = [
     "own_code",
     "pairwise_comparisons",
     "prove_samples_unseen",
+    "resolved_pairs",
     "select_runs",
     "sweep",
 ]

@@ -257,6 +257,34 @@ def pairwise_comparisons(
     return pd.DataFrame(lines)
 
 
+def resolved_pairs(table: pd.DataFrame) -> list[str]:
+    """Name the pairs of models that are told apart, and in which panels.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Of `pairwise_comparisons`.
+
+    Returns
+    -------
+    list of str
+        "T1: RR > AE (motion degrees, noise std)", those of most panels first,
+        else in the order of the table; without the panels for their mean.
+    """
+    resolved = table[table["comparison"] != NOT_RESOLVED]
+    found: dict[str, list[str]] = {}
+    for line in resolved.itertuples():
+        # of "module:Class parameter", a distortion of one's own
+        panel = line.panel.rpartition(":")[2].replace("_", " ")
+        pair = f"{line.modality}: {line.comparison}"
+        found.setdefault(pair, []).append(panel)
+    pairs = []
+    for pair in sorted(found, key=lambda pair: -len(found[pair])):
+        panels = [panel for panel in found[pair] if panel != OVERALL]
+        pairs.append(f"{pair} ({', '.join(panels)})" if panels else pair)
+    return pairs
+
+
 def _simultaneous(
     difference: np.ndarray,
     deviation: np.ndarray,

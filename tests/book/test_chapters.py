@@ -102,8 +102,14 @@ def test_a_page_that_ends_in_no_text_has_no_summary():
 def test_code_that_teaches_is_shown_and_all_other_folded():
     assert "hide-input" in _tags(_shown()[3])
     assert "hide-input" not in _tags(_shown(tags=["teaches"])[3])
-    prompts = _shown(tags=["parameters"])[3]["metadata"]["mystnb"]
-    assert prompts["code_prompt_show"] == "Show the parameters"
+    shown = []
+    for tag in ("parameters", "injected-parameters"):
+        prompts = _shown(tags=[tag])[3]["metadata"]["mystnb"]
+        shown.append(prompts["code_prompt_show"])
+    assert shown == [
+        "Show the parameters",
+        "Show the parameters of this edition",
+    ]
 
 
 def test_a_figure_has_its_caption_and_its_alternative_text():
@@ -121,6 +127,19 @@ def test_a_figure_has_its_caption_and_its_alternative_text():
     # the last is said of all that follow
     assert options[1] == options[2]
     assert options[1]["image"]["alt"] == other["alt"]
+
+
+def test_a_caption_says_the_label_of_its_figure():
+    images = []
+    for label in ("group", "site"):
+        images.append(_output(image_png=PNG))
+        images[-1].metadata["label"] = label
+    text = {"caption": "Coloured by {label}.", "alt": "A dot."}
+    cells = _shown(*images, figures=[text])[4:-1]
+    captions = []
+    for cell in cells:
+        captions.append(cell["metadata"]["mystnb"]["figure"]["caption"])
+    assert captions == ["Coloured by group.", "Coloured by site."]
 
 
 @pytest.mark.parametrize("figures", [None, [], [{"caption": "A."}]])

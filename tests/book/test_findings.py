@@ -177,7 +177,7 @@ def test_fits_that_more_labels_do_not_help_are_said_to_tell_nothing(at_most):
 
 
 def test_one_training_counts_as_no_comparison():
-    table = fine_tuned(0.8).assign(seeds=1)
+    table = fine_tuned(0.8).assign(seeds=2)
     said = findings.few_labels(table, "PCRL")
     assert "not shown to beat" in said and "A&#95;x" not in said
-    assert "(each trained once)" in said
+    assert "(each trained fewer than 3 times)" in said

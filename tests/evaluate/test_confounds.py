@@ -379,6 +379,27 @@ def test_the_figures_draw_every_number(people):
         assert axis.get_title(loc="left") == lines["covariate"].iloc[0]
 
 
+def test_a_small_effect_can_be_told_from_chance_in_the_figure():
+    decoded = pd.DataFrame(
+        {
+            "covariate": ["age", "age", "head size", "head size"],
+            "measure": "R2",
+            "value": [0.03, 0.002, 0.85, 0.2],
+            "low": [0.01, -0.005, 0.8, 0.02],
+            "high": [0.05, 0.008, 0.88, 0.35],
+            "by_chance_95": [0.018, 0.005, -0.51, -30.0],
+            "model": ["A", "B"] * 2,
+            "modality": "T1",
+        }
+    )
+    age, size = plotting.covariates_in_z(decoded).axes
+    low, high = age.get_xlim()
+    assert low < -0.005
+    assert high > 0.05
+    assert high - low < 0.08
+    assert size.get_xlim()[0] == -1.0
+
+
 def test_words_that_look_like_numbers_are_decoded_as_words(people):
     z, table, _, train, test = people
     names = {"A": "1", "B": "2", "C": "10"}

@@ -218,26 +218,36 @@ def test_convergence_is_the_first_step_near_the_best():
     curves = {
         (SCRATCH, 0.1, 0): curve(0.5, 0.6, 0.79, 0.8),
         (SCRATCH, 0.1, 1): curve(0.5, np.nan, 0.6, 0.9),
+        (SCRATCH, 0.1, 2): curve(0.5, 0.6, 0.7, 0.8),
         ("A", 0.1, 0): curve(0.78, 0.7, 0.8, 0.1),
         ("A", 0.1, 1): curve(0.7, 0.89, 0.9, 0.5),
+        ("A", 0.1, 2): curve(0.8, 0.1, 0.2, 0.3),
     }
     target = Target("thing", np.zeros(4), ("none", "there"))
     fits = FineTuned(target, np.arange(4), {}, {0.1: 7}, curves)
     table = convergence_table([fits]).set_index("model")
-    assert table["steps"].tolist() == [35, 25]
-    assert table["best"].tolist() == pytest.approx([0.85, 0.85])
-    saved = np.array([1 - 30 / 30, 1 - 20 / 40])
+    assert table["steps"].tolist() == pytest.approx([110 / 3, 20])
+    assert table["best"].tolist() == pytest.approx([2.5 / 3, 2.5 / 3])
+    saved = np.array([1 - 30 / 30, 1 - 20 / 40, 1 - 10 / 40])
     low, high = stats.ttest_1samp(saved, 0).confidence_interval(0.95)
     assert table.loc["A", "saved"] == pytest.approx(saved.mean())
     assert table.loc["A", "saved_low"] == pytest.approx(low)
-    assert table.loc["A", "saved_high"] == pytest.approx(high)
+    # more than all cannot be saved, and no step is below 0
+    assert high > 1 == table.loc["A", "saved_high"]
     assert np.isnan(table.loc[SCRATCH, "saved"])
+    steps = np.array([[30, 20, 10], [30, 40, 40]])
+    for line, own in zip(
+        table.loc[["A", SCRATCH]].itertuples(), steps, strict=True
+    ):
+        low, high = stats.ttest_1samp(own, 0).confidence_interval(0.95)
+        assert line.low == pytest.approx(max(low, 0))
+        assert line.high == pytest.approx(high)
     lines = curve_table([fits])
-    assert len(lines) == 16
+    assert len(lines) == 24
     own = lines.query("model == 'A' and seed == 1")
     assert own["auc"].tolist() == [0.7, 0.89, 0.9, 0.5]
     assert own["step"].tolist() == [10, 20, 30, 40]
-    assert lines["baseline"].sum() == 8
+    assert lines["baseline"].sum() == 12
     # reaching it counts, going beyond is not asked
     exact = {key: curve(0.4, 0.8) for key in curves}
     reached = convergence_table(
@@ -245,7 +255,14 @@ def test_convergence_is_the_first_step_near_the_best():
     )
     assert reached["steps"].tolist() == [10, 10]
     looser = convergence_table([fits], share=0.95).set_index("model")
-    assert looser.loc["A", "steps"] == 15
+    assert looser.loc["A", "steps"] == pytest.approx(40 / 3)
+    # of two trainings there is a mean and no interval
+    two = {key: one for key, one in curves.items() if key[2] < 2}
+    fits = FineTuned(target, np.arange(4), {}, {0.1: 7}, two)
+    fewer = convergence_table([fits])
+    assert fewer["steps"].tolist() == [35, 25]
+    limits = ["low", "high", "saved_low", "saved_high"]
+    assert fewer[limits].isna().all(axis=None)
 
 
 def test_more_labels_are_compared_from_scratch_alone_in_each_task():

@@ -3,12 +3,13 @@ nothing is to be known.
 """
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from torch import nn
 from torch.nn import functional as F
 
-from mmssl.evaluate import pretext
+from mmssl.evaluate import known_people, pretext
 from mmssl.models.dcgan import Features
 from mmssl.models.keyed_random import Stream
 from mmssl.objectives.language import build
@@ -184,3 +185,19 @@ def test_another_persons_key_is_seen_in_the_crop_of_ones_own(images):
         assert not torch.equal(
             moved[name].volumes["T1"], own[name].volumes["T1"]
         )
+
+
+def test_the_sentence_on_contrasts_counts_those_that_know_people():
+    columns = ["difference", "difference_low", "difference_high"]
+    nothing = pd.DataFrame([(-0.007, -0.018, 0.004)], columns=columns)
+    people = pd.DataFrame([(-0.2, -0.3, -0.1)], columns=columns)
+    said = known_people(nothing)
+    assert "In the one contrast the loss was not shown to be lower" in said
+    assert "(difference -0.007, interval -0.018 to +0.004)" in said
+    said = known_people(people)
+    assert "In the one contrast the loss is lower" in said
+    assert "not shown" not in said and "a sign that people" in said
+    said = known_people(pd.concat([nothing, people, nothing]))
+    assert "In **1** of the 3 contrasts the loss is lower" in said
+    said = known_people(pd.concat([nothing, nothing]))
+    assert "In none of the 2 contrasts was the loss shown" in said

@@ -7,7 +7,11 @@ import pandas as pd
 import pytest
 import torch
 
-from mmssl.evaluate.prototypes import prototype_assignments, prototype_table
+from mmssl.evaluate.prototypes import (
+    collapses,
+    prototype_assignments,
+    prototype_table,
+)
 from mmssl.models.keyed_random import Stream
 from mmssl.objectives.language import build
 from mmssl.objectives.term import Batch
@@ -107,3 +111,22 @@ def test_errors():
     one = {m: x[:1] for m, x in images().items()}
     with pytest.raises(ValueError, match="1 people"):
         prototype_assignments(objective(), one)
+
+
+def test_the_sentence_on_collapses_counts_them():
+    good = {"usage": 0.97, "high": 2.0, "chance": 2.77}
+    uneven = {**good, "usage": 0.79}
+    useless = {**good, "high": 0.9 * 2.77}
+    said = {}
+    for lines in ([good], [good] * 2, [good] * 3, [uneven], [good, useless]):
+        said[len(said)] = collapses(pd.DataFrame(lines))
+    assert "The one clustering is not near a collapse" in said[0]
+    assert "Neither of the 2 clusterings is near a collapse" in said[1]
+    assert "None of the 3 clusterings is near a collapse" in said[2]
+    assert "**The one clustering is near a collapse or has" in said[3]
+    assert "**1 of the 2 clusterings is near a collapse or has" in said[4]
+    said = collapses(pd.DataFrame([uneven, useless, good]))
+    assert "**2 of the 3 clusterings are near a collapse or have" in said
+    said = collapses(pd.DataFrame([uneven, useless]))
+    assert "**Both clusterings are near a collapse or have" in said
+    assert collapses(pd.DataFrame()) == ""

@@ -11,6 +11,7 @@ from planted_ball import SHAPE, planted
 from mmssl import plotting
 from mmssl.ledger.artefacts import (
     CHECKS,
+    POSITIVE_CONTROL,
     CheckResult,
     SanityReport,
     map_hash,
@@ -69,6 +70,23 @@ def test_the_title_says_when_nothing_survives(rng, centred):
     text = "".join(t.get_text() for t in figure.texts)
     assert "nothing survives" in text
     assert "checks: 3 of 4; no: deletion" in text
+
+
+def test_only_a_map_of_groups_is_called_a_positive_control(rng, centred):
+    mask, *_ = planted(centred, 1)
+    values = rng.uniform(-0.2, 0.2, SHAPE) * mask
+    report = SanityReport(map_hash(values), {}, POSITIVE_CONTROL)
+    line = {"column": (values, np.ones(SHAPE), report)}
+    for effect, called in (("RBC", True), ("ρ", False)):
+        figure = plotting.group_maps({"line": line}, centred, effect=effect)
+        text = "".join(t.get_text() for t in figure.texts)
+        assert ("positive control" in text) == called
+        assert "no encoder" in text
+        key = "voxels", "T1", "voxels"
+        viewer = plotting.interactive_maps(
+            {key: line["column"][:2]}, {key: report}, centred, key, effect
+        )
+        assert ("positive control" in viewer._repr_html_()) == called
 
 
 class _Figure(HTMLParser):

@@ -79,6 +79,14 @@ def test_large_scores_stay_finite_also_in_half():
     assert sinkhorn(scores, 1e-3).isfinite().all()
 
 
+@pytest.mark.parametrize(("people", "prototypes"), [(40, 4), (4, 40)])
+def test_many_iterations_stay_finite_and_even(people, prototypes):
+    scores = draws(people, prototypes).float()
+    found = sinkhorn(scores, 0.5, 200)
+    np.testing.assert_allclose(found.sum(1), 1, rtol=1e-5)
+    np.testing.assert_allclose(found.sum(0), people / prototypes, rtol=1e-4)
+
+
 @pytest.mark.parametrize("spread", [10, 40, 43, 44, 150, 600])
 def test_codes_are_as_exact_with_factors_as_with_logarithms(spread):
     """Single precision has its logarithms from a spread of 44 on."""

@@ -678,6 +678,7 @@ def test_a_gallery_draws_the_same_graphs_with_one_colour_a_term(batch):
         marks = [m for m in panels[name].lines if len(m.get_xdata()) == 2]
         texts = [text.get_text() for text in panels[name].texts]
         said = [text for text in texts if " " in text]
+        assert set(modalities) <= set(texts)
         for mark, text in zip(marks, said, strict=True):
             colours.setdefault(text.split(" ")[0], set()).add(mark.get_color())
         edges = {to_hex(patch.get_edgecolor()) for patch in alone.patches}

@@ -91,3 +91,22 @@ def test_panels_keep_the_places_and_do_not_overlap(planes):
             of_modality, 2
         ):
             assert (high < other_low).any() or (other_high < low).any()
+
+
+def test_shares_and_long_names_do_not_lie_on_points_or_other_panels(planes):
+    planes["model"] = planes["model"].replace(
+        {"model 0": "Supervised-dropout"}
+    )
+    site = pd.Series("A", [2, 4, 7, 9], name="site")
+    figure = embedding_scatter(planes, site)
+    figure.draw_without_rendering()
+    axis = figure.axes[0]
+    texts = {text.get_text(): text for text in axis.texts}
+    boxes = [text.get_window_extent() for text in axis.texts]
+    named = texts["Supervised-dropout"].get_window_extent()
+    following = texts["model 1"].get_window_extent()
+    assert named.x1 < following.x0
+    for points in axis.collections:
+        places = axis.transData.transform(points.get_offsets())
+        for x, y in places:
+            assert not any(box.contains(x, y) for box in boxes)

@@ -9,7 +9,7 @@ import pytest
 
 from mmssl import objectives
 from mmssl.plotting import InteractiveGraphs
-from mmssl.plotting.objective_graph import COLOURS
+from mmssl.plotting.look import TERM
 
 MODALITIES = ("T1", "fALFF")
 
@@ -98,12 +98,12 @@ def test_a_term_has_its_colour_and_what_it_learned(graphs):
         ("CR-RR", "CR"): "0.03 nats below chance",
         ("CR-RR", "RR"): "0.49 nats above chance",
         ("RR-AE", "RR"): "no chance level",
-        ("MMVAE", "MMVAE"): "1,234.00 above chance",
+        ("MMVAE", "MMVAE"): "1,234 above chance",
     }
     for (model, name), words in told.items():
         assert _term(content, model, name)["gain"] == words
     shades = [_term(content, m, "RR")["shade"] for m in ("CR-RR", "RR-AE")]
-    assert shades == [COLOURS[1]] * 2
+    assert shades == [TERM["RR"]] * 2
     # where nothing was trained yet, nothing is said of it
     content = _content(InteractiveGraphs(graphs, MODALITIES))
     assert "gain" not in _term(content, "CR-RR", "CR")

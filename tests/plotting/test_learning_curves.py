@@ -1,10 +1,11 @@
 """Every run has a panel of its own, over what is usual of all."""
 
+import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.colors import to_hex
 
-from mmssl.plotting import MODALITY, learning_curves
+from mmssl.plotting import MODALITY, learning_curves, training_history
 
 
 def _table(count, epochs=(1, 2, 3)):
@@ -60,3 +61,13 @@ def test_all_panels_have_the_same_axes():
     for axis in others:
         assert axis.get_ylim() == first.get_ylim()
         assert axis.get_xlim() == first.get_xlim()
+
+
+def test_epochs_are_counted_from_1_in_the_history_of_a_run_too():
+    columns = ["epoch", "lr", "train/loss", "valid/loss", "rankme/T1"]
+    history = pd.DataFrame(np.ones((3, len(columns))), columns=columns)
+    history["epoch"] = range(3)
+    for axis in training_history(history, ["T1"]).axes:
+        for line in axis.lines:
+            if len(line.get_xdata()) == 3:
+                assert [*line.get_xdata()] == [1, 2, 3]

@@ -14,12 +14,13 @@ from IPython.utils.capture import capture_output
 from matplotlib.colors import to_rgb
 from PIL import Image
 
+from mmssl.objectives import language as objectives
 from mmssl.plotting import look
 
 SCALES = {
     "modality": set(look.MODALITY.values()),
     "group": set(look.GROUP.values()),
-    "model": set(look.MODEL),
+    "model": {*look.MODEL, *look.TERM.values(), *look.OWN_TERM},
     "role": set(look.ROLE.values()),
     "site": set(look.SITE),
     "way": set(look.WAY),
@@ -87,16 +88,36 @@ def test_more_models_than_colours_begin_again():
     assert colours[names[-1]] == look.MODEL[0]
 
 
+def test_the_colour_of_a_term_does_not_depend_on_what_else_is_drawn():
+    together = look.term_colours([*objectives.TERMS, "VICReg"])
+    assert len(set(together.values())) == len(together)
+    for term, shade in together.items():
+        for others in ([], ["RR"], ["XX", "CC", "CR"], ["AE", "MMVAE"]):
+            assert look.term_colours([*others, term])[term] == shade
+
+
+def test_terms_of_ones_own_are_told_apart_in_one_figure():
+    names = [f"Own{n}" for n in range(len(look.OWN_TERM))]
+    colours = look.term_colours(["CR", *names])
+    assert {colours[name] for name in names} == set(look.OWN_TERM)
+    # more of them than colours begin again
+    assert set(look.term_colours([*names, "More"]).values()) == set(
+        look.OWN_TERM
+    )
+
+
 def test_a_notebook_shows_two_pixels_for_one():
     shell = InteractiveShell.instance()
     select_figure_formats(shell, "png")  # as %matplotlib inline does
     figure, ((axis,),) = look.canvas(1, 1, 3.0, 2.0)
     axis.plot([0, 1])
+    figure.set_label("site")
     with capture_output() as captured:
         display(figure)
     (shown,) = captured.outputs
     png = base64.b64decode(shown.data["image/png"])
     image = Image.open(io.BytesIO(png))
+    assert shown.metadata["label"] == "site"  # for its caption
     width = shown.metadata["image/png"]["width"]
     assert image.size[0] == pytest.approx(2 * width, abs=2)
     assert width == pytest.approx(3.0 * figure.dpi, rel=0.1)

@@ -12,6 +12,7 @@ from mmssl.plotting import (
     preservational_learning,
     slice_gallery,
     slice_scores,
+    term_history,
 )
 
 RATES = (0.25, 1.0, 4.0)
@@ -158,3 +159,18 @@ def test_the_slice_of_most_lesion_is_shown_with_its_outline():
     (drawn,) = axis.images
     assert np.array_equal(drawn.get_array(), image[0, :, :, 4].T)
     assert len(axis.collections) == 1
+
+
+def test_the_label_of_terms_says_what_is_drawn_from_the_first_epoch():
+    history = pd.DataFrame(
+        {"epoch": [0, 1], "train/A/loss": [2.0, 1.0], "train/A/chance": 3.0}
+    )
+    figure = term_history(history)
+    (axis,) = figure.axes
+    assert axis.get_ylabel() == "loss"
+    assert list(axis.lines[0].get_xdata()) == [1, 2]
+    assert list(axis.lines[0].get_ydata()) == [2.0, 1.0]
+    history["train/A/penalty"] = 0.5
+    left, right = term_history(history).axes
+    assert left.get_ylabel() == "loss; penalty (dotted, right)"
+    assert right.lines[0].get_linestyle() == ":"

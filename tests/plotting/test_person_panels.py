@@ -39,6 +39,10 @@ def test_every_panel_is_the_slice_of_the_peak(rng, has_decoder):
         assert sides["L"] < sides["R"]
         outlined = len(axis.collections) > 0
         assert outlined == (title != "reconstruction")
+        for image in axis.images:
+            assert image.origin == "lower"
+        bottom, top = axis.get_ylim()
+        assert bottom < top  # y grows towards the front
     over = panels["saliency"].images[1].get_array()
     row, column = np.unravel_index(over.filled(0).argmax(), over.shape)
     assert (column, row) == (2, 6)

@@ -41,6 +41,9 @@ def test_every_auc_stands_at_its_size_with_its_interval():
         assert 0.94 in [line.get_ydata()[0] for line in axis.lines]
         ticks = [tick.get_text() for tick in axis.get_xticklabels()]
         assert ticks == ["1,000", "4,000"]
+        # names at the ends have room, beside those of the next panel
+        left, right = axis.get_xlim()
+        assert left < 1000 / 1.3 and right > 4000 * 1.3
 
 
 def test_a_stage_that_was_not_measured_leaves_a_gap():
@@ -80,6 +83,7 @@ def test_what_there_is_stands_beside_what_is_needed():
         assert list(small.get_ydata()) == list(table[name][:2])
         assert list(large.get_ydata()) == list(table[name][2:])
         assert limit.get_ydata()[0] == table[f"limit_{name}"][0]
+        assert limit.get_label() == "available"
 
 
 def test_stages_are_told_apart_without_the_colours_of_models():

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
 from matplotlib.text import Text
 from nibabel.affines import apply_affine
 
@@ -77,6 +78,22 @@ def test_slices_of_people_and_of_distortions_name_the_sides(head):
     axial, sagittal = planted.axes
     check(axial)
     assert sides(sagittal) == {}
+
+
+def test_an_outlined_slice_has_the_front_up(head):
+    front = head[:, :, 5].copy()
+    front[4, 8] = 9.0  # anterior, where y is large
+    axis = Figure().subplots()
+    slices.outlined_slice(axis, front, [(front > 8, "red")])
+    (drawn,) = axis.images
+    assert drawn.origin == "lower"
+    assert np.asarray(drawn.get_array()).max(axis=1).argmax() == 8
+    bottom, top = axis.get_ylim()
+    assert bottom < top
+    (outline,) = axis.collections
+    points = outline.get_paths()[0].vertices
+    np.testing.assert_allclose(points.mean(0), (4, 8), atol=0.3)
+    assert sides(axis)["L"] < 0.5 < sides(axis)["R"]
 
 
 def test_views_of_a_brain_stand_upright_with_their_sides(head):

@@ -8,6 +8,7 @@ import pytest
 from planted_models import Averager, linear_model
 from sklearn.metrics import roc_auc_score
 
+from mmssl import plotting
 from mmssl.robustness import comparison, measures, spaces
 from mmssl.robustness.sweep import Sweep, sweep
 from mmssl.stats.bootstrap import Clusters
@@ -238,3 +239,52 @@ def test_labels_of_one_class_or_of_another_number_are_refused(rng):
         comparison.bootstrap(swept, labels[1:])
     with pytest.raises(ValueError, match="class 1 has 1 subject"):
         comparison.bootstrap(swept, (np.arange(60) == 0).astype(int))
+
+
+def test_resolved_pairs_are_named_once_with_their_panels():
+    lines = [
+        ("T1", "noise std", "A > C"),
+        ("T1", "motion degrees", "B > C"),
+        ("T1", "noise std", comparison.NOT_RESOLVED),
+        ("T1", "elastic num_control_points", "A > C"),
+        ("T1", "own:Blob size", "B > C"),
+        ("T1", "spike intensity", "B > C"),
+        ("fALFF", "noise std", "A > C"),
+    ]
+    columns = ["modality", "panel", "comparison"]
+    table = pd.DataFrame(lines, columns=columns)
+    assert comparison.resolved_pairs(table) == [
+        "T1: B > C (motion degrees, Blob size, spike intensity)",
+        "T1: A > C (noise std, elastic num control points)",
+        "fALFF: A > C (noise std)",
+    ]
+    overall = table[:2].assign(panel=comparison.OVERALL)
+    assert comparison.resolved_pairs(overall) == ["T1: A > C", "T1: B > C"]
+    assert comparison.resolved_pairs(table[:0]) == []
+
+
+def test_a_difference_that_rounds_to_0_has_no_sign_in_the_figure():
+    table = pd.DataFrame(
+        {
+            "modality": "T1",
+            "panel": comparison.OVERALL,
+            "first": ["A", "A", "B"],
+            "second": ["B", "C", "C"],
+            "difference": [0.001, 0.12, 0.119],
+            "comparison": [comparison.NOT_RESOLVED, "A > C", "B > C"],
+        }
+    )
+    areas = pd.DataFrame(
+        {
+            "panel": comparison.OVERALL,
+            "model": ["A", "B", "C"],
+            "modality": "T1",
+            "area": [0.8, 0.799, 0.68],
+            "low": 0.6,
+            "high": 0.9,
+            "loss": 0.1,
+        }
+    )
+    matrix = plotting.robustness_comparisons(table, areas).axes[1]
+    shown = sorted(text.get_text() for text in matrix.texts)
+    assert shown == sorted([".00", ".00", "+.12", "+.12", "−.12", "−.12"])

@@ -104,18 +104,53 @@ def test_the_figure_cuts_long_claims_at_a_word(assessed):
         assessed, ("auc_contrast",), "difference"
     )
     claims = assessed.set_index("id")["claim"]
-    cut = 0
     for label in figure.axes[0].get_yticklabels():
-        name, shown = label.get_text().split(maxsplit=1)
-        words = claims[name].split(" ")
-        kept = shown.removesuffix(" …").split(" ")
+        lines = label.get_text().split("\n")
+        assert len(lines) <= 2 and max(map(len, lines)) <= 52
+        name, shown = " ".join(lines).split(maxsplit=1)
+        words = claims[name].split()
+        kept = shown.removesuffix(" …").split()
         assert kept == words[: len(kept)]
         if kept != words:
-            cut += 1
-            assert shown.endswith(" …") and len(shown) <= 40
+            assert shown.endswith(" …")
             # another word would have no room
-            assert len(" ".join(words[: len(kept) + 1]) + " …") > 40
-    assert cut
+            assert len(f"{lines[1]} {words[len(kept)]}") > 52
+
+
+def test_a_long_claim_is_cut(assessed):
+    long = assessed.assign(claim="word " * 40 + "end")
+    figure = plotting.claim_intervals(long, ("auc_contrast",), "difference")
+    labels = figure.axes[0].get_yticklabels()
+    shown = [label.get_text() for label in labels]
+    assert shown and all(text.endswith(" …") for text in shown)
+    assert all(text.count("\n") == 1 for text in shown)
+
+
+def test_every_number_of_claims_is_written_and_can_be_read(assessed):
+    is_tested = assessed["estimate"].notna()
+    evidence = assessed["evidence"].where(is_tested, "no answer")
+    keys = [evidence, assessed["paper"], assessed["verdict"]]
+    expected = assessed.groupby(keys).size()
+    figure = plotting.claim_counts(assessed)
+    written = []
+    for axis in figure.axes:
+        written += [int(text.get_text()) for text in axis.texts]
+        for text in axis.texts:
+            x, y = text.get_position()
+            bars = []
+            for bar in axis.patches:
+                left = bar.get_x()
+                if bar.get_width() and left < x < left + bar.get_width():
+                    if abs(bar.get_y() + bar.get_height() / 2 - y) < 0.2:
+                        bars.append(bar)
+            if bars:
+                (bar,) = bars
+                brightness = np.mean(bar.get_facecolor()[:3])
+                is_white = text.get_color() == "white"
+                assert is_white == (brightness < 0.4)
+            else:
+                assert text.get_color() == "black"
+    assert sorted(written) == sorted(expected)
 
 
 def test_figures_know_every_verdict():
