@@ -8,8 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from mmssl import ledger
-from mmssl.evaluate import worth_of_labels
-from mmssl.evaluate.label_efficiency import FEWEST_TRAININGS
+from mmssl.evaluate import worth_of_labels, worth_of_pretraining
 
 PROTOCOL = "logistic regression"
 PCA = "PCA-64"
@@ -179,8 +178,8 @@ def places(gains: pd.DataFrame) -> str:
 
 
 def few_labels(efficiency: pd.DataFrame, method: str) -> str:
-    """Say in how many fits pretraining beat training from scratch, where the
-    labels are fewest, and whether the fits were long enough to tell.
+    """Say whether pretraining beat training from scratch, where the labels
+    are fewest, and whether the fits were long enough to tell.
 
     Parameters
     ----------
@@ -188,30 +187,8 @@ def few_labels(efficiency: pd.DataFrame, method: str) -> str:
         Of `mmssl.evaluate.efficiency_table`.
     method : str
     """
-    gains = efficiency[~efficiency["baseline"].astype(bool)]
-    few = gains[
-        (gains["ratio"] == gains["ratio"].min())
-        & (gains["seeds"] >= FEWEST_TRAININGS)
-    ]
-    better = few[few["difference_low"] > 0]
-    told = []
-    for line in better.itertuples():
-        told.append(
-            f"{ledger.escaped(line.model)} on {ledger.escaped(line.task)}, "
-            f"{_signed(line.difference)} {line.measure}"
-        )
-    which = f" with {'; '.join(told)}" if told else ""
-    won = f"beat training from scratch{which}"
-    if not len(better):
-        won = "was not shown to beat training from scratch"
-    compared = _share(len(better), len(few), "comparison")
-    if not len(few):
-        compared = f"each trained fewer than {FEWEST_TRAININGS} times"
-    said = (
-        f"{method}, fine-tuned on the fewest labels: pretraining {won} "
-        f"({compared}). {worth_of_labels(efficiency)}"
-    )
-    return said.rstrip()
+    gain = worth_of_pretraining(efficiency)
+    return f"*{method}.* {gain} {worth_of_labels(efficiency)}".rstrip()
 
 
 def _signed(number: float) -> str:

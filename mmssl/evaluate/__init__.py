@@ -76,7 +76,11 @@ from mmssl.evaluate.results import (
     results_table,
     with_interval,
 )
-from mmssl.evaluate.run_histories import learned_above_chance, neighbour_curves
+from mmssl.evaluate.run_histories import (
+    last_validation,
+    learned_above_chance,
+    neighbour_curves,
+)
 from mmssl.evaluate.runs import (
     deviating_settings,
     finished_runs,
@@ -139,6 +143,7 @@ __all__ = [
     "heat_maps",
     "known_of_people",
     "known_people",
+    "last_validation",
     "learned_above_chance",
     "lesion_attention",
     "linear_probe",

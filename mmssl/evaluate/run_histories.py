@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -46,6 +46,35 @@ def neighbour_curves(
     if not lines:
         return pd.DataFrame(columns=CURVES)
     return pd.concat(lines, ignore_index=True)
+
+
+def last_validation(histories: Iterable[pd.DataFrame]) -> pd.DataFrame:
+    """What validation pairs had after the last epoch of several runs, as a
+    page shows it.
+
+    Parameters
+    ----------
+    histories : iterable of DataFrame
+        Of `mmssl.pretrain.read_history`, each with its column model.
+
+    Returns
+    -------
+    DataFrame
+        One line a model: model, then each term's values ("SwAV, loss") and
+        "RankMe of" each modality, in the order of the histories; NaN where a
+        run has none.
+    """
+    import pandas as pd
+
+    last = pd.concat(histories).groupby("model", sort=False).last()
+    names = {}
+    for column in last:
+        role, *rest = column.split("/")
+        if role == "rankme":
+            names[column] = f"RankMe of {rest[0]}"
+        elif role == "valid" and len(rest) == 2:
+            names[column] = ", ".join(rest)
+    return last[list(names)].rename(columns=names).reset_index()
 
 
 def learned_above_chance(folder: str | Path) -> dict[str, float]:

@@ -160,13 +160,13 @@ def test_that_none_lies_above_components_is_explained_by_what_is_known(
     assert answer is None or answer in said
 
 
-def test_few_labels_count_the_fewest_and_name_who_wins():
+def test_few_labels_name_the_method_and_who_wins():
     said = findings.few_labels(fine_tuned(0.8), "PCRL")
     assert said == (
-        "PCRL, fine-tuned on the fewest labels: pretraining beat training "
-        "from scratch with A&#95;x on lesion, +0.10 AUC (1 of 2 comparisons). "
-        "With more labels, training from scratch went from 0.60 to 0.80 AUC "
-        "on *lesion* (4 and 40 people)."
+        "*PCRL.* With 4 labelled people (10%), pretraining beat training from "
+        "scratch, by an interval above 0, for **A&#95;x** on *lesion* (+0.10 "
+        "AUC). With more labels, training from scratch went from 0.60 to 0.80 "
+        "AUC on *lesion* (4 and 40 people)."
     )
 
 
@@ -176,8 +176,7 @@ def test_fits_that_more_labels_do_not_help_are_said_to_tell_nothing(at_most):
     assert "**More labels did not help on lesion: fine-tuning was" in said
 
 
-def test_one_training_counts_as_no_comparison():
+def test_two_trainings_are_no_comparison():
     table = fine_tuned(0.8).assign(seeds=2)
     said = findings.few_labels(table, "PCRL")
-    assert "not shown to beat" in said and "A&#95;x" not in said
-    assert "(each trained fewer than 3 times)" in said
+    assert "nothing is concluded" in said and "A&#95;x" not in said

@@ -23,7 +23,7 @@ def test_an_edition_of_fine_tuning_alone_says_what_it_found(tmp_path):
     made.save(results, "clustering_", {"efficiency": fine_tuned(0.7)})
     folder = tmp_path / "book" / "_build" / "front"
     text = front_page.write("rows", tmp_path, folder).read_text()
-    assert "\nOnline clustering, fine-tuned on the fewest labels" in text
+    assert "\n*Online clustering.* With 4 labelled people" in text
 
 
 def test_the_forest_plot_is_that_of_the_edition(tmp_path, monkeypatch):

@@ -126,7 +126,10 @@ def test_an_edition_has_no_column_in_a_table_that_it_lacks(root):
     (_publish(root, "rows") / "tables" / "linear_evaluation.tsv").unlink()
     write_manifest(folder.parent)
     written = _written(root)
-    assert "  - Online clustering, fine-tuned on the" in written["about.md"]
+    assert (
+        "  - *Online clustering.* With 4 labelled people"
+        in written["about.md"]
+    )
     heads = []
     for line in written["tables.md"].splitlines():
         if line.startswith("| model"):

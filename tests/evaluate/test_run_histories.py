@@ -4,6 +4,7 @@ import pandas as pd
 import pytest
 
 from mmssl.evaluate import (
+    last_validation,
     learned_above_chance,
     neighbour_curves,
     run_histories,
@@ -59,3 +60,16 @@ def test_curves_are_those_that_were_recorded(records):
 )
 def test_what_was_learned_is_that_of_the_kept_encoders(records, run, learned):
     assert learned_above_chance(run) == {"RR": pytest.approx(learned)}
+
+
+def test_last_values_of_validation_stand_under_names_that_can_be_read():
+    columns = ["epoch", "train/A/loss", "valid/A/loss", "valid/loss"]
+    first = pd.DataFrame([(0, 9.0, 3.0, 8.0), (1, 7.0, 2.0, 6.0)])
+    first = first.set_axis(columns, axis=1).assign(model="Z")
+    other = pd.DataFrame({"epoch": [0], "rankme/T1": [12.0], "model": "A"})
+    found = last_validation([first, other])
+    assert [*found] == ["model", "A, loss", "RankMe of T1"]
+    assert found["model"].tolist() == ["Z", "A"]
+    assert found["A, loss"].iloc[0] == 2.0
+    assert found["RankMe of T1"].iloc[1] == 12.0
+    assert found.isna().sum().sum() == 2
